@@ -18,9 +18,9 @@ Mask = npt.NDArray[np.bool_]
 def _check(
     users: IdMap, items: IdMap, rows: Numbers, cols: Numbers, plays: Plays, *times: Times | None
 ) -> None:
-    columns = [rows, cols, plays, *(t for t in times if t is not None)]
-    if len({len(column) for column in columns}) != 1:
-        raise ValueError(f"columns differ in length: {[len(column) for column in columns]}")
+    lengths = [len(rows), len(cols), len(plays), *(len(t) for t in times if t is not None)]
+    if len(set(lengths)) != 1:
+        raise ValueError(f"columns differ in length: {lengths}")
     for name, numbers, ids in (("user", rows, users), ("item", cols, items)):
         if len(numbers) and not 0 <= int(numbers.min()) <= int(numbers.max()) < len(ids):
             raise ValueError(

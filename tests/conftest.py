@@ -5,6 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
+
+# A deadline measures the machine; derandomized, the same commit gives the same verdict.
+settings.register_profile("recsys", deadline=None, derandomize=True, max_examples=50)
+settings.load_profile("recsys")
 
 
 @pytest.fixture

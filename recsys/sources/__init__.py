@@ -1,0 +1,23 @@
+"""Bytes of a known format to events and profiles, and which rows were rejected and why."""
+
+from recsys.sources.detect import companions, detect
+from recsys.sources.layout import ArtistKey, Format
+from recsys.sources.named import Columns, parse_columns
+from recsys.sources.profiles import ProfilesReading, read_profiles
+from recsys.sources.reading import Reading, read
+from recsys.sources.rejects import Reason, Rejects
+
+__all__ = [
+    "ArtistKey",
+    "Columns",
+    "Format",
+    "ProfilesReading",
+    "Reading",
+    "Reason",
+    "Rejects",
+    "companions",
+    "detect",
+    "parse_columns",
+    "read",
+    "read_profiles",
+]

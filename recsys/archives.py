@@ -1,0 +1,124 @@
+"""Chosen files out of a gzipped tar that somebody else made."""
+
+import gzip
+import hashlib
+import os
+import shutil
+import tarfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, Protocol
+
+from recsys.errors import InputError
+from recsys.progress import Progress, silent
+
+BLOCK = 1 << 20
+_HEADER = 512  # bytes that even an empty member takes
+
+
+class _Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file wanted from an archive: its name without folders, its MD5, its largest size."""
+
+    name: str
+    md5: str
+    max_bytes: int
+
+
+def md5_of(path: Path, progress: Progress = silent) -> str:
+    """MD5 of a file's bytes, in hexadecimal."""
+    digest = hashlib.md5(usedforsecurity=False)
+    total, done = path.stat().st_size, 0
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+            done += len(block)
+            progress("checking", done, total)
+    return digest.hexdigest()
+
+
+def unpack(
+    archive: Path, members: Sequence[Member], folder: Path, progress: Progress = silent
+) -> None:
+    """Put the wanted members of a .tar.gz into folder under their own names: all of them or none.
+
+    Nothing is ever written to a path that the archive names. Members that nobody asked for are
+    passed over, but one that would leave the folder, a link, a device, or more bytes than the
+    wanted members may have together condemn the whole archive.
+
+    Raises:
+        InputError: The archive is damaged or unsafe, lacks a member, or holds one with another MD5.
+    """
+    scratch = folder / f".{archive.name}.unpacking"  # same file system, so that a rename suffices
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir()
+    try:
+        _write_members(archive, {member.name: member for member in members}, scratch, progress)
+        for member in members:
+            os.replace(scratch / member.name, folder / member.name)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _write_members(
+    archive: Path, wanted: dict[str, Member], scratch: Path, progress: Progress
+) -> None:
+    room = sum(member.max_bytes for member in wanted.values())
+    missing = set(wanted)
+    try:
+        with archive.open("rb") as raw, tarfile.open(fileobj=raw, mode="r:gz") as tar:
+            for info in tar:
+                room -= info.size + _HEADER
+                _refuse_unsafe(info, archive, room)
+                name = PurePosixPath(info.name).name
+                if name in missing and (source := tar.extractfile(info)):
+                    _write_member(source, wanted[name], scratch, raw, archive, progress)
+                    missing.remove(name)
+    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise InputError(
+            f"{archive} is damaged or cut short ({error}): download it again"
+        ) from error
+    if missing:
+        raise InputError(
+            f"{archive} holds no {' and no '.join(sorted(missing))}: it is another archive than "
+            "expected, check the address"
+        )
+
+
+def _refuse_unsafe(info: tarfile.TarInfo, archive: Path, room: int) -> None:
+    path = PurePosixPath(info.name)
+    fault = None
+    if path.is_absolute() or ".." in path.parts:
+        fault = "leads out of the folder"
+    elif not (info.isreg() or info.isdir()):
+        fault = "is a link or a device"
+    elif room < 0:
+        fault = "unpacks to far more bytes than expected"
+    if fault:
+        raise InputError(
+            f"{archive} is not safe to unpack, its member {info.name!r} {fault}: "
+            "download it from a source you trust"
+        )
+
+
+def _write_member(
+    source: _Readable, member: Member, scratch: Path, raw: BinaryIO, archive: Path, tell: Progress
+) -> None:
+    digest = hashlib.md5(usedforsecurity=False)
+    packed = archive.stat().st_size
+    with (scratch / member.name).open("wb") as target:
+        while block := source.read(BLOCK):
+            digest.update(block)
+            target.write(block)
+            tell("unpacking", raw.tell(), packed)  # in bytes of the archive, whose size is known
+    if digest.hexdigest() != member.md5:
+        raise InputError(
+            f"{member.name} in {archive} has MD5 {digest.hexdigest()} and not {member.md5}: "
+            "it is not the published file, download it again"
+        )

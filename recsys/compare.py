@@ -1,0 +1,202 @@
+"""How sure a mean over users is, and how sure the difference between two models.
+
+Non-parametric bootstrap over users, percentile method (Efron and Tibshirani 1993, An Introduction
+to the Bootstrap, chapter 13): draw as many users as there are, with replacement, take the mean,
+repeat; the 2.5 % and 97.5 % quantiles of these means are the 95 % interval. Two models are
+compared on the same drawn users (paired), so what makes a user easy for both cancels out.
+
+Coverage and Gini get no interval: a resample shows fewer distinct lists than there are, which
+lowers coverage and raises Gini whatever the model, so the interval would miss the value itself.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from recsys.evaluate import Report
+
+Values = npt.NDArray[np.float64]
+
+N_RESAMPLES = 2000
+LEVEL = 0.95
+_BLOCK_BYTES = 2**24
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A value with the ends of its 95 % interval, both None where it has none."""
+
+    mean: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One metric of two models.
+
+    Attributes:
+        metric: Its name, such as `ndcg@10`.
+        a: The first model, usually the baseline.
+        b: The second model.
+        difference: b - a, over the same resampled users.
+        improvement: b / a - 1; None where a is 0.
+    """
+
+    metric: str
+    a: Estimate
+    b: Estimate
+    difference: Estimate
+    improvement: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two models on the same users, metric by metric.
+
+    Attributes:
+        rows: One per metric, in the order of `Report.summary()`.
+        n_users: Number of users judged.
+        n_resamples: Number of bootstrap resamples.
+        seed: What they were drawn with.
+    """
+
+    rows: tuple[Row, ...]
+    n_users: int
+    n_resamples: int
+    seed: int
+
+    def __getitem__(self, metric: str) -> Row:
+        """The row of `metric`; KeyError if there is none."""
+        for row in self.rows:
+            if row.metric == metric:
+                return row
+        raise KeyError(metric)
+
+    def frame(self) -> pd.DataFrame:
+        """One row per metric (index "metric"), float64 columns, NaN where there is no value.
+
+        Columns are mean, low and high of a, b and difference, as `mean_a`, and `improvement`.
+        """
+        table = {
+            row.metric: {
+                f"{part}_{name}": value
+                for name, estimate in (("a", row.a), ("b", row.b), ("difference", row.difference))
+                for part, value in asdict(estimate).items()
+            }
+            | {"improvement": row.improvement}
+            for row in self.rows
+        }
+        return pd.DataFrame.from_dict(table, orient="index", dtype=float).rename_axis("metric")
+
+
+def interval(report: Report, seed: int, n_resamples: int = N_RESAMPLES) -> dict[str, Estimate]:
+    """Every value of `report.summary()` with its 95 % interval; none for coverage and Gini.
+
+    Args:
+        report: Per-user values of a model.
+        seed: The same seed gives the same numbers, and the same resamples as `paired`.
+        n_resamples: Number of bootstrap resamples.
+    """
+    drawn = _deviations(report.per_user.to_numpy(), seed, n_resamples)
+    return _estimates(report.summary(), list(report.per_user.columns), drawn)
+
+
+def paired(a: Report, b: Report, seed: int, n_resamples: int = N_RESAMPLES) -> Comparison:
+    """Two models with 95 % intervals of both and of the paired difference b - a.
+
+    Raises:
+        ValueError: the reports are not of the same users, or not of the same metrics.
+    """
+    if differing := np.setxor1d(a.users, b.users).size:
+        raise ValueError(f"{differing} users are in one of the two reports only")
+    columns, of_a, of_b = list(a.per_user.columns), a.summary(), b.summary()
+    if of_a.keys() != of_b.keys() or columns != list(b.per_user.columns):
+        raise ValueError(f"metrics differ: {sorted(of_a.keys() ^ of_b.keys()) or 'their order'}")
+    both = np.hstack([a.per_user.to_numpy(), b.per_user.to_numpy()])
+    drawn_a, drawn_b = np.hsplit(_deviations(both, seed, n_resamples), 2)
+    of_both = {metric: of_b[metric] - of_a[metric] for metric in of_a}
+    first, second = _estimates(of_a, columns, drawn_a), _estimates(of_b, columns, drawn_b)
+    difference = _estimates(of_both, columns, drawn_b - drawn_a)
+    rows = tuple(
+        Row(m, first[m], second[m], difference[m], improvement(of_a[m], of_b[m])) for m in of_a
+    )
+    return Comparison(rows, len(a.users), n_resamples, seed)
+
+
+def improvement(a: float, b: float) -> float | None:
+    """How much more b is than a, b / a - 1; None where a is 0."""
+    return b / a - 1 if a else None
+
+
+def excludes_zero(difference: Estimate) -> bool:
+    """Is the whole interval above or below 0? Only then may a difference be called one.
+
+    False without an interval. Which sign is a win is for the metric to say: more is better for
+    accuracy, while mean popularity and novelty only describe.
+    """
+    if difference.low is None or difference.high is None:
+        return False
+    return difference.low > 0 or difference.high < 0
+
+
+def _estimates(
+    values: dict[str, float], columns: Sequence[str], deviations: Values
+) -> dict[str, Estimate]:
+    """`values` with intervals where `deviations`, (n_resamples, len(columns)), has a column."""
+    tail = (1 - LEVEL) / 2
+    ends = np.quantile(deviations, [tail, 1 - tail], axis=0).T.tolist()
+    found = {
+        name: Estimate(values[name], values[name] + low, values[name] + high)
+        for name, (low, high) in zip(columns, ends, strict=True)
+    }
+    return {name: found.get(name, Estimate(value)) for name, value in values.items()}
+
+
+def _deviations(
+    values: Values, seed: int, n_resamples: int, block_bytes: int = _BLOCK_BYTES
+) -> Values:
+    """Resampled means minus the mean of all users.
+
+    A resample is a row of counts, how often each user was drawn, so a block of resamples is one
+    matrix product. The values enter as whole numbers of so many bits that every sum is exact:
+    then neither the size of a block nor the threads of the matrix library change a result.
+
+    Args:
+        values: float64, shape (m, n_columns).
+        seed: Seed of the resamples, which depend on it and on m alone.
+        n_resamples: Number of resamples.
+        block_bytes: About how much memory the counts of a block may take.
+
+    Returns:
+        float64, shape (n_resamples, n_columns).
+    """
+    rng = np.random.default_rng(seed)
+    m = len(values)
+    whole, exponents = _whole(values)
+    centre = whole.sum(axis=0) / m
+    block = max(1, min(n_resamples, block_bytes // (8 * m)))
+    means = np.empty((n_resamples, values.shape[1]))
+    counts = np.empty((block, m))
+    for start in range(0, n_resamples, block):
+        end = min(start + block, n_resamples)
+        for row in counts[: end - start]:
+            row[:] = np.bincount(rng.integers(0, m, m), minlength=m)
+        means[start:end] = counts[: end - start] @ whole / m
+    deviations: Values = np.ldexp(means - centre, -exponents)
+    return deviations
+
+
+def _whole(values: Values) -> tuple[Values, npt.NDArray[np.int64]]:
+    """Whole numbers w and exponents e of the columns, so that values = w / 2^e but for rounding.
+
+    The numbers are so small that m of them sum to less than 2^53 and thus exactly in float64;
+    for 20,000 users they keep 38 bits, 11 decimal digits of the largest value of the column.
+    """
+    bits = 53 - len(values).bit_length()
+    largest = np.abs(values).max(axis=0)
+    exponents = (bits - np.frexp(largest)[1]).astype(np.int64)
+    return np.rint(np.ldexp(values, exponents)), exponents

@@ -1,0 +1,274 @@
+"""What a user may ask for. A typo in a config file is an error, not a default."""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+
+from recsys.errors import InputError
+from recsys.metrics import METRICS
+from recsys.sources.layout import ArtistKey, Format
+from recsys.space import Space, SpaceTable, space_of
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+Weighting = Literal["linear", "log", "share", "bm25", "tfidf", "binary"]
+
+
+class _Config(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataConfig(_Config):
+    """How the plays are read."""
+
+    format: Format = "auto"
+    columns: dict[str, str | int] | None = None
+    artist_key: ArtistKey = "mbid-else-name"
+    strict: bool = False
+
+
+class FilterConfig(_Config):
+    """Which listeners and artists stay."""
+
+    min_artists: NonNegativeInt = 5
+    min_listeners: NonNegativeInt = 5
+    mode: Literal["once", "core"] = "once"
+    """once: users first, then artists; core: both until nothing changes."""
+    count: Literal["cells", "rows"] = "cells"
+    """What a minimum counts: distinct pairs, or rows of the file (as the reference study)."""
+    top_users: PositiveInt | None = None
+    genders: tuple[str, ...] = ()
+    countries: tuple[str, ...] = ()
+    age_min: float | None = None
+    age_max: float | None = None
+    fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+    @property
+    def has_cohort(self) -> bool:
+        """Whether profiles decide who stays."""
+        ages = (self.age_min, self.age_max)
+        return bool(self.genders or self.countries) or any(age is not None for age in ages)
+
+    @property
+    def cohort_text(self) -> str:
+        """The cohort in words."""
+        low = "" if self.age_min is None else f"{self.age_min:g}"
+        high = "" if self.age_max is None else f"{self.age_max:g}"
+        ages = f"age {low}..{high}" if low or high else ""
+        return "cohort: " + ", ".join(filter(None, [*self.genders, *self.countries, ages]))
+
+
+class RandomSplit(_Config):
+    """Per user at random."""
+
+    kind: Literal["random"] = "random"
+    fraction: Share = 0.2
+    min_items: PositiveInt = 5
+    """Users with fewer items keep all of them in training."""
+
+
+class LastSplit(_Config):
+    """Per user the last n artists by first listen."""
+
+    kind: Literal["last"]
+    n: PositiveInt = 5
+
+
+class TimeSplit(_Config):
+    """One moment for all users; a share of the events where no moment is given."""
+
+    kind: Literal["time"]
+    validation_at: AwareDatetime | int | None = None
+    test_at: AwareDatetime | int | None = None
+    """A moment with its offset, or seconds since 1970-01-01 UTC."""
+    validation: Share = 0.1
+    test: Share = 0.1
+    """The last share of events, used where no moment is given."""
+
+
+class UserSplit(_Config):
+    """Whole users, judged by fold-in from a part of their items."""
+
+    kind: Literal["users"]
+    validation: Share = 0.1
+    test: Share = 0.1
+    history: Share = 0.8
+
+
+class GivenSplit(_Config):
+    """A test file as published; validation is cut from the rest, per user at random."""
+
+    kind: Literal["given"]
+    test: Path
+    fraction: Share = 0.2
+    min_items: PositiveInt = 5
+
+
+SplitConfig = Annotated[
+    RandomSplit | LastSplit | TimeSplit | UserSplit | GivenSplit, Field(discriminator="kind")
+]
+
+
+class PopularityConfig(_Config):
+    """What popularity counts: plays, or distinct listeners."""
+
+    kind: Literal["popularity-plays", "popularity-listeners"]
+
+
+class AlsConfig(_Config):
+    """Hyper-parameters of ALS; the defaults are the point that a search tries first."""
+
+    kind: Literal["als"] = "als"
+    factors: PositiveInt = 128
+    regularization: PositiveFloat = 10.0
+    iterations: PositiveInt = 15
+    alpha: PositiveFloat = 1.0
+    weighting: Weighting = "share"
+    epsilon: PositiveFloat = 1.0
+    """log: f(r) = log(1 + r / epsilon)."""
+    power: PositiveFloat = 0.8
+    """share: f(r) = (r / the listener's mean plays) ^ power."""
+    k1: PositiveFloat = 100.0
+    """bm25: how late the plays saturate."""
+    b: Annotated[float, Field(ge=0, le=1)] = 0.8
+    """bm25: how much the length of a listener's history counts."""
+
+
+ModelConfig = Annotated[PopularityConfig | AlsConfig, Field(discriminator="kind")]
+
+
+WHOLE = frozenset({"factors", "iterations"})
+
+
+class StudyConfig(_Config):
+    """How the space is searched."""
+
+    sampler: Literal["random", "tpe", "grid"] = "tpe"
+    trials: PositiveInt = 40
+    metric: str = "ndcg@10"
+    timeout: PositiveFloat | None = None
+    """Seconds after which no further trial starts."""
+    default_first: bool = False
+    """Try the model's default point first, so that a search never ends below it."""
+    keep_factors: Literal["all", "best", "none"] = "all"
+
+
+class JudgeConfig(_Config):
+    """What is measured."""
+
+    ks: tuple[PositiveInt, ...] = (1, 5, 10, 15, 20)
+    curve_users: PositiveInt = 2000
+    """Validation users, at most, that the curves along the training are measured on."""
+    curve_metrics: tuple[str, ...] = ("ndcg@10", "precision@10")
+    resamples: PositiveInt = 2000
+    baseline: Literal["popularity-plays", "popularity-listeners"] = "popularity-listeners"
+
+
+class ExperimentConfig(_Config):
+    """One experiment, from raw plays to a report."""
+
+    name: str = "default"
+    seed: NonNegativeInt = 0
+    data: DataConfig = DataConfig()
+    filter: FilterConfig = FilterConfig()
+    split: SplitConfig = RandomSplit()
+    search: SpaceTable = {}
+    study: StudyConfig = StudyConfig()
+    judge: JudgeConfig = JudgeConfig()
+
+    @property
+    def space(self) -> Space:
+        """The search space of the ALS parameters."""
+        return space_of(self.search, WHOLE)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        names = AlsConfig.model_fields.keys() - {"kind"}
+        if unknown := sorted(self.search.keys() - names):
+            raise ValueError(f"search.{unknown[0]} is no parameter of als; it has {sorted(names)}")
+        for name, spec in self.space.items():
+            for value in spec.ends:
+                AlsConfig.model_validate({name: value})
+        for metric in (self.study.metric, *self.judge.curve_metrics):
+            _check_metric(metric, self.judge.ks)
+        return self
+
+
+def _check_metric(metric: str, ks: tuple[int, ...]) -> None:
+    name, _, k = metric.partition("@")
+    if name not in METRICS or k not in {str(each) for each in ks}:
+        raise ValueError(f"metric {metric!r}: use one of {sorted(METRICS)} @ one of {list(ks)}")
+
+
+Overrides = dict[str, str]
+
+
+def load_config(path: Path, overrides: Overrides | None = None) -> ExperimentConfig:
+    """Read and check a TOML file, with single settings replaced.
+
+    Args:
+        path: The file.
+        overrides: Dotted name to a TOML value, a comma-separated list, or bare text, for
+            example {"search.factors": "16,32"}.
+
+    Raises:
+        InputError: the file or a setting cannot be used; the message names the setting.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"config {path}: {error.strerror}; pass an existing TOML file") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"config {path}: {error}; correct the TOML") from error
+    for name, text in (overrides or {}).items():
+        _put(table, name.split("."), parse_value(text))
+    return checked(table, str(path))
+
+
+def checked(table: dict[str, Any], source: str) -> ExperimentConfig:
+    """The configuration in `table`.
+
+    Raises:
+        InputError: naming every setting that is wrong.
+    """
+    try:
+        return ExperimentConfig.model_validate(table)
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(str(part) for part in fault['loc']) or 'config'}: {fault['msg']} "
+            f"(got {str(fault['input'])[:60]!r})"
+            for fault in error.errors()
+        )
+        raise InputError(f"config {source}: {faults}; correct the setting") from error
+
+
+def parse_value(text: str) -> Any:  # a TOML value has any type
+    """What `text` says: a TOML value, a list of them by commas, or the text itself."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        if "," in text and not text.startswith(("{", "[")):
+            return [parse_value(part.strip()) for part in text.split(",") if part.strip()]
+        return text
+
+
+def _put(table: dict[str, Any], path: list[str], value: Any) -> None:
+    for part in path[:-1]:
+        inner = table.setdefault(part, {})
+        if not isinstance(inner, dict):
+            raise InputError(
+                f"--set {'.'.join(path)}: {part} is a value, not a table; drop the dot"
+            )
+        table = inner
+    table[path[-1]] = value

@@ -1,0 +1,95 @@
+"""Which spellings are one artist, and the name that artist is shown under."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recsys.ids import IdMap, Strings
+from recsys.sources.layout import ArtistKey
+
+Chunked = Any  # pyarrow chunked array of dictionary-encoded strings
+Codes = npt.NDArray[np.int64]
+
+PLAIN: ArtistKey = "mbid"  # of items that have one id that is never empty
+
+
+def number(
+    ids: Chunked, names: Chunked, plays: npt.NDArray[np.float64], key: ArtistKey
+) -> tuple[IdMap, npt.NDArray[np.int32], int]:
+    """Numbers of the artists of n rows.
+
+    An artist is shown under the spelling with most plays (of equals, the smaller by code point),
+    or under its id if it is never named. With "mbid-else-name" the id of an artist without MBID
+    is "name:" and its name, so that it can never be the MBID of another.
+
+    Args:
+        ids: MBIDs or other ids, n of them, "" where there is none.
+        names: Names, n of them, "" where there is none.
+        plays: float64, shape (n,).
+        key: What makes two rows speak of one artist.
+
+    Returns:
+        The artists, the number of each row's artist, int32, shape (n,), and how many distinct
+        (id, name) pairs there are.
+    """
+    id_codes, id_texts = _codes(ids)
+    name_codes, name_texts = _codes(names)
+    # pandas' hash table numbers 17 million pairs in a second; sorting them takes several.
+    spelling, pairs = pd.factorize(id_codes * len(name_texts) + name_codes)
+    id_of, name_of = np.divmod(pairs, len(name_texts))
+    spelled = name_texts.take(pa.array(name_of))
+    items, item_of = IdMap.encode(_keys(id_texts.take(pa.array(id_of)), spelled, key))
+    weight = np.bincount(spelling, weights=plays, minlength=len(pairs)).astype(np.float64)
+    shown = _heaviest(items, item_of, spelled, weight)
+    return items.named(shown), item_of[spelling], len(pairs)
+
+
+def named_by(items: IdMap, ids: Strings, names: Strings) -> IdMap:
+    """`items` under the names a table gives their ids; the first of equal ids counts."""
+    found = names.take(pc.index_in(items.ids, value_set=ids))
+    named = pc.if_else(pc.equal(found, ""), pa.scalar(None, pa.string()), found)
+    return items.named(pc.coalesce(named, items.names))
+
+
+def _codes(column: Chunked) -> tuple[Codes, Strings]:
+    unified = column.unify_dictionaries()
+    codes = [chunk.indices.to_numpy() for chunk in unified.chunks]
+    return np.concatenate(codes).astype(np.int64), unified.chunk(0).dictionary
+
+
+def _keys(ids: Strings, names: Strings, key: ArtistKey) -> Strings:
+    match key:
+        case "mbid":
+            return ids
+        case "name":
+            return names
+        case _:
+            return pc.if_else(pc.equal(ids, ""), _joined("name:", names), _escaped(ids))
+
+
+def _escaped(ids: Strings) -> Strings:
+    """Ids that can be told from "name:...", whatever they contain; MBIDs stay as they are."""
+    clash = pc.match_substring_regex(ids, "^(name|mbid):")
+    return pc.if_else(clash, _joined("mbid:", ids), ids)
+
+
+def _joined(prefix: str, texts: Strings) -> Strings:
+    return pc.binary_join_element_wise(prefix, texts, "")
+
+
+def _heaviest(
+    items: IdMap, item_of: npt.NDArray[np.int32], spelled: Strings, weight: npt.NDArray[np.float64]
+) -> Strings:
+    """The most played name of each item, or its id where all its names are empty."""
+    pairs = pa.table({"item": item_of, "weight": weight, "name": spelled})
+    pairs = pairs.filter(pc.not_equal(pairs["name"], ""))
+    pairs = pairs.sort_by([("item", "ascending"), ("weight", "descending"), ("name", "ascending")])
+    item, first = np.unique(pairs["item"].to_numpy(), return_index=True)
+    at = np.full(len(items), -1, dtype=np.int64)
+    at[item] = first
+    shown = pairs["name"].combine_chunks().take(pa.array(at, mask=at < 0))
+    return pc.coalesce(shown, items.ids)

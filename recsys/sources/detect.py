@@ -1,0 +1,115 @@
+"""Which format a file is in, and which files beside it belong to it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+from recsys.errors import InputError
+from recsys.sources import hetrec, lastfm, movielens, named
+from recsys.sources.layout import Format, Layout
+from recsys.sources.named import Columns
+from recsys.sources.rejects import excerpt
+from recsys.sources.stream import check_file, head, is_parquet
+
+# In this order: four numbers are MovieLens, though they would also do as Last.fm 360K plays.
+_DETECTORS = (hetrec.layout, movielens.layout, lastfm.events_layout, lastfm.plays_layout)
+_NAME_THEM = "name its columns, as in --columns user=0,item=1,plays=2"
+
+
+def detect(path: Path) -> Format:
+    """The format of the file, from its first lines.
+
+    Raises:
+        InputError: the file is missing, not a file, empty or damaged, or no format fits.
+    """
+    if is_table(path):
+        return "columns"
+    return _detected(path, head(path)).format
+
+
+def is_table(path: Path) -> bool:
+    """Whether this is a Parquet file.
+
+    Raises:
+        InputError: the file is missing, not a file or empty.
+    """
+    check_file(path)
+    return is_parquet(path)
+
+
+def text_layout(path: Path, format: Format, columns: Columns | None) -> Layout:
+    """The layout of a text file, detected if `format` is "auto" and no columns are given.
+
+    Raises:
+        InputError: as `detect`; or columns that are missing, or given for another format.
+    """
+    check_choice(format, columns)
+    first = head(path)
+    if columns is not None:
+        return named.layout(path, first, columns)
+    match format:
+        case "lastfm-360k":
+            return lastfm.PLAYS
+        case "lastfm-1k":
+            return lastfm.EVENTS
+        case "hetrec":
+            return hetrec.forced(first)
+        case "movielens":
+            return movielens.forced(first)
+        case _:
+            return _detected(path, first)
+
+
+def check_choice(format: Format, columns: Columns | None) -> None:
+    """Refuse an unknown format, and `columns` without the format that needs them or the reverse.
+
+    Raises:
+        InputError: the format is unknown, or one is given without the other.
+    """
+    if format not in get_args(Format):
+        raise InputError(f"no format {format!r}; choose one of {', '.join(get_args(Format))}")
+    if columns is None and format == "columns":
+        raise InputError("--format columns needs to know them; add --columns user=0,item=1")
+    if columns is not None and format not in {"auto", "columns"}:
+        raise InputError(
+            f"--columns does not go with --format {format}, whose columns are known; leave one out"
+        )
+
+
+def companions(path: Path, format: Format = "auto") -> list[Path]:
+    """Files beside `path` that `read` takes names from; they exist.
+
+    Raises:
+        InputError: as `detect`.
+    """
+    if format == "columns" or is_table(path):
+        return []
+    found = names_file(path, text_layout(path, format, None))
+    return [] if found is None else [found]
+
+
+def names_file(path: Path, layout: Layout) -> Path | None:
+    """The file that names the items of `path`, plain or compressed, if it is there."""
+    if layout.names is None:
+        return None
+    candidates = [path.with_name(layout.names[0] + ending) for ending in ("", ".gz", ".zst")]
+    return next((each for each in candidates if each.is_file()), None)
+
+
+def _detected(path: Path, first: Sequence[str]) -> Layout:
+    for detector in _DETECTORS:
+        if layout := detector(first):
+            return layout
+    if lastfm.is_profiles(first):
+        raise InputError(
+            f"{path}:1: these are profiles of listeners, not plays: {excerpt(first[0])}; give the "
+            "plays file here and this one as profiles"
+        )
+    if any("\0" in line for line in first):
+        raise InputError(
+            f"{path} is not a text table but binary or UTF-16; give a listening log in UTF-8"
+        )
+    raise InputError(
+        f"{path}:1: no known format starts like this: {excerpt(first[0])}; {_NAME_THEM}, "
+        "or give --format"
+    )

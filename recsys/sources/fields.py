@@ -1,0 +1,111 @@
+"""Lines cut into fields: the one tokenizer of all text formats."""
+
+import csv
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recsys.ids import Strings
+from recsys.sources.layout import Layout, Role
+from recsys.sources.rejects import Codes, Reason, Rejects
+from recsys.sources.stream import Lines, lines
+
+_LISTS = pa.list_(pa.string())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """Rows cut into fields that have a meaning, not yet judged.
+
+    Attributes:
+        lines: Line numbers, int64, shape (n,).
+        texts: The lines as they stand, pyarrow strings, shape (n,).
+        columns: For each role, a pyarrow array of shape (n,): strings from a text file, typed
+            values from a Parquet file.
+    """
+
+    lines: npt.NDArray[np.int64]
+    texts: Strings
+    columns: Mapping[Role, Strings]
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+
+def data_lines(path: Path, layout: Layout) -> Iterator[Lines]:
+    """The lines of a text file without its header, in blocks.
+
+    Raises:
+        InputError: the file is missing, empty or damaged.
+    """
+    for block in lines(path, layout.encoding):
+        yield block.after_first() if layout.header and block.first == 1 else block
+
+
+def cut(block: Lines, layout: Layout) -> tuple[list[Rows], Rejects]:
+    """The rows of `block`, and the lines that are not UTF-8 or have a wrong number of fields."""
+    special = block.undecodable.copy()
+    parts: list[Rows] = []
+    refused: list[Rejects] = []
+    if layout.quoted:
+        with_quote = _has_quote(block) & ~block.undecodable
+        special |= with_quote
+        parts, refused = _cut_quoted(block, with_quote, layout)
+    lists = pc.split_pattern(block.texts, layout.delimiter)
+    widths = pc.list_value_length(lists).to_numpy(zero_copy_only=False)
+    codes = _codes(block.undecodable, ~special & (widths != layout.width))
+    plain = ~special & (codes == 0)
+    parts.append(_rows(block, plain, lists, layout))
+    refused.append(Rejects.of(block.numbers, codes, block.texts))
+    return [part for part in parts if len(part)], Rejects.join(refused)
+
+
+def split_line(line: str, delimiter: str, quoted: bool) -> list[str]:
+    """The fields of one line; none if its quotes do not close.
+
+    A quoted field cannot run on to the next line: a row is a line here, and so are line numbers.
+    """
+    if not quoted or '"' not in line:
+        return line.split(delimiter)
+    try:
+        return next(csv.reader([line], delimiter=delimiter, strict=True))
+    except csv.Error:
+        return []
+
+
+def _has_quote(block: Lines) -> npt.NDArray[np.bool_]:
+    found = pc.match_substring(block.texts, '"').to_numpy(zero_copy_only=False)
+    return np.asarray(found, dtype=bool)
+
+
+def _codes(undecodable: npt.NDArray[np.bool_], misfit: npt.NDArray[np.bool_]) -> Codes:
+    codes = np.where(misfit, Reason.WRONG_WIDTH, Reason.FINE)
+    return np.where(undecodable, Reason.NOT_UTF8, codes).astype(np.int8)
+
+
+def _cut_quoted(
+    block: Lines, chosen: npt.NDArray[np.bool_], layout: Layout
+) -> tuple[list[Rows], list[Rejects]]:
+    """The chosen lines through the csv module, which is slow but knows quotes."""
+    numbers = block.numbers[chosen]
+    texts = block.texts.filter(pa.array(chosen))
+    cells = [split_line(line, layout.delimiter, quoted=True) for line in texts.to_pylist()]
+    fits = np.array([len(row) == layout.width for row in cells], dtype=bool)
+    lists = pa.array([row for row, fit in zip(cells, fits, strict=True) if fit], _LISTS)
+    columns = {role: pc.list_element(lists, at) for role, at in layout.fields.items()}
+    rejects = Rejects.of(numbers, _codes(np.zeros_like(fits), ~fits), texts)
+    return [Rows(numbers[fits], texts.filter(pa.array(fits)), columns)], [rejects]
+
+
+def _rows(block: Lines, chosen: npt.NDArray[np.bool_], lists: Strings, layout: Layout) -> Rows:
+    numbers, texts = block.numbers, block.texts
+    if not chosen.all():
+        mask = pa.array(chosen)
+        numbers, texts, lists = numbers[chosen], texts.filter(mask), lists.filter(mask)
+    columns = {role: pc.list_element(lists, at) for role, at in layout.fields.items()}
+    return Rows(numbers, texts, columns)

@@ -1,0 +1,40 @@
+"""What the fields of a line mean: all that tells one text format from another."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Self
+
+Format = Literal["auto", "lastfm-360k", "hetrec", "lastfm-1k", "movielens", "columns"]
+ArtistKey = Literal["mbid", "name", "mbid-else-name"]
+Role = Literal[
+    "user", "item", "name", "plays", "rating", "time", "gender", "age", "country", "signup"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a table is cut into fields, and which field plays which role.
+
+    Attributes:
+        format: Name of the format this is a layout of.
+        fields: Position (from 0) of each role that the table has. `plays` must be whole,
+            `rating` may be any number; a table with neither counts 1 a row.
+        width: Number of fields in every line.
+        delimiter: What separates fields.
+        header: Whether line 1 holds column names.
+        quoted: Whether fields may be quoted as in CSV; otherwise a quote is a character.
+        by_artist: Whether `item` is a MusicBrainz id that may be empty, so that the artist key
+            decides what an artist is.
+        encoding: Of the bytes.
+        names: File beside the table that names its items, and its layout.
+    """
+
+    format: Format
+    fields: Mapping[Role, int]
+    width: int
+    delimiter: str = "\t"
+    header: bool = False
+    quoted: bool = False
+    by_artist: bool = False
+    encoding: Literal["utf-8", "latin-1"] = "utf-8"
+    names: tuple[str, Self] | None = field(default=None)

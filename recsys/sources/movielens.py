@@ -1,0 +1,54 @@
+"""MovieLens: `u.data` (100K), `ratings.dat` (1M, 10M), `ratings.csv` (20M and later).
+
+The strength of a row is its rating as it stands. Titles come from the file beside it.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from recsys.sources.layout import Layout, Role
+
+_FIELDS: dict[Role, int] = {"user": 0, "item": 1, "rating": 2, "time": 3}
+_TITLES: dict[Role, int] = {"item": 0, "name": 1}
+_ROW = re.compile(r"\d+(\t|::|,)\d+\1\d+(\.\d+)?\1\d+")
+HEADER = "userId,movieId,rating,timestamp"
+
+U_ITEM = Layout("movielens", _TITLES, width=24, delimiter="|", encoding="latin-1")
+MOVIES_DAT = Layout("movielens", _TITLES, width=3, delimiter="::", encoding="latin-1")
+MOVIES_CSV = Layout("movielens", _TITLES, width=3, delimiter=",", quoted=True)
+
+U_DATA = Layout("movielens", _FIELDS, width=4, names=("u.item", U_ITEM))
+RATINGS_DAT = Layout(
+    "movielens", _FIELDS, width=4, delimiter="::", names=("movies.dat", MOVIES_DAT)
+)
+RATINGS_CSV = Layout(
+    "movielens",
+    _FIELDS,
+    width=4,
+    delimiter=",",
+    header=True,
+    quoted=True,
+    names=("movies.csv", MOVIES_CSV),
+)
+
+
+def layout(head: Sequence[str]) -> Layout | None:
+    """The layout if line 1 is the known header, or most lines are four numbers."""
+    if head[0] == HEADER:
+        return RATINGS_CSV
+    rows = [row for line in head if (row := _ROW.fullmatch(line))]
+    if 2 * len(rows) <= len(head):
+        return None
+    return {"\t": U_DATA, "::": RATINGS_DAT}.get(rows[0][1])
+
+
+def forced(head: Sequence[str]) -> Layout:
+    """The layout for a file said to be of this format, by its delimiter."""
+    if found := layout(head):
+        return found
+    if "::" in head[0]:
+        return RATINGS_DAT
+    if "," in head[0] and "\t" not in head[0]:
+        return replace(RATINGS_CSV, header=not _ROW.fullmatch(head[0]))
+    return U_DATA

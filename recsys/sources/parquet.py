@@ -1,0 +1,108 @@
+"""Parquet files: columns taken as they are typed; the row number stands for the line."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from recsys.errors import InputError
+from recsys.sources.fields import Rows
+from recsys.sources.layout import Layout, Role
+from recsys.sources.named import Columns, check_columns, positions
+from recsys.sources.values import Column
+
+BATCH = 1 << 18
+
+
+def layout(path: Path, columns: Columns | None) -> Layout:
+    """The layout of a Parquet file by the names or positions of its columns.
+
+    Raises:
+        InputError: no columns given, one is not there or of a type that cannot play its role,
+            or the file is damaged.
+    """
+    schema = _open(path).schema_arrow
+    if columns is None:
+        raise InputError(
+            f"{path} is a Parquet file with the columns {', '.join(schema.names)}; say which is "
+            "which, as in --columns user=uid,item=track"
+        )
+    check_columns(columns)
+    fields = positions(path, schema.names, len(schema.names), columns)
+    for role, at in fields.items():
+        if not _fits(role, _plain(schema.types[at])):
+            raise InputError(
+                f"{path}: column {schema.names[at]!r} is of type {schema.types[at]}, which cannot "
+                f"be a {role}; name another column in --columns"
+            )
+    return Layout("columns", fields, width=len(schema.names))
+
+
+def rows(path: Path, layout: Layout) -> Iterator[Rows]:
+    """The rows in batches.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    file = _open(path)
+    names = {role: file.schema_arrow.names[at] for role, at in layout.fields.items()}
+    first = 1
+    try:
+        for batch in file.iter_batches(BATCH, columns=sorted(set(names.values()))):
+            table = pa.table(batch)
+            columns = {role: _column(role, table[name]) for role, name in names.items()}
+            lines = np.arange(first, first + len(table), dtype=np.int64)
+            first += len(table)
+            yield Rows(lines, _texts(list(columns.values())), columns)
+    except (OSError, pa.ArrowException) as error:
+        raise _damaged(path, error) from error
+
+
+def _open(path: Path) -> Any:
+    try:
+        return pq.ParquetFile(path)
+    except (OSError, pa.ArrowException) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path} is a damaged Parquet file ({error}); write or get it again")
+
+
+def _plain(kind: Any) -> Any:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _fits(role: Role, kind: Any) -> bool:
+    is_ = pa.types
+    text = is_.is_string(kind) or is_.is_large_string(kind) or is_.is_string_view(kind)
+    if text or is_.is_integer(kind) or is_.is_floating(kind):
+        return True
+    if role == "plays":
+        return bool(is_.is_decimal(kind))
+    return role == "time" and bool(is_.is_timestamp(kind) or is_.is_date(kind))
+
+
+def _column(role: Role, chunked: Any) -> Column:
+    """One array: strings for ids and names and wherever the file has text; missing is ""."""
+    column = chunked.cast(_plain(chunked.type)).combine_chunks()
+    column = pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
+    text = role in {"user", "item", "name"} or not (
+        pa.types.is_primitive(column.type) or pa.types.is_decimal(column.type)
+    )
+    if not text:
+        return column
+    if pa.types.is_floating(column.type):
+        column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+    return pc.fill_null(column.cast(pa.string()), "")
+
+
+def _texts(columns: list[Column]) -> Column:
+    """What stands for the line in the table of rejects: the columns read, joined by tabs."""
+    cells = [pc.fill_null(column.cast(pa.string()), "") for column in columns]
+    joined = pc.binary_join_element_wise(*cells, "\t")
+    return pc.replace_substring_regex(joined, "[\r\n]+", " ")

@@ -1,0 +1,203 @@
+"""Search spaces as plain data, so they can be printed, tested and stored."""
+
+import itertools
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+Value = str | int | float | bool
+Point = dict[str, Value]
+When = Mapping[str, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Ints:
+    """Whole numbers from low to high, both included."""
+
+    low: int
+    high: int
+    log: bool = False
+    when: When = field(default_factory=dict)
+
+    @property
+    def ends(self) -> tuple[Value, ...]:
+        """The outermost values."""
+        return self.low, self.high
+
+
+@dataclass(frozen=True, slots=True)
+class Floats:
+    """Real numbers from low to high."""
+
+    low: float
+    high: float
+    log: bool = False
+    when: When = field(default_factory=dict)
+
+    @property
+    def ends(self) -> tuple[Value, ...]:
+        """The outermost values."""
+        return self.low, self.high
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of a few values."""
+
+    options: tuple[Value, ...]
+    when: When = field(default_factory=dict)
+
+    @property
+    def ends(self) -> tuple[Value, ...]:
+        """All values: none is beyond another."""
+        return self.options
+
+
+Spec = Ints | Floats | Choice
+Space = dict[str, Spec]
+
+
+class RangeTable(BaseModel):
+    """A range as it stands in TOML: {low = 8, high = 512, log = true, when = {...}}."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    low: int | float | None = None
+    high: int | float | None = None
+    log: bool = False
+    options: tuple[Value, ...] | None = None
+    when: dict[str, Value] = {}
+
+    @model_validator(mode="after")
+    def _is_range_or_choice(self) -> "RangeTable":
+        if self.options is not None:
+            if not self.options or self.low is not None or self.high is not None:
+                raise ValueError("options must not be empty and go without low and high")
+            return self
+        if self.low is None or self.high is None:
+            raise ValueError("give low and high, or options")
+        if self.low > self.high:
+            raise ValueError(f"low {self.low} is above high {self.high}")
+        if self.log and self.low <= 0:
+            raise ValueError(f"a log scale needs low > 0, got {self.low}")
+        return self
+
+
+SpaceTable = dict[str, RangeTable | tuple[Value, ...] | Value]
+
+
+def space_of(table: SpaceTable, whole: Collection[str]) -> Space:
+    """The space that a TOML table describes; a single value pins its parameter.
+
+    A parameter with `when` comes after the one it depends on, whatever the order in the file.
+
+    Args:
+        table: What the file says, by parameter.
+        whole: The parameters that are whole numbers; every other range is real.
+    """
+    space = {name: _spec(entry, name in whole) for name, entry in table.items()}
+    for name, spec in space.items():
+        for other, value in spec.when.items():
+            if other not in space or space[other].when:
+                raise ValueError(f"search.{name}.when names {other!r}, no unconditional parameter")
+            if value not in space[other].ends:
+                raise ValueError(f"search.{name}.when: {other} is never {value!r}")
+    return dict(sorted(space.items(), key=lambda entry: bool(entry[1].when)))
+
+
+def _spec(entry: RangeTable | tuple[Value, ...] | Value, whole: bool) -> Spec:
+    match entry:
+        case RangeTable(options=tuple() as options):
+            return Choice(options, entry.when)
+        case RangeTable(low=int() as low, high=int() as high) if whole:
+            return Ints(low, high, entry.log, entry.when)
+        case RangeTable(low=int() | float() as low, high=int() | float() as high):
+            return Floats(float(low), float(high), entry.log, entry.when)
+        case RangeTable():
+            raise ValueError("give low and high, or options")
+        case tuple():
+            return Choice(entry)
+        case _:
+            return Choice((entry,))
+
+
+def applies(spec: Spec, point: Point) -> bool:
+    """Whether a parameter exists at `point`, as its `when` says."""
+    return all(point.get(name) == value for name, value in spec.when.items())
+
+
+def contains(spec: Spec, value: Value) -> bool:
+    """Whether `value` is one that `spec` can give."""
+    if isinstance(spec, Choice):
+        return value in spec.options
+    return not isinstance(value, str) and spec.low <= value <= spec.high
+
+
+def inside(space: Space, point: Point) -> Point:
+    """The part of `point` that the space can give; where it cannot, the nearest it can.
+
+    Used to try a model's defaults first also where the space does not hold them.
+    """
+    found: Point = {}
+    for name, spec in space.items():
+        if applies(spec, found) and name in point:
+            found[name] = _nearest(spec, point[name])
+    return found
+
+
+def _nearest(spec: Spec, value: Value) -> Value:
+    if contains(spec, value):
+        return value
+    numbers = [end for end in spec.ends if not isinstance(end, str)]
+    if isinstance(value, str) or not numbers:
+        return spec.ends[0]
+    return min(numbers, key=lambda end: abs(float(end) - float(value)))
+
+
+def grid(space: Space) -> list[Point]:
+    """Every distinct point of a space that is all choices, in the order of the file.
+
+    Raises:
+        ValueError: a parameter is a range of real numbers.
+    """
+    options: dict[str, tuple[Value, ...]] = {}
+    for name, spec in space.items():
+        match spec:
+            case Choice(values):
+                options[name] = values
+            case Ints(low, high) if high - low < 1000:
+                options[name] = tuple(range(low, high + 1))
+            case _:
+                raise ValueError(f"the grid sampler needs a list of values for search.{name}")
+    points: dict[tuple[tuple[str, Value], ...], Point] = {}
+    for values in itertools.product(*options.values()):
+        full = dict(zip(options, values, strict=True))
+        point = {name: value for name, value in full.items() if applies(space[name], full)}
+        points[tuple(point.items())] = point
+    return list(points.values())
+
+
+def on_bounds(space: Space, point: Point) -> dict[str, str]:
+    """The parameters of `point` that lie on the edge of a range, with the edge in words.
+
+    A best value on its bound says that the space may be too narrow. Choices of numbers count
+    too; a pinned value does not. Within 1 % of a range (of its logarithm on a log scale)
+    is on it.
+    """
+    found: dict[str, str] = {}
+    for name, value in point.items():
+        spec = space[name]
+        numbers = [end for end in spec.ends if isinstance(end, int | float)]
+        if isinstance(value, str | bool) or len(numbers) != len(spec.ends) or len(numbers) < 2:
+            continue
+        low, high = min(numbers), max(numbers)
+        log = getattr(spec, "log", False)
+        scale = math.log if log else float
+        margin = 0.0 if isinstance(spec, Choice) else 0.01 * (scale(high) - scale(low))
+        if scale(value) <= scale(low) + margin and low < high:
+            found[name] = f"lowest of {low:g}..{high:g}"
+        elif scale(value) >= scale(high) - margin and low < high:
+            found[name] = f"highest of {low:g}..{high:g}"
+    return found

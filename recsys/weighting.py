@@ -1,0 +1,72 @@
+"""f(r): from play counts to how much a play says.
+
+Confidence is c = 1 + alpha * f(r) with preference 1; unobserved pairs have c = 1
+(Hu, Koren and Volinsky 2008, section 2.2 and their log variant in section 6).
+"""
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_matrix
+
+from recsys.config import AlsConfig
+
+Values = npt.NDArray[np.float64]
+
+
+class Weights:
+    """f fitted on a training matrix, so that a history folded in later is weighed alike.
+
+    What comes from the artist (how many listen to it) or from the whole (mean length) is
+    learned from the training matrix; what comes from the listener is theirs.
+    """
+
+    def __init__(self, config: AlsConfig, train: csr_matrix) -> None:
+        """Learn the item statistics of `train`, float32 CSR, shape (n_users, n_items)."""
+        self._config = config
+        n_users = max(train.shape[0], 1)
+        listeners = np.bincount(train.indices, minlength=train.shape[1])
+        self._idf = np.log(n_users / np.maximum(listeners, 1))
+        self._mean_length = float(train.sum()) / n_users
+
+    def __call__(self, plays: csr_matrix) -> csr_matrix:
+        """f(r) for every cell of `plays`, float32 CSR of the same shape and sparsity.
+
+        linear   r
+        binary   1
+        log      log(1 + r / epsilon)
+        share    (r / mean plays of the listener over the artists they play) ^ power
+        tfidf    sqrt(r) * idf, idf = log(users / listeners), as Salton & Buckley 1988
+        bm25     r (k1 + 1) / (r + k1 (1 - b + b * length / mean length)) * idf, Robertson &
+                 Walker 1994; a listener is the document, length is the sum of their plays
+        """
+        r = plays.data.astype(np.float64)
+        sizes = np.diff(plays.indptr)
+        return csr_matrix(
+            (self._weigh(r, plays, sizes).astype(np.float32), plays.indices, plays.indptr),
+            shape=plays.shape,
+        )
+
+    def _weigh(self, r: Values, plays: csr_matrix, sizes: npt.NDArray[np.int32]) -> Values:
+        config = self._config
+        match config.weighting:
+            case "linear":
+                return r
+            case "binary":
+                return np.ones_like(r)
+            case "log":
+                return np.asarray(np.log1p(r / config.epsilon))
+            case "share":
+                means = self._lengths(plays) / np.maximum(sizes, 1)
+                return np.asarray((r / np.repeat(means, sizes)) ** config.power)
+            case "tfidf":
+                return np.asarray(np.sqrt(r) * self._idf[plays.indices])
+            case "bm25":
+                relative = np.repeat(self._lengths(plays) / self._mean_length, sizes)
+                saturation = config.k1 * (1 - config.b + config.b * relative)
+                gain = r * (config.k1 + 1) / (r + saturation)
+                return np.asarray(gain * self._idf[plays.indices])
+
+    @staticmethod
+    def _lengths(plays: csr_matrix) -> Values:
+        """Sum of the plays of each listener, float64, shape (n_users,)."""
+        return np.asarray(plays.sum(axis=1, dtype=np.float64)).ravel()

@@ -1,0 +1,162 @@
+"""Stages made before are used again: same input bytes, same configuration, same code.
+
+An entry is a folder named by its key. It appears by rename, so it is whole or absent; its
+manifest holds the size and hash of every file, and both are compared whenever it is used.
+"""
+
+import functools
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import recsys
+from recsys.errors import InputError
+from tasks.workspace import Workspace
+
+MANIFEST = "manifest.json"
+_BLOCK = 1 << 22
+
+Facts = dict[str, Any]  # what a stage tells about its result; JSON values
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A stage's result on disk.
+
+    Attributes:
+        folder: Where its files are.
+        key: What it was made from, 16 hex digits.
+        facts: What the stage told about it.
+        reused: Whether it was there already.
+    """
+
+    folder: Path
+    key: str
+    facts: Facts
+    reused: bool
+
+
+def stage(
+    workspace: Workspace, name: str, inputs: Mapping[str, Any], make: Callable[[Path], Facts]
+) -> Entry:
+    """The result of a stage, made now unless it is there and intact.
+
+    Args:
+        workspace: Holds the cache.
+        name: Of the stage.
+        inputs: Everything the result depends on besides the code, as JSON values.
+        make: Writes the files into the folder it is given and returns the facts.
+    """
+    described = {"stage": name, "inputs": dict(inputs), "code": code_version()}
+    key = sha256(json.dumps(described, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    folder = workspace.cache / name / key
+    manifest = _intact(folder)
+    if manifest is not None:
+        return Entry(folder, key, manifest["facts"], reused=True)
+    facts = _make(folder, described, make)
+    return Entry(folder, key, facts, reused=False)
+
+
+def _make(folder: Path, described: Facts, make: Callable[[Path], Facts]) -> Facts:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        facts: Facts = json.loads(json.dumps(make(made)))
+        files = {
+            path.relative_to(made).as_posix(): {"size": path.stat().st_size, "sha256": _hash(path)}
+            for path in sorted(made.rglob("*"))
+            if path.is_file()
+        }
+        manifest = {**described, "files": files, "facts": facts}
+        (made / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+        _put(made, folder)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+    return facts
+
+
+def _put(made: Path, folder: Path) -> None:
+    """Rename into place; what another process put there meanwhile wins if it is intact."""
+    if folder.exists() and _intact(folder) is None:
+        broken = Path(tempfile.mkdtemp(prefix=".broken-", dir=folder.parent))
+        folder.rename(broken / folder.name)
+        shutil.rmtree(broken, ignore_errors=True)
+    try:
+        made.rename(folder)
+    except OSError:
+        if _intact(folder) is None:
+            raise
+
+
+def _intact(folder: Path) -> Facts | None:
+    """The manifest of an entry whose files are all there, unaltered; else None."""
+    try:
+        manifest: Facts = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        for name, known in manifest["files"].items():
+            path = folder / name
+            if path.stat().st_size != known["size"] or _hash(path) != known["sha256"]:
+                return None
+    except (OSError, ValueError, KeyError):
+        return None
+    return manifest
+
+
+def _hash(path: Path) -> str:
+    digest = sha256()
+    with path.open("rb") as handle:
+        while block := handle.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+@functools.cache
+def code_version() -> str:
+    """16 hex digits of the sources of `recsys`: any change there makes every stage again."""
+    root = Path(recsys.__file__).parent
+    digest = sha256()
+    for path in sorted(root.rglob("*.py")):
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def file_hash(workspace: Workspace, path: Path) -> str:
+    """SHA-256 of a file, read again only when its path, size or time of change is new.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    try:
+        status = path.stat()
+        known = {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "inode": status.st_ino}
+        index = _read_index(workspace.files)
+        entry = index.get(str(path.resolve()))
+        if entry is not None and {name: entry.get(name) for name in known} == known:
+            return str(entry["sha256"])
+        digest = _hash(path)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}; pass a file that can be read") from error
+    index[str(path.resolve())] = {**known, "sha256": digest}
+    _write_index(workspace.files, index)
+    return digest
+
+
+def _read_index(path: Path) -> dict[str, Facts]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return {}
+
+
+def _write_index(path: Path, index: Mapping[str, Facts]) -> None:
+    """Two processes at once may lose one entry, which costs one more hashing, no more."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=".files-", dir=path.parent)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
+        json.dump(index, handle)
+    Path(name).replace(path)

@@ -1,0 +1,165 @@
+"""Bytes to a split, stage by stage, each kept in our own cache."""
+
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from recsys import sources
+from recsys.config import DataConfig, ExperimentConfig, FilterConfig, GivenSplit
+from recsys.cutting import cut
+from recsys.describe import MatrixStats
+from recsys.filtering import apply_filters
+from recsys.interactions import Events
+from recsys.split import Fold
+from recsys.store import (
+    load_events,
+    load_profiles,
+    save_events,
+    save_fold,
+    save_profiles,
+)
+from tasks.cache import Entry, file_hash, stage
+from tasks.telling import tell
+from tasks.workspace import Workspace
+
+REJECTS = "rejects.tsv"
+PROFILE_REJECTS = "profile-rejects.tsv"
+
+
+@dataclass(frozen=True, slots=True)
+class Plays:
+    """A log and, if known, its listeners.
+
+    Attributes:
+        plays: The log.
+        profiles: Their profiles.
+    """
+
+    plays: Path
+    profiles: Path | None = None
+
+
+@task(task_run_name="ingest {source.plays.name}", cache_policy=NO_CACHE)
+def ingest(workspace: Workspace, source: Plays, config: DataConfig) -> Entry:
+    """Read the log and the profiles; keep what was rejected."""
+    known = sources.detect(source.plays) if config.format == "auto" else config.format
+    beside = sources.companions(source.plays, known)
+    hashes = {path.name: file_hash(workspace, path) for path in (source.plays, *beside)}
+    inputs: dict[str, Any] = {"files": hashes, "config": config.model_dump(mode="json")}
+    if source.profiles is not None:
+        inputs["profiles"] = file_hash(workspace, source.profiles)
+    return stage(workspace, "ingest", inputs, lambda folder: _read(folder, source, config))
+
+
+def _read_log(path: Path, config: DataConfig) -> sources.Reading:
+    return sources.read(
+        path,
+        format=config.format,
+        columns=config.columns,
+        artist_key=config.artist_key,
+        strict=config.strict,
+        progress=tell,
+    )
+
+
+def _read(folder: Path, source: Plays, config: DataConfig) -> dict[str, Any]:
+    reading = _read_log(source.plays, config)
+    save_events(reading.events, folder)
+    reading.rejects.write(folder / REJECTS)
+    facts: dict[str, Any] = {
+        "rows": reading.n_rows,
+        "rejected": len(reading.rejects),
+        "reasons": reading.rejects.counts,
+        "format": reading.format,
+        "spellings": reading.n_spellings,
+        "users": len(reading.events.users),
+        "items": len(reading.events.items),
+        "profiles": None,
+    }
+    if source.profiles is not None:
+        facts["profiles"] = _read_profiles(folder, source.profiles, reading.events, config.strict)
+    return facts
+
+
+def _read_profiles(folder: Path, path: Path, events: Events, strict: bool) -> dict[str, Any]:
+    reading = sources.read_profiles(path, strict=strict, progress=tell)
+    save_profiles(reading.profiles, folder)
+    reading.rejects.write(folder / PROFILE_REJECTS)
+    return {
+        "rows": reading.n_rows,
+        "rejected": len(reading.rejects),
+        "reasons": reading.rejects.counts,
+        "made_missing": reading.missing,
+        "listeners_without": reading.profiles.aligned(events.users).missing(),
+    }
+
+
+@task(task_run_name="filter", cache_policy=NO_CACHE)
+def narrow(workspace: Workspace, ingested: Entry, config: FilterConfig, seed: int) -> Entry:
+    """Keep the listeners and artists that `config` asks for."""
+    inputs: dict[str, Any] = {"of": ingested.key, "config": config.model_dump(mode="json")}
+    if config.fraction < 1:
+        inputs["seed"] = seed
+    return stage(
+        workspace, "filter", inputs, lambda folder: _filter(folder, ingested, config, seed)
+    )
+
+
+def _filter(folder: Path, ingested: Entry, config: FilterConfig, seed: int) -> dict[str, Any]:
+    has_profiles = ingested.facts["profiles"] is not None
+    profiles = load_profiles(ingested.folder) if has_profiles else None
+    events, steps = apply_filters(load_events(ingested.folder), profiles, config, seed)
+    save_events(events, folder)
+    stats = MatrixStats.of(events.cells()).as_dict()
+    return {
+        "steps": [asdict(step) for step in steps],
+        "matrix": stats,
+        "fingerprint": _fingerprint(folder),
+    }
+
+
+def _fingerprint(folder: Path) -> str:
+    digest = sha256()
+    for name in ("users.parquet", "items.parquet", "events.npz"):
+        digest.update((folder / name).read_bytes())
+    return digest.hexdigest()[:16]
+
+
+@task(task_run_name="split {config.split.kind}", cache_policy=NO_CACHE)
+def split(workspace: Workspace, filtered: Entry, config: ExperimentConfig) -> Entry:
+    """Cut into a validation fold and a test fold."""
+    inputs: dict[str, Any] = {
+        "of": filtered.key,
+        "split": config.split.model_dump(mode="json"),
+        "seed": config.seed,
+    }
+    if isinstance(config.split, GivenSplit):
+        inputs["test"] = file_hash(workspace, config.split.test)
+        inputs["data"] = config.data.model_dump(mode="json")
+    return stage(workspace, "split", inputs, lambda folder: _split(folder, filtered, config))
+
+
+def _split(folder: Path, filtered: Entry, config: ExperimentConfig) -> dict[str, Any]:
+    how = config.split
+    test = _read_log(how.test, config.data).events if isinstance(how, GivenSplit) else None
+    made = cut(load_events(filtered.folder), config, test)
+    facts: dict[str, Any] = {"method": made.method, "fingerprint": made.fingerprint}
+    for name, fold in (("validation", made.validation), ("test", made.test)):
+        (folder / name).mkdir()
+        save_fold(fold, folder / name)
+        facts[name] = _fold_facts(fold)
+    return facts
+
+
+def _fold_facts(fold: Fold) -> dict[str, Any]:
+    return {
+        "train": MatrixStats.of(fold.train).as_dict(),
+        "judged_users": len(fold.judged),
+        "held_out": len(fold.held_out),
+        "unreachable": fold.unreachable,
+        "folds_in": fold.folds_in,
+    }

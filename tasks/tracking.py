@@ -1,0 +1,190 @@
+"""The only module that imports mlflow.
+
+Runs are addressed by id through MlflowClient: the fluent functions look up an active run per
+thread, and Prefect runs submitted tasks in other threads.
+"""
+
+import functools
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import quote
+
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+from tasks.locking import locked
+from tasks.workspace import Workspace
+
+MAX_BATCH = 1000  # metrics in one log_batch, as MLflow allows
+
+
+def metric_name(name: str) -> str:
+    """MLflow allows no `@` in names: ndcg@10 is ndcg_at_10 there."""
+    return name.replace("@", "_at_")
+
+
+@dataclass(frozen=True, slots=True)
+class DataSet:
+    """What a run was computed from, as MLflow shows it.
+
+    Attributes:
+        name: Of the data set.
+        digest: Fingerprint of the data.
+        source: The file it came from.
+        profile: Numbers about it.
+    """
+
+    name: str
+    digest: str
+    source: str
+    profile: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A started MLflow run."""
+
+    id: str
+    client: MlflowClient
+
+    def log(
+        self,
+        metrics: Mapping[str, float],
+        step: int = 0,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Record values at one step, in one batch."""
+        self.log_curves({name: [(step, value)] for name, value in metrics.items()}, tags)
+
+    def log_curves(
+        self,
+        curves: Mapping[str, Sequence[tuple[int, float]]],
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Record (step, value) pairs of several metrics, in as few batches as MLflow allows."""
+        now = int(time.time() * 1000)
+        points = [
+            Metric(metric_name(name), value, now, step)
+            for name, curve in curves.items()
+            for step, value in curve
+        ]
+        labels = [RunTag(name, value) for name, value in (tags or {}).items()]
+        for start in range(0, max(len(points), 1), MAX_BATCH):
+            batch = points[start : start + MAX_BATCH]
+            self.client.log_batch(self.id, metrics=batch, tags=[] if start else labels)
+
+    def files(self, folder: Path, into: str | None = None) -> None:
+        """Attach every file of a folder."""
+        self.client.log_artifacts(self.id, str(folder), into)
+
+    def drop(self, folder: str) -> None:
+        """Take back a folder of attached files."""
+        uri = self.client.get_run(self.id).info.artifact_uri
+        get_artifact_repository(uri, tracking_uri=self.client.tracking_uri).delete_artifacts(folder)
+
+    def end(self, status: str, tags: Mapping[str, str] | None = None) -> None:
+        """Close it as FINISHED, FAILED or KILLED."""
+        for name, value in (tags or {}).items():
+            self.client.set_tag(self.id, name, value)
+        self.client.set_terminated(self.id, status=status)
+
+    @contextmanager
+    def closing(self) -> Iterator[Self]:
+        """Close it FINISHED, FAILED with its error, or KILLED when interrupted."""
+        try:
+            yield self
+        except Exception as error:
+            self.end("FAILED", {"error": f"{type(error).__name__}: {error}"[:5000]})
+            raise
+        except BaseException:
+            self.end("KILLED", {"error": "interrupted"})
+            raise
+        self.end("FINISHED")
+
+    @classmethod
+    def of(cls, workspace: Workspace, run_id: str) -> Self:
+        """A run that exists."""
+        return cls(run_id, open_client(workspace))
+
+
+def open_client(workspace: Workspace) -> MlflowClient:
+    """A client on the workspace's database, which is made under a lock.
+
+    Of two processes that make the same fresh database at once, one would die.
+    """
+    return _client(workspace.tracking_uri, workspace.lock("mlflow"))
+
+
+@functools.cache
+def _client(uri: str, lock: Path) -> MlflowClient:
+    client = MlflowClient(tracking_uri=uri)
+    with locked(lock):
+        client.search_experiments(max_results=1)
+    return client
+
+
+def experiment_id(workspace: Workspace, name: str) -> str:
+    """The id of an experiment, made where it is missing."""
+    client = open_client(workspace)
+    with locked(workspace.lock("mlflow")):
+        known = client.get_experiment_by_name(name)
+        if known is not None:
+            return str(known.experiment_id)
+        location = (workspace.artifacts / quote(name, safe="")).as_uri()
+        return str(client.create_experiment(name, artifact_location=location))
+
+
+def start_run(
+    workspace: Workspace,
+    experiment: str,
+    name: str,
+    params: Mapping[str, object],
+    tags: Mapping[str, str],
+    data: DataSet,
+    parent: str | None = None,
+) -> Run:
+    """Open a run with its parameters, tags and data set."""
+    client = open_client(workspace)
+    nested = {MLFLOW_PARENT_RUN_ID: parent} if parent else {}
+    made = client.create_run(experiment, tags={**tags, **nested}, run_name=name)
+    run = Run(made.info.run_id, client)
+    client.log_batch(run.id, params=[Param(key, str(value)) for key, value in params.items()])
+    client.log_inputs(run.id, [_input(data)])
+    return run
+
+
+def _input(data: DataSet) -> DatasetInput:
+    described = Dataset(
+        name=data.name,
+        digest=data.digest,
+        source_type="local",
+        source=json.dumps({"uri": data.source}),
+        profile=json.dumps(dict(data.profile)),
+    )
+    return DatasetInput(described, [InputTag("mlflow.data.context", "training")])
+
+
+def reopen_run(workspace: Workspace, run_id: str) -> Run:
+    """A run that exists, RUNNING again."""
+    run = Run.of(workspace, run_id)
+    run.client.update_run(run_id, status="RUNNING")
+    return run
+
+
+def end_run(workspace: Workspace, run_id: str, status: str, tags: Mapping[str, str]) -> None:
+    """Close a run that another process left open."""
+    Run.of(workspace, run_id).end(status, tags)
+
+
+def compare_path(experiment: str, run_ids: Sequence[str]) -> str:
+    """The path, after the host, of MLflow's page that compares runs."""
+    runs = quote(json.dumps(list(run_ids), separators=(",", ":")))
+    experiments = quote(json.dumps([experiment]))
+    return f"/#/compare-runs?runs={runs}&experiments={experiments}"

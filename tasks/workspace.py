@@ -1,0 +1,100 @@
+"""Where everything on disk lives, and under which address. No other module builds a path."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from recsys.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """One folder, ignored by git; `mlruns` by default."""
+
+    root: Path
+
+    @classmethod
+    def at(cls, root: Path) -> "Workspace":
+        """The workspace in `root`, which is made where it is missing.
+
+        Raises:
+            InputError: the folder cannot be made.
+        """
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"workspace {root}: {error.strerror}; pass --workspace with a folder you may write"
+            ) from error
+        return cls(root.resolve())
+
+    @property
+    def tracking_uri(self) -> str:
+        """MLflow's backend. A database: plain folders are refused since 3.13."""
+        return f"sqlite:///{self.root / 'mlflow.db'}"
+
+    @property
+    def artifacts(self) -> Path:
+        """Files attached to MLflow runs."""
+        return self.root / "artifacts"
+
+    @property
+    def studies(self) -> Path:
+        """Optuna's storage, a journal."""
+        return self.root / "optuna.journal"
+
+    @property
+    def prefect_home(self) -> Path:
+        """Prefect's database and settings."""
+        return self.root / "prefect"
+
+    @property
+    def cache(self) -> Path:
+        """Stages that were made before."""
+        return self.root / "cache"
+
+    @property
+    def files(self) -> Path:
+        """What is known of input files: path, size, time and hash."""
+        return self.cache / "files.json"
+
+    @property
+    def scratch(self) -> Path:
+        """Files on their way into an artifact."""
+        return self.root / "tmp"
+
+    @property
+    def libraries(self) -> Path:
+        """What libraries would otherwise put into the user's home."""
+        return self.root / "home"
+
+    @property
+    def sample(self) -> Path:
+        """Where `recsys sample` writes."""
+        return self.root / "sample"
+
+    @property
+    def sample_plays(self) -> Path:
+        """Plays of the sample."""
+        return self.sample / "plays.tsv"
+
+    @property
+    def sample_profiles(self) -> Path:
+        """Profiles of the sample's listeners."""
+        return self.sample / "profiles.tsv"
+
+    def final(self, study: str) -> Path:
+        """Reports of the final models, until they are compared and recorded."""
+        return self.scratch / f"final-{_safe(study)}"
+
+    def inspection(self, plays: Path) -> Path:
+        """Where the plots of `recsys inspect` go."""
+        return self.root / "inspect" / _safe(plays.name)
+
+    def lock(self, name: str) -> Path:
+        """A file to hold a lock on."""
+        return self.root / "locks" / f"{_safe(name)}.lock"
+
+
+def _safe(name: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", name)

@@ -1,0 +1,141 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recsys.beyond import coverage, exposure, gini, novelty, popularity
+from recsys.recommend import NO_ITEM, Recommendations
+
+N_ITEMS = 6
+exposures = st.lists(st.integers(0, 1000), min_size=1, max_size=40).map(np.array)
+
+
+def lists(*rows: list[int]) -> Recommendations:
+    items = np.array(rows, dtype=np.int32).reshape(len(rows), -1)
+    return Recommendations(
+        np.arange(len(rows), dtype=np.int32), items, np.zeros(items.shape, np.float32)
+    )
+
+
+@st.composite
+def ragged(draw: st.DrawFn) -> Recommendations:
+    """Lists of 0 to 4 of six items, filled up with NO_ITEM."""
+    row = st.lists(st.integers(0, N_ITEMS - 1), unique=True, max_size=4)
+    rows = draw(st.lists(row, min_size=1, max_size=6))
+    return lists(*[[*row, *[NO_ITEM] * (4 - len(row))] for row in rows])
+
+
+@given(ragged())
+def test_exposure_counts_the_lists_that_show_an_item_within_k(recs: Recommendations) -> None:
+    counted = exposure(recs, N_ITEMS, [3, 1, 4])
+
+    assert list(counted) == [1, 3, 4]
+    for k, counts in counted.items():
+        shown = [item for row in recs.items.tolist() for item in row[:k] if item != NO_ITEM]
+        assert counts.dtype == np.int64
+        assert counts.tolist() == [shown.count(item) for item in range(N_ITEMS)]
+
+
+def test_coverage_is_the_share_of_the_catalogue_that_anybody_is_shown() -> None:
+    counts = exposure(lists([0, 1], [0, NO_ITEM]), N_ITEMS, [1, 2])
+
+    assert coverage(counts[1]) == 1 / 6
+    assert coverage(counts[2]) == 2 / 6
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 1000])
+def test_gini_of_equal_exposure_is_exactly_zero(n: int) -> None:
+    assert gini(np.full(n, 13)) == 0
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 1000])
+def test_gini_of_all_exposure_on_one_item_is_n_minus_one_over_n(n: int) -> None:
+    counts = np.zeros(n, dtype=np.int64)
+    counts[n // 2] = 31
+
+    assert gini(counts) == (n - 1) / n
+
+
+def test_gini_counts_the_items_nobody_was_shown() -> None:
+    assert gini(np.array([5, 5])) == 0
+    assert gini(np.array([5, 5, 0, 0])) == 0.5
+
+
+def test_gini_and_coverage_are_zero_when_nothing_was_shown() -> None:
+    nothing = exposure(lists([NO_ITEM]), N_ITEMS, [1])[1]
+
+    assert (gini(nothing), coverage(nothing)) == (0, 0)
+
+
+@given(exposures)
+def test_gini_is_twice_the_area_between_lorenz_curve_and_diagonal(
+    counts: np.ndarray[tuple[int], np.dtype[np.int64]],
+) -> None:
+    counts[0] += 1
+    lorenz = np.concatenate([[0], np.cumsum(np.sort(counts)) / counts.sum()])
+
+    area = np.trapezoid(lorenz, dx=1 / len(counts))
+
+    assert gini(counts) == pytest.approx(1 - 2 * area, abs=1e-12)
+
+
+@given(exposures)
+def test_gini_is_half_the_relative_mean_difference_of_all_pairs(
+    counts: np.ndarray[tuple[int], np.dtype[np.int64]],
+) -> None:
+    counts[0] += 1
+
+    differences = np.abs(counts[:, None] - counts[None, :]).mean()
+
+    assert gini(counts) == pytest.approx(differences / (2 * counts.mean()), abs=1e-12)
+
+
+def test_novelty_is_the_surprise_in_bits_of_what_is_shown() -> None:
+    listeners = np.array([8, 4, 1])
+
+    values = novelty(lists([0, 1, 2]), listeners, n_train_users=8, ks=[1, 2, 3])
+
+    assert values[0].tolist() == [0, 1 / 2, (0 + 1 + 3) / 3]
+
+
+def test_an_item_without_listeners_is_as_novel_as_one_with_a_single_listener() -> None:
+    values = novelty(lists([0], [1]), np.array([0, 1]), n_train_users=16, ks=[1])
+
+    assert values.tolist() == [[4], [4]]
+
+
+def test_popularity_is_the_mean_number_of_training_listeners() -> None:
+    values = popularity(lists([0, 1, 2]), np.array([8, 4, 0]), ks=[1, 3])
+
+    assert values.tolist() == [[8, 4]]
+
+
+def test_a_short_list_is_described_by_what_it_shows() -> None:
+    recs, listeners = lists([1, NO_ITEM, NO_ITEM]), np.array([8, 2])
+
+    assert popularity(recs, listeners, ks=[1, 3]).tolist() == [[2, 2]]
+    assert novelty(recs, listeners, n_train_users=8, ks=[1, 3]).tolist() == [[2, 2]]
+
+
+def test_an_empty_list_is_zero_everywhere() -> None:
+    recs, listeners = lists([NO_ITEM, NO_ITEM]), np.array([8, 2])
+
+    assert popularity(recs, listeners, ks=[1, 2]).tolist() == [[0, 0]]
+    assert novelty(recs, listeners, n_train_users=8, ks=[1, 2]).tolist() == [[0, 0]]
+
+
+@given(ragged(), st.lists(st.integers(0, 20), min_size=N_ITEMS, max_size=N_ITEMS))
+def test_novelty_and_popularity_are_what_a_slow_loop_finds(
+    recs: Recommendations, listeners: list[int]
+) -> None:
+    ks = [1, 2, 4]
+
+    novel = novelty(recs, np.array(listeners), 20, ks)
+    popular = popularity(recs, np.array(listeners), ks)
+
+    for u, row in enumerate(recs.items.tolist()):
+        for j, k in enumerate(ks):
+            shown = [listeners[item] for item in row[:k] if item != NO_ITEM]
+            bits = [-np.log2(max(count, 1) / 20) for count in shown]
+            assert popular[u, j] == pytest.approx(np.mean(shown) if shown else 0)
+            assert novel[u, j] == pytest.approx(np.mean(bits) if bits else 0)

@@ -1,0 +1,141 @@
+"""recsys <- tasks <- flows, each outside library behind its door, and a quiet pure layer."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+LAYERS = ("recsys", "tasks", "flows")  # each may import itself and what stands before it
+DOORS = {
+    "mlflow": {"tasks/tracking.py", "tasks/registry.py"},
+    "optuna": {"tasks/tuning.py"},
+    "implicit": {"recsys/models/als.py"},
+    "matplotlib": {"recsys/plots.py"},
+}
+OUTSIDE = {"prefect", "mlflow", "optuna"}
+NETWORK = {"socket", "ssl", "http", "urllib.request", "requests", "httpx", "aiohttp"}
+
+
+def sources(*layers: str) -> Iterator[tuple[str, ast.Module]]:
+    """Every source file of the layers: its path in the repository and its tree."""
+    for layer in layers:
+        for path in sorted((ROOT / layer).rglob("*.py")):
+            yield path.relative_to(ROOT).as_posix(), ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imported(tree: ast.Module) -> Iterator[str]:
+    """Full names of the modules a file imports, at its top or inside a function."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative imports hide the layer"
+            yield node.module or ""
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def within(names: Iterable[str], packages: Iterable[str]) -> set[str]:
+    """Those of the packages that one of the names is, or lies in."""
+    dotted = {f"{name}." for name in names}
+    return {package for package in packages if any(n.startswith(f"{package}.") for n in dotted)}
+
+
+def called(tree: ast.Module) -> Iterator[str]:
+    """Names of what is called as a plain name, such as print."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            yield node.func.id
+
+
+def mentioned(tree: ast.Module) -> Iterator[str]:
+    """Names and attributes a file uses or imports."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.alias):
+            yield node.name
+
+
+def run_python(code: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_layers_point_one_way(layer: str) -> None:
+    above = LAYERS[LAYERS.index(layer) + 1 :]
+    upward = {path: bad for path, tree in sources(layer) if (bad := within(imported(tree), above))}
+
+    assert upward == {}
+
+
+@pytest.mark.parametrize("library", DOORS)
+def test_each_outside_library_has_one_door(library: str) -> None:
+    users = {path for path, tree in sources(*LAYERS) if within(imported(tree), [library])}
+
+    assert users <= DOORS[library]
+
+
+def test_recsys_imports_no_orchestrator_and_no_network_even_inside_a_function() -> None:
+    impure = {
+        path: bad
+        for path, tree in sources("recsys")
+        if (bad := within(imported(tree), OUTSIDE | NETWORK))
+    }
+
+    assert impure == {}
+
+
+def test_only_flows_read_the_environment() -> None:
+    readers = {
+        path
+        for path, tree in sources("recsys", "tasks")
+        if {"environ", "environb", "getenv"} & set(mentioned(tree))
+    }
+
+    assert readers == set()
+
+
+def test_only_the_command_line_prints() -> None:
+    printers = {path for path, tree in sources(*LAYERS) if "print" in called(tree)}
+
+    assert printers <= {"flows/cli.py"}
+
+
+def test_recsys_does_not_log() -> None:
+    loggers = {path for path, tree in sources("recsys") if within(imported(tree), ["logging"])}
+
+    assert loggers == set()
+
+
+def test_all_of_recsys_loads_without_orchestrators_connections_or_plots() -> None:
+    code = """
+import importlib, pkgutil, sys
+def refuse(event, arguments):
+    if event in {"socket.connect", "socket.bind", "socket.getaddrinfo"}:
+        raise RuntimeError(f"{event} while importing recsys: {arguments}")
+sys.addaudithook(refuse)
+import recsys
+names = [module.name for module in pkgutil.walk_packages(recsys.__path__, "recsys.")]
+for name in names:
+    importlib.import_module(name)
+assert names
+print(*sorted({"prefect", "mlflow", "optuna", "matplotlib", "tasks", "flows"} & sys.modules.keys()))
+"""
+
+    assert run_python(code) == ""
+
+
+def test_loading_recsys_alone_is_light() -> None:
+    heavy = {"scipy", "pandas", "pyarrow", "implicit"}
+
+    assert run_python(f"import sys, recsys; print(*({heavy} & sys.modules.keys()))") == ""
