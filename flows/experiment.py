@@ -12,7 +12,7 @@ from typing import Any
 from prefect import flow
 
 from flows.result import Result
-from recsys.config import AlsConfig, ExperimentConfig, PopularityConfig
+from recsys.config import AlsConfig, ExperimentConfig, ModelConfig, PopularityConfig
 from recsys.space import on_bounds
 from tasks.cache import Entry, code_version
 from tasks.comparing import Compared, compare, show_comparison, show_leaderboard
@@ -217,7 +217,7 @@ def _finish(
     study: Study, search: Search, test: Path, clock: Clock
 ) -> tuple[dict[str, Measured], Compared]:
     """Refit the winner on train + validation, judge it and the baselines once on test."""
-    models = [
+    models: list[ModelConfig] = [
         PopularityConfig(kind="popularity-plays"),
         PopularityConfig(kind="popularity-listeners"),
         AlsConfig.model_validate(search.best.params),
@@ -227,7 +227,7 @@ def _finish(
     values = {done.slot: done.value for done in search.done}
     try:
         with clock.part("final"):
-            finals = {}
+            finals: dict[str, Measured] = {}
             for n, model in enumerate(models, 1):
                 finals[model.kind] = run_final(study, test, model, folder / model.kind)
                 tell("models judged on test", n, len(models))

@@ -199,7 +199,7 @@ class ExperimentConfig(_Config):
             raise ValueError(f"search.{unknown[0]} is no parameter of als; it has {sorted(names)}")
         for name, spec in self.space.items():
             for value in spec.ends:
-                AlsConfig.model_validate({name: value})
+                AlsConfig.model_validate({name: value, **spec.when})
         for metric in (self.study.metric, *self.judge.curve_metrics):
             _check_metric(metric, self.judge.ks)
         return self
@@ -211,7 +211,7 @@ def _check_metric(metric: str, ks: tuple[int, ...]) -> None:
         raise ValueError(f"metric {metric!r}: use one of {sorted(METRICS)} @ one of {list(ks)}")
 
 
-Overrides = dict[str, str]
+Overrides = dict[str, Any]
 
 
 def load_config(path: Path, overrides: Overrides | None = None) -> ExperimentConfig:
@@ -219,8 +219,7 @@ def load_config(path: Path, overrides: Overrides | None = None) -> ExperimentCon
 
     Args:
         path: The file.
-        overrides: Dotted name to a TOML value, a comma-separated list, or bare text, for
-            example {"search.factors": "16,32"}.
+        overrides: Dotted name to value, for example {"search.factors": [16, 32]}.
 
     Raises:
         InputError: the file or a setting cannot be used; the message names the setting.
@@ -231,8 +230,8 @@ def load_config(path: Path, overrides: Overrides | None = None) -> ExperimentCon
         raise InputError(f"config {path}: {error.strerror}; pass an existing TOML file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"config {path}: {error}; correct the TOML") from error
-    for name, text in (overrides or {}).items():
-        _put(table, name.split("."), parse_value(text))
+    for name, value in (overrides or {}).items():
+        _put(table, name.split("."), value)
     return checked(table, str(path))
 
 

@@ -91,7 +91,8 @@ SpaceTable = dict[str, RangeTable | tuple[Value, ...] | Value]
 def space_of(table: SpaceTable, whole: Collection[str]) -> Space:
     """The space that a TOML table describes; a single value pins its parameter.
 
-    A parameter with `when` comes after the one it depends on, whatever the order in the file.
+    A parameter with `when` comes after the one it depends on, whatever the order in the file,
+    and is left out where that one never has the value.
 
     Args:
         table: What the file says, by parameter.
@@ -99,12 +100,15 @@ def space_of(table: SpaceTable, whole: Collection[str]) -> Space:
     """
     space = {name: _spec(entry, name in whole) for name, entry in table.items()}
     for name, spec in space.items():
-        for other, value in spec.when.items():
+        for other in spec.when:
             if other not in space or space[other].when:
                 raise ValueError(f"search.{name}.when names {other!r}, no unconditional parameter")
-            if value not in space[other].ends:
-                raise ValueError(f"search.{name}.when: {other} is never {value!r}")
-    return dict(sorted(space.items(), key=lambda entry: bool(entry[1].when)))
+    kept = {name: spec for name, spec in space.items() if _possible(spec, space)}
+    return dict(sorted(kept.items(), key=lambda entry: bool(entry[1].when)))
+
+
+def _possible(spec: Spec, space: Space) -> bool:
+    return all(contains(space[other], value) for other, value in spec.when.items())
 
 
 def _spec(entry: RangeTable | tuple[Value, ...] | Value, whole: bool) -> Spec:

@@ -81,18 +81,27 @@ def fetch_dataset(
     files = tuple(folder / member.name for member in dataset.members)
     if _in_place(dataset, folder, progress):
         return Fetched(files, new=False)
-    _make(folder)
+    try:
+        _bring(dataset, folder, url or dataset.url, progress, patience)
+    except OSError as error:  # of the disk; those of the network are dealt with in download
+        raise InputError(
+            f"{folder} cannot be written to ({error.strerror}): mend that, or choose another folder"
+        ) from error
+    return Fetched(files, new=True)
+
+
+def _bring(
+    dataset: Dataset, folder: Path, url: str, progress: Progress, patience: Patience | None
+) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
     part = folder / f".{dataset.name}.tar.gz.part"
-    download(
-        url or dataset.url, part, room=dataset.unpacked_bytes, progress=progress, patience=patience
-    )
+    download(url, part, room=dataset.unpacked_bytes, progress=progress, patience=patience)
     try:
         unpack(part, dataset.members, folder, progress)
     except InputError:
         forget(part)  # else the same bytes would fail for ever
         raise
     forget(part)
-    return Fetched(files, new=True)
 
 
 def _in_place(dataset: Dataset, folder: Path, progress: Progress) -> bool:
@@ -104,12 +113,3 @@ def _in_place(dataset: Dataset, folder: Path, progress: Progress) -> bool:
                 f"published file of {dataset.name}: move it away or choose another folder"
             )
     return len(present) == len(dataset.members)
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"{folder} cannot be made a folder ({error.strerror}): choose another"
-        ) from error

@@ -33,6 +33,7 @@ GROUPS = 32
 MEMBERSHIPS = (0.72, 0.2, 0.08)  # an artist's share in its first, second and third group
 STRAYS = 0.15
 FEWEST_ARTISTS = 10
+ROWS_AT_ONCE = 1_000_000  # in one string array, which ends at 2 GiB
 
 # Share of listeners by country, about as in the real data.
 COUNTRIES = {
@@ -149,7 +150,7 @@ def _write(table: Table, path: Path) -> None:
     part = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
         with part.open("wb") as file:
-            for batch in table.to_batches(max_chunksize=1_000_000):
+            for batch in table.to_batches(max_chunksize=ROWS_AT_ONCE):
                 *fields, last = batch.columns
                 ends = pc.binary_join_element_wise(last, "\n", "")
                 # The values of a string array lie end to end: they are the text of the file.

@@ -128,11 +128,11 @@ def test_a_log_without_times_has_no_range_and_one_without_rows_only_zeros() -> N
 
 def test_missing_values_are_those_of_the_listeners_in_the_log() -> None:
     profiles = Profiles(
-        IdMap.of(["ann", "bob", "eve"]),
-        pa.array(["f", None, None]),
-        np.array([np.nan, 30, np.nan], np.float32),
-        pa.array(["Chile", "Chile", None]),
-        np.array([-1, 0, -1]),
+        IdMap.of(["ann", "bob", "eve", "fay"]),
+        pa.array(["f", None, None, None]),
+        np.array([np.nan, 30, np.nan, np.nan], np.float32),
+        pa.array(["Chile", "Chile", None, None]),
+        np.array([-1, 0, -1, -1]),
     )
 
     found = describe(events(ROWS), profiles)

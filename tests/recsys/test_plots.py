@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from matplotlib.image import imread
@@ -61,6 +61,7 @@ def test_a_distribution_counts_everything_once_on_log_axes(
     assert axes.get_ylabel().startswith("number of")
 
 
+@settings(deadline=None, max_examples=40)  # drawing takes its time
 @given(st.lists(st.floats(1e-3, 1e12) | st.integers(1, 10**7), min_size=1, max_size=50))
 def test_no_value_falls_outside_the_bins(values: list[float]) -> None:
     figure = plots.distribution(np.array(values, np.float64), "T", "x", "things")
@@ -70,9 +71,11 @@ def test_no_value_falls_outside_the_bins(values: list[float]) -> None:
 
 
 @given(st.lists(st.integers(1, 10**6), min_size=1, max_size=50))
-def test_bins_of_whole_numbers_never_get_narrower(values: list[int]) -> None:
-    widths = np.diff(plots._bins(np.array(values)))
+def test_bins_of_whole_numbers_lie_between_them_and_never_get_narrower(values: list[int]) -> None:
+    edges = plots._bins(np.array(values))
+    widths = np.diff(edges)
 
+    assert (edges % 1 == 0.5).all()
     assert (np.diff(widths) >= 0).all()
     assert len(widths) <= 60
 

@@ -7,7 +7,7 @@ import pytest
 from recsys.errors import InputError
 from recsys.sources import Format, companions, detect, read
 from recsys.sources.reading import HOPELESS
-from tests.recsys.sources.logs import packed, shown, told
+from .logs import packed, shown, told
 
 FILES: dict[str, tuple[Format, str]] = {
     "plays": ("lastfm-360k", "u\t\tname\t5\nu\tm\tname\tx\nu\tm\tname\t0\n"),

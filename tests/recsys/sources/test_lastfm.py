@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from recsys.errors import InputError
 from recsys.sources import ArtistKey, read, stream
-from tests.recsys.sources.logs import packed, shown, told, written
+from .logs import packed, shown, told, written
 
 texts = st.text(st.characters(exclude_characters="\t\n\r", exclude_categories=["Cs"]), max_size=8)
 some_text = texts.filter(bool) | st.sampled_from(['"', '"a', "a''b", "é", "x"])

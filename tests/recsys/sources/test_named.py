@@ -8,7 +8,7 @@ import pytest
 
 from recsys.errors import InputError
 from recsys.sources import parse_columns, read
-from tests.recsys.sources.logs import packed, shown, told
+from .logs import packed, shown, told
 
 TABLE = 'uid{d}n{d}track{d}title{d}ts\nu1{d}2{d}a{d}A{d}10\nu2{d}3{d}b{d}"B ""b""{d}"{d}20\n'
 
@@ -163,6 +163,17 @@ def test_parquet_times_of_any_type_are_seconds_utc(
 
     assert events.times is not None
     assert events.times.tolist() == [expected] * 2
+
+
+def test_rows_of_a_parquet_file_are_numbered_across_batches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recsys.sources.parquet.BATCH", 2)
+    path = parquet(tmp_path, user=["u", "", "u", "u", ""], item=["a", "b", "c", "d", "e"])
+    reading = read(path, columns={"user": 0, "item": 1})
+
+    assert reading.rejects.lines.tolist() == [2, 5]
+    assert reading.n_rows == 5
 
 
 def test_ids_that_became_floats_read_as_the_numbers_they_were(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from recsys.errors import InputError
 from recsys.sources import Reason, Rejects, read
-from tests.recsys.sources.logs import packed, told
+from .logs import packed, told
 
 GOOD = b"u1\tm1\tname\t5"
 NASTY = [

@@ -205,6 +205,17 @@ def test_a_value_out_of_bounds_is_named_with_the_bound(
         make_sample(*arguments)
 
 
+def test_a_file_written_in_pieces_is_the_file_written_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, _ = write(make_sample(40, 30), tmp_path / "whole")
+    monkeypatch.setattr("recsys.sources.sample.ROWS_AT_ONCE", 7)
+    pieces, _ = write(make_sample(40, 30), tmp_path / "pieces")
+
+    assert len(read(whole)) > 50
+    assert pieces.read_bytes() == whole.read_bytes()
+
+
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

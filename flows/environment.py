@@ -1,0 +1,45 @@
+"""What the libraries read from the environment, set before any of them is imported."""
+
+import os
+from collections.abc import Mapping
+
+from tasks.workspace import Workspace
+
+
+def prepare(workspace: Workspace) -> None:
+    """Keep every library inside the workspace, quiet, and away from the network.
+
+    What the user has set stays, so a team's PREFECT_API_URL is used as it is.
+    """
+    for name, value in _settings(workspace).items():
+        os.environ.setdefault(name, value)
+
+
+def _settings(workspace: Workspace) -> Mapping[str, str]:
+    home = str(workspace.libraries)
+    return {
+        "DO_NOT_TRACK": "1",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_LOGGING_LEVEL": "WARNING",
+        "MPLCONFIGDIR": home,
+        "XDG_CACHE_HOME": home,
+        "XDG_CONFIG_HOME": home,
+        "PREFECT_HOME": str(workspace.prefect_home),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+        "PREFECT_CLI_PROMPT": "false",
+        # Errors reach the user once, from the command line; the run keeps the whole story.
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+        "PREFECT_LOGGING_LEVEL": "WARNING",
+        "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+    }
+
+
+def has_prefect_server() -> bool:
+    """Whether the user named a Prefect server to use."""
+    return bool(os.environ.get("PREFECT_API_URL"))
+
+
+def use_prefect_server(api: str) -> None:
+    """Send everything of Prefect to the server at `api`."""
+    os.environ["PREFECT_API_URL"] = api

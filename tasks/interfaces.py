@@ -1,0 +1,26 @@
+"""How the web interfaces are started. Commands, not calls: each replaces our process."""
+
+import sys
+from collections.abc import Mapping
+
+from tasks.workspace import Workspace
+
+Command = tuple[list[str], Mapping[str, str]]
+
+
+def mlflow_ui(workspace: Workspace, host: str, port: int) -> Command:
+    """MLflow on the workspace's database, and what the environment has to add."""
+    options = ["--backend-store-uri", workspace.tracking_uri]
+    options += ["--default-artifact-root", workspace.artifacts.as_uri()]
+    options += ["--host", host, "--port", str(port), "--workers", "1"]
+    return [sys.executable, "-m", "mlflow", "server", *options], {}
+
+
+def prefect_ui(workspace: Workspace, host: str, port: int) -> Command:
+    """A Prefect server on the workspace's database, and what the environment has to add.
+
+    Without the address of its API the page would look for it on port 4200.
+    """
+    address = {"PREFECT_SERVER_UI_API_URL": f"http://{host}:{port}/api"}
+    options = ["--host", host, "--port", str(port)]
+    return [sys.executable, "-m", "prefect", "server", "start", *options], address
