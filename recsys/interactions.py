@@ -125,7 +125,7 @@ class Events:
             self.cols[starts],
             np.add.reduceat(self.plays, starts) if len(starts) else self.plays[:0],
             None if self.times is None else self.times[starts],
-            None if self.times is None else self.times[ends],
+            None if self.times is None else self.times[ends[: len(starts)]],
         )
 
 

@@ -7,6 +7,7 @@ import pytest
 from recsys.errors import InputError
 from recsys.sources import Format, companions, detect, read
 from recsys.sources.reading import HOPELESS
+
 from .logs import packed, shown, told
 
 FILES: dict[str, tuple[Format, str]] = {

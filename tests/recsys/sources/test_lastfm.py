@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from recsys.errors import InputError
 from recsys.sources import ArtistKey, read, stream
+
 from .logs import packed, shown, told, written
 
 texts = st.text(st.characters(exclude_characters="\t\n\r", exclude_categories=["Cs"]), max_size=8)

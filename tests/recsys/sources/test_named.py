@@ -8,6 +8,7 @@ import pytest
 
 from recsys.errors import InputError
 from recsys.sources import parse_columns, read
+
 from .logs import packed, shown, told
 
 TABLE = 'uid{d}n{d}track{d}title{d}ts\nu1{d}2{d}a{d}A{d}10\nu2{d}3{d}b{d}"B ""b""{d}"{d}20\n'

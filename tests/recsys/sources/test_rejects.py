@@ -4,6 +4,7 @@ import pytest
 
 from recsys.errors import InputError
 from recsys.sources import Reason, Rejects, read
+
 from .logs import packed, told
 
 GOOD = b"u1\tm1\tname\t5"

@@ -5,6 +5,7 @@ import pytest
 
 from recsys.errors import InputError
 from recsys.sources import read, stream
+
 from .logs import told
 
 ROW = b"u1\tm1\tname\t5"
