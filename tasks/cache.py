@@ -17,6 +17,7 @@ from typing import Any
 
 import recsys
 from recsys.errors import InputError
+from tasks.locking import locked
 from tasks.workspace import Workspace
 
 MANIFEST = "manifest.json"
@@ -59,11 +60,11 @@ def stage(
     manifest = _intact(folder)
     if manifest is not None:
         return Entry(folder, key, manifest["facts"], reused=True)
-    facts = _make(folder, described, make)
+    facts = _make(folder, workspace.lock("cache"), described, make)
     return Entry(folder, key, facts, reused=False)
 
 
-def _make(folder: Path, described: Facts, make: Callable[[Path], Facts]) -> Facts:
+def _make(folder: Path, lock: Path, described: Facts, make: Callable[[Path], Facts]) -> Facts:
     folder.parent.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
@@ -75,14 +76,18 @@ def _make(folder: Path, described: Facts, make: Callable[[Path], Facts]) -> Fact
         }
         manifest = {**described, "files": files, "facts": facts}
         (made / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
-        _put(made, folder)
+        with locked(lock):  # of two who replace a damaged entry, one would take the other's away
+            _put(made, folder)
     finally:
         shutil.rmtree(made, ignore_errors=True)
     return facts
 
 
 def _put(made: Path, folder: Path) -> None:
-    """Rename into place; what another process put there meanwhile wins if it is intact."""
+    """Rename into place; what another process put there meanwhile wins if it is intact.
+
+    Only for whoever holds the lock on the cache.
+    """
     if folder.exists() and _intact(folder) is None:
         broken = Path(tempfile.mkdtemp(prefix=".broken-", dir=folder.parent))
         folder.rename(broken / folder.name)
@@ -102,7 +107,7 @@ def _intact(folder: Path) -> Facts | None:
             path = folder / name
             if path.stat().st_size != known["size"] or _hash(path) != known["sha256"]:
                 return None
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
     return manifest
 

@@ -1,11 +1,17 @@
 """Fixtures shared by all tests."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import settings
+from hypothesis import strategies as st
+
+from recsys.ids import IdMap, strings
+from recsys.interactions import Events, Interactions
 
 # A deadline measures the machine; derandomized, the same commit gives the same verdict.
 settings.register_profile("recsys", deadline=None, derandomize=True, max_examples=50)
@@ -24,3 +30,60 @@ def real_data() -> Path:
     if not folder:
         pytest.skip("RECSYS_DATA is unset: it names a folder with the real data sets")
     return Path(folder).resolve()
+
+
+Heard = tuple[int, int, int, int]  # user, item, plays, time
+
+
+def events_of(log: Sequence[Heard], *, timed: bool = True) -> Events:
+    """The events of a log; users are called u00, u01, ..., items i00, i01, ..."""
+    users, rows = IdMap.encode(strings(f"u{user:02}" for user, _, _, _ in log))
+    items, cols = IdMap.encode(strings(f"i{item:02}" for _, item, _, _ in log))
+    plays = np.array([plays for _, _, plays, _ in log], dtype=np.float64)
+    times = np.array([time for _, _, _, time in log], dtype=np.int64)
+    return Events.of(users, items, rows, cols, plays, times if timed else None)
+
+
+def cells_of(plays: npt.ArrayLike) -> Interactions:
+    """The cells of a dense matrix of plays, users by items; 0 is no cell."""
+    dense = np.asarray(plays, dtype=np.float64)
+    rows, cols = np.nonzero(dense)
+    users = IdMap.of(f"u{n:02}" for n in range(dense.shape[0]))
+    items = IdMap.of(f"i{n:02}" for n in range(dense.shape[1]))
+    at = rows.astype(np.int32), cols.astype(np.int32)
+    return Interactions(users, items, *at, dense[rows, cols])
+
+
+def told(log: Events | Interactions) -> list[tuple[str, str, float]]:
+    """User, item and plays of each row, by their external ids."""
+    users, items = log.users.ids.to_pylist(), log.items.ids.to_pylist()
+    columns = zip(log.rows.tolist(), log.cols.tolist(), log.plays.tolist(), strict=True)
+    return [(users[row], items[col], plays) for row, col, plays in columns]
+
+
+def pairs(log: Events | Interactions) -> set[tuple[str, str]]:
+    """The distinct (user, item) pairs, by their external ids."""
+    return {(user, item) for user, item, _ in told(log)}
+
+
+def two_camps(n_users: int, n_items: int, *, of_other: int = 0) -> npt.NDArray[np.float64]:
+    """Even users play even items and odd users odd ones, in any amount; the diagonal is hidden.
+
+    What is hidden from user u, item u, is the one item of their camp they do not play. Of the
+    other camp each user plays `of_other` items, the first ones that come after u.
+    """
+    users, items = np.arange(n_users)[:, None], np.arange(n_items)[None, :]
+    same = (users - items) % 2 == 0
+    plays = np.where(same, 1.0 + (users * 7 + items * 3) % 5, 0.0)
+    plays[np.arange(min(n_users, n_items)), np.arange(min(n_users, n_items))] = 0.0
+    for step in range(of_other):
+        plays[users[:, 0], (users[:, 0] + 1 + 2 * step) % n_items] = 1.0
+    return plays
+
+
+def heard_logs(*, min_size: int = 0) -> st.SearchStrategy[list[Heard]]:
+    """Small logs with repeated pairs and equal times."""
+    user, item = st.integers(0, 5), st.integers(0, 7)
+    return st.lists(
+        st.tuples(user, item, st.integers(1, 9), st.integers(0, 20)), min_size=min_size, max_size=40
+    )

@@ -11,7 +11,8 @@ from threadpoolctl import threadpool_limits
 
 from recsys.config import AlsConfig
 from recsys.interactions import Interactions
-from recsys.recommend import NO_ITEM, Recommendations, padded
+from recsys.ranking import top_k
+from recsys.recommend import NO_ITEM, Recommendations
 from recsys.weighting import Weights
 
 with threadpool_limits(1, "blas"):  # implicit warns at import where BLAS has several threads
@@ -135,27 +136,11 @@ class Als:
     def _ranked(
         self, factors: Factors, seen: csr_matrix, users: npt.NDArray[np.int32], k: int
     ) -> Recommendations:
-        """Rank by inner product.
-
-        implicit 0.7.3 fills lists that are too short with seen items at the lowest float, and
-        past the end of the catalogue with item 0 at score 0. Neither is a recommendation, so
-        both leave here as NO_ITEM; a user with no known item has a factor of zeros, all scores
-        equal, and gets no list.
-        """
-        width = min(k, seen.shape[1])
-        with threadpool_limits(1, "blas"):
-            items, scores = self._topk(factors, seen, width)
-        unknown = np.diff(seen.indptr) == 0
-        hidden = (scores <= np.finfo(np.float32).min) | unknown[:, None]
-        return padded(users, np.where(hidden, NO_ITEM, items), np.where(hidden, np.nan, scores), k)
-
-    def _topk(self, factors: Factors, seen: csr_matrix, k: int) -> tuple[Any, Any]:
-        from implicit.cpu.topk import topk
-
-        return topk(  # type: ignore[no-any-return]
-            self._model.item_factors,
-            factors,
-            k,
-            filter_query_items=seen,
-            num_threads=self._threads,
+        """Rank by inner product; a user with no known item has a factor of zeros and no list."""
+        items, scores = top_k(factors, self.item_factors, seen, k, self._threads)
+        unknown = (np.diff(seen.indptr) == 0)[:, None]
+        return Recommendations(
+            users.astype(np.int32),
+            np.where(unknown, np.int32(NO_ITEM), items),
+            np.where(unknown, np.float32(np.nan), scores),
         )
