@@ -162,17 +162,30 @@ def _sample(args: argparse.Namespace, workspace: Workspace) -> None:
 def _experiment(args: argparse.Namespace, workspace: Workspace) -> None:
     plays, profiles = _inputs(args, workspace)
     config = _config(args)
-    with _prefect(workspace), _telling(args.json):
+    with _prefect(workspace), _telling():
         from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-        from flows.experiment import experiment
+        from flows.experiment import experiment, new_study_name
 
         _wait_for_server()
         start = time.perf_counter() - STARTED
+        study = args.study or new_study_name(config)
         # The heartbeat's thread would hold up the end of every flow by up to a second.
-        with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
-            result = experiment(plays, config, workspace.root, profiles, args.study)
+        with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}), _resumable(study):
+            result = experiment(plays, config, workspace.root, profiles, study)
     _show(result, args.json, {"start": start})
+
+
+@contextmanager
+def _resumable(study: str) -> Iterator[None]:
+    """Say on the way out of an interrupt how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(
+            f"\nrecsys: interrupted; the same command with --study {study} goes on", file=sys.stderr
+        )
+        raise
 
 
 def _inputs(args: argparse.Namespace, workspace: Workspace) -> tuple[Path, Path | None]:
@@ -259,7 +272,7 @@ def _wait_for_server() -> None:
 
 
 @contextmanager
-def _telling(quiet: bool) -> Iterator[None]:
+def _telling() -> Iterator[None]:
     from flows.terminal import teller
     from tasks.telling import told_to
 
@@ -284,7 +297,7 @@ def _show(result: "Result", as_json: bool, more_seconds: dict[str, float]) -> No
         terminal.listener_table,
     ):
         console.print(part(result))
-    console.print(f"seconds: {', '.join(f'{n} {s:.1f}' for n, s in seconds.items())}")
+    console.print(terminal.seconds_line(seconds), soft_wrap=True)
     console.print(
         f"study {result.study}: `recsys ui` opens MLflow; its trials side by side: "
         f"http://127.0.0.1:5000{result.compare_path}",
@@ -295,7 +308,7 @@ def _show(result: "Result", as_json: bool, more_seconds: dict[str, float]) -> No
 def _inspect(args: argparse.Namespace, workspace: Workspace) -> None:
     from flows.inspection import inspect
 
-    with _telling(args.json):
+    with _telling():
         found = inspect(workspace, args.file, args.profiles, _reading(args))
     if args.json:
         print(json.dumps(found.as_json(), sort_keys=True))
@@ -307,8 +320,11 @@ def _fetch(args: argparse.Namespace, workspace: Workspace) -> None:
     from tasks.fetching import fetch
     from tasks.telling import tell
 
-    with _telling(False):
-        print(fetch(args.dataset, args.dir, url=args.url, progress=tell))
+    with _telling():
+        fetched = fetch(args.dataset, args.dir, url=args.url, progress=tell)
+    if not fetched.new:
+        print("already there, checksum verified:")
+    print("\n".join(str(path) for path in fetched.files))
 
 
 def _ui(args: argparse.Namespace, workspace: Workspace) -> None:

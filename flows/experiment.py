@@ -19,7 +19,7 @@ from tasks.comparing import Compared, compare, show_comparison, show_leaderboard
 from tasks.data import REJECTS, Plays, ingest, narrow, split
 from tasks.locking import locked
 from tasks.telling import tell
-from tasks.tracking import Run, compare_path, end_run
+from tasks.tracking import Run, compare_path, end_run, end_unfinished
 from tasks.training import Measured, Study, open_study, run_final, run_trial, start_trial
 from tasks.tuning import Done, Search, Trial, open_search
 from tasks.workspace import Workspace
@@ -77,16 +77,18 @@ def experiment(
     clock = Clock()
     with clock.part("data"):
         stages = _prepare(place, Plays(plays, profiles), config)
-    name = study or _new_name(config)
+    name = study or new_study_name(config)
     busy = f"study {name!r} is being worked on by another process; wait, or choose another --study"
     with locked(place.lock(f"study-{name}"), busy):
         search = _open(place, name, config, stages)
         with clock.part("tracking"):
-            shared = open_study(place, config, search, plays, _facts(stages))
+            ids = stages["split"].folder / "validation"
+            shared = open_study(place, config, search, plays, _facts(stages), ids)
         return _run(shared, search, stages, clock)
 
 
-def _new_name(config: ExperimentConfig) -> str:
+def new_study_name(config: ExperimentConfig) -> str:
+    """A name nobody has used."""
     return f"{config.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
@@ -120,7 +122,7 @@ def _open(
 
 def _run(study: Study, search: Search, stages: Mapping[str, Entry], clock: Clock) -> Result:
     parent = Run.of(study.workspace, study.parent)
-    with parent.closing():
+    with parent.closing(), _ending_children(study):
         _search(study, search, stages["split"].folder / "validation", clock)
         best = search.best
         link = compare_path(study.experiment, [done.run for done in search.done])
@@ -146,6 +148,16 @@ def _run(study: Study, search: Search, stages: Mapping[str, Entry], clock: Clock
         compare_path=link,
         seconds=clock.seconds,
     )
+
+
+@contextmanager
+def _ending_children(study: Study) -> Iterator[None]:
+    """Close what a run could not close itself: killed, or cut off before it had begun."""
+    end_unfinished(study.workspace, study.experiment, study.parent, "its process died")
+    try:
+        yield
+    finally:
+        end_unfinished(study.workspace, study.experiment, study.parent, "interrupted")
 
 
 def _rejects(ingested: Entry) -> str | None:
@@ -180,10 +192,10 @@ def _try(
 ) -> Measured | None:
     """One trial: measured, or failed on both sides and None; an interrupt leaves it to repeat."""
     start = time.perf_counter()
-    run = start_trial(study, trial)
-    search.started(trial, run.id)
     beaten = max((done.value for done in search.done), default=None)
     try:
+        run = start_trial(study, trial)
+        search.started(trial, run.id)
         state = run_trial(study, validation, trial, run, beaten, return_state=True)
         outcome = state.result(raise_on_failure=False)
     except BaseException:

@@ -49,9 +49,8 @@ class Result:
     seconds: Mapping[str, float]
 
     def as_json(self) -> dict[str, Any]:
-        """One object; the same seed gives the same but for `seconds`, `runs` and `study`."""
+        """One object; the same seed gives the same but for `seconds` and `runs`."""
         return {
-            "study": self.study,
             "config": self.config.model_dump(mode="json"),
             "data": self._data(),
             "split": dict(self.facts["split"]),
@@ -62,7 +61,7 @@ class Result:
             "failed": {str(slot): error for slot, error in self.failed.items()},
             "models": {kind: {"test": _estimates(of)} for kind, of in self.models.items()},
             "seconds": {part: round(value, 3) for part, value in self.seconds.items()},
-            "runs": dict(self.runs),
+            "runs": {**self.runs, "name": self.study},
         }
 
     def _validation(self) -> dict[str, Any]:

@@ -88,6 +88,7 @@ def data_table(result: Result) -> RenderableType:
     if ingested["profiles"]:
         missing = ingested["profiles"]["listeners_without"].items()
         notes.append("listeners without " + ", ".join(f"{name}: {n:,}" for name, n in missing))
+        notes += _made_missing(ingested["profiles"]["made_missing"])
     matrix = result.facts["filter"]["matrix"]
     notes.append(
         f"matrix {matrix['users']:,} x {matrix['items']:,}, {matrix['nonzeros']:,} cells, "
@@ -100,6 +101,17 @@ def data_table(result: Result) -> RenderableType:
     if cached:
         notes.append(f"from the cache, unchanged: {', '.join(cached)}")
     return Group(*lines, *(Text(note) for note in notes))
+
+
+def _made_missing(fields: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Values of profiles that could not be used; an empty one says nothing more."""
+    found = [
+        f"{n:,} {field} {reason}"
+        for field, reasons in fields.items()
+        for reason, n in reasons.items()
+        if reason != "empty"
+    ]
+    return [f"profile values made missing: {', '.join(found)}"] if found else []
 
 
 def _fold_line(name: str, fold: Mapping[str, Any]) -> str:
@@ -189,10 +201,9 @@ def _mark(name: str, hit: bool) -> str:
     return f"* {name}" if hit else f"  {name}"
 
 
-def seconds_line(result: Result) -> str:
+def seconds_line(seconds: Mapping[str, float]) -> str:
     """Where the time went."""
-    parts = ", ".join(f"{part} {value:.1f}" for part, value in result.seconds.items())
-    return f"seconds: {parts}"
+    return "seconds: " + ", ".join(f"{part} {value:.1f}" for part, value in seconds.items())
 
 
 def value_text(value: Value | None) -> str:

@@ -131,13 +131,13 @@ class AlsConfig(_Config):
 
     kind: Literal["als"] = "als"
     factors: PositiveInt = 128
-    regularization: PositiveFloat = 10.0
+    regularization: PositiveFloat = 30.0
     iterations: PositiveInt = 15
-    alpha: PositiveFloat = 1.0
+    alpha: PositiveFloat = 4.0
     weighting: Weighting = "share"
     epsilon: PositiveFloat = 1.0
     """log: f(r) = log(1 + r / epsilon)."""
-    power: PositiveFloat = 0.8
+    power: PositiveFloat = 0.9
     """share: f(r) = (r / the listener's mean plays) ^ power."""
     k1: PositiveFloat = 100.0
     """bm25: how late the plays saturate."""

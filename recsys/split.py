@@ -81,7 +81,8 @@ class Split:
     method: str
 
     def __post_init__(self) -> None:
-        if self.validation.train.users is not self.test.train.users:
+        mine, theirs = self.validation.train, self.test.train
+        if mine.users is not theirs.users or mine.items is not theirs.items:
             raise ValueError("validation and test must share their id maps")
         hidden = self.test.held_out
         for name, side in (
@@ -96,6 +97,7 @@ class Split:
         """16 hex digits that change with any id, cell or side."""
         digest = sha256()
         for ids in (self.test.train.users, self.test.train.items):
+            digest.update(len(ids).to_bytes(8, "little"))
             for text in ids.ids.to_pylist():
                 digest.update(text.encode() + b"\0")
         for fold in (self.validation, self.test):

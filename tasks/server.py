@@ -99,7 +99,16 @@ def serving(environment: Mapping[str, str], log: Path) -> Iterator[Server]:
     try:
         yield server
     finally:
+        _send_last_logs()
         server.stop()
+
+
+def _send_last_logs() -> None:
+    """Prefect sends logs now and then, and would complain at exit that nobody listens."""
+    if "prefect" in sys.modules:
+        from prefect.logging.handlers import APILogHandler
+
+        APILogHandler().flush()
 
 
 def _end_with_parent() -> None:

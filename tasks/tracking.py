@@ -23,6 +23,7 @@ from tasks.locking import locked
 from tasks.workspace import Workspace
 
 MAX_BATCH = 1000  # metrics in one log_batch, as MLflow allows
+_ERROR = "error"
 
 
 def metric_name(name: str) -> str:
@@ -84,6 +85,10 @@ class Run:
         """Attach every file of a folder."""
         self.client.log_artifacts(self.id, str(folder), into)
 
+    def file(self, path: Path, into: str | None = None) -> None:
+        """Attach one file."""
+        self.client.log_artifact(self.id, str(path), into)
+
     def drop(self, folder: str) -> None:
         """Take back a folder of attached files."""
         uri = self.client.get_run(self.id).info.artifact_uri
@@ -102,10 +107,10 @@ class Run:
         try:
             yield self
         except Exception as error:
-            self.end("FAILED", {"error": f"{type(error).__name__}: {error}"[:5000]})
+            self.end("FAILED", {_ERROR: f"{type(error).__name__}: {error}"[:5000]})
             raise
         except BaseException:
-            self.end("KILLED", {"error": "interrupted"})
+            self.end("KILLED", {_ERROR: "interrupted"})
             raise
         self.end("FINISHED")
 
@@ -125,8 +130,8 @@ def open_client(workspace: Workspace) -> MlflowClient:
 
 @functools.cache
 def _client(uri: str, lock: Path) -> MlflowClient:
-    client = MlflowClient(tracking_uri=uri)
     with locked(lock):
+        client = MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)
     return client
 
@@ -138,7 +143,7 @@ def experiment_id(workspace: Workspace, name: str) -> str:
         known = client.get_experiment_by_name(name)
         if known is not None:
             return str(known.experiment_id)
-        location = (workspace.artifacts / quote(name, safe="")).as_uri()
+        location = workspace.artifacts_of(name).as_uri()
         return str(client.create_experiment(name, artifact_location=location))
 
 
@@ -173,15 +178,26 @@ def _input(data: DataSet) -> DatasetInput:
 
 
 def reopen_run(workspace: Workspace, run_id: str) -> Run:
-    """A run that exists, RUNNING again."""
+    """A run that exists, RUNNING again and without the error it ended with."""
     run = Run.of(workspace, run_id)
     run.client.update_run(run_id, status="RUNNING")
+    if _ERROR in run.client.get_run(run_id).data.tags:
+        run.client.delete_tag(run_id, _ERROR)
     return run
 
 
 def end_run(workspace: Workspace, run_id: str, status: str, tags: Mapping[str, str]) -> None:
     """Close a run that another process left open."""
     Run.of(workspace, run_id).end(status, tags)
+
+
+def end_unfinished(workspace: Workspace, experiment: str, parent: str, why: str) -> None:
+    """Close as KILLED whatever child of a run is still RUNNING."""
+    client = open_client(workspace)
+    mine = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{parent}' and attributes.status = 'RUNNING'"
+    while runs := client.search_runs([experiment], mine):
+        for run in runs:
+            Run(run.info.run_id, client).end("KILLED", {_ERROR: why})
 
 
 def compare_path(experiment: str, run_ids: Sequence[str]) -> str:

@@ -19,7 +19,7 @@ from recsys.config import AlsConfig, ExperimentConfig, ModelConfig
 from recsys.evaluate import Report
 from recsys.listener import sample_listener, shown_to
 from recsys.models import build
-from recsys.models.als import Als
+from recsys.models.als import Als, Iteration, OnIteration
 from recsys.protocol import Curve, CurvePoint, LossProbe, judge
 from recsys.recommend import Recommender
 from recsys.seeds import seed_for
@@ -110,10 +110,12 @@ def open_study(
     search: Search,
     plays: Path,
     facts: Mapping[str, Mapping[str, Any]],
+    ids: Path,
 ) -> Study:
     """Open the MLflow run of a study, or the one it had when it is gone on with.
 
-    One experiment per data set: the name of the file and of the folder it is in.
+    One experiment per data set: the name of the file and of the folder it is in. The run of the
+    study keeps the ids and names behind the rows of all its factors.
     """
     path = plays.resolve()
     name = f"{path.parent.name}/{path.name}"
@@ -129,7 +131,10 @@ def open_study(
     if parent is None:
         params = flat(config.model_dump(mode="json", exclude_none=True))
         every = {**tags, "study": search.name, "stage": "study"}
-        parent = start_run(workspace, experiment, search.name, params, every, data).id
+        run = start_run(workspace, experiment, search.name, params, every, data)
+        for file in ("users.parquet", "items.parquet"):
+            run.file(ids / file, "ids")
+        parent = run.id
         search.remember("parent", parent)
     else:
         reopen_run(workspace, parent)
@@ -176,12 +181,24 @@ class _Fitted:
 
 def _fit(config: ModelConfig, seed: int, fold: Fold, curve: Curve | LossProbe | None) -> _Fitted:
     """The same seed for every trial of a model, so that trials differ in their point alone."""
-    model = build(config, seed_for(seed, "train", config.kind), curve)
+    model = build(config, seed_for(seed, "train", config.kind), _telling(config, curve))
     start = time.perf_counter()
     model.fit(fold.train)
     seconds = time.perf_counter() - start
     watching = curve.seconds if curve else 0.0
     return _Fitted(model, seconds - watching, watching)
+
+
+def _telling(config: ModelConfig, probe: Curve | LossProbe | None) -> OnIteration | None:
+    """`probe`, and word of each iteration to whoever listens."""
+    if probe is None or not isinstance(config, AlsConfig):
+        return None
+
+    def on_iteration(step: Iteration) -> None:
+        probe(step)
+        tell(f"iterations of {config.factors} factors", step.number, config.iterations)
+
+    return on_iteration
 
 
 def _curve(config: ExperimentConfig, fold: Fold) -> Curve:

@@ -83,6 +83,10 @@ class Workspace:
         """Profiles of the sample's listeners."""
         return self.sample / "profiles.tsv"
 
+    def artifacts_of(self, experiment: str) -> Path:
+        """Files attached to the runs of an experiment; no % in it, which MLflow would decode."""
+        return self.artifacts / _safe(experiment)
+
     def final(self, study: str) -> Path:
         """Reports of the final models, until they are compared and recorded."""
         return self.scratch / f"final-{_safe(study)}"

@@ -2,7 +2,10 @@
 
 import atexit
 import shutil
+import subprocess
+import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -18,3 +21,53 @@ environment.prepare(Workspace(_PLACE))
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
     return Workspace.at(tmp_path / "mlruns")
+
+
+OPEN = """
+import sys
+from pathlib import Path
+from tasks.tracking import experiment_id
+from tasks.workspace import Workspace
+print("ready", flush=True)
+sys.stdin.readline()
+print(experiment_id(Workspace.at(Path(sys.argv[1])), "music/plays.tsv"))
+"""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A workspace that two processes opened first, at the same time."""
+
+    workspace: Workspace
+    codes: list[int]
+    said: list[str]
+    errors: list[str]
+
+
+@pytest.fixture(scope="session")
+def opened_at_once(tmp_path_factory: pytest.TempPathFactory) -> Opened:
+    root = tmp_path_factory.mktemp("opened") / "mlruns"
+    command = [sys.executable, "-c", OPEN, str(root)]
+    pipe = subprocess.PIPE
+    both = [
+        subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) for _ in range(2)
+    ]
+    for process in both:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in both:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    ends = [process.communicate(timeout=120) for process in both]
+    codes = [process.returncode for process in both]
+    return Opened(Workspace(root), codes, [out for out, _ in ends], [err for _, err in ends])
+
+
+@pytest.fixture
+def tracked(workspace: Workspace, opened_at_once: Opened) -> Workspace:
+    """A workspace whose MLflow database is there already, which saves seconds per test."""
+    name = Path(workspace.tracking_uri.removeprefix("sqlite:///")).name
+    shutil.copy(opened_at_once.workspace.root / name, workspace.root / name)
+    return workspace
