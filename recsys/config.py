@@ -19,7 +19,7 @@ from pydantic import (
 from recsys.errors import InputError
 from recsys.metrics import METRICS
 from recsys.sources.layout import ArtistKey, Format
-from recsys.space import Space, SpaceTable, space_of
+from recsys.space import Space, SpaceTable, Value, space_of
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Weighting = Literal["linear", "log", "share", "bm25", "tfidf", "binary"]
@@ -131,9 +131,9 @@ class AlsConfig(_Config):
 
     kind: Literal["als"] = "als"
     factors: PositiveInt = 128
-    regularization: PositiveFloat = 30.0
+    regularization: PositiveFloat = 50.0
     iterations: PositiveInt = 15
-    alpha: PositiveFloat = 4.0
+    alpha: PositiveFloat = 10.0
     weighting: Weighting = "share"
     epsilon: PositiveFloat = 1.0
     """log: f(r) = log(1 + r / epsilon)."""
@@ -161,6 +161,8 @@ class StudyConfig(_Config):
     """Seconds after which no further trial starts."""
     default_first: bool = False
     """Try the model's default point first, so that a search never ends below it."""
+    first: tuple[dict[str, Value], ...] = ()
+    """Points to try next, before the sampler takes over: ones that were good elsewhere."""
     keep_factors: Literal["all", "best", "none"] = "all"
 
 
@@ -200,6 +202,8 @@ class ExperimentConfig(_Config):
         for name, spec in self.space.items():
             for value in spec.ends:
                 AlsConfig.model_validate({name: value, **spec.when})
+        for point in self.study.first:
+            AlsConfig.model_validate(point)
         for metric in (self.study.metric, *self.judge.curve_metrics):
             _check_metric(metric, self.judge.ks)
         return self

@@ -13,7 +13,9 @@ def mlflow_ui(workspace: Workspace, host: str, port: int) -> Command:
     options = ["--backend-store-uri", workspace.tracking_uri]
     options += ["--default-artifact-root", workspace.artifacts.as_uri()]
     options += ["--host", host, "--port", str(port), "--workers", "1"]
-    return [sys.executable, "-m", "mlflow", "server", *options], {}
+    # Its job runners, for judging language models, would double the memory and outlive a kill.
+    lean = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    return [sys.executable, "-m", "mlflow", "server", *options], lean
 
 
 def prefect_ui(workspace: Workspace, host: str, port: int) -> Command:

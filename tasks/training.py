@@ -100,7 +100,7 @@ def run_trial(
         _keep(report, fitted.model, folder, study.config.study.keep_factors, wins)
         run.files(folder)
         measured = Measured(run.id, summary, fitted.seconds, seconds + fitted.curve_seconds)
-        _log(run, "validation", measured, curve.points)
+        _log(run, "validation", measured, curve.points, study.config.study.metric)
         return measured
 
 
@@ -228,8 +228,10 @@ def _curves(points: list[CurvePoint]) -> dict[str, list[tuple[int, float]]]:
     return {"loss": [(p.iteration, p.loss) for p in points], **curves}
 
 
-def _log(run: Run, side: str, measured: Measured, points: list[CurvePoint]) -> None:
-    finals = {f"{side}/{name}": [(0, value)] for name, value in measured.summary.items()}
+def _log(run: Run, side: str, measured: Measured, points: list[CurvePoint], objective: str) -> None:
+    """One batch; the objective goes first, for MLflow's comparisons open with the first metric."""
+    ordered = {objective: measured.summary[objective], **measured.summary}
+    finals = {f"{side}/{name}": [(0, value)] for name, value in ordered.items()}
     seconds = {
         "seconds/fit": [(0, measured.fit_seconds)],
         "seconds/judge": [(0, measured.judge_seconds)],
@@ -261,7 +263,7 @@ def run_final(study: Study, test: Path, config: ModelConfig, into: Path) -> Meas
         (into / LISTENER).write_text(json.dumps(asdict(shown)), encoding="utf-8")
         run.files(into)
         measured = Measured(run.id, report.summary(), fitted.seconds, seconds)
-        _log(run, "test", measured, probe.points if probe else [])
+        _log(run, "test", measured, probe.points if probe else [], study.config.study.metric)
         return measured
 
 

@@ -26,6 +26,8 @@ from tasks.workspace import Workspace
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
+STARTUP = 6  # trials before TPE models anything; those that the configuration begins with count
+
 _SLOT, _RUN, _ERROR, _POINT = "slot", "run", "error", "point"
 
 
@@ -124,25 +126,30 @@ class Search:
         return Trial(slot, trial.number, point)
 
     def _ask(self, slot: int) -> optuna.Trial:
-        fixed = self._interrupted(slot) or self._first(slot)
-        if self._grid:
-            fixed = self._grid[slot]
-        sampler = self._sampler(seed_for(self._seed, "search", slot))
+        fixed = self._interrupted(slot) or (self._grid[slot] if self._grid else self._start(slot))
         with warnings.catch_warnings():
-            # PartialFixedSampler is marked experimental; our tests pin what it does here.
+            # What we use of them is marked experimental; our tests pin what it does here.
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            sampler = self._sampler(seed_for(self._seed, "search", slot))
             self._study.sampler = PartialFixedSampler(fixed, sampler) if fixed else sampler
         return self._study.ask()
 
     def _sampler(self, seed: int) -> BaseSampler:
         if self._config.sampler == "tpe":
-            return TPESampler(seed=seed, constant_liar=False)
+            return TPESampler(
+                seed=seed,
+                n_startup_trials=STARTUP,
+                multivariate=True,  # alpha and regularization only work together,
+                group=True,  # also where a weighting brings parameters of its own
+                constant_liar=False,
+            )
         return RandomSampler(seed=seed)
 
-    def _first(self, slot: int) -> Point:
-        if slot or not self._config.default_first:
-            return {}
-        return inside(self._space, AlsConfig().model_dump(exclude={"kind"}))
+    def _start(self, slot: int) -> Point:
+        """The point that the configuration wants tried at this slot, if any."""
+        own = AlsConfig().model_dump(exclude={"kind"})
+        points = [own] * self._config.default_first + [*self._config.first]
+        return inside(self._space, points[slot]) if slot < len(points) else {}
 
     def _shuffled_grid(self) -> list[Point]:
         try:

@@ -61,6 +61,17 @@ def test_core_drops_until_nothing_changes(
     assert left_after(log, config) == expected
 
 
+def test_a_chain_unravels_one_end_after_the_other() -> None:
+    """Dropping user 3 leaves item 3 one listener, without it user 2 is too short, and so on."""
+    ring = [(user, item, 1, 0) for user in (0, 1) for item in (0, 1)]
+    chain = [(2, 2, 1, 0), (2, 3, 1, 0), (3, 3, 1, 0), (4, 2, 1, 0), (4, 4, 1, 0)]
+    config = FilterConfig(mode="core", min_artists=2, min_listeners=2)
+
+    left, _ = apply_filters(events_of(ring + chain), None, config, seed=0)
+
+    assert pairs(left) == {(f"u0{user}", f"i0{item}") for user, item, _, _ in ring}
+
+
 def test_users_go_before_artists() -> None:
     """User 2 is too short, and with them item 0 loses a listener; the other way round it stays."""
     log = [(0, 0, 1, 0), (0, 1, 1, 0), (1, 0, 1, 0), (1, 1, 1, 0), (2, 0, 1, 0)]

@@ -16,6 +16,7 @@ from tests.conftest import cells_of, two_camps
 BY_PLAYS = PopularityConfig(kind="popularity-plays")
 BY_LISTENERS = PopularityConfig(kind="popularity-listeners")
 SMALL = AlsConfig(factors=3, iterations=3, regularization=0.1)
+BY_DOCUMENT = SMALL.model_copy(update={"weighting": "bm25"})  # it learns from the artists too
 MODELS: list[ModelConfig] = [BY_PLAYS, BY_LISTENERS, SMALL]
 every_model = pytest.mark.parametrize("config", MODELS, ids=lambda config: config.kind)
 
@@ -95,7 +96,7 @@ def test_the_same_seed_gives_the_same_bits(config: ModelConfig) -> None:
     assert told(once) == told(again)
 
 
-@every_model
+@pytest.mark.parametrize("config", [*MODELS, BY_DOCUMENT])
 def test_a_second_fit_forgets_the_first(config: ModelConfig) -> None:
     first, second = two_camps(N_USERS, N_ITEMS), two_camps(N_USERS, N_ITEMS)[:, ::-1]
     model = fitted(config, first)

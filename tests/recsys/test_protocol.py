@@ -122,12 +122,13 @@ def test_popularity_is_counted_among_the_users_of_the_training() -> None:
     """Item 0 has 2 listeners among 3 users in train; users without training cells do not count."""
     plays = cells_of([[1, 1, 0], [1, 0, 1], [0, 1, 0], [0, 0, 1], [1, 1, 1]])
     held = np.isin(plays.keys, [9 + 2, 12, 13, 14])  # all of users 3 and 4
-    fold = Fold(plays.where(~held), plays.where(~held), plays.where(held))
+    train = plays.where(~held)
+    fold = Fold(train, train, plays.where(held))
 
     report = judge(Asked(), fold, (1,))
 
     assert report.per_user["novelty@1"].tolist() == pytest.approx([-np.log2(2 / 3)] * 2)
-    assert report.per_user["mean_popularity@1"].tolist() == [2, 2]
+    assert report.per_user["popularity@1"].tolist() == [2, 2]
 
 
 def curved(split: Split, n_users: int, seed: int = SEED) -> tuple[Curve, Recommender]:

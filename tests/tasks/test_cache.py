@@ -72,9 +72,7 @@ def test_other_inputs_or_another_stage_are_another_entry(
     assert stage(workspace, "split", {"of": "a"}, Maker()).reused
 
 
-def test_other_code_is_another_entry(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_other_code_is_another_entry(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     stage(workspace, "split", {}, Maker())
     monkeypatch.setattr(cache, "code_version", lambda: "changed")
 

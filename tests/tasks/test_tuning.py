@@ -254,9 +254,7 @@ def test_conditional_parameters_come_only_with_their_condition(workspace: Worksp
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_points_lie_in_the_space_and_have_its_types(
-    workspace: Workspace, sampler: Sampler
-) -> None:
+def test_points_lie_in_the_space_and_have_its_types(workspace: Workspace, sampler: Sampler) -> None:
     for _, point in measure(opened(workspace, space_for(sampler), sampler)):
         AlsConfig.model_validate(point)
         assert isinstance(point["factors"], int)

@@ -1,0 +1,62 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from flows import environment
+from tasks.workspace import Workspace
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment in which nothing is set that concerns us."""
+    known = dict(os.environ)
+    for name in known:
+        if name.startswith(("PREFECT_", "MLFLOW_", "XDG_", "MPL", "DO_NOT")):
+            monkeypatch.delenv(name)
+    # What prepare() sets goes away again: a variable set here is removed at the end.
+    for name in environment._settings(Workspace(Path("/w"))):
+        monkeypatch.setenv(name, "")
+        os.environ.pop(name)
+
+
+@pytest.mark.usefixtures("bare")
+def test_every_library_is_kept_inside_the_workspace(tmp_path: Path) -> None:
+    workspace = Workspace.at(tmp_path / "w")
+    environment.prepare(workspace)
+
+    for name in ("PREFECT_HOME", "MPLCONFIGDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
+        assert Path(os.environ[name]).is_relative_to(workspace.root)
+
+
+@pytest.mark.usefixtures("bare")
+def test_telemetry_of_all_libraries_is_off(tmp_path: Path) -> None:
+    environment.prepare(Workspace.at(tmp_path))
+
+    assert os.environ["DO_NOT_TRACK"] == "1"
+    assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
+    assert os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
+
+
+@pytest.mark.usefixtures("bare")
+def test_what_the_user_has_set_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_HOME", "/home/of/mine")
+    monkeypatch.setenv("PREFECT_API_URL", "http://team.example/api")
+
+    environment.prepare(Workspace.at(tmp_path))
+
+    assert os.environ["PREFECT_HOME"] == "/home/of/mine"
+    assert environment.has_prefect_server()
+
+
+@pytest.mark.usefixtures("bare")
+def test_without_a_server_of_the_user_ours_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", "")
+    environment.prepare(Workspace.at(tmp_path))
+    assert not environment.has_prefect_server()
+
+    environment.use_prefect_server("http://127.0.0.1:1/api")
+
+    assert os.environ["PREFECT_API_URL"] == "http://127.0.0.1:1/api"

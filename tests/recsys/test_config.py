@@ -1,0 +1,262 @@
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from recsys.config import (
+    AlsConfig,
+    ExperimentConfig,
+    FilterConfig,
+    GivenSplit,
+    LastSplit,
+    RandomSplit,
+    TimeSplit,
+    UserSplit,
+    load_config,
+    parse_value,
+)
+from recsys.errors import InputError
+from recsys.space import Choice, Floats, Ints, grid, inside
+
+CONFIGS = Path(__file__).parents[2] / "flows" / "configs"
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "own.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_the_paper_config_is_the_reference_study() -> None:
+    config = load_config(CONFIGS / "paper.toml")
+
+    assert config.space == {
+        "factors": Choice((30, 50, 70, 100)),
+        "regularization": Choice((0.001, 0.01, 0.05, 0.1)),
+        "iterations": Choice((10, 15, 20)),
+        "alpha": Choice((0.5, 1.0, 2.0, 5.0)),
+        "weighting": Choice(("linear",)),
+    }
+    assert len(grid(config.space)) == 4 * 4 * 3 * 4
+    study = config.study
+    assert (study.sampler, study.trials, study.metric) == ("random", 12, "precision@10")
+    assert not study.default_first
+    assert config.filter == FilterConfig(
+        min_artists=5, min_listeners=5, mode="once", count="rows", top_users=20_000
+    )
+    assert config.split == RandomSplit(fraction=0.2, min_items=5)
+    assert config.data.artist_key == "mbid"
+    assert config.judge.ks == (1, 5, 10, 15, 20)
+
+
+def test_the_default_config_searches_wide_and_tries_the_default_point_first() -> None:
+    config = load_config(CONFIGS / "default.toml")
+
+    space = config.space
+    assert space["factors"] == Ints(8, 512, log=True)
+    assert isinstance(space["regularization"], Floats)
+    assert (space["regularization"].high, space["regularization"].log) == (1000, True)
+    assert isinstance(space["alpha"], Floats)
+    assert (space["alpha"].low, space["alpha"].log) == (0.001, True)
+    assert set(space["weighting"].ends) == {"share", "log", "bm25", "tfidf", "binary", "linear"}
+    study = config.study
+    assert (study.sampler, study.trials, study.metric) == ("tpe", 40, "ndcg@10")
+    assert study.default_first
+
+
+def test_the_default_point_lies_in_the_default_space() -> None:
+    config = load_config(CONFIGS / "default.toml")
+    point = AlsConfig().model_dump(exclude={"kind"})
+
+    moved = inside(config.space, point)
+
+    assert moved == {name: point[name] for name in moved}
+    assert {"factors", "regularization", "alpha", "weighting", "power"} <= set(moved)
+
+
+@pytest.mark.parametrize("name", ["default", "paper"])
+def test_every_corner_of_a_built_in_space_is_a_model(name: str) -> None:
+    space = load_config(CONFIGS / f"{name}.toml").space
+
+    for parameter, spec in space.items():
+        for value in spec.ends:
+            AlsConfig.model_validate({parameter: value, **spec.when})
+
+
+def test_every_built_in_config_carries_the_name_of_its_file() -> None:
+    files = sorted(CONFIGS.glob("*.toml"))
+
+    assert {file.stem for file in files} >= {"default", "paper"}
+    assert all(load_config(file).name == file.stem for file in files)
+
+
+def test_an_empty_file_is_all_defaults(tmp_path: Path) -> None:
+    assert load_config(written(tmp_path, "")) == ExperimentConfig()
+
+
+def test_single_settings_are_replaced_by_dotted_names(tmp_path: Path) -> None:
+    path = written(tmp_path, "[search]\nfactors = [8]\nalpha = [1.0]\n[split]\nkind = 'random'\n")
+
+    config = load_config(
+        path,
+        {
+            "search.factors": parse_value("16,32"),
+            "split.fraction": parse_value("0.3"),
+            "study.trials": parse_value("3"),
+            "seed": parse_value("7"),
+        },
+    )
+
+    assert config.space == {"factors": Choice((16, 32)), "alpha": Choice((1.0,))}
+    assert config.split == RandomSplit(fraction=0.3)
+    assert (config.study.trials, config.seed) == (3, 7)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("16,32", [16, 32]),
+        ("16, 32 ,", [16, 32]),
+        ("0.5,1", [0.5, 1]),
+        ("share,log", ["share", "log"]),
+        ("16", 16),
+        ("1e-3", 0.001),
+        ("true", True),
+        ("linear", "linear"),
+        ("[1, 2]", [1, 2]),
+        ("'a,b'", "a,b"),
+        ("{low = 8, high = 64}", {"low": 8, "high": 64}),
+        ("users.tsv", "users.tsv"),
+        ("", ""),
+    ],
+)
+def test_a_setting_on_the_command_line_is_a_toml_value_or_a_list_or_a_word(
+    text: str, value: object
+) -> None:
+    assert parse_value(text) == value
+    assert type(parse_value(text)) is type(value)
+
+
+def test_a_range_given_on_the_command_line_is_a_range(tmp_path: Path) -> None:
+    overrides = {"search.factors": parse_value("{low = 8, high = 64, log = true}")}
+
+    config = load_config(written(tmp_path, ""), overrides)
+
+    assert config.space == {"factors": Ints(8, 64, log=True)}
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("kind = 'random'", RandomSplit),
+        ("kind = 'last'\nn = 2", LastSplit),
+        ("kind = 'time'\nvalidation_at = 1\ntest_at = 2009-05-01T00:00:00Z", TimeSplit),
+        ("kind = 'users'\nhistory = 0.5", UserSplit),
+        ("kind = 'given'\ntest = 'u1.test'", GivenSplit),
+    ],
+)
+def test_each_kind_of_split_is_written_as_a_table(tmp_path: Path, text: str, kind: type) -> None:
+    assert isinstance(load_config(written(tmp_path, f"[split]\n{text}\n")).split, kind)
+
+
+@pytest.mark.parametrize(
+    ("text", "setting"),
+    [
+        ("sead = 1", "sead"),
+        ("seed = -1", "seed"),
+        ("seed = 'zero'", "seed"),
+        ("[serach]\nfactors = [8]", "serach"),
+        ("[data]\nartist_key = 'mbdi'", "data.artist_key"),
+        ("[data]\nformat = 'lastfm'", "data.format"),
+        ("[filter]\nmin_artist = 5", "filter.min_artist"),
+        ("[filter]\nmin_artists = -1", "filter.min_artists"),
+        ("[filter]\nmode = 'twice'", "filter.mode"),
+        ("[filter]\nfraction = 0", "filter.fraction"),
+        ("[filter]\ntop_users = 0", "filter.top_users"),
+        ("[split]\nkind = 'rnadom'", "split"),
+        ("[split]\nkind = 'random'\nfraktion = 0.2", "split.random.fraktion"),
+        ("[split]\nkind = 'random'\nfraction = 1.0", "split.random.fraction"),
+        ("[split]\nkind = 'last'\nn = 0", "split.last.n"),
+        ("[split]\nkind = 'time'\ntest_at = 2009-05-01T00:00:00", "split.time.test_at"),
+        ("[split]\nkind = 'given'", "split.given.test"),
+        ("[search]\nfactros = [8]", r"search\.factros"),
+        ("[search]\nkind = ['als']", r"search\.kind"),
+        ("[search]\nfactors = [8, 0]", "factors"),
+        ("[search]\nfactors = {low = 0, high = 8}", "factors"),
+        ("[search]\nfactors = {low = 8.5, high = 9}", "factors"),
+        ("[search]\nfactors = {low = 8, hihg = 9}", "search.factors"),
+        ("[search]\nfactors = {low = 9, high = 8}", "search.factors"),
+        ("[search]\nweighting = ['share', 'bm52']", "weighting"),
+        ("[search]\nb = {low = 0, high = 2}", "b"),
+        ("[search]\npower = {low = 1, high = 2, when = {weigthing = 'share'}}", "search.power"),
+        ("[study]\nsampler = 'nsga'", "study.sampler"),
+        ("[study]\ntrials = 0", "study.trials"),
+        ("[study]\nmetric = 'ndgc@10'", "ndgc@10"),
+        ("[study]\nmetric = 'ndcg@7'", "ndcg@7"),
+        ("[study]\nmetric = 'ndcg'", "ndcg"),
+        ("[study]\nkeep_factors = 'some'", "study.keep_factors"),
+        ("[judge]\nks = [0]", "judge.ks"),
+        ("[judge]\ncurve_metrics = ['recal@10']", "recal@10"),
+        ("[judge]\nks = [5]", "ndcg@10"),
+        ("[judge]\nbaseline = 'random'", "judge.baseline"),
+    ],
+)  # fmt: skip
+def test_a_typo_is_an_error_that_names_the_setting_and_the_file(
+    tmp_path: Path, text: str, setting: str
+) -> None:
+    with pytest.raises(InputError, match=rf"own\.toml: .*{setting}.*; correct the setting"):
+        load_config(written(tmp_path, text))
+
+
+def test_several_typos_are_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"study\.trails: .*; sead: "):
+        load_config(written(tmp_path, "sead = 1\n[study]\ntrails = 3\n"))
+
+
+def test_a_missing_file_is_an_error_with_a_remedy(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"absent\.toml: No such file.*pass an existing TOML"):
+        load_config(tmp_path / "absent.toml")
+
+
+def test_broken_toml_is_an_error_with_its_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"own\.toml: .*line 2.*correct the TOML"):
+        load_config(written(tmp_path, "seed = 1\nname = \n"))
+
+
+def test_bytes_that_are_no_text_are_an_error(tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_bytes(b"name = '\xff'")
+
+    with pytest.raises(InputError, match=r"own\.toml: .*correct the TOML"):
+        load_config(tmp_path / "own.toml")
+
+
+def test_a_dotted_name_into_a_value_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"--set seed\.of\.split: seed is a value"):
+        load_config(written(tmp_path, "seed = 1\n"), {"seed.of.split": 2})
+
+
+def test_an_override_with_a_typo_is_an_error_that_names_it(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"study\.trails"):
+        load_config(written(tmp_path, ""), {"study.trails": 3})
+
+
+def test_a_config_cannot_be_changed() -> None:
+    config = AlsConfig()
+
+    with pytest.raises(ValidationError, match="frozen"):
+        config.factors = 3  # type: ignore[misc]  # that is the point
+
+
+@pytest.mark.parametrize(
+    ("config", "text"),
+    [
+        (FilterConfig(genders=("f",), countries=("Chile", "Iceland")), "cohort: f, Chile, Iceland"),
+        (FilterConfig(age_min=18), "cohort: age 18.."),
+        (FilterConfig(age_max=30.5), "cohort: age ..30.5"),
+        (FilterConfig(age_min=0, age_max=30, genders=("m",)), "cohort: m, age 0..30"),
+    ],
+)
+def test_a_cohort_is_told_in_words(config: FilterConfig, text: str) -> None:
+    assert config.has_cohort
+    assert config.cohort_text == text
+    assert not FilterConfig().has_cohort

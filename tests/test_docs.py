@@ -1,0 +1,97 @@
+"""What the documents say is so."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from flows.cli import _parser
+from recsys.config import AlsConfig, ExperimentConfig
+from recsys.evaluate import Report
+from recsys.metrics import METRICS
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+ELSEWHERE = {"split", "search"}  # have tables of their own
+
+
+def rows(document: str, heading: str = "") -> list[list[str]]:
+    text = (ROOT / document).read_text(encoding="utf-8").partition(heading)[2]
+    lines = text.partition("\n## ")[0].splitlines()
+    return [
+        [cell.strip() for cell in line.strip("|").split(" | ")] for line in lines if "| `" in line
+    ]
+
+
+def settings(model: type[BaseModel], above: str = "") -> dict[str, object]:
+    found: dict[str, object] = {}
+    for name, field in model.model_fields.items():
+        default = field.get_default(call_default_factory=True)
+        if above + name in ELSEWHERE:
+            continue
+        if isinstance(default, BaseModel):
+            found |= settings(type(default), f"{above}{name}.")
+        else:
+            found[above + name] = default
+    return found
+
+
+def as_toml(text: str) -> object:
+    if text == "none":
+        return None
+    return tomllib.loads(f"value = {text.strip('`')}")["value"]
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    documented = {
+        row[0].strip("`"): as_toml(row[-1])
+        for row in rows("docs/configuration.md", "# Configuration")
+        if row[0].strip("`").split(".")[0] not in ELSEWHERE
+    }
+
+    actual = {
+        name: list(v) if isinstance(v, tuple) else v
+        for name, v in settings(ExperimentConfig).items()
+    }
+    assert documented == actual
+
+
+def test_every_parameter_of_als_is_documented_with_its_default() -> None:
+    documented = {
+        row[0].strip("`"): as_toml(row[-1])
+        for row in rows("docs/configuration.md", "## Parameters of ALS")
+    }
+
+    assert documented == AlsConfig().model_dump(exclude={"kind"})
+
+
+def test_every_metric_is_defined() -> None:
+    text = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
+
+    defined = set(re.findall(r"^\| (\w+)@k \|", text, flags=re.MULTILINE))
+    assert defined == {*METRICS, "coverage", "gini", "novelty", "popularity"}
+    assert Report.of_all_lists.__doc__ is not None
+
+
+def commands() -> list[str]:
+    (chosen,) = (a for a in _parser()._actions if a.dest == "command")
+    return list(chosen.choices or {})
+
+
+@pytest.mark.parametrize("command", commands())
+def test_every_command_is_in_the_readme(command: str) -> None:
+    assert f"recsys {command}" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+
+    targets = [t for t in re.findall(r"\]\(([^)#]+)\)", text) if not t.startswith("http")]
+    assert [t for t in targets if not (document.parent / t).exists()] == []
+
+
+def test_the_readme_fits_two_screens() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
