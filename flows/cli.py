@@ -163,6 +163,7 @@ def _experiment(args: argparse.Namespace, workspace: Workspace) -> None:
     plays, profiles = _inputs(args, workspace)
     config = _config(args)
     with _prefect(workspace), _telling():
+        _check_files(plays, profiles, config)
         from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
         from flows.experiment import experiment, new_study_name
@@ -197,6 +198,18 @@ def _inputs(args: argparse.Namespace, workspace: Workspace) -> tuple[Path, Path 
             "or pass --plays FILE"
         )
     return workspace.sample_plays, args.profiles or workspace.sample_profiles
+
+
+def _check_files(plays: Path, profiles: Path | None, config: "ExperimentConfig") -> None:
+    """Refuse a file that cannot be what it is given as, before anything slow is waited for."""
+    from recsys.config import GivenSplit
+    from recsys.sources import check_file, detect
+
+    others = [profiles, config.split.test if isinstance(config.split, GivenSplit) else None]
+    for path in filter(None, [plays, *others]):
+        check_file(path)
+    if config.data.format == "auto" and config.data.columns is None:
+        detect(plays)
 
 
 def _config(args: argparse.Namespace) -> "ExperimentConfig":

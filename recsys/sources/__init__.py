@@ -6,6 +6,7 @@ from recsys.sources.named import Columns, parse_columns
 from recsys.sources.profiles import ProfilesReading, read_profiles
 from recsys.sources.reading import Reading, read
 from recsys.sources.rejects import Reason, Rejects
+from recsys.sources.stream import check_file
 
 __all__ = [
     "ArtistKey",
@@ -15,6 +16,7 @@ __all__ = [
     "Reading",
     "Reason",
     "Rejects",
+    "check_file",
     "companions",
     "detect",
     "parse_columns",

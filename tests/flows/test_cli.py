@@ -8,15 +8,19 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from flows import cli
+from flows.result import Result
 from tests.flows.conftest import Lab
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
 ROOT = Path(__file__).parents[2]
+UI = "http://127.0.0.1:5000"
 COMMANDS = ("sample", "experiment", "inspect", "fetch", "ui")
 
 Recsys = Callable[..., int]
@@ -77,7 +81,7 @@ def test_the_help_names_every_command(recsys: Recsys, capsys: pytest.CaptureFixt
 
     out = capsys.readouterr().out
     assert end.value.code == 0
-    assert all(f"\n    {command} " in out for command in COMMANDS)
+    assert set(COMMANDS) <= set(out.split())
 
 
 @pytest.mark.parametrize("arguments", [(), ("train",), ("inspect",), ("sample", "--users", "x")])
@@ -265,17 +269,17 @@ def test_an_unknown_data_set_cannot_be_fetched(
 
 
 def test_options_become_settings_and_set_wins(recsys: Recsys) -> None:
-    args = cli._parser().parse_args(
-        ["experiment", "--trials", "7", "--seed", "3", "--config", "paper", "--artist-key", "name"]
-        + ["--set", "study.trials=9", "--set", "search.factors=16,32", "--keep-factors", "best"]
-        + ["--columns", "user=uid,item=2", "--timeout", "5", "--strict"]
-    )
-    config = cli._config(args)
+    given = [
+        *("experiment", "--trials", "7", "--seed", "3", "--config", "paper", "--strict"),
+        *("--set", "study.trials=9", "--set", "search.factors=16,32", "--keep-factors", "best"),
+        *("--columns", "user=0,item=2", "--timeout", "5", "--artist-key", "name"),
+    ]
+    config = cli._config(cli._parser().parse_args(given))
 
     assert (config.name, config.seed, config.study.trials) == ("paper", 3, 9)
     assert (config.study.keep_factors, config.study.timeout) == ("best", 5)
     assert config.search["factors"] == (16, 32)
-    assert config.data.columns == {"user": "uid", "item": 2}
+    assert config.data.columns == {"user": 0, "item": 2}
     assert config.data.artist_key == "name"
     assert config.data.strict
 
@@ -299,23 +303,25 @@ def test_a_given_test_side_turns_the_filters_off_unless_asked_for(recsys: Recsys
     assert asked.filter.min_artists == 3
 
 
-QUICK = ("--trials", "2", "--set", "search.factors=4,8", "--set", "search.iterations=2,3")
+QUICK = (
+    *("--trials", "2", "--set", "search.factors=4,8", "--set", "search.iterations=2,3"),
+    *("--set", "judge.resamples=50"),
+)
 
 
 @pytest.mark.flow
 def test_an_experiment_shows_its_tables_and_where_to_look_next(
-    served: Recsys, lab: Lab, capsys: pytest.CaptureFixture[str]
+    first: Result, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = ("--set", "judge.resamples=50", "--workspace", lab.workspace.root, "--study", "cli")
-    code = served("experiment", "--plays", lab.plays, *QUICK, *options)
+    cli._show(first, False, {"start": 1.25})
 
     out, err = capsys.readouterr()
-    assert code == 0
-    for part in ("Data", "Leaderboard: top 2 of 2", "On test:", "One listener:", "seconds:"):
+    for part in ("Data", "Leaderboard: top 3 of 3", "On test:", "One listener:"):
         assert part in out
-    assert "study cli: `recsys ui` opens MLflow" in out
-    assert "/#/compare-runs?runs=" in out
-    assert "trials" in err
+    assert "seconds: start 1.2" in out
+    assert f"study first: `recsys ui` opens MLflow; its trials side by side: {UI}" in out
+    assert f"{UI}{first.compare_path}\n" in out
+    assert err == ""
 
 
 @pytest.mark.flow
@@ -399,43 +405,60 @@ def test_json_is_one_object_on_standard_output_and_the_home_stays_empty(
         assert ndcg["low"] <= ndcg["mean"] <= ndcg["high"]
         assert (coverage["low"], coverage["high"]) == (None, None)
     assert found["seconds"]["total"] > 0
-    assert found["runs"].keys() == {"study", "final"}
+    assert {"study", "final"} <= found["runs"].keys()
     assert "Traceback" not in done.stderr
     assert list(home.iterdir()) == []
     assert [path.name for path in tmp_path.iterdir() if path != home] == ["mlruns"]
 
 
+@dataclass(frozen=True)
+class Interface:
+    """A started `recsys ui`."""
+
+    process: subprocess.Popen[str]
+    home: Path
+    port: int
+
+
+@pytest.fixture(scope="module")
+def interfaces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Interface]]:
+    """Both at once: each takes seconds to start."""
+    started: dict[str, Interface] = {}
+    for name, options in (("mlflow", []), ("prefect", ["--prefect"])):
+        place, port = tmp_path_factory.mktemp(name), free_port()
+        (place / "home").mkdir()
+        process = subprocess.Popen(
+            [*COMMAND, "ui", *options, "--port", str(port)],
+            cwd=place,
+            env=environment(place / "home"),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+        )
+        started[name] = Interface(process, place / "home", port)
+    yield started
+    for each in started.values():
+        with suppress(ProcessLookupError):
+            os.killpg(each.process.pid, signal.SIGKILL)
+        each.process.communicate()
+
+
 @pytest.mark.flow
 @pytest.mark.parametrize(
-    ("options", "path", "expected"),
-    [([], "health", "OK"), (["--prefect"], "api/health", "true")],
-    ids=["mlflow", "prefect"],
+    ("name", "path", "expected"), [("mlflow", "health", "OK"), ("prefect", "api/health", "true")]
 )
 def test_the_interfaces_answer_on_loopback_and_end_when_told(
-    tmp_path: Path, options: list[str], path: str, expected: str
+    interfaces: dict[str, Interface], name: str, path: str, expected: str
 ) -> None:
-    home, port = tmp_path / "home", free_port()
-    home.mkdir()
-    process = subprocess.Popen(
-        [*COMMAND, "ui", *options, "--port", str(port)],
-        cwd=tmp_path,
-        env=environment(home),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        assert process.stdout is not None
-        assert process.stdout.readline().startswith(f"http://127.0.0.1:{port} ")
-        assert answer(f"http://127.0.0.1:{port}/{path}", process) == expected
-        process.terminate()
-        process.communicate(timeout=60)
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
+    ui = interfaces[name]
+    assert ui.process.stdout is not None
+    assert ui.process.stdout.readline().startswith(f"http://127.0.0.1:{ui.port} ")
+    assert answer(f"http://127.0.0.1:{ui.port}/{path}", ui.process) == expected
 
-    assert list(home.iterdir()) == []
+    ui.process.terminate()
+    ui.process.communicate(timeout=60)
+
     with socket.socket() as gone:
-        assert gone.connect_ex(("127.0.0.1", port)) != 0
+        assert gone.connect_ex(("127.0.0.1", ui.port)) != 0
+    assert list(ui.home.iterdir()) == []

@@ -184,6 +184,7 @@ def test_every_run_says_what_it_was_made_from(lab: Lab, first: Result) -> None:
         assert tags["data"] == first.facts["filter"]["fingerprint"]
         assert tags["split"] == first.facts["split"]["fingerprint"]
         assert tags["code"] == code_version()
+        assert run.inputs is not None
         (used,) = run.inputs.dataset_inputs
         assert used.dataset.digest == first.facts["filter"]["fingerprint"]
         assert json.loads(used.dataset.source)["uri"] == str(lab.plays.resolve())

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -30,8 +31,10 @@ def workspace(tmp_path: Path) -> Workspace:
     return Workspace.at(tmp_path / "mlruns")
 
 
-@pytest.fixture
-def found(workspace: Workspace, tmp_path: Path) -> Inspection:
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Inspection:
+    tmp_path = tmp_path_factory.mktemp("inspected")
+    workspace = Workspace.at(tmp_path / "mlruns")
     plays = written(tmp_path / "plays.tsv", LOG)
     profiles = written(tmp_path / "profiles.tsv", PROFILES)
     return inspect(workspace, plays, profiles, {"data.format": None})
@@ -74,12 +77,12 @@ def test_missing_values_of_profiles_are_counted(found: Inspection) -> None:
     assert "users without" in text
 
 
-def test_three_plots_lie_in_the_workspace(found: Inspection, workspace: Workspace) -> None:
+def test_three_plots_lie_in_the_workspace(found: Inspection) -> None:
     names = [path.name for path in found.plots]
 
     assert names == ["plays.png", "artists-per-user.png", "listeners-per-artist.png"]
     for path in found.plots:
-        assert path.is_relative_to(workspace.root)
+        assert path.is_relative_to(found.file.parent / "mlruns")
         assert path.read_bytes().startswith(b"\x89PNG")
         assert str(path) in "\n".join(found.lines())
 
@@ -95,8 +98,6 @@ def test_a_clean_log_has_no_file_of_rejects(workspace: Workspace, tmp_path: Path
 
 
 def test_an_inspection_is_one_object_of_plain_values(found: Inspection) -> None:
-    import json
-
     table = json.loads(json.dumps(found.as_json()))
 
     assert (table["rows_read"], table["users"], table["cells"]) == (5, 2, 3)

@@ -26,6 +26,13 @@ def test_events_do_not_depend_on_the_order_of_the_file(log: list[Heard], random)
     assert events.times.tolist() == again.times.tolist()
 
 
+@pytest.mark.parametrize("timed", [True, False])
+def test_events_of_one_pair_and_second_are_ordered_by_plays(timed: bool) -> None:
+    log = [(0, 0, plays, 5) for plays in (3, 1, 2)]
+
+    assert events_of(log, timed=timed).plays.tolist() == [1, 2, 3]
+
+
 @given(heard_logs(), st.booleans())
 def test_a_cell_sums_the_plays_of_a_pair_and_knows_its_first_and_last(
     log: list[Heard], timed: bool
@@ -118,6 +125,8 @@ def test_pairs_are_numbered_row_by_row_without_overflow() -> None:
 
     assert Interactions(users, items, at, at, np.ones(1)).keys.tolist() == [70_000**2 - 1]
     assert Events(users, items, at, at, np.ones(1)).keys.tolist() == [70_000**2 - 1]
+    rows = np.array([40_000, 20_000], np.int32)
+    assert Events.of(users, items, rows, rows, np.ones(2)).rows.tolist() == [20_000, 40_000]
 
 
 @pytest.mark.parametrize("kind", [Events, Interactions])

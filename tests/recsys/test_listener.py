@@ -70,12 +70,18 @@ def test_the_sample_listener_is_a_seeded_draw_from_the_judged() -> None:
 
 
 def test_what_is_held_out_of_others_is_no_hit() -> None:
-    model = build(POPULAR, 1).fit(fold().train)
-    other = fold()
-    theirs = other.held_out.where(other.held_out.cols == 4)
-    narrowed = Fold(other.train, other.train, theirs)
+    """u03 was to find F, which u00 is shown and was not."""
+    plays = cells_of(
+        [[9, 1, 5, 3, 8, 0], [1, 0, 0, 0, 0, 1], [1, 0, 0, 0, 0, 1], [1, 1, 0, 0, 0, 1]]
+    )
+    plays = replace(plays, items=plays.items.named(strings("ABCDEF")))
+    hidden = np.isin(plays.keys, [4, 3 * 6 + 5])
+    train = plays.where(~hidden)
+    both = Fold(train, train, plays.where(hidden))
+    model = build(POPULAR, 1).fit(train)
 
-    assert dict(shown_to(model, narrowed, 0, 3).recommended) == {"A": False, "F": False, "E": True}
+    assert shown_to(model, both, 0, 3).recommended == [("F", False), ("E", True)]
+    assert shown_to(model, both, 0, 3).held_out == [("E", 8)]
 
 
 @pytest.mark.parametrize("k", [1, 2])

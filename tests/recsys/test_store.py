@@ -65,7 +65,8 @@ def test_events_come_back(tmp_path: Path, log: list[Heard]) -> None:
 
 def folds() -> dict[str, Fold]:
     cells = cells_of(two_camps(12, 14))
-    timed = events_of([(u, i, 1 + i, u + i) for u in range(6) for i in range(7)]).cells()
+    log = [(u, i, 1 + i, u + i + again) for u in range(6) for i in range(7) for again in (0, 50)]
+    timed = events_of(log).cells()  # each pair is heard twice: first and last differ
     return {
         "random": random_split(cells, 0.2, 5, (1, 2)).test,
         "timed": last_split(timed, 2).validation,

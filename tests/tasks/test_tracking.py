@@ -68,10 +68,11 @@ def test_a_run_holds_its_parameters_tags_name_and_data_set(tracked: Workspace) -
         "seed": "0",
     }
     assert found.data.tags["trial"] == "7"
+    assert found.inputs is not None
     (used,) = found.inputs.dataset_inputs
     assert (used.dataset.name, used.dataset.digest) == ("music/plays.tsv", "abcd1234")
     assert json.loads(used.dataset.source) == {"uri": "/data/music/plays.tsv"}
-    assert json.loads(used.dataset.profile) == {"users": 3, "items": 4}
+    assert json.loads(used.dataset.profile or "") == {"users": 3, "items": 4}
 
 
 def test_a_run_with_a_parent_is_its_child(tracked: Workspace) -> None:

@@ -94,11 +94,15 @@ def test_the_default_point_is_tried_once(workspace: Workspace) -> None:
 
 
 def test_a_default_that_the_space_does_not_hold_is_brought_inside(workspace: Workspace) -> None:
-    space: Space = {"factors": Ints(2, 4), "weighting": Choice(("linear",)), "alpha": Floats(2, 3)}
+    space: Space = {
+        "factors": Ints(2, 4),
+        "weighting": Choice(("linear",)),
+        "alpha": Floats(1e4, 1e5),
+    }
 
     first = asked(opened(workspace, space, "tpe", default_first=True)).params
 
-    assert first == {"factors": 4, "weighting": "linear", "alpha": 2.0}
+    assert first == {"factors": 4, "weighting": "linear", "alpha": 1e4}
 
 
 def test_the_first_point_is_drawn_where_the_default_is_not_asked_for(workspace: Workspace) -> None:
