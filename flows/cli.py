@@ -162,6 +162,7 @@ def _sample(args: argparse.Namespace, workspace: Workspace) -> None:
 def _experiment(args: argparse.Namespace, workspace: Workspace) -> None:
     plays, profiles = _inputs(args, workspace)
     config = _config(args)
+    alone = not environment.has_prefect_server()
     with _prefect(workspace), _telling():
         _check_files(plays, profiles, config)
         from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
@@ -171,8 +172,10 @@ def _experiment(args: argparse.Namespace, workspace: Workspace) -> None:
         _wait_for_server()
         start = time.perf_counter() - STARTED
         study = args.study or new_study_name(config)
-        # The heartbeat's thread would hold up the end of every flow by up to a second.
-        with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}), _resumable(study):
+        # In our own server nobody watches for the heartbeat, whose thread would hold up the end
+        # of the flow by up to a second.
+        ours = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None} if alone else {}
+        with temporary_settings(ours), _resumable(study):
             result = experiment(plays, config, workspace.root, profiles, study)
     _show(result, args.json, {"start": start})
 

@@ -132,7 +132,7 @@ class AlsConfig(_Config):
     kind: Literal["als"] = "als"
     factors: PositiveInt = 128
     regularization: PositiveFloat = 50.0
-    iterations: PositiveInt = 15
+    iterations: PositiveInt = 12
     alpha: PositiveFloat = 10.0
     weighting: Weighting = "share"
     epsilon: PositiveFloat = 1.0

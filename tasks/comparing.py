@@ -53,8 +53,13 @@ def compare(
     judge = study.config.judge
     seed = seed_for(study.config.seed, "judge", "bootstrap")
     reports = {kind: load_report(folder / kind) for kind in finals}
-    models = {kind: interval(report, seed, judge.resamples) for kind, report in reports.items()}
     comparison = paired(reports[judge.baseline], reports["als"], seed, judge.resamples)
+    models: dict[str, dict[str, Estimate]] = {
+        judge.baseline: {row.metric: row.a for row in comparison.rows},
+        "als": {row.metric: row.b for row in comparison.rows},
+    }
+    for kind in finals.keys() - models.keys():
+        models[kind] = interval(reports[kind], seed, judge.resamples)
     listeners = {
         kind: json.loads((folder / kind / LISTENER).read_text(encoding="utf-8")) for kind in finals
     }

@@ -1,0 +1,180 @@
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+import flows.experiment as flow_module
+from flows.result import Result
+from recsys.errors import InputError
+from recsys.models.als import Als
+from tasks.locking import locked
+from tasks.tracking import open_client
+from tests.flows.conftest import Lab, quick
+from tests.flows.recorded import comparable, has_factors, running, values
+
+pytestmark = pytest.mark.flow
+
+
+@pytest.fixture
+def fit_fails(monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequence[int], BaseException], None]:
+    """Let the nth fits from now on raise instead, counted from 0."""
+    fit = Als.fit
+
+    def install(which: Sequence[int], error: BaseException) -> None:
+        calls = iter(range(10_000))
+
+        def failing(self: Als, train: Any) -> Als:
+            if next(calls) in which:
+                raise error
+            return fit(self, train)
+
+        monkeypatch.setattr(Als, "fit", failing)
+
+    return install
+
+
+@pytest.fixture(scope="module")
+def cut_off(lab: Lab, first: Result) -> Result:
+    """The first study once more, interrupted in its second trial and in its last model."""
+    patch = pytest.MonkeyPatch()
+    fit = Als.fit
+    calls = iter(range(100))
+
+    def interrupted(self: Als, train: Any) -> Als:
+        # Fit 1 is the second trial; then come trials 1 and 2 again, and the winner.
+        if next(calls) in (1, 4):
+            raise KeyboardInterrupt
+        return fit(self, train)
+
+    patch.setattr(Als, "fit", interrupted)
+    try:
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                lab.run("cut off")
+            assert running(lab) == []
+            assert lab.study("cut off").info.status == "KILLED"
+        return lab.run("cut off")
+    finally:
+        patch.undo()
+
+
+def test_an_interrupted_study_ends_like_one_that_was_not(first: Result, cut_off: Result) -> None:
+    assert comparable(cut_off) == comparable(first)
+
+
+def test_an_interrupted_trial_is_killed_and_repeated_with_its_parameters(
+    lab: Lab, cut_off: Result
+) -> None:
+    client = open_client(lab.workspace)
+    parent = client.get_run(cut_off.runs["study"])
+    query = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}' and tags.trial = '1'"
+    both = client.search_runs([parent.info.experiment_id], query, order_by=["start_time"])
+
+    assert [run.info.status for run in both] == ["KILLED", "FINISHED"]
+    assert both[0].data.params == both[1].data.params
+    assert both[1].info.run_id == cut_off.trials[1].run
+
+
+def test_a_study_that_was_gone_on_with_is_one_finished_run(lab: Lab, cut_off: Result) -> None:
+    parent = open_client(lab.workspace).get_run(cut_off.runs["study"])
+
+    assert parent.info.status == "FINISHED"
+    assert "error" not in parent.data.tags
+    assert running(lab) == []
+
+
+def test_a_study_is_widened_by_asking_for_more_trials(lab: Lab, cut_off: Result) -> None:
+    wider = lab.run("cut off", study={"trials": 4, "keep_factors": "none"})
+
+    assert values(wider)[:3] == values(cut_off)
+    assert len(wider.trials) == 4
+    assert wider.runs["study"] == cut_off.runs["study"]
+
+
+def test_a_trial_that_fails_is_failed_on_both_sides_and_the_search_goes_on(
+    lab: Lab, fit_fails: Callable[[Sequence[int], BaseException], None]
+) -> None:
+    fit_fails([1], MemoryError("8 TiB of factors"))
+
+    result = lab.run("failing", study={"keep_factors": "none"})
+
+    assert [trial.slot for trial in result.trials] == [0, 2]
+    assert result.failed == {1: "MemoryError: 8 TiB of factors"}
+    assert result.as_json()["failed"] == {"1": "MemoryError: 8 TiB of factors"}
+    failed = lab.runs(result.runs["study"])["trial 001"]
+    assert failed.info.status == "FAILED"
+    assert failed.data.tags["error"] == "MemoryError: 8 TiB of factors"
+    assert running(lab) == []
+    runs = [*(trial.run for trial in result.trials), result.runs["final"]]
+    assert not any(has_factors(lab, run) for run in runs)
+
+
+def test_a_study_whose_every_trial_fails_ends_with_the_reason(
+    lab: Lab, fit_fails: Callable[[Sequence[int], BaseException], None]
+) -> None:
+    fit_fails(range(10), ValueError("no factors today"))
+
+    with pytest.raises(InputError, match=r"none of 3 trials .*no factors today"):
+        lab.run("hopeless", study={"trials": 10})
+    parent = lab.study("hopeless")
+    assert parent.info.status == "FAILED"
+    assert "no factors today" in parent.data.tags["error"]
+    assert running(lab) == []
+
+
+def test_what_fails_before_a_trial_begins_leaves_nothing_running(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(flow_module, "run_trial", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        lab.run("not begun")
+    monkeypatch.setattr(flow_module, "start_trial", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        lab.run("not begun")
+
+    assert running(lab) == []
+
+
+def test_a_study_that_was_killed_is_tidied_when_it_goes_on(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after SIGKILL: neither the trial nor any run was closed."""
+    config = quick(study={"trials": 1, "keep_factors": "none"})
+
+    class Killed(Exception):
+        """Ends the process as far as this test goes."""
+
+    def killed(*_: object, **__: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(flow_module, "run_trial", killed)
+        patch.setattr("tasks.tuning.Search.interrupt", lambda *_: None)
+        patch.setattr("tasks.tracking.Run.end", lambda *_: None)
+        patch.setattr(flow_module, "end_unfinished", lambda *_: None)
+        with pytest.raises(Killed):
+            flow_module.experiment(lab.plays, config, lab.workspace.root, None, "killed")
+    assert sorted(running(lab)) == ["a trial in Optuna", "killed", "trial 000"]
+
+    result = flow_module.experiment(lab.plays, config, lab.workspace.root, None, "killed")
+
+    assert [trial.slot for trial in result.trials] == [0]
+    assert running(lab) == []
+
+
+def test_a_study_of_other_data_is_not_gone_on_with(lab: Lab, first: Result) -> None:
+    with pytest.raises(InputError, match=r"'first' was made with another .*split"):
+        lab.run("first", seed=1)
+
+    assert lab.study("first").info.status == "FINISHED"
+
+
+def test_a_study_in_use_is_refused(lab: Lab, first: Result) -> None:
+    with (
+        locked(lab.workspace.lock("study-first")),
+        pytest.raises(InputError, match="'first' is being worked on by another process"),
+    ):
+        lab.run("first")
