@@ -7,12 +7,13 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows import environment
 from recsys.errors import InputError
+from tasks.locking import locked
 from tasks.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -84,7 +85,8 @@ def _add_reading(add: argparse.ArgumentParser) -> None:
     add.add_argument(
         "--columns",
         metavar="WHICH",
-        help="user=uid,item=track,plays=n,time=ts by name, or user=0,item=1 by position",
+        help="user=uid,item=track,plays=n,time=ts by name, or "
+        "user=0,item=1 by position (the file has no header)",
     )
     add.add_argument("--artist-key", metavar="KEY", help="mbid, name or mbid-else-name")
     add.add_argument("--strict", action="store_true", help="the first bad row ends it")
@@ -153,8 +155,13 @@ def _sample(args: argparse.Namespace, workspace: Workspace) -> None:
 
     folder = args.dir or workspace.sample
     plays, profiles = folder / workspace.sample_plays.name, folder / workspace.sample_profiles.name
-    folder.mkdir(parents=True, exist_ok=True)
-    write_sample(make_sample(args.users, args.artists, args.seed), plays, profiles)
+    sample = make_sample(args.users, args.artists, args.seed)
+    try:
+        write_sample(sample, plays, profiles)
+    except OSError as error:
+        raise InputError(
+            f"{folder}: {error.strerror}; give a folder that you may write to"
+        ) from error
     print(f"{args.users:,} listeners, {args.artists:,} artists, seed {args.seed}")
     print(f"plays     {plays}\nprofiles  {profiles}")
 
@@ -168,7 +175,9 @@ def _experiment(args: argparse.Namespace, workspace: Workspace) -> None:
         from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
         from flows.experiment import experiment, new_study_name
+        from tasks.telling import tell
 
+        tell("starting Prefect", 0, None)
         _wait_for_server()
         start = time.perf_counter() - STARTED
         study = args.study or new_study_name(config)
@@ -273,18 +282,22 @@ def _prefect(workspace: Workspace) -> Iterator[None]:
         return
     from tasks.server import serving
 
-    with serving(os.environ, workspace.prefect_home / "server.log") as server:
-        environment.use_prefect_server(server.api)
-        _wait.append(server.wait)
-        yield
+    # Of two processes that make the same fresh database at once, one would die.
+    with ExitStack() as fresh:
+        fresh.enter_context(locked(workspace.lock("prefect")))
+        with serving(os.environ, workspace.prefect_home / "server.log") as server:
+            environment.use_prefect_server(server.api)
+            _wait[:] = [server.wait, fresh.close]
+            yield
 
 
 _wait: list[Callable[[], None]] = []
 
 
 def _wait_for_server() -> None:
+    """Return when the server answers; the next process may start its own then."""
     while _wait:
-        _wait.pop()()
+        _wait.pop(0)()
 
 
 @contextmanager
@@ -305,7 +318,8 @@ def _show(result: "Result", as_json: bool, more_seconds: dict[str, float]) -> No
 
     from flows import terminal
 
-    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    width = None if sys.stdout.isatty() else 120
+    console = Console(width=width, highlight=False, markup=False)
     for part in (
         terminal.data_table,
         terminal.leaderboard,

@@ -16,7 +16,7 @@ from recsys.config import AlsConfig, ExperimentConfig, ModelConfig, PopularityCo
 from recsys.space import on_bounds
 from tasks.cache import Entry, code_version
 from tasks.comparing import Compared, compare, show_comparison, show_leaderboard
-from tasks.data import REJECTS, Plays, ingest, narrow, split
+from tasks.data import REJECTS, TEST_REJECTS, Plays, ingest, narrow, split
 from tasks.locking import locked
 from tasks.telling import tell
 from tasks.tracking import Run, compare_path, end_run, end_unfinished
@@ -136,7 +136,10 @@ def _run(study: Study, search: Search, stages: Mapping[str, Entry], clock: Clock
         config=study.config,
         facts=_facts(stages),
         reused={name: entry.reused for name, entry in stages.items()},
-        rejects=_rejects(stages["ingest"]),
+        rejects=_rejects(stages["ingest"].folder / REJECTS, stages["ingest"].facts),
+        test_rejects=_rejects(
+            stages["split"].folder / TEST_REJECTS, stages["split"].facts["test_file"]
+        ),
         trials=tuple(search.done),
         failed=search.failed,
         best=best,
@@ -160,8 +163,8 @@ def _ending_children(study: Study) -> Iterator[None]:
         end_unfinished(study.workspace, study.experiment, study.parent, "interrupted")
 
 
-def _rejects(ingested: Entry) -> str | None:
-    return str(ingested.folder / REJECTS) if ingested.facts["rejected"] else None
+def _rejects(path: Path, facts: Mapping[str, Any] | None) -> str | None:
+    return str(path) if facts is not None and facts["rejected"] else None
 
 
 def _search(study: Study, search: Search, validation: Path, clock: Clock) -> None:

@@ -22,6 +22,8 @@ class Inspection:
         n_rows: Rows read, usable or not.
         rejected: Rows that could not be used, by reason.
         rejects: Where they are, None without any.
+        missing_values: Usable rows whose field is empty, by field; none of a format without such
+            fields.
         described: The numbers.
         missing: Values of profiles made missing, by field and reason; None without profiles.
         plots: Where the plots are.
@@ -32,6 +34,7 @@ class Inspection:
     n_rows: int
     rejected: Mapping[str, int]
     rejects: Path | None
+    missing_values: Mapping[str, int]
     described: Description
     missing: Mapping[str, Mapping[str, int]] | None
     plots: tuple[Path, ...]
@@ -43,6 +46,7 @@ class Inspection:
             "format": self.format,
             "rows_read": self.n_rows,
             "rejected": dict(self.rejected),
+            "missing_values": dict(self.missing_values),
             "made_missing": self.missing,
             "plots": [str(path) for path in self.plots],
             **self.described.as_dict(),
@@ -56,6 +60,7 @@ class Inspection:
             f"rows read             {self.n_rows:,}",
             f"rows used             {d.rows:,}",
             f"rows rejected         {_counts(self.rejected)}",
+            *self._missing_values(),
             f"users                 {d.users:,}",
             f"artists               {d.items:,}",
             f"cells                 {d.cells:,} (density {d.matrix.density:.4%}, "
@@ -75,6 +80,10 @@ class Inspection:
         if self.rejects is not None:
             found.append(f"rejected rows are in  {self.rejects}")
         return found + [f"plot                  {path}" for path in self.plots]
+
+    def _missing_values(self) -> list[str]:
+        counts = self.missing_values
+        return [f"missing values        {_counts(counts)}"] if counts else []
 
 
 def inspect(
@@ -108,6 +117,7 @@ def inspect(
         n_rows=reading.n_rows,
         rejected=reading.rejects.counts,
         rejects=rejects,
+        missing_values=reading.missing,
         described=describe(reading.events, None if known is None else known.profiles),
         missing=None if known is None else known.missing,
         plots=tuple(folder / name for name in figures),

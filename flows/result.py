@@ -20,6 +20,7 @@ class Result:
         facts: What each data stage told: "ingest", "filter", "split".
         reused: Which data stages came from the cache.
         rejects: Where rejected rows are, None without any.
+        test_rejects: Likewise, of a test file.
         trials: Measured trials by slot.
         failed: Error of each slot that failed.
         best: The winner.
@@ -37,6 +38,7 @@ class Result:
     facts: Mapping[str, Mapping[str, Any]]
     reused: Mapping[str, bool]
     rejects: str | None
+    test_rejects: str | None
     trials: tuple[Done, ...]
     failed: Mapping[int, str]
     best: Done
@@ -65,7 +67,8 @@ class Result:
         }
 
     def _validation(self) -> dict[str, Any]:
-        return {"validation": {self.config.study.metric: self.best.value}}
+        measured = {self.config.study.metric: self.best.value}
+        return {"validation": measured, "at_bound": dict(self.at_bound)}
 
     def _data(self) -> dict[str, Any]:
         ingested, filtered = self.facts["ingest"], self.facts["filter"]

@@ -42,7 +42,7 @@ class Teller:
             return
         self._what, self._last = subject, now
         of = "" if total is None else f" of {total:,}"
-        self._write(f"{what}: {done:,}{of}")
+        self._write(f"{what}: {done:,}{of}" if done else what)
 
     def say(self, text: str) -> None:
         """Show a line that stays."""
@@ -95,6 +95,13 @@ def data_table(result: Result) -> RenderableType:
         f"density {matrix['density']:.4%}, sparsity {matrix['sparsity']:.4%}, "
         f"{matrix['memory'] / 1e6:.1f} MB"
     )
+    test_file = result.facts["split"]["test_file"]
+    if test_file is not None:
+        notes.append(f"read {test_file['rows']:,} rows of the test file")
+        if test_file["rejected"]:
+            reasons = ", ".join(f"{n:,} {reason}" for reason, n in test_file["reasons"].items())
+            where = result.test_rejects
+            notes.append(f"rejected {test_file['rejected']:,} of them: {reasons}; see {where}")
     notes += [f"split: {result.facts['split']['method']}"]
     notes += [_fold_line(name, result.facts["split"][name]) for name in ("validation", "test")]
     cached = [name for name, reused in result.reused.items() if reused]
@@ -184,7 +191,10 @@ def listener_table(result: Result) -> RenderableType:
     baseline = result.config.judge.baseline
     one, other = result.listeners[baseline], result.listeners["als"]
     table = Table(
-        "plays most", f"{baseline} shows", "ALS shows", title=f"One listener: {other['user'][:40]}"
+        "plays most",
+        f"{baseline} shows",
+        "ALS shows",
+        title=Text(f"One listener: {other['user'][:40]}"),
     )
     columns = [
         [f"{name} ({plays:,.0f})" for name, plays in other["history"]],

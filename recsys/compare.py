@@ -17,12 +17,15 @@ import numpy.typing as npt
 import pandas as pd
 
 from recsys.evaluate import Report
+from recsys.progress import Progress, silent
 
 Values = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int32]
 
 N_RESAMPLES = 2000
 LEVEL = 0.95
-_BLOCK_BYTES = 2**24
+_BLOCK_BYTES = 2**27
+_USERS_AT_ONCE = 2**14
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,20 +96,32 @@ class Comparison:
         return pd.DataFrame.from_dict(table, orient="index", dtype=float).rename_axis("metric")
 
 
-def interval(report: Report, seed: int, n_resamples: int = N_RESAMPLES) -> dict[str, Estimate]:
+def interval(
+    report: Report, seed: int, n_resamples: int = N_RESAMPLES, progress: Progress = silent
+) -> dict[str, Estimate]:
     """Every value of `report.summary()` with its 95 % interval; none for coverage and Gini.
 
     Args:
         report: Per-user values of a model.
         seed: The same seed gives the same numbers, and the same resamples as `paired`.
         n_resamples: Number of bootstrap resamples.
+        progress: Told of "bootstrap resamples", block by block.
     """
-    drawn = _deviations(report.per_user.to_numpy(), seed, n_resamples)
+    [drawn] = _deviations([report.per_user.to_numpy()], seed, n_resamples, progress)
     return _estimates(report.summary(), list(report.per_user.columns), drawn)
 
 
-def paired(a: Report, b: Report, seed: int, n_resamples: int = N_RESAMPLES) -> Comparison:
+def paired(
+    a: Report, b: Report, seed: int, n_resamples: int = N_RESAMPLES, progress: Progress = silent
+) -> Comparison:
     """Two models with 95 % intervals of both and of the paired difference b - a.
+
+    Args:
+        a: Per-user values of the first model, usually the baseline.
+        b: Those of the second, of the same users.
+        seed: The same seed gives the same numbers, and the same resamples as `interval`.
+        n_resamples: Number of bootstrap resamples.
+        progress: Told of "bootstrap resamples", block by block.
 
     Raises:
         ValueError: the reports are not of the same users, or not of the same metrics.
@@ -116,8 +131,8 @@ def paired(a: Report, b: Report, seed: int, n_resamples: int = N_RESAMPLES) -> C
     columns, of_a, of_b = list(a.per_user.columns), a.summary(), b.summary()
     if of_a.keys() != of_b.keys() or columns != list(b.per_user.columns):
         raise ValueError(f"metrics differ: {sorted(of_a.keys() ^ of_b.keys()) or 'their order'}")
-    both = np.hstack([a.per_user.to_numpy(), b.per_user.to_numpy()])
-    drawn_a, drawn_b = np.hsplit(_deviations(both, seed, n_resamples), 2)
+    both = [a.per_user.to_numpy(), b.per_user.to_numpy()]
+    drawn_a, drawn_b = _deviations(both, seed, n_resamples, progress)
     of_both = {metric: of_b[metric] - of_a[metric] for metric in of_a}
     first, second = _estimates(of_a, columns, drawn_a), _estimates(of_b, columns, drawn_b)
     difference = _estimates(of_both, columns, drawn_b - drawn_a)
@@ -157,46 +172,75 @@ def _estimates(
 
 
 def _deviations(
-    values: Values, seed: int, n_resamples: int, block_bytes: int = _BLOCK_BYTES
-) -> Values:
-    """Resampled means minus the mean of all users.
+    tables: Sequence[Values],
+    seed: int,
+    n_resamples: int,
+    progress: Progress = silent,
+    block_bytes: int = _BLOCK_BYTES,
+) -> list[Values]:
+    """Resampled means minus the mean of all users, of several tables on the same resamples.
 
-    A resample is a row of counts, how often each user was drawn, so a block of resamples is one
+    A resample is a row of counts, how often each user was drawn, so a block of resamples is a
     matrix product. The values enter as whole numbers of so many bits that every sum is exact:
     then neither the size of a block nor the threads of the matrix library change a result.
 
     Args:
-        values: float64, shape (m, n_columns).
+        tables: Each float64, shape (m, n_columns) with a number of columns of its own.
         seed: Seed of the resamples, which depend on it and on m alone.
         n_resamples: Number of resamples.
+        progress: Told of each block.
         block_bytes: About how much memory the counts of a block may take.
 
     Returns:
-        float64, shape (n_resamples, n_columns).
+        For each table float64, shape (n_resamples, n_columns).
     """
     rng = np.random.default_rng(seed)
-    m = len(values)
-    whole, exponents = _whole(values)
-    centre = whole.sum(axis=0) / m
-    block = max(1, min(n_resamples, block_bytes // (8 * m)))
-    means = np.empty((n_resamples, values.shape[1]))
-    counts = np.empty((block, m))
+    m = len(tables[0])
+    exponents = [_exponents(table) for table in tables]
+    everybody = _sums(np.ones((1, m), np.int32), tables, exponents)
+    drawn = [np.empty((n_resamples, table.shape[1])) for table in tables]
+    block = max(1, min(n_resamples, block_bytes // (4 * m)))
     for start in range(0, n_resamples, block):
         end = min(start + block, n_resamples)
-        for row in counts[: end - start]:
-            row[:] = np.bincount(rng.integers(0, m, m), minlength=m)
-        means[start:end] = counts[: end - start] @ whole / m
-    deviations: Values = np.ldexp(means - centre, -exponents)
-    return deviations
+        sums = _sums(_counts(rng, end - start, m), tables, exponents)
+        for deviations, found, whole, exponent in zip(
+            drawn, sums, everybody, exponents, strict=True
+        ):
+            deviations[start:end] = np.ldexp(found / m - whole / m, -exponent)
+        progress("bootstrap resamples", end, n_resamples)
+    return drawn
 
 
-def _whole(values: Values) -> tuple[Values, npt.NDArray[np.int64]]:
-    """Whole numbers w and exponents e of the columns, so that values = w / 2^e but for rounding.
+def _counts(rng: np.random.Generator, n_resamples: int, m: int) -> Counts:
+    """How often each of m users is in each resample, int32, shape (n_resamples, m)."""
+    counts = np.empty((n_resamples, m), dtype=np.int32)
+    for row in counts:
+        row[:] = np.bincount(rng.integers(0, m, m), minlength=m)
+    return counts
+
+
+def _sums(
+    counts: Counts, tables: Sequence[Values], exponents: Sequence[npt.NDArray[np.int64]]
+) -> list[Values]:
+    """Sums over users of each table times 2^exponents in whole numbers, a row per row of counts.
+
+    Some users at a time: whole tables of numbers and of counts in float64 need much memory.
+    """
+    sums = [np.zeros((len(counts), table.shape[1])) for table in tables]
+    for start in range(0, counts.shape[1], _USERS_AT_ONCE):
+        users = slice(start, start + _USERS_AT_ONCE)
+        times = counts[:, users].astype(np.float64)
+        for total, table, exponent in zip(sums, tables, exponents, strict=True):
+            total += times @ np.rint(np.ldexp(table[users], exponent))
+    return sums
+
+
+def _exponents(values: Values) -> npt.NDArray[np.int64]:
+    """The e of each column for which round(values * 2^e) has as many bits as exact sums allow.
 
     The numbers are so small that m of them sum to less than 2^53 and thus exactly in float64;
     for 20,000 users they keep 38 bits, 11 decimal digits of the largest value of the column.
     """
     bits = 53 - len(values).bit_length()
-    largest = np.abs(values).max(axis=0)
-    exponents = (bits - np.frexp(largest)[1]).astype(np.int64)
-    return np.rint(np.ldexp(values, exponents)), exponents
+    largest = np.maximum(values.max(axis=0), -values.min(axis=0))
+    return np.asarray(bits - np.frexp(largest)[1], dtype=np.int64)

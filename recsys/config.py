@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     NonNegativeInt,
@@ -23,6 +24,15 @@ from recsys.space import Space, SpaceTable, Value, space_of
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Weighting = Literal["linear", "log", "share", "bm25", "tfidf", "binary"]
+
+
+def _listed(value: Any) -> Any:
+    """A single value where a list is meant: --set filter.countries=Germany."""
+    return value if isinstance(value, list | tuple) else [value]
+
+
+Texts = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+Cutoffs = Annotated[tuple[PositiveInt, ...], BeforeValidator(_listed), Field(min_length=1)]
 
 
 class _Config(BaseModel):
@@ -48,11 +58,18 @@ class FilterConfig(_Config):
     count: Literal["cells", "rows"] = "cells"
     """What a minimum counts: distinct pairs, or rows of the file (as the reference study)."""
     top_users: PositiveInt | None = None
-    genders: tuple[str, ...] = ()
-    countries: tuple[str, ...] = ()
+    genders: Texts = ()
+    countries: Texts = ()
     age_min: float | None = None
     age_max: float | None = None
     fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+    @model_validator(mode="after")
+    def _ages_in_order(self) -> Self:
+        low, high = self.age_min, self.age_max
+        if low is not None and high is not None and low > high:
+            raise ValueError(f"age_min {low:g} is above age_max {high:g}")
+        return self
 
     @property
     def has_cohort(self) -> bool:
@@ -169,10 +186,10 @@ class StudyConfig(_Config):
 class JudgeConfig(_Config):
     """What is measured."""
 
-    ks: tuple[PositiveInt, ...] = (1, 5, 10, 15, 20)
+    ks: Cutoffs = (1, 5, 10, 15, 20)
     curve_users: PositiveInt = 2000
     """Validation users, at most, that the curves along the training are measured on."""
-    curve_metrics: tuple[str, ...] = ("ndcg@10", "precision@10")
+    curve_metrics: Texts = ("ndcg@10", "precision@10")
     resamples: PositiveInt = 2000
     baseline: Literal["popularity-plays", "popularity-listeners"] = "popularity-listeners"
 
@@ -234,9 +251,21 @@ def load_config(path: Path, overrides: Overrides | None = None) -> ExperimentCon
         raise InputError(f"config {path}: {error.strerror}; pass an existing TOML file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"config {path}: {error}; correct the TOML") from error
-    for name, value in (overrides or {}).items():
+    given = dict(overrides or {})
+    _cut_otherwise(table, given)
+    for name, value in given.items():
         _put(table, name.split("."), value)
     return checked(table, str(path))
+
+
+def _cut_otherwise(table: dict[str, Any], given: Overrides) -> None:
+    """Another kind of split begins with its own defaults: each kind has settings of its own."""
+    kind = given.get("split.kind")
+    split = given.get("split", table.get("split"))
+    known = split.get("kind", RandomSplit().kind) if isinstance(split, dict) else None
+    if kind is not None and kind != known:
+        given.pop("split", None)
+        table["split"] = {"kind": kind}
 
 
 def checked(table: dict[str, Any], source: str) -> ExperimentConfig:

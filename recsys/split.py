@@ -28,7 +28,8 @@ class Fold:
         history: What is known of the users that are judged when they are recommended to. The
             training cells themselves, or, when whole users are held out, a part of the items
             of users that are not in `train`: those are folded in.
-        held_out: What a recommendation has to find; every pair new to its user.
+        held_out: What a recommendation has to find; every pair new to its user. A user who is
+            folded in has a history.
     """
 
     train: Interactions
@@ -49,6 +50,12 @@ class Fold:
             both = np.intersect1d(self.train.rows, self.history.rows)
             if both.size:
                 raise ValueError(f"user {self.train.users.id(both[0])!r} is folded in and trained")
+            unknown = np.setdiff1d(self.judged, self.history.rows)
+            if unknown.size:
+                raise ValueError(
+                    f"user {self.train.users.id(unknown[0])!r} has items held out but no history "
+                    f"to fold in"
+                )
 
     @property
     def folds_in(self) -> bool:

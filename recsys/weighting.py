@@ -17,13 +17,14 @@ class Weights:
     """f fitted on a training matrix, so that a history folded in later is weighed alike.
 
     What comes from the artist (how many listen to it) or from the whole (mean length) is
-    learned from the training matrix; what comes from the listener is theirs.
+    learned from the training matrix; what comes from the listener is theirs. Users without a
+    cell in the training matrix, as those who are held out whole, do not count as users.
     """
 
     def __init__(self, config: AlsConfig, train: csr_matrix) -> None:
         """Learn the item statistics of `train`, float32 CSR, shape (n_users, n_items)."""
         self._config = config
-        n_users = max(train.shape[0], 1)
+        n_users = max(np.count_nonzero(np.diff(train.indptr)), 1)
         listeners = np.bincount(train.indices, minlength=train.shape[1])
         self._idf = np.log(n_users / np.maximum(listeners, 1))
         self._mean_length = float(train.sum()) / n_users
@@ -35,9 +36,11 @@ class Weights:
         binary   1
         log      log(1 + r / epsilon)
         share    (r / mean plays of the listener over the artists they play) ^ power
-        tfidf    sqrt(r) * idf, idf = log(users / listeners), as Salton & Buckley 1988
+        tfidf    sqrt(r) * idf, idf = log(users / listeners), as Salton & Buckley 1988;
+                 users are those with a cell in training
         bm25     r (k1 + 1) / (r + k1 (1 - b + b * length / mean length)) * idf, Robertson &
-                 Walker 1994; a listener is the document, length is the sum of their plays
+                 Walker 1994; a listener is the document, length is the sum of their plays,
+                 mean length that of the users with a cell in training
         """
         r = plays.data.astype(np.float64)
         sizes = np.diff(plays.indptr)

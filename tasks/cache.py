@@ -75,6 +75,7 @@ def _make(folder: Path, lock: Path, described: Facts, make: Callable[[Path], Fac
             if path.is_file()
         }
         manifest = {**described, "files": files, "facts": facts}
+        manifest["sha256"] = _sum(manifest)
         (made / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
         with locked(lock):  # of two who replace a damaged entry, one would take the other's away
             _put(made, folder)
@@ -103,13 +104,19 @@ def _intact(folder: Path) -> Facts | None:
     """The manifest of an entry whose files are all there, unaltered; else None."""
     try:
         manifest: Facts = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        if manifest.pop("sha256") != _sum(manifest):
+            return None
         for name, known in manifest["files"].items():
             path = folder / name
             if path.stat().st_size != known["size"] or _hash(path) != known["sha256"]:
                 return None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return manifest
+
+
+def _sum(manifest: Mapping[str, Any]) -> str:
+    return sha256(json.dumps(manifest, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _hash(path: Path) -> str:

@@ -28,6 +28,7 @@ from tasks.workspace import Workspace
 
 REJECTS = "rejects.tsv"
 PROFILE_REJECTS = "profile-rejects.tsv"
+TEST_REJECTS = "test-rejects.tsv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +47,21 @@ class Plays:
 @task(task_run_name="ingest {source.plays.name}", cache_policy=NO_CACHE)
 def ingest(workspace: Workspace, source: Plays, config: DataConfig) -> Entry:
     """Read the log and the profiles; keep what was rejected."""
-    known = sources.detect(source.plays) if config.format == "auto" else config.format
-    beside = sources.companions(source.plays, known)
-    hashes = {path.name: file_hash(workspace, path) for path in (source.plays, *beside)}
-    inputs: dict[str, Any] = {"files": hashes, "config": config.model_dump(mode="json")}
+    inputs: dict[str, Any] = {
+        "files": _hashes(workspace, source.plays, config),
+        "config": config.model_dump(mode="json"),
+    }
     if source.profiles is not None:
         inputs["profiles"] = file_hash(workspace, source.profiles)
     return stage(workspace, "ingest", inputs, lambda folder: _read(folder, source, config))
+
+
+def _hashes(workspace: Workspace, path: Path, config: DataConfig) -> dict[str, str]:
+    """Of a log and of the files beside it that names are taken from."""
+    named = config.columns is not None and config.format == "auto"
+    beside = [] if named else sources.companions(path, config.format)
+    tell(f"checking {path.name}", 0, None)
+    return {each.name: file_hash(workspace, each) for each in (path, *beside)}
 
 
 def _read_log(path: Path, config: DataConfig) -> sources.Reading:
@@ -70,7 +79,14 @@ def _read(folder: Path, source: Plays, config: DataConfig) -> dict[str, Any]:
     reading = _read_log(source.plays, config)
     save_events(reading.events, folder)
     reading.rejects.write(folder / REJECTS)
-    facts: dict[str, Any] = {
+    facts = {**_reading_facts(reading), "profiles": None}
+    if source.profiles is not None:
+        facts["profiles"] = _read_profiles(folder, source.profiles, reading.events, config.strict)
+    return facts
+
+
+def _reading_facts(reading: sources.Reading) -> dict[str, Any]:
+    return {
         "rows": reading.n_rows,
         "rejected": len(reading.rejects),
         "reasons": reading.rejects.counts,
@@ -78,11 +94,7 @@ def _read(folder: Path, source: Plays, config: DataConfig) -> dict[str, Any]:
         "spellings": reading.n_spellings,
         "users": len(reading.events.users),
         "items": len(reading.events.items),
-        "profiles": None,
     }
-    if source.profiles is not None:
-        facts["profiles"] = _read_profiles(folder, source.profiles, reading.events, config.strict)
-    return facts
 
 
 def _read_profiles(folder: Path, path: Path, events: Events, strict: bool) -> dict[str, Any]:
@@ -112,6 +124,7 @@ def narrow(workspace: Workspace, ingested: Entry, config: FilterConfig, seed: in
 def _filter(folder: Path, ingested: Entry, config: FilterConfig, seed: int) -> dict[str, Any]:
     has_profiles = ingested.facts["profiles"] is not None
     profiles = load_profiles(ingested.folder) if has_profiles else None
+    tell("filtering", 0, None)
     events, steps = apply_filters(load_events(ingested.folder), profiles, config, seed)
     save_events(events, folder)
     stats = MatrixStats.of(events.cells()).as_dict()
@@ -138,16 +151,22 @@ def split(workspace: Workspace, filtered: Entry, config: ExperimentConfig) -> En
         "seed": config.seed,
     }
     if isinstance(config.split, GivenSplit):
-        inputs["test"] = file_hash(workspace, config.split.test)
+        inputs["test"] = _hashes(workspace, config.split.test, config.data)
         inputs["data"] = config.data.model_dump(mode="json")
     return stage(workspace, "split", inputs, lambda folder: _split(folder, filtered, config))
 
 
 def _split(folder: Path, filtered: Entry, config: ExperimentConfig) -> dict[str, Any]:
-    how = config.split
-    test = _read_log(how.test, config.data).events if isinstance(how, GivenSplit) else None
+    facts: dict[str, Any] = {"test_file": None}
+    test = None
+    if isinstance(config.split, GivenSplit):
+        reading = _read_log(config.split.test, config.data)
+        reading.rejects.write(folder / TEST_REJECTS)
+        facts["test_file"] = _reading_facts(reading)
+        test = reading.events
+    tell(f"cutting: {config.split.kind}", 0, None)
     made = cut(load_events(filtered.folder), config, test)
-    facts: dict[str, Any] = {"method": made.method, "fingerprint": made.fingerprint}
+    facts |= {"method": made.method, "fingerprint": made.fingerprint}
     for name, fold in (("validation", made.validation), ("test", made.test)):
         (folder / name).mkdir()
         save_fold(fold, folder / name)

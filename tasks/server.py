@@ -49,7 +49,7 @@ class Server:
         self.port = int(self._socket.getsockname()[1])
         descriptor = self._socket.fileno()
         os.set_inheritable(descriptor, True)
-        with log.open("wb") as errors:
+        with log.open("ab") as errors:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tasks.server", str(descriptor)],
                 env={**environment, **QUIET},
@@ -112,7 +112,7 @@ def _send_last_logs() -> None:
 
 
 def _end_with_parent() -> None:
-    sys.stdin.buffer.read()
+    os.read(0, 1)  # nobody writes: it returns when the other end closes
     os.kill(os.getpid(), signal.SIGTERM)
 
 

@@ -10,20 +10,24 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
 
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, LifecycleStage, Metric, Param, RunTag
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
+from recsys.errors import InputError
 from tasks.locking import locked
+from tasks.telling import tell
 from tasks.workspace import Workspace
 
 MAX_BATCH = 1000  # metrics in one log_batch, as MLflow allows
 _ERROR = "error"
+_SOURCE = "source"  # of an experiment: the file its data set is read from
 
 
 def metric_name(name: str) -> str:
@@ -130,21 +134,34 @@ def open_client(workspace: Workspace) -> MlflowClient:
 
 @functools.cache
 def _client(uri: str, lock: Path) -> MlflowClient:
+    tell("opening MLflow's database", 0, None)
     with locked(lock):
         client = MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)
     return client
 
 
-def experiment_id(workspace: Workspace, name: str) -> str:
-    """The id of an experiment, made where it is missing."""
+def experiment_id(workspace: Workspace, path: Path) -> str:
+    """The id of the experiment of a data set, made where it is missing.
+
+    Named after the file and the folder it is in; two files of the same name in folders of the
+    same name are told apart by a hash of the whole path. One that was deleted in MLflow is
+    brought back: its data set is in use again.
+    """
     client = open_client(workspace)
+    name = f"{path.parent.name}/{path.name}"
     with locked(workspace.lock("mlflow")):
         known = client.get_experiment_by_name(name)
-        if known is not None:
-            return str(known.experiment_id)
-        location = workspace.artifacts_of(name).as_uri()
-        return str(client.create_experiment(name, artifact_location=location))
+        if known is not None and known.tags.get(_SOURCE) != str(path):
+            name = f"{name} {sha256(str(path).encode()).hexdigest()[:8]}"
+            known = client.get_experiment_by_name(name)
+        if known is None:
+            location = workspace.artifacts_of(name).as_uri()
+            tags = {_SOURCE: str(path)}
+            return str(client.create_experiment(name, artifact_location=location, tags=tags))
+        if known.lifecycle_stage == LifecycleStage.DELETED:
+            client.restore_experiment(known.experiment_id)
+        return str(known.experiment_id)
 
 
 def start_run(
@@ -178,8 +195,17 @@ def _input(data: DataSet) -> DatasetInput:
 
 
 def reopen_run(workspace: Workspace, run_id: str) -> Run:
-    """A run that exists, RUNNING again and without the error it ended with."""
+    """A run that exists, RUNNING again and without the error it ended with.
+
+    Raises:
+        InputError: it was deleted in MLflow.
+    """
     run = Run.of(workspace, run_id)
+    if run.client.get_run(run_id).info.lifecycle_stage == LifecycleStage.DELETED:
+        raise InputError(
+            f"the MLflow run {run_id} of this study was deleted; restore it there, or choose "
+            "another --study name"
+        )
     run.client.update_run(run_id, status="RUNNING")
     if _ERROR in run.client.get_run(run_id).data.tags:
         run.client.delete_tag(run_id, _ERROR)

@@ -118,27 +118,35 @@ def open_study(
     study keeps the ids and names behind the rows of all its factors.
     """
     path = plays.resolve()
-    name = f"{path.parent.name}/{path.name}"
     filtered = facts["filter"]
-    data = DataSet(name, filtered["fingerprint"], str(path), filtered["matrix"])
+    data = DataSet(
+        f"{path.parent.name}/{path.name}", filtered["fingerprint"], str(path), filtered["matrix"]
+    )
     tags = {
         "data": filtered["fingerprint"],
         "split": facts["split"]["fingerprint"],
         "code": code_version(),
     }
-    experiment = experiment_id(workspace, name)
-    parent = search.recall("parent")
-    if parent is None:
+    experiment = experiment_id(workspace, path)
+    known = search.recall("parent")
+    if known is None:
         params = flat(config.model_dump(mode="json", exclude_none=True))
         every = {**tags, "study": search.name, "stage": "study"}
         run = start_run(workspace, experiment, search.name, params, every, data)
-        for file in ("users.parquet", "items.parquet"):
-            run.file(ids / file, "ids")
-        parent = run.id
-        search.remember("parent", parent)
+        search.remember("parent", run.id)
     else:
-        reopen_run(workspace, parent)
-    return Study(workspace, config, search.name, experiment, parent, data, tags)
+        run = reopen_run(workspace, known)
+    _attach_ids(run, ids)
+    return Study(workspace, config, search.name, experiment, run.id, data, tags)
+
+
+def _attach_ids(run: Run, folder: Path) -> None:
+    try:
+        for file in ("users.parquet", "items.parquet"):
+            run.file(folder / file, "ids")
+    except BaseException:
+        run.end("KILLED")
+        raise
 
 
 def flat(table: Mapping[str, Any], above: str = "") -> dict[str, str]:

@@ -21,6 +21,7 @@ class Popularity:
     _train: csr_matrix
     _scores: npt.NDArray[np.float32]
     _order: npt.NDArray[np.int32]
+    _place: npt.NDArray[np.int64]
 
     def __init__(self, config: PopularityConfig) -> None:
         self._config = config
@@ -37,6 +38,7 @@ class Popularity:
         weights = train.plays if by_plays else None
         counts = np.bincount(train.cols, weights, minlength=len(train.items))
         self._order = np.argsort(-counts, kind="stable").astype(np.int32)
+        self._place = np.argsort(self._order)
         self._scores = counts.astype(np.float32)
         return self
 
@@ -51,17 +53,21 @@ class Popularity:
         return self._ranked(history.matrix()[users], users, k)
 
     def _ranked(self, seen: csr_matrix, users: npt.NDArray[np.int32], k: int) -> Recommendations:
-        """Walk down one common ranking, just far enough for the user who has heard the most."""
-        longest = int(np.diff(seen.indptr).max(initial=0))
-        top = self._order[: k + longest]
-        place = np.full(seen.shape[1], -1, dtype=np.int64)
-        place[top] = np.arange(len(top))
-        open_ = np.ones((len(users), len(top)), dtype=np.bool_)
-        rows = np.repeat(np.arange(len(users)), np.diff(seen.indptr))
-        near = place[seen.indices] >= 0
-        open_[rows[near], place[seen.indices[near]]] = False
-        first = np.argsort(~open_, axis=1, kind="stable")[:, :k]
-        shown = np.take_along_axis(open_, first, axis=1)
-        items = np.where(shown, top[first], NO_ITEM)
-        scores = np.where(shown, self._scores[top[first]], np.float32(np.nan))
+        """Walk down one common ranking, past what each user has met.
+
+        Of the places p0 < p1 < ... a user has met, p_i has p_i - i open places before it. So
+        the j-th open place, from 0, is j plus the number of met places with p_i - i <= j.
+        """
+        sizes = np.diff(seen.indptr)
+        rows = np.repeat(np.arange(len(users)), sizes)
+        n_items = seen.shape[1]
+        met = np.sort(rows * n_items + self._place[seen.indices]) - rows * n_items
+        before = met - (np.arange(len(met)) - np.repeat(seen.indptr[:-1], sizes))
+        near = before < k
+        passed = np.bincount(rows[near] * k + before[near], minlength=len(users) * k)
+        place = np.arange(k) + np.cumsum(passed.reshape(len(users), k), axis=1)
+        shown = place < n_items
+        item = self._order[np.minimum(place, n_items - 1)]
+        items = np.where(shown, item, NO_ITEM)
+        scores = np.where(shown, self._scores[item], np.float32(np.nan))
         return padded(users, items, scores, k)

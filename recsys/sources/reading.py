@@ -39,6 +39,8 @@ class Reading:
         format: The format read.
         n_spellings: Distinct pairs of item id and name; beyond the number of items, they are
             spellings that were merged.
+        missing: Usable rows whose field is empty: "mbid" and "name", each only where the rows
+            have such a field, 0 included.
         names_from: File that the items' names were taken from, if it was not the file itself.
     """
 
@@ -47,6 +49,7 @@ class Reading:
     rejects: Rejects
     format: Format
     n_spellings: int
+    missing: dict[str, int]
     names_from: Path | None = None
 
 
@@ -193,7 +196,22 @@ def _reading(
     if names_from is not None and layout.names is not None:
         items = _named(items, names_from, layout.names[1])
     events = Events.of(users, items, rows, cols, plays, np.concatenate(times) if times else None)
-    return Reading(events, n_rows, rejects, layout.format, n_spellings, names_from)
+    missing = _missing(usable, layout)
+    return Reading(events, n_rows, rejects, layout.format, n_spellings, missing, names_from)
+
+
+def _missing(usable: list[_Usable], layout: Layout) -> dict[str, int]:
+    found = {}
+    if layout.by_artist:
+        found["mbid"] = sum(_n_empty(part.items) for part in usable)
+    if "name" in layout.fields:
+        found["name"] = sum(_n_empty(part.names) for part in usable if part.names is not None)
+    return found
+
+
+def _n_empty(encoded: Strings) -> int:
+    code = pc.index(encoded.dictionary, "").as_py()
+    return int(np.count_nonzero(encoded.indices.to_numpy() == code))  # -1, no code: not there
 
 
 def _items(

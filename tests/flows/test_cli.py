@@ -121,6 +121,17 @@ def test_a_sample_that_cannot_be_is_refused(
     assert "users = 0" in told
 
 
+def test_a_sample_into_a_place_that_is_no_folder_is_refused(
+    recsys: Recsys, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "taken").write_text("x")
+
+    told = refused(capsys, recsys("sample", tmp_path / "taken", "--users", "9", "--artists", "10"))
+
+    assert "taken" in told
+    assert "give a folder" in told
+
+
 def test_an_inspection_prints_the_numbers_and_saves_the_plots(
     recsys: Recsys, sample: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

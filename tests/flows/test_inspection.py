@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,19 @@ def test_rejected_rows_are_counted_and_written(found: Inspection) -> None:
     assert line(found, "rejected rows are in") == str(found.rejects)
 
 
+def test_empty_fields_of_the_rows_used_are_counted(found: Inspection) -> None:
+    table = json.loads(json.dumps(found.as_json()))
+
+    assert "missing values        mbid 4, name 0" in found.lines()
+    assert table["missing_values"] == {"mbid": 4, "name": 0}
+
+
+def test_counts_of_empty_fields_have_thousands_separators(found: Inspection) -> None:
+    many = replace(found, missing_values={"mbid": 1234, "name": 3})
+
+    assert line(many, "missing values") == "mbid 1,234, name 3"
+
+
 def test_missing_values_of_profiles_are_counted(found: Inspection) -> None:
     text = "\n".join(found.lines())
 
@@ -112,6 +126,18 @@ def test_columns_are_named_as_for_an_experiment(workspace: Workspace, tmp_path: 
     found = inspect(workspace, plays, None, {"data.columns": columns})
 
     assert (found.described.users, found.described.total_plays) == (2, 9)
+
+
+def test_a_log_without_names_and_mbids_has_no_line_of_missing_values(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    plays = tmp_path / "plays.csv"
+    plays.write_text("a,x\na,y\nb,x\n", encoding="utf-8")
+
+    found = inspect(workspace, plays, None, {"data.columns": {"user": 0, "item": 1}})
+
+    assert found.as_json()["missing_values"] == {}
+    assert not any(text.startswith("missing values") for text in found.lines())
 
 
 def test_a_missing_file_is_an_error_with_a_remedy(workspace: Workspace, tmp_path: Path) -> None:

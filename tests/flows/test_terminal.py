@@ -40,7 +40,7 @@ def test_progress_in_a_file_is_a_line_now_and_then(clock: list[float]) -> None:
         tell("rows read", rows, None)
         clock[0] += 1
 
-    assert stream.getvalue() == "rows read: 0\nrows read: 5,000\nrows read: 10,000\n"
+    assert stream.getvalue() == "rows read\nrows read: 5,000\nrows read: 10,000\n"
 
 
 def test_progress_on_a_terminal_is_one_line_that_moves(clock: list[float]) -> None:
@@ -219,6 +219,15 @@ def test_a_difference_that_may_be_none_is_marked(first: Result) -> None:
 
 
 @pytest.mark.flow
+@pytest.mark.parametrize("user", ["a[/b]c", "[deleted]"])
+def test_a_user_whose_name_looks_like_markup_is_shown_as_it_is(first: Result, user: str) -> None:
+    shown = {kind: {**of, "user": user} for kind, of in first.listeners.items()}
+
+    text = drawn(terminal.listener_table(replace(first, listeners=shown)))
+
+    assert f"One listener: {user}" in text
+
+
 def test_the_listener_is_shown_with_what_both_models_recommend(first: Result) -> None:
     text = drawn(terminal.listener_table(first))
 

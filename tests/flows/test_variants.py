@@ -114,6 +114,8 @@ def test_a_given_test_side_is_used_and_never_reaches_the_tuning(lab: Lab, tmp_pa
     results = []
     for which in (0, 1):
         train, test = hidden_apart(lab, tmp_path, which)
+        with test.open("a", encoding="utf-8") as more:
+            more.write("broken line\n")
         results.append(
             lab.run(
                 f"given {which}",
@@ -126,6 +128,9 @@ def test_a_given_test_side_is_used_and_never_reaches_the_tuning(lab: Lab, tmp_pa
         )
 
     one, other = results
+    assert one.facts["split"]["test_file"]["reasons"] == {"wrong number of fields": 1}
+    assert one.test_rejects is not None
+    assert "broken line" in Path(one.test_rejects).read_text(encoding="utf-8")
     assert one.facts["filter"]["matrix"] == other.facts["filter"]["matrix"]
     assert one.facts["split"]["method"].startswith("test as given")
     assert values(one) == values(other)

@@ -260,3 +260,50 @@ def test_a_cohort_is_told_in_words(config: FilterConfig, text: str) -> None:
     assert config.has_cohort
     assert config.cohort_text == text
     assert not FilterConfig().has_cohort
+
+
+CONFIGS = Path(__file__).parents[2] / "flows" / "configs"
+
+
+@pytest.mark.parametrize("kind", ["last", "time", "users"])
+@pytest.mark.parametrize("name", ["default", "paper"])
+def test_another_kind_of_split_begins_with_its_own_defaults(name: str, kind: str) -> None:
+    config = load_config(CONFIGS / f"{name}.toml", {"split.kind": kind})
+
+    assert config.split == ExperimentConfig.model_validate({"split": {"kind": kind}}).split
+
+
+def test_settings_of_the_other_kind_of_split_may_come_before_it() -> None:
+    config = load_config(CONFIGS / "default.toml", {"split.n": 3, "split.kind": "last"})
+
+    assert config.split.model_dump() == {"kind": "last", "n": 3}
+
+
+def test_the_same_kind_of_split_keeps_its_settings(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text('[split]\nkind = "random"\nfraction = 0.3\n')
+
+    config = load_config(path, {"split.kind": "random"})
+
+    assert config.split.model_dump()["fraction"] == 0.3
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "expected"),
+    [
+        ("filter.countries", "Germany", ("Germany",)),
+        ("filter.genders", "f", ("f",)),
+        ("judge.ks", 10, (10,)),
+    ],
+)
+def test_one_value_is_a_list_of_one(setting: str, value: object, expected: object) -> None:
+    table, name = setting.split(".")
+
+    config = load_config(CONFIGS / "default.toml", {setting: value})
+
+    assert getattr(getattr(config, table), name) == expected
+
+
+def test_ages_that_leave_nobody_are_refused() -> None:
+    with pytest.raises(InputError, match="age_min 50 is above age_max 20"):
+        load_config(CONFIGS / "default.toml", {"filter.age_min": 50, "filter.age_max": 20})

@@ -30,7 +30,7 @@ from tasks.tracking import experiment_id
 from tasks.workspace import Workspace
 print("ready", flush=True)
 sys.stdin.readline()
-print(experiment_id(Workspace.at(Path(sys.argv[1])), "music/plays.tsv"))
+print(experiment_id(Workspace.at(Path(sys.argv[1])), Path("/music/plays.tsv")))
 """
 
 

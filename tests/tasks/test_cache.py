@@ -12,7 +12,7 @@ import pytest
 import recsys
 from recsys.errors import InputError
 from tasks import cache
-from tasks.cache import code_version, file_hash, stage
+from tasks.cache import MANIFEST, code_version, file_hash, stage
 from tasks.workspace import Workspace
 
 
@@ -344,3 +344,19 @@ def test_compiled_and_other_files_leave_the_code_version_alone(sources: Path) ->
     (sources / "notes.txt").write_text("notes", encoding="utf-8")
 
     assert code_version.__wrapped__() == before
+
+
+def test_a_manifest_that_was_altered_is_not_believed(tmp_path: Path) -> None:
+    workspace = Workspace.at(tmp_path)
+
+    def make(folder: Path) -> dict[str, int]:
+        (folder / "x.txt").write_text("x")
+        return {"rows": 12}
+
+    manifest = stage(workspace, "made", {}, make).folder / MANIFEST
+    manifest.write_text(manifest.read_text().replace("12", "99"))
+
+    again = stage(workspace, "made", {}, make)
+
+    assert not again.reused
+    assert again.facts == {"rows": 12}

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
+from recsys.errors import InputError
 from tasks.tracking import (
     DataSet,
     Run,
@@ -23,7 +24,7 @@ from tasks.tracking import (
 from tasks.workspace import Workspace
 from tests.tasks.conftest import Opened
 
-EXPERIMENT = "listens/plays.tsv"  # not the one that the shared database holds
+EXPERIMENT = Path("/listens/plays.tsv")  # not the one that the shared database holds
 DATA = DataSet("music/plays.tsv", "abcd1234", "/data/music/plays.tsv", {"users": 3, "items": 4})
 
 
@@ -150,7 +151,7 @@ def test_files_can_be_taken_back_whatever_the_name_of_the_data(
 ) -> None:
     (tmp_path / "made" / "factors").mkdir(parents=True)
     (tmp_path / "made" / "factors" / "users.npy").touch()
-    run = start_run(tracked, experiment_id(tracked, name), "r", {}, {}, DATA)
+    run = start_run(tracked, experiment_id(tracked, Path("/", name)), "r", {}, {}, DATA)
     run.files(tmp_path / "made")
 
     run.drop("factors")
@@ -257,14 +258,44 @@ def test_a_run_is_known_by_its_id_in_every_thread(tracked: Workspace) -> None:
 
 
 def test_an_experiment_keeps_its_id_and_its_own_folder_of_artifacts(tracked: Workspace) -> None:
-    one, again = (experiment_id(tracked, "a b/ö.tsv") for _ in range(2))
-    other = experiment_id(tracked, "c/d.tsv")
+    one, again = (experiment_id(tracked, Path("/a b/ö.tsv")) for _ in range(2))
+    other = experiment_id(tracked, Path("/c/d.tsv"))
 
     assert one == again != other
     client: MlflowClient = open_client(tracked)
     places = [client.get_experiment(each).artifact_location for each in (one, other)]
     assert places[0] != places[1]
     assert all(Path(place.removeprefix("file://")).parent == tracked.artifacts for place in places)
+
+
+def test_files_of_one_name_in_folders_of_one_name_have_their_own_experiments(
+    tracked: Workspace,
+) -> None:
+    places = [Path("/one/data/plays.tsv"), Path("/two/data/plays.tsv")]
+
+    ids = [[experiment_id(tracked, path) for path in places] for _ in range(2)]
+
+    assert ids[0] == ids[1]
+    assert len(set(ids[0])) == 2
+
+
+def test_an_experiment_that_was_deleted_comes_back_with_its_data_set(tracked: Workspace) -> None:
+    path = Path("/deleted/plays.tsv")
+    experiment = experiment_id(tracked, path)
+    open_client(tracked).delete_experiment(experiment)
+
+    again = experiment_id(tracked, path)
+
+    assert again == experiment
+    assert start_run(tracked, again, "r", {}, {}, DATA).id
+
+
+def test_a_run_that_was_deleted_is_not_gone_on_with(tracked: Workspace) -> None:
+    run = started(tracked)
+    run.client.delete_run(run.id)
+
+    with pytest.raises(InputError, match=f"{run.id}.*was deleted.*--study"):
+        reopen_run(tracked, run.id)
 
 
 def test_the_compare_path_holds_the_runs_and_their_experiment() -> None:

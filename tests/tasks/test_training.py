@@ -38,7 +38,7 @@ def study(tracked: Workspace) -> Study:
 def study_with(workspace: Workspace, keep_factors: str) -> Study:
     how = {"metric": "ndcg@2", "keep_factors": keep_factors}
     config = ExperimentConfig.model_validate({"seed": 5, "judge": JUDGE, "study": how})
-    experiment = experiment_id(workspace, "small/plays.tsv")
+    experiment = experiment_id(workspace, Path("/small/plays.tsv"))
     data = DataSet("small/plays.tsv", "abcd", "/small/plays.tsv")
     tags = {"data": "abcd", "split": "ef01", "code": "2345"}
     parent = start_run(workspace, experiment, "s", {}, {**tags, "study": "s"}, data)
