@@ -1,6 +1,7 @@
 """Command line: parse, call a flow, print. Nothing heavy is imported before it is needed."""
 
 import argparse
+import errno
 import json
 import os
 import signal
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 STARTED = time.perf_counter()
 CONFIGS = Path(__file__).parent / "configs"
 INTERRUPTED = 130
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,6 +45,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        print(f"recsys: {error}; make room, and repeat the command", file=sys.stderr)
+        return 2
     return 0
 
 

@@ -9,21 +9,28 @@ from tasks.workspace import Workspace
 def prepare(workspace: Workspace) -> None:
     """Keep every library inside the workspace, quiet, and away from the network.
 
-    What the user has set stays, so a team's PREFECT_API_URL is used as it is.
+    Where files go and that nothing is reported is ours to say; the rest stays where the user has
+    set it, so a team's PREFECT_API_URL is used as it is.
     """
+    os.environ.update(_ours(workspace))
     for name, value in _settings(workspace).items():
         os.environ.setdefault(name, value)
 
 
-def _settings(workspace: Workspace) -> Mapping[str, str]:
+def _ours(workspace: Workspace) -> Mapping[str, str]:
     home = str(workspace.libraries)
     return {
         "DO_NOT_TRACK": "1",
         "MLFLOW_DISABLE_TELEMETRY": "true",
-        "MLFLOW_LOGGING_LEVEL": "WARNING",
         "MPLCONFIGDIR": home,
         "XDG_CACHE_HOME": home,
         "XDG_CONFIG_HOME": home,
+    }
+
+
+def _settings(workspace: Workspace) -> Mapping[str, str]:
+    return {
+        "MLFLOW_LOGGING_LEVEL": "WARNING",
         "PREFECT_HOME": str(workspace.prefect_home),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",

@@ -24,7 +24,7 @@ class Weights:
     def __init__(self, config: AlsConfig, train: csr_matrix) -> None:
         """Learn the item statistics of `train`, float32 CSR, shape (n_users, n_items)."""
         self._config = config
-        n_users = max(np.count_nonzero(np.diff(train.indptr)), 1)
+        n_users = max(int(np.count_nonzero(np.diff(train.indptr))), 1)
         listeners = np.bincount(train.indices, minlength=train.shape[1])
         self._idf = np.log(n_users / np.maximum(listeners, 1))
         self._mean_length = float(train.sum()) / n_users

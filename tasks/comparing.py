@@ -14,6 +14,7 @@ from recsys import plots
 from recsys.compare import Comparison, Estimate, interval, paired
 from recsys.seeds import seed_for
 from recsys.store import load_report
+from tasks.telling import tell
 from tasks.tracking import Run, open_client
 from tasks.training import LISTENER, Measured, Study
 from tasks.tuning import Done
@@ -53,13 +54,13 @@ def compare(
     judge = study.config.judge
     seed = seed_for(study.config.seed, "judge", "bootstrap")
     reports = {kind: load_report(folder / kind) for kind in finals}
-    comparison = paired(reports[judge.baseline], reports["als"], seed, judge.resamples)
+    comparison = paired(reports[judge.baseline], reports["als"], seed, judge.resamples, tell)
     models: dict[str, dict[str, Estimate]] = {
         judge.baseline: {row.metric: row.a for row in comparison.rows},
         "als": {row.metric: row.b for row in comparison.rows},
     }
     for kind in finals.keys() - models.keys():
-        models[kind] = interval(reports[kind], seed, judge.resamples)
+        models[kind] = interval(reports[kind], seed, judge.resamples, tell)
     listeners = {
         kind: json.loads((folder / kind / LISTENER).read_text(encoding="utf-8")) for kind in finals
     }

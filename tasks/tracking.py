@@ -178,8 +178,13 @@ def start_run(
     nested = {MLFLOW_PARENT_RUN_ID: parent} if parent else {}
     made = client.create_run(experiment, tags={**tags, **nested}, run_name=name)
     run = Run(made.info.run_id, client)
-    client.log_batch(run.id, params=[Param(key, str(value)) for key, value in params.items()])
-    client.log_inputs(run.id, [_input(data)])
+    try:
+        client.log_batch(run.id, params=[Param(key, str(value)) for key, value in params.items()])
+        with locked(workspace.lock("mlflow")):  # of two who enter a data set first, one would fail
+            client.log_inputs(run.id, [_input(data)])
+    except BaseException:
+        run.end("KILLED")
+        raise
     return run
 
 

@@ -54,25 +54,62 @@ def answer(url: str, process: subprocess.Popen[str], seconds: float = 120) -> st
     raise AssertionError(f"{url} does not answer; exit code {process.poll()}")
 
 
-@pytest.mark.flow
-def test_json_is_one_object_on_standard_output_and_the_home_stays_empty(
-    sample: tuple[Path, Path], tmp_path: Path
-) -> None:
-    """The one run of the whole command as a user starts it, with a server of its own."""
-    home = tmp_path / "home"
-    home.mkdir()
-    done = subprocess.run(
-        [*COMMAND, "experiment", "--json", "--plays", str(sample[0]), *QUICK, "--seed", "4"],
-        cwd=tmp_path,
-        env=environment(home),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+@dataclass(frozen=True)
+class Twice:
+    """One command, started twice at the same moment in a workspace that is not there yet."""
 
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("\n") == 1
-    found = json.loads(done.stdout)
+    home: Path
+    codes: list[int]
+    out: list[str]
+    errors: list[str]
+
+
+@pytest.fixture(scope="module")
+def twice(sample: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Twice:
+    place = tmp_path_factory.mktemp("twice")
+    (place / "home").mkdir()
+    command = [*COMMAND, "experiment", "--json", "--plays", str(sample[0]), *QUICK, "--seed", "4"]
+    started = [
+        subprocess.Popen(
+            command,
+            cwd=place,
+            env=environment(place / "home"),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    said = [process.communicate() for process in started]
+    codes = [process.returncode for process in started]
+    return Twice(place / "home", codes, [out for out, _ in said], [error for _, error in said])
+
+
+@pytest.mark.flow
+def test_two_first_starts_at_once_both_end_well(twice: Twice) -> None:
+    assert twice.codes == [0, 0], twice.errors
+    assert not any("Traceback" in error for error in twice.errors)
+
+
+@pytest.mark.flow
+def test_the_same_seed_gives_the_same_object_but_for_seconds_and_ids(twice: Twice) -> None:
+    one, other = ({**json.loads(out), "seconds": 0, "runs": 0} for out in twice.out)
+
+    assert one == other
+
+
+@pytest.mark.flow
+def test_nothing_is_written_but_the_workspace(twice: Twice) -> None:
+    assert list(twice.home.iterdir()) == []
+    assert sorted(path.name for path in twice.home.parent.iterdir()) == ["home", "mlruns"]
+
+
+@pytest.mark.flow
+def test_json_is_one_object_on_standard_output(twice: Twice) -> None:
+    out = twice.out[0]
+
+    assert out.count("\n") == 1
+    found = json.loads(out)
     wanted = {"rows", "users", "items", "cells", "rejected", "fingerprint"}
     assert wanted <= found["data"].keys()
     assert found["split"]["method"]
@@ -84,9 +121,6 @@ def test_json_is_one_object_on_standard_output_and_the_home_stays_empty(
         assert (coverage["low"], coverage["high"]) == (None, None)
     assert found["seconds"]["total"] > 0
     assert {"study", "final"} <= found["runs"].keys()
-    assert "Traceback" not in done.stderr
-    assert list(home.iterdir()) == []
-    assert [path.name for path in tmp_path.iterdir() if path != home] == ["mlruns"]
 
 
 @dataclass(frozen=True)

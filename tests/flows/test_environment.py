@@ -15,7 +15,8 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> None:
         if name.startswith(("PREFECT_", "MLFLOW_", "XDG_", "MPL", "DO_NOT")):
             monkeypatch.delenv(name)
     # What prepare() sets goes away again: a variable set here is removed at the end.
-    for name in environment._settings(Workspace(Path("/w"))):
+    place = Workspace(Path("/w"))
+    for name in {**environment._settings(place), **environment._ours(place)}:
         monkeypatch.setenv(name, "")
         os.environ.pop(name)
 
@@ -36,6 +37,17 @@ def test_telemetry_of_all_libraries_is_off(tmp_path: Path) -> None:
     assert os.environ["DO_NOT_TRACK"] == "1"
     assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
     assert os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_cache_of_the_users_own_is_not_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/home/of/mine/.cache")
+
+    environment.prepare(Workspace.at(tmp_path))
+
+    assert Path(os.environ["XDG_CACHE_HOME"]).is_relative_to(tmp_path)
 
 
 @pytest.mark.usefixtures("bare")

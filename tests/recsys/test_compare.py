@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recsys import compare
 from recsys.beyond import coverage, gini
 from recsys.compare import (
     Estimate,
@@ -90,7 +91,7 @@ def test_resampled_means_are_what_a_slow_loop_over_drawn_users_finds(
 ) -> None:
     values = rng.random((30, 2)) * [1, 1e6]
 
-    deviations = _deviations(values, seed=5, n_resamples=50)
+    [deviations] = _deviations([values], seed=5, n_resamples=50)
 
     again = np.random.default_rng(5)
     for row in deviations:
@@ -98,13 +99,54 @@ def test_resampled_means_are_what_a_slow_loop_over_drawn_users_finds(
         np.testing.assert_allclose(row, drawn.mean(axis=0) - values.mean(axis=0), rtol=1e-9)
 
 
-@pytest.mark.parametrize("block_bytes", [1, 8 * 333 * 7, 2**30])
-def test_the_size_of_a_block_changes_no_bit(rng: np.random.Generator, block_bytes: int) -> None:
+@pytest.mark.parametrize("block_bytes", [1, 4 * 333 * 7, 2**30])
+@pytest.mark.parametrize("users_at_once", [1, 50, 333])
+def test_the_size_of_a_block_changes_no_bit(
+    rng: np.random.Generator,
+    monkeypatch: pytest.MonkeyPatch,
+    block_bytes: int,
+    users_at_once: int,
+) -> None:
     values = rng.random((333, 5)) * 10.0 ** np.arange(-4, 1)
+    [whole] = _deviations([values], 6, 100)
 
-    deviations = _deviations(values, 6, 100, block_bytes)
+    monkeypatch.setattr(compare, "_USERS_AT_ONCE", users_at_once)
+    [deviations] = _deviations([values], 6, 100, block_bytes=block_bytes)
 
-    np.testing.assert_array_equal(deviations, _deviations(values, 6, 100))
+    np.testing.assert_array_equal(deviations, whole)
+
+
+def test_exact_sums_give_the_same_bits_in_whole_number_arithmetic(
+    rng: np.random.Generator,
+) -> None:
+    values = rng.random((40, 1)) - 0.5
+    bits = 53 - 6 + 1  # values below a half: of 40 users one more bit fits
+    whole = [round(value * 2**bits) for value in values[:, 0].tolist()]
+
+    [deviations] = _deviations([values], seed=3, n_resamples=20)
+
+    again = np.random.default_rng(3)
+    for row in deviations[:, 0].tolist():
+        drawn = sum(whole[user] for user in again.integers(0, 40, 40))
+        assert row == (drawn / 40 - sum(whole) / 40) / 2**bits
+
+
+def test_every_block_of_resamples_is_told(rng: np.random.Generator) -> None:
+    told: list[tuple[str, int, int | None]] = []
+
+    _deviations([rng.random((50, 2))], 1, 20, lambda *now: told.append(now), 4 * 50 * 8)
+
+    assert told == [("bootstrap resamples", done, 20) for done in (8, 16, 20)]
+
+
+def test_an_interval_and_a_comparison_tell_where_they_stand(rng: np.random.Generator) -> None:
+    told: list[tuple[str, int, int | None]] = []
+    one = report(rng.random(50))
+
+    interval(one, seed=1, n_resamples=20, progress=lambda *now: told.append(now))
+    paired(one, one, seed=1, n_resamples=30, progress=lambda *now: told.append(now))
+
+    assert told == [("bootstrap resamples", 20, 20), ("bootstrap resamples", 30, 30)]
 
 
 def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(

@@ -1,5 +1,7 @@
 """One contract for every model; a new model is one more line in MODELS."""
 
+import tracemalloc
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from recsys.config import AlsConfig, ModelConfig, PopularityConfig
+from recsys.ids import IdMap
 from recsys.interactions import Interactions
 from recsys.models import build
 from recsys.recommend import NO_ITEM, Recommendations, Recommender, padded
@@ -197,6 +200,31 @@ def test_popularity_folds_a_user_in_exactly_as_it_recommends_to_them(
     folded = model.fold_in(cells_of(dense), EVERYBODY, 5)
 
     assert told(folded) == told(model.recommend(EVERYBODY, 5))
+
+
+def test_a_listener_who_has_heard_nearly_everything_costs_no_memory_for_the_others() -> None:
+    """3,000 lists beside one listener of 19,995 of 20,000 items: 60 MB as a table of booleans."""
+    n_users, n_items, k = 3_000, 20_000, 10
+    rng = np.random.default_rng(3)
+    heard = {0: np.setdiff1d(np.arange(n_items), rng.choice(n_items, 5, replace=False))}
+    heard |= {user: np.sort(rng.choice(60, 20, replace=False)) for user in range(1, n_users)}
+    rows = np.repeat(np.arange(n_users, dtype=np.int32), [len(heard[u]) for u in range(n_users)])
+    cols = np.concatenate([heard[user] for user in range(n_users)]).astype(np.int32)
+    maps = (
+        IdMap.of(f"{name}{n:05}" for n in range(n)) for name, n in (("u", n_users), ("i", n_items))
+    )
+    everybody = np.arange(n_users, dtype=np.int32)
+    model = build(BY_LISTENERS, 1).fit(Interactions(*maps, rows, cols, np.ones(len(rows))))
+
+    tracemalloc.start()
+    recs = model.recommend(everybody, k)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert peak < 20e6
+    order = np.argsort(-np.bincount(cols, minlength=n_items), kind="stable")
+    for user in range(0, n_users, 50):
+        assert lists(recs)[user] == order[~np.isin(order, heard[user])][:k].tolist()
 
 
 def test_plays_and_listeners_are_two_popularities() -> None:

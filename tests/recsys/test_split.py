@@ -305,6 +305,25 @@ def test_a_user_with_one_item_is_not_judged() -> None:
     assert all(sizes(data)[user] > 1 for user in (*split.validation.judged, *split.test.judged))
 
 
+@given(
+    st.lists(st.integers(1, 15), min_size=12, max_size=20),
+    st.floats(0.01, 0.99),
+    st.integers(0, 9),
+)
+def test_whoever_is_folded_in_has_something_known_and_something_hidden(
+    lengths: list[int], history: float, seed: int
+) -> None:
+    data = shelf([set(range(max(n, 2) if user % 4 else n)) for user, n in enumerate(lengths)])
+
+    split = user_split(data, (0.3, 0.3), history, (seed, seed + 1))
+
+    for fold in (split.validation, split.test):
+        known, hidden = np.array(sizes(fold.history)), np.array(sizes(fold.held_out))
+        judged = hidden > 0
+        assert (known[judged] > 0).all()
+        assert (known[~judged] <= 1).all()
+
+
 def test_the_draw_of_users_and_the_draw_of_items_have_their_own_seeds() -> None:
     data = shelf([FULL] * 10)
     split = user_split(data, (0.2, 0.2), 0.8, (1, 2))
@@ -357,6 +376,21 @@ def test_a_fold_that_leaks_cannot_be_built() -> None:
         Fold(train, side((0, 2)), side((0, 3)))
 
 
+def test_a_user_who_is_folded_in_without_a_history_is_refused_by_name() -> None:
+    train, hidden = side((0, 0)), side((1, 1), (2, 1))
+
+    with pytest.raises(ValueError, match="user 'u02' has items held out but no history"):
+        Fold(train, side((1, 0), (3, 0)), hidden)
+
+    assert Fold(train, side((1, 0), (2, 0), (3, 0)), hidden).judged.tolist() == [1, 2]
+
+
+def test_a_user_who_is_judged_without_training_is_no_fold_in_and_stays() -> None:
+    train = side((0, 0))
+
+    assert Fold(train, train, side((1, 1))).judged.tolist() == [1]
+
+
 def test_a_fold_with_an_empty_side_cannot_be_built() -> None:
     with pytest.raises(ValueError, match="nothing is left to train on"):
         Fold(side(), side(), side((0, 0)))
@@ -377,7 +411,7 @@ def test_a_split_whose_validation_knows_the_test_cannot_be_built(leak: str) -> N
     sides = {"train": side((0, 0)), "history": side((1, 0)), "held_out": side((1, 1))}
     secret = side({"train": (0, 5), "history": (1, 4), "held_out": (1, 5)}[leak])
     sides[leak] = sides[leak].merged(secret)
-    test = Fold(side((3, 0)), side((2, 0)), secret)
+    test = Fold(side((3, 0)), side((0, 1), (1, 2)), secret)
 
     with pytest.raises(ValueError, match="in test held out"):
         Split(Fold(**sides), test, "by hand")

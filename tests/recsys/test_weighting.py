@@ -20,7 +20,11 @@ matrices = arrays(np.float64, (4, 5), elements=st.integers(0, 30).map(float))
 
 def idf(train: Dense, item: int) -> float:
     listeners = sum(1 for user in range(len(train)) if train[user, item])
-    return math.log(len(train) / max(listeners, 1))
+    return math.log(n_active(train) / max(listeners, 1))
+
+
+def n_active(train: Dense) -> int:
+    return sum(1 for user in train if any(user))
 
 
 def linear(config: AlsConfig, train: Dense, plays: Dense, user: int, item: int) -> float:
@@ -46,7 +50,7 @@ def tfidf(config: AlsConfig, train: Dense, plays: Dense, user: int, item: int) -
 
 def bm25(config: AlsConfig, train: Dense, plays: Dense, user: int, item: int) -> float:
     r, k1, b = plays[user, item], config.k1, config.b
-    relative = plays[user].sum() / (train.sum() / len(train))
+    relative = plays[user].sum() / (train.sum() / n_active(train))
     return r * (k1 + 1) / (r + k1 * (1 - b + b * relative)) * idf(train, item)
 
 
@@ -81,6 +85,22 @@ def test_a_weighting_equals_its_formula_cell_by_cell(
     assert weights.dtype == np.float32
     assert weights.nnz == np.count_nonzero(plays)
     np.testing.assert_allclose(weights.toarray(), expected(config, slow, train, plays), rtol=2e-5)
+
+
+@pytest.mark.parametrize("slow", SLOW)
+@given(matrices, matrices, st.lists(st.integers(0, 4), min_size=1, max_size=6))
+def test_users_without_a_training_cell_change_no_weight(
+    slow: Slow, train: Dense, plays: Dense, places: list[int]
+) -> None:
+    train[0, 0] = 1.0
+    config = AlsConfig(weighting=slow.__name__)
+    with_idle = cells_of(np.insert(train, places, 0, axis=0)).matrix()
+    asked = cells_of(plays).matrix()
+
+    weights = Weights(config, with_idle)(asked)
+
+    alone = Weights(config, cells_of(train).matrix())(asked)
+    np.testing.assert_array_equal(weights.toarray(), alone.toarray())
 
 
 @pytest.mark.parametrize("weighting", ["linear", "binary", "log", "share", "tfidf", "bm25"])
