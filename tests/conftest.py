@@ -14,7 +14,7 @@ from recsys.ids import IdMap, strings
 from recsys.interactions import Events, Interactions
 
 # A deadline measures the machine; derandomized, the same commit gives the same verdict.
-settings.register_profile("recsys", deadline=None, derandomize=True, max_examples=50)
+settings.register_profile("recsys", deadline=None, derandomize=True, max_examples=30)
 settings.load_profile("recsys")
 
 
