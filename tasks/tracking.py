@@ -27,6 +27,7 @@ from tasks.workspace import Workspace
 
 MAX_BATCH = 1000  # metrics in one log_batch, as MLflow allows
 _ERROR = "error"
+_KIND = {"mlflow.experimentKind": "custom_model_development"}  # else its pages are about prompts
 _SOURCE = "source"  # of an experiment: the file its data set is read from
 
 
@@ -157,7 +158,7 @@ def experiment_id(workspace: Workspace, path: Path) -> str:
             known = client.get_experiment_by_name(name)
         if known is None:
             location = workspace.artifacts_of(name).as_uri()
-            tags = {_SOURCE: str(path)}
+            tags = {_SOURCE: str(path), **_KIND}
             return str(client.create_experiment(name, artifact_location=location, tags=tags))
         if known.lifecycle_stage == LifecycleStage.DELETED:
             client.restore_experiment(known.experiment_id)
