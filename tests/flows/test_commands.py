@@ -43,15 +43,16 @@ def free_port() -> int:
 
 
 def answer(url: str, process: subprocess.Popen[str], seconds: float = 120) -> str:
-    """What an address answers, as soon as it does."""
+    """What an address answers, as soon as it does; the process has to live until then."""
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline and process.poll() is None:
+    while time.monotonic() < deadline:
         try:
             with urllib.request.urlopen(url, timeout=seconds) as response:
                 return str(response.read().decode())
-        except (urllib.error.URLError, ConnectionError):
-            time.sleep(0.1)  # nobody listens yet
-    raise AssertionError(f"{url} does not answer; exit code {process.poll()}")
+        except (urllib.error.URLError, ConnectionError):  # nobody listens yet
+            with suppress(subprocess.TimeoutExpired):
+                pytest.fail(f"{url}: the process ended with {process.wait(0.1)}")
+    raise AssertionError(f"{url} does not answer in {seconds} s")
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 import os
+import select
 import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -14,27 +14,24 @@ from tasks.server import Server
 BROKEN = {**os.environ, "PYTHONHOME": "/nowhere"}
 
 OWN = """
-import os, sys, time
+import os, sys
 from pathlib import Path
 from tasks.server import Server
 server = Server(os.environ, Path(sys.argv[1]))
 print(server._process.pid, server.port, flush=True)
-time.sleep(600)
+server._process.wait()
 """
 
 
 def gone(pid: int, seconds: float) -> bool:
     """Whether a process ends within `seconds`."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2]
-        except FileNotFoundError:
-            return True
-        if state.split()[0] == "Z":  # ended; whoever inherited it has yet to notice
-            return True
-        time.sleep(0.02)
-    return False
+    try:
+        watched = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    ended, _, _ = select.select([watched], [], [], seconds)
+    os.close(watched)
+    return bool(ended)
 
 
 def can_connect(port: int) -> bool:
