@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from flows import environment
 from recsys.errors import InputError
+from tasks.interfaces import HOST, MLFLOW_PORT, PREFECT_PORT, mlflow_ui, prefect_ui
 from tasks.locking import locked
 from tasks.workspace import Workspace
 
@@ -151,8 +152,8 @@ def _add_fetch(commands: Any) -> argparse.ArgumentParser:
 def _add_ui(commands: Any) -> argparse.ArgumentParser:
     add: argparse.ArgumentParser = commands.add_parser("ui", help="open MLflow, or Prefect")
     add.add_argument("--prefect", action="store_true", help="Prefect instead of MLflow")
-    add.add_argument("--host", default="127.0.0.1")
-    add.add_argument("--port", type=int, help="default: 5000, Prefect 4200")
+    add.add_argument("--host", default=HOST)
+    add.add_argument("--port", type=int, help=f"default: {MLFLOW_PORT}, Prefect {PREFECT_PORT}")
     add.set_defaults(run=_ui)
     return add
 
@@ -177,7 +178,7 @@ def _experiment(args: argparse.Namespace, workspace: Workspace) -> None:
     plays, profiles = _inputs(args, workspace)
     config = _config(args)
     alone = not environment.has_prefect_server()
-    with _prefect(workspace), _telling():
+    with _prefect(workspace) as ready, _telling():
         _check_files(plays, profiles, config)
         from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
@@ -185,7 +186,7 @@ def _experiment(args: argparse.Namespace, workspace: Workspace) -> None:
         from tasks.telling import tell
 
         tell("starting Prefect", 0, None)
-        _wait_for_server()
+        ready()
         start = time.perf_counter() - STARTED
         study = args.study or new_study_name(config)
         # In our own server nobody watches for the heartbeat, whose thread would hold up the end
@@ -282,10 +283,13 @@ def _settings(texts: Sequence[str]) -> dict[str, Any]:
 
 
 @contextmanager
-def _prefect(workspace: Workspace) -> Iterator[None]:
-    """The user's Prefect server, or one of our own that starts while we go on importing."""
+def _prefect(workspace: Workspace) -> Iterator[Callable[[], None]]:
+    """The user's Prefect server, or one of our own that starts while we go on importing.
+
+    Gives what returns when the server answers.
+    """
     if environment.has_prefect_server():
-        yield
+        yield lambda: None
         return
     from tasks.server import serving
 
@@ -294,17 +298,12 @@ def _prefect(workspace: Workspace) -> Iterator[None]:
         fresh.enter_context(locked(workspace.lock("prefect")))
         with serving(os.environ, workspace.prefect_home / "server.log") as server:
             environment.use_prefect_server(server.api)
-            _wait[:] = [server.wait, fresh.close]
-            yield
 
+            def ready() -> None:
+                server.wait()
+                fresh.close()  # the next process may start its own now
 
-_wait: list[Callable[[], None]] = []
-
-
-def _wait_for_server() -> None:
-    """Return when the server answers; the next process may start its own then."""
-    while _wait:
-        _wait.pop(0)()
+            yield ready
 
 
 @contextmanager
@@ -337,7 +336,7 @@ def _show(result: "Result", as_json: bool, more_seconds: dict[str, float]) -> No
     console.print(terminal.seconds_line(seconds), soft_wrap=True)
     console.print(
         f"study {result.study}: `recsys ui` opens MLflow; its trials side by side: "
-        f"http://127.0.0.1:5000{result.compare_path}",
+        f"{result.compare_url}",
         soft_wrap=True,
     )
 
@@ -365,9 +364,7 @@ def _fetch(args: argparse.Namespace, workspace: Workspace) -> None:
 
 
 def _ui(args: argparse.Namespace, workspace: Workspace) -> None:
-    from tasks.interfaces import mlflow_ui, prefect_ui
-
-    port = args.port or (4200 if args.prefect else 5000)
+    port = args.port or (PREFECT_PORT if args.prefect else MLFLOW_PORT)
     command, more = (prefect_ui if args.prefect else mlflow_ui)(workspace, args.host, port)
     print(f"http://{args.host}:{port}  (Ctrl-C ends it)", flush=True)
     os.environ.update(more)

@@ -19,7 +19,7 @@ from tasks.comparing import Compared, compare, show_comparison, show_leaderboard
 from tasks.data import REJECTS, TEST_REJECTS, Plays, ingest, narrow, split
 from tasks.locking import locked
 from tasks.telling import tell
-from tasks.tracking import Run, compare_path, end_run, end_unfinished
+from tasks.tracking import Run, compare_url, end_run, end_unfinished
 from tasks.training import Measured, Study, open_study, run_final, run_trial, start_trial
 from tasks.tuning import Done, Search, Trial, open_search
 from tasks.workspace import Workspace
@@ -125,7 +125,7 @@ def _run(study: Study, search: Search, stages: Mapping[str, Entry], clock: Clock
     with parent.closing(), _ending_children(study):
         _search(study, search, stages["split"].folder / "validation", clock)
         best = search.best
-        link = compare_path(study.experiment, [done.run for done in search.done])
+        link = compare_url(study.experiment, [done.run for done in search.done])
         with clock.part("reporting"):
             show_leaderboard(study, search.done, link)
         finals, compared = _finish(study, search, stages["split"].folder / "test", clock)
@@ -148,7 +148,7 @@ def _run(study: Study, search: Search, stages: Mapping[str, Entry], clock: Clock
         comparison=compared.comparison,
         listeners=compared.listeners,
         runs={"study": study.parent, "final": finals["als"].run},
-        compare_path=link,
+        compare_url=link,
         seconds=clock.seconds,
     )
 

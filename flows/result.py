@@ -29,7 +29,7 @@ class Result:
         comparison: The baseline and the winner, paired.
         listeners: Model to what it shows the sample listener.
         runs: MLflow ids: "study" and "final".
-        compare_path: Of MLflow's page that compares the trials.
+        compare_url: Of MLflow's page that compares the trials.
         seconds: By part.
     """
 
@@ -47,7 +47,7 @@ class Result:
     comparison: Comparison
     listeners: Mapping[str, Mapping[str, Any]]
     runs: Mapping[str, str]
-    compare_path: str
+    compare_url: str
     seconds: Mapping[str, float]
 
     def as_json(self) -> dict[str, Any]:

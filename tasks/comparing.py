@@ -19,8 +19,6 @@ from tasks.tracking import Run, open_client
 from tasks.training import LISTENER, Measured, Study
 from tasks.tuning import Done
 
-UI_PORT = 5000
-
 Estimates = Mapping[str, Mapping[str, Estimate]]
 
 

@@ -5,6 +5,10 @@ from collections.abc import Mapping
 
 from tasks.workspace import Workspace
 
+HOST = "127.0.0.1"
+MLFLOW_PORT = 5000
+PREFECT_PORT = 4200
+
 Command = tuple[list[str], Mapping[str, str]]
 
 

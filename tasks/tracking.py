@@ -21,6 +21,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from recsys.errors import InputError
+from tasks.interfaces import HOST, MLFLOW_PORT
 from tasks.locking import locked
 from tasks.telling import tell
 from tasks.workspace import Workspace
@@ -232,8 +233,8 @@ def end_unfinished(workspace: Workspace, experiment: str, parent: str, why: str)
             Run(run.info.run_id, client).end("KILLED", {_ERROR: why})
 
 
-def compare_path(experiment: str, run_ids: Sequence[str]) -> str:
-    """The path, after the host, of MLflow's page that compares runs."""
+def compare_url(experiment: str, run_ids: Sequence[str]) -> str:
+    """The address of MLflow's page that compares runs, while `recsys ui` runs."""
     runs = quote(json.dumps(list(run_ids), separators=(",", ":")))
     experiments = quote(json.dumps([experiment]))
-    return f"/#/compare-runs?runs={runs}&experiments={experiments}"
+    return f"http://{HOST}:{MLFLOW_PORT}/#/compare-runs?runs={runs}&experiments={experiments}"

@@ -11,7 +11,6 @@ from flows.result import Result
 from tests.flows.conftest import Lab
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
-UI = "http://127.0.0.1:5000"
 COMMANDS = ("sample", "experiment", "inspect", "fetch", "ui")
 
 Recsys = Callable[..., int]
@@ -321,8 +320,8 @@ def test_an_experiment_shows_its_tables_and_where_to_look_next(
     for part in ("Data", "Leaderboard: top 3 of 3", "On test:", "One listener:"):
         assert part in out
     assert "seconds: start 1.2" in out
-    assert f"study first: `recsys ui` opens MLflow; its trials side by side: {UI}" in out
-    assert f"{UI}{first.compare_path}\n" in out
+    told = "study first: `recsys ui` opens MLflow; its trials side by side: "
+    assert f"{told}{first.compare_url}\n" in out
     assert err == ""
 
 

@@ -12,7 +12,7 @@ from recsys.config import AlsConfig
 from recsys.evaluate import KS
 from recsys.metrics import METRICS
 from tasks.cache import code_version
-from tasks.tracking import compare_path, open_client
+from tasks.tracking import compare_url, open_client
 from tests.flows.conftest import Lab
 from tests.flows.recorded import artifact, comparable, running
 
@@ -182,7 +182,7 @@ def test_the_winner_is_the_trial_with_the_highest_value(first: Result) -> None:
 def test_the_link_opens_all_trials_of_the_study(lab: Lab, first: Result) -> None:
     experiment = open_client(lab.workspace).get_run(first.runs["study"]).info.experiment_id
 
-    assert first.compare_path == compare_path(experiment, [t.run for t in first.trials])
+    assert first.compare_url == compare_url(experiment, [t.run for t in first.trials])
 
 
 def test_seconds_are_counted_by_part(first: Result) -> None:
@@ -240,7 +240,9 @@ def test_prefect_shows_tasks_by_readable_names_and_the_tables(lab: Lab, first: R
         *("judge als on test", "judge popularity-plays on test", "leaderboard"),
         *("judge popularity-listeners on test", "compare on test", "comparison table"),
     }
-    assert first.compare_path in str(artifacts["compare-trials"].data)
+    link = str(artifacts["compare-trials"].data)
+    assert "](http://127.0.0.1:5000/#/compare-runs?" in link
+    assert all(trial.run in link for trial in first.trials)
     board = json.loads(str(artifacts["leaderboard"].data))
     ranked = sorted(first.trials, key=lambda trial: -trial.value)
     assert [row["trial"] for row in board] == [trial.slot for trial in ranked]

@@ -12,7 +12,7 @@ from recsys.errors import InputError
 from tasks.tracking import (
     DataSet,
     Run,
-    compare_path,
+    compare_url,
     end_run,
     end_unfinished,
     experiment_id,
@@ -298,11 +298,11 @@ def test_a_run_that_was_deleted_is_not_gone_on_with(tracked: Workspace) -> None:
         reopen_run(tracked, run.id)
 
 
-def test_the_compare_path_holds_the_runs_and_their_experiment() -> None:
-    path = compare_path("7", ["aa11", "bb22"])
+def test_the_compare_address_holds_the_runs_and_their_experiment() -> None:
+    url = compare_url("7", ["aa11", "bb22"])
 
-    assert path.startswith("/#/compare-runs?")
-    assert not set(path) & set('"[] ')
-    query = parse_qs(path.partition("?")[2])
+    assert url.startswith("http://127.0.0.1:5000/#/compare-runs?")
+    assert not set(url) & set('"[] ')
+    query = parse_qs(url.partition("?")[2])
     assert json.loads(query["runs"][0]) == ["aa11", "bb22"]
     assert json.loads(unquote(query["experiments"][0])) == ["7"]
