@@ -4,6 +4,7 @@ import argparse
 import errno
 import json
 import os
+import shlex
 import signal
 import sys
 import time
@@ -14,11 +15,21 @@ from typing import TYPE_CHECKING, Any
 
 from flows import environment
 from recsys.errors import InputError
-from tasks.interfaces import HOST, MLFLOW_PORT, PREFECT_PORT, mlflow_ui, prefect_ui
+from tasks.interfaces import (
+    HOST,
+    MLFLOW_PORT,
+    OPTUNA_PORT,
+    PREFECT_PORT,
+    mlflow_ui,
+    optuna_ui,
+    prefect_ui,
+)
 from tasks.locking import locked
 from tasks.workspace import Workspace
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from flows.result import Result
     from recsys.config import ExperimentConfig
 
@@ -33,7 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     signal.signal(signal.SIGTERM, _as_interrupt)
     try:
-        workspace = Workspace.at(args.workspace)
+        if args.storage:
+            environment.use_storage(args.storage)
+        workspace = environment.place(args.workspace)
         environment.prepare(workspace)
         run: Callable[[argparse.Namespace, Workspace], None] = args.run
         run(args, workspace)
@@ -64,16 +77,29 @@ def _parser() -> argparse.ArgumentParser:
         description="From a listening log to a tuned, tracked, compared recommender.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_add_sample, _add_experiment, _add_inspect, _add_fetch, _add_ui):
-        command = add(commands)
-        command.add_argument(
-            "--workspace",
-            type=Path,
-            default=Path("mlruns"),
-            metavar="DIR",
-            help="where all state lives (default: mlruns)",
-        )
+    for add_to in (_add_sample, _add_experiment, _add_inspect, _add_fetch, _add_ui):
+        _add_place(add_to(commands))
+    study = commands.add_parser("study", help="work on, look at, export and delete studies")
+    actions = study.add_subparsers(dest="action", required=True, metavar="ACTION")
+    for add_action in (_add_list, _add_show, _add_resume, _add_work, _add_export, _add_delete):
+        _add_place(add_action(actions))
     return parser
+
+
+def _add_place(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--workspace",
+        type=Path,
+        default=Path("mlruns"),
+        metavar="DIR",
+        help="where all state lives (default: mlruns)",
+    )
+    command.add_argument(
+        "--storage",
+        metavar="URL",
+        help="postgresql://... that holds the studies, also from RECSYS_STORAGE, where its "
+        "password is safer (default: a journal in the workspace)",
+    )
 
 
 def _add_sample(commands: Any) -> argparse.ArgumentParser:
@@ -104,6 +130,15 @@ def _add_experiment(commands: Any) -> argparse.ArgumentParser:
     add: argparse.ArgumentParser = commands.add_parser(
         "experiment", help="read, filter, split, search, judge, compare, track"
     )
+    _add_asking(add)
+    add.add_argument("--study", metavar="NAME", help="go on with a study, or name a new one")
+    add.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    add.set_defaults(run=_experiment)
+    return add
+
+
+def _add_asking(add: argparse.ArgumentParser) -> None:
+    """What is to be done with what; `study work` takes it too."""
     add.add_argument(
         "--plays", type=Path, metavar="FILE", help="default: what `recsys sample` wrote"
     )
@@ -115,14 +150,91 @@ def _add_experiment(commands: Any) -> argparse.ArgumentParser:
     add.add_argument("--trials", type=int, metavar="N", help="how many the study is to have")
     add.add_argument("--timeout", type=float, metavar="S", help="no trial starts after S seconds")
     add.add_argument("--seed", type=int, metavar="N")
-    add.add_argument("--study", metavar="NAME", help="go on with a study, or name a new one")
+    _add_searching(add)
+    _add_reading(add)
+
+
+def _add_searching(add: argparse.ArgumentParser) -> None:
     add.add_argument("--keep-factors", metavar="WHICH", help="all, best or none")
+    add.add_argument(
+        "--validation-users",
+        type=int,
+        metavar="N",
+        help="judge trials on a sample of N users, the best few again on all",
+    )
+    add.add_argument("--prefer", metavar="WHICH", help="best, or cheapest of those tied with it")
+    add.add_argument(
+        "--fresh", action="store_true", help="train also what was measured before, by any study"
+    )
+    add.add_argument(
+        "--from",
+        dest="sources",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="begin a new study with the best points of this one; may be repeated",
+    )
     add.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="search.factors=16,32"
     )
+
+
+def _add_list(actions: Any) -> argparse.ArgumentParser:
+    add: argparse.ArgumentParser = actions.add_parser("list", help="every study, with its best")
+    add.add_argument("--json", action="store_true", help="print one JSON array and nothing else")
+    add.set_defaults(run=_study_list)
+    return add
+
+
+def _add_show(actions: Any) -> argparse.ArgumentParser:
+    add: argparse.ArgumentParser = actions.add_parser("show", help="every trial of a study")
+    add.add_argument("name", metavar="NAME")
+    add.set_defaults(run=_study_show)
+    return add
+
+
+def _add_resume(actions: Any) -> argparse.ArgumentParser:
+    add: argparse.ArgumentParser = actions.add_parser(
+        "resume", help="go on with an experiment as it was asked for, to its end"
+    )
+    add.add_argument("name", metavar="NAME")
+    add.add_argument("--trials", type=int, metavar="N", help="how many it is to have now")
     add.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
-    _add_reading(add)
-    add.set_defaults(run=_experiment)
+    add.set_defaults(run=_study_resume)
+    return add
+
+
+def _add_work(actions: Any) -> argparse.ArgumentParser:
+    add: argparse.ArgumentParser = actions.add_parser(
+        "work",
+        help="join the search of a study, beside other workers, until its trials are done",
+        description="Measures trials of a study until all are done; as many processes as you "
+        "like, on as many machines as share --storage. The options are those of `experiment`, and "
+        "are needed where the study does not exist yet; `experiment --study NAME` or `study "
+        "resume NAME` then judges the winner.",
+    )
+    add.add_argument("study", metavar="NAME")
+    _add_asking(add)
+    add.set_defaults(run=_study_work)
+    return add
+
+
+def _add_export(actions: Any) -> argparse.ArgumentParser:
+    add: argparse.ArgumentParser = actions.add_parser(
+        "export", help="the trials of a study as a table, .parquet or .csv by the file's name"
+    )
+    add.add_argument("name", metavar="NAME")
+    add.add_argument("file", type=Path, metavar="FILE")
+    add.set_defaults(run=_study_export)
+    return add
+
+
+def _add_delete(actions: Any) -> argparse.ArgumentParser:
+    add: argparse.ArgumentParser = actions.add_parser(
+        "delete", help="a study, its runs in MLflow and their files; it cannot be undone"
+    )
+    add.add_argument("name", metavar="NAME")
+    add.set_defaults(run=_study_delete)
     return add
 
 
@@ -151,9 +263,15 @@ def _add_fetch(commands: Any) -> argparse.ArgumentParser:
 
 def _add_ui(commands: Any) -> argparse.ArgumentParser:
     add: argparse.ArgumentParser = commands.add_parser("ui", help="open MLflow, or Prefect")
-    add.add_argument("--prefect", action="store_true", help="Prefect instead of MLflow")
+    which = add.add_mutually_exclusive_group()
+    which.add_argument("--prefect", action="store_true", help="Prefect instead of MLflow")
+    which.add_argument("--optuna", action="store_true", help="Optuna's dashboard of the studies")
     add.add_argument("--host", default=HOST)
-    add.add_argument("--port", type=int, help=f"default: {MLFLOW_PORT}, Prefect {PREFECT_PORT}")
+    add.add_argument(
+        "--port",
+        type=int,
+        help=f"default: {MLFLOW_PORT}, Prefect {PREFECT_PORT}, Optuna {OPTUNA_PORT}",
+    )
     add.set_defaults(run=_ui)
     return add
 
@@ -176,37 +294,143 @@ def _sample(args: argparse.Namespace, workspace: Workspace) -> None:
 
 def _experiment(args: argparse.Namespace, workspace: Workspace) -> None:
     plays, profiles = _inputs(args, workspace)
-    config = _config(args)
+    _run_experiment(args, workspace, plays, profiles, _config(args), args.study, args.sources)
+
+
+def _study_resume(args: argparse.Namespace, workspace: Workspace) -> None:
+    plays, profiles, config = _stored(workspace, args.name, args.trials)
+    _run_experiment(args, workspace, plays, profiles, config, args.name, [])
+
+
+def _run_experiment(
+    args: argparse.Namespace,
+    workspace: Workspace,
+    plays: Path,
+    profiles: Path | None,
+    config: "ExperimentConfig",
+    study: str | None,
+    sources: Sequence[str],
+) -> None:
     alone = not environment.has_prefect_server()
     with _prefect(workspace) as ready, _telling():
         _check_files(plays, profiles, config)
-        from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
-
         from flows.experiment import experiment, new_study_name
         from tasks.telling import tell
 
         tell("starting Prefect", 0, None)
         ready()
         start = time.perf_counter() - STARTED
-        study = args.study or new_study_name(config)
-        # In our own server nobody watches for the heartbeat, whose thread would hold up the end
-        # of the flow by up to a second.
-        ours = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None} if alone else {}
-        with temporary_settings(ours), _resumable(study):
-            result = experiment(plays, config, workspace.root, profiles, study)
+        name = study or new_study_name(config)
+        with _without_heartbeat(alone), _resumable(workspace, name):
+            result = experiment(plays, config, workspace.root, profiles, name, sources)
     _show(result, args.json, {"start": start})
 
 
 @contextmanager
-def _resumable(study: str) -> Iterator[None]:
-    """Say on the way out of an interrupt how to go on."""
+def _without_heartbeat(alone: bool) -> Iterator[None]:
+    """In our own server nobody watches for it, and its thread would hold up the end of the flow."""
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None} if alone else {}):
+        yield
+
+
+@contextmanager
+def _resumable(workspace: Workspace, study: str) -> Iterator[None]:
+    """Say on the way out how far the study is and how to go on."""
     try:
         yield
-    except KeyboardInterrupt:
-        print(
-            f"\nrecsys: interrupted; the same command with --study {study} goes on", file=sys.stderr
-        )
+    except InputError:
         raise
+    except BaseException as error:
+        from flows.studies import standing
+
+        why = "interrupted" if isinstance(error, KeyboardInterrupt) else type(error).__name__
+        print(f"\nrecsys: {why}; {standing(workspace, study)}", file=sys.stderr)
+        print(f"recsys: {_again('study', 'resume', study)} goes on", file=sys.stderr)
+        raise
+
+
+def _again(*words: str) -> str:
+    """A command on the same workspace."""
+    given = sys.argv[1:]
+    more: list[str] = []
+    if "--workspace" in given:
+        more = ["--workspace", given[given.index("--workspace") + 1]]
+    return shlex.join(["recsys", *words, *more])
+
+
+def _stored(
+    workspace: Workspace, name: str, trials: int | None
+) -> tuple[Path, Path | None, "ExperimentConfig"]:
+    """What a study was asked for: its plays, profiles and configuration."""
+    from recsys.config import checked
+    from tasks.tuning import stored_request
+
+    request = stored_request(workspace, name)
+    table = dict(request["config"])
+    if trials is not None:
+        table["study"] = {**table["study"], "trials": trials}
+    profiles = request["profiles"]
+    config = checked(table, f"of study {name}")
+    return Path(request["plays"]), None if profiles is None else Path(profiles), config
+
+
+def _study_work(args: argparse.Namespace, workspace: Workspace) -> None:
+    from flows.experiment import work, work_in_prefect
+    from tasks.tuning import has_study
+
+    if args.plays is None and has_study(workspace, args.study):
+        plays, profiles, config = _stored(workspace, args.study, args.trials)
+    else:
+        plays, profiles = _inputs(args, workspace)
+        config = _config(args)
+    _check_files(plays, profiles, config)
+    with _telling(), _resumable(workspace, args.study):
+        if environment.has_prefect_server():
+            work_in_prefect(plays, config, workspace.root, profiles, args.study, args.sources)
+        else:
+            work(plays, config, workspace, profiles, args.study, args.sources, False)
+    from flows.studies import standing
+
+    print(f"study {args.study}: {standing(workspace, args.study)}")
+    print(f"{_again('study', 'resume', args.study)} judges the winner on test")
+
+
+def _study_list(args: argparse.Namespace, workspace: Workspace) -> None:
+    from flows import studies
+
+    if args.json:
+        print(json.dumps(studies.listed(workspace), sort_keys=True))
+        return
+    _console().print(studies.list_table(workspace))
+
+
+def _study_show(args: argparse.Namespace, workspace: Workspace) -> None:
+    from flows import studies
+
+    _console().print(studies.show_table(workspace, args.name))
+
+
+def _study_export(args: argparse.Namespace, workspace: Workspace) -> None:
+    from flows import studies
+
+    n_trials = studies.export(workspace, args.name, args.file)
+    print(f"{n_trials} trials of study {args.name}: {args.file}")
+
+
+def _study_delete(args: argparse.Namespace, workspace: Workspace) -> None:
+    from flows import studies
+
+    n_runs = studies.delete(workspace, args.name)
+    print(f"study {args.name} is deleted, with {n_runs} MLflow runs and their files")
+
+
+def _console() -> "Console":
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else 140
+    return Console(width=width, highlight=False, markup=False)
 
 
 def _inputs(args: argparse.Namespace, workspace: Workspace) -> tuple[Path, Path | None]:
@@ -249,6 +473,9 @@ def _options(args: argparse.Namespace) -> dict[str, Any]:
         "study.trials": args.trials,
         "study.timeout": args.timeout,
         "study.keep_factors": args.keep_factors,
+        "study.prefer": args.prefer,
+        "study.fresh": args.fresh or None,
+        "judge.validation_users": args.validation_users,
         "seed": args.seed,
         **_reading(args),
     }
@@ -320,15 +547,15 @@ def _show(result: "Result", as_json: bool, more_seconds: dict[str, float]) -> No
     if as_json:
         print(json.dumps({**result.as_json(), "seconds": seconds}, sort_keys=True))
         return
-    from rich.console import Console
-
     from flows import terminal
 
-    width = None if sys.stdout.isatty() else 120
-    console = Console(width=width, highlight=False, markup=False)
+    console = _console()
+    front = [terminal.front_table] * bool(result.front)
     for part in (
         terminal.data_table,
         terminal.leaderboard,
+        *front,
+        terminal.search_summary,
         terminal.comparison_table,
         terminal.listener_table,
     ):
@@ -364,8 +591,13 @@ def _fetch(args: argparse.Namespace, workspace: Workspace) -> None:
 
 
 def _ui(args: argparse.Namespace, workspace: Workspace) -> None:
-    port = args.port or (PREFECT_PORT if args.prefect else MLFLOW_PORT)
-    command, more = (prefect_ui if args.prefect else mlflow_ui)(workspace, args.host, port)
+    opened, usual = mlflow_ui, MLFLOW_PORT
+    if args.prefect:
+        opened, usual = prefect_ui, PREFECT_PORT
+    if args.optuna:
+        opened, usual = optuna_ui, OPTUNA_PORT
+    port = args.port or usual
+    command, more = opened(workspace, args.host, port)
     print(f"http://{args.host}:{port}  (Ctrl-C ends it)", flush=True)
     os.environ.update(more)
     os.execv(command[0], command)

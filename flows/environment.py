@@ -2,8 +2,12 @@
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 
 from tasks.workspace import Workspace
+
+STORAGE = "RECSYS_STORAGE"  # a PostgreSQL address, for studies that several machines work on
+TRACKING = "MLFLOW_TRACKING_URI"  # an MLflow server, as everything of MLflow reads it
 
 
 def prepare(workspace: Workspace) -> None:
@@ -40,6 +44,23 @@ def _settings(workspace: Workspace) -> Mapping[str, str]:
         "PREFECT_LOGGING_LEVEL": "WARNING",
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     }
+
+
+def place(root: Path) -> Workspace:
+    """The workspace in `root`, with the databases that the environment names.
+
+    They are not parameters of flows: Prefect would store them, and they may hold passwords.
+
+    Raises:
+        InputError: the folder cannot be made.
+    """
+    storage, tracking = (os.environ.get(name) for name in (STORAGE, TRACKING))
+    return Workspace.at(root, storage or None, tracking or None)
+
+
+def use_storage(address: str) -> None:
+    """Keep the studies of this process at `address`."""
+    os.environ[STORAGE] = address
 
 
 def has_prefect_server() -> bool:

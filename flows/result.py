@@ -1,13 +1,49 @@
 """What an experiment found, as the terminal shows it and as `--json` prints it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from recsys.compare import Comparison, Estimate
 from recsys.config import ExperimentConfig
 from recsys.space import Point
+from tasks.choosing import Chosen
 from tasks.tuning import Done
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What pruning, patience and sharing have saved.
+
+    Attributes:
+        ran: Iterations that were trained.
+        asked: Iterations that all trials would have had to their ends.
+        pruned: Trials stopped as hopeless.
+        stopped: Trials that ended early on a plateau.
+        reused: Trials that were not trained, because the same was measured before.
+    """
+
+    ran: int
+    asked: int
+    pruned: int
+    stopped: int
+    reused: int
+
+    @classmethod
+    def of(cls, finished: Sequence[Done]) -> "Saved":
+        """Added up over all trials."""
+        plateaus = [done for done in finished if done.values and _reached(done) < done.facts.asked]
+        return cls(
+            ran=sum(done.facts.ran for done in finished),
+            asked=sum(done.facts.asked for done in finished),
+            pruned=sum(not done.values for done in finished),
+            stopped=len(plateaus),
+            reused=sum(done.facts.source is not None for done in finished),
+        )
+
+
+def _reached(done: Done) -> int:
+    return done.curve[-1][0] if done.curve else done.facts.iterations
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +58,13 @@ class Result:
         rejects: Where rejected rows are, None without any.
         test_rejects: Likewise, of a test file.
         trials: Measured trials by slot.
+        pruned: Trials stopped as hopeless, by slot.
         failed: Error of each slot that failed.
+        space_size: How many points the space has; None for too many to count.
         best: The winner.
+        chosen: The winner among its rivals, with intervals.
+        front: Trials on the Pareto front; none where there is one objective.
+        saved: What was not trained.
         at_bound: Best parameters on the edge of their range, with the edge in words.
         models: Model to metric to estimate, on test.
         comparison: The baseline and the winner, paired.
@@ -40,8 +81,13 @@ class Result:
     rejects: str | None
     test_rejects: str | None
     trials: tuple[Done, ...]
+    pruned: tuple[Done, ...]
     failed: Mapping[int, str]
+    space_size: int | None
     best: Done
+    chosen: Chosen
+    front: tuple[Done, ...]
+    saved: Saved
     at_bound: Mapping[str, str]
     models: Mapping[str, Mapping[str, Estimate]]
     comparison: Comparison
@@ -57,14 +103,37 @@ class Result:
             "data": self._data(),
             "split": dict(self.facts["split"]),
             "best": {"params": self.best.params, "trial": self.best.slot, **self._validation()},
-            "trials": [
-                {"trial": t.slot, "params": t.params, "value": t.value} for t in self.trials
+            "trials": [self._trial(trial) for trial in self.trials],
+            "pruned": [
+                {"trial": t.slot, "params": t.params, "curve": [list(p) for p in t.curve]}
+                for t in self.pruned
             ],
             "failed": {str(slot): error for slot, error in self.failed.items()},
             "models": {kind: {"test": _estimates(of)} for kind, of in self.models.items()},
             "seconds": {part: round(value, 3) for part, value in self.seconds.items()},
-            "runs": {**self.runs, "name": self.study},
+            "runs": {**self.runs, "name": self.study, **self._how()},
         }
+
+    def _trial(self, trial: Done) -> dict[str, Any]:
+        ranked = {each.done.slot: each for each in self.chosen.ranked}.get(trial.slot)
+        found: dict[str, Any] = {
+            "trial": trial.slot,
+            "params": trial.params,
+            "value": trial.value,
+            "interval": None if ranked is None else asdict(ranked.estimate),
+            "tied": None if ranked is None else ranked.tied,
+        }
+        if self.config.study.also:
+            found["objectives"] = dict(zip(self.config.objectives, trial.values, strict=True))
+            found["front"] = any(each.slot == trial.slot for each in self.front)
+        return found
+
+    def _how(self) -> dict[str, Any]:
+        """What depends on how the study went and on what was measured before it."""
+        finished = [*self.trials, *self.pruned]
+        sources = {str(t.slot): t.facts.source for t in finished if t.facts.source is not None}
+        attempts = {str(t.slot): t.attempts for t in finished if t.attempts > 1}
+        return {"attempts": attempts, "sources": sources, "saved": asdict(self.saved)}
 
     def _validation(self) -> dict[str, Any]:
         measured = {self.config.study.metric: self.best.value}

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from flows.result import Result
+from flows.result import Result, Saved
 from recsys.compare import Estimate, Row, excludes_zero
 from recsys.space import Value
 
@@ -76,7 +76,7 @@ def teller(stream: TextIO) -> Iterator[Teller]:
 def data_table(result: Result) -> RenderableType:
     """What was read, what each filter left, how it was cut."""
     ingested = result.facts["ingest"]
-    table = Table("step", *(_right(n) for n in ("users", "artists", "rows", "cells")), title="Data")
+    table = Table("step", *(right(n) for n in ("users", "artists", "rows", "cells")), title="Data")
     for step in result.facts["filter"]["steps"]:
         numbers = (step[name] for name in ("users", "items", "rows", "cells"))
         table.add_row(step["name"], *(f"{n:,}" for n in numbers))
@@ -132,22 +132,88 @@ def _fold_line(name: str, fold: Mapping[str, Any]) -> str:
 
 
 def leaderboard(result: Result) -> RenderableType:
-    """The best trials on validation."""
+    """The best trials on validation, with intervals; those tied with the best are marked."""
     metric = result.config.study.metric
-    ranked = sorted(result.trials, key=lambda done: (-done.value, done.slot))[:TOP]
-    names = list(dict.fromkeys(name for done in ranked for name in done.params))
-    title = f"Leaderboard: top {len(ranked)} of {len(result.trials)} trials on validation"
-    table = Table("trial", _right(metric), *map(_right, names), title=title)
-    for done in ranked:
-        cells = (value_text(done.params.get(name)) for name in names)
-        table.add_row(str(done.slot), f"{done.value:.4f}", *cells)
+    shown = result.chosen.ranked[:TOP]
+    names = list(dict.fromkeys(name for each in shown for name in each.done.params))
+    n_done = len(result.trials)
+    title = f"Leaderboard: top {len(shown)} of {n_done} trials on validation"
+    heads = (f"{metric} [95 %]", *names)
+    table = Table("trial", *map(right, heads), title=title)
+    for each in shown:
+        cells = (value_text(each.done.params.get(name)) for name in names)
+        winner = " <" if each.done.slot == result.best.slot else ""
+        tie = " =" if each.tied else ""
+        table.add_row(f"{each.done.slot}{winner}", estimate_text(each.estimate) + tie, *cells)
     notes = [
         f"best {name} = {value_text(result.best.params[name])} is the {edge}: "
         f"widen it with --set search.{name}=..."
         for name, edge in result.at_bound.items()
     ]
     notes += [f"trial {slot} failed: {error}" for slot, error in sorted(result.failed.items())]
-    return Group(table, *(Text(note, style="yellow") for note in notes))
+    return Group(
+        table, *(Text(note) for note in _choice(result)), *(Text(n, style="yellow") for n in notes)
+    )
+
+
+def _choice(result: Result) -> list[str]:
+    """How the winner was chosen."""
+    tied = [each for each in result.chosen.ranked if each.tied]
+    notes = []
+    if len(tied) > 1:
+        prefer = result.config.study.prefer
+        how = "the cheapest of them" if prefer == "cheapest" else "the best of them"
+        notes.append(
+            f"= marks {len(tied)} trials that cannot be told from the best (multiple comparisons "
+            f"with the best, paired bootstrap, 95 %); < marks the winner, {how}"
+        )
+    first = result.chosen.best_on_sample
+    if first is not None:
+        same = "also" if result.chosen.ranked[0].done.slot == first else "not"
+        notes.append(
+            f"trials were judged on {result.config.judge.validation_users:,} users, the best "
+            f"{len(result.chosen.ranked)} again on all: trial {first}, best on the sample, is "
+            f"{same} best on all"
+        )
+    return notes
+
+
+def front_table(result: Result) -> RenderableType:
+    """The Pareto front of several objectives."""
+    objectives = result.config.objectives
+    names = list(dict.fromkeys(name for done in result.front for name in done.params))
+    title = f"Pareto front: {len(result.front)} of {len(result.trials)} trials"
+    table = Table("trial", *map(right, (*objectives, *names)), title=title)
+    for done in sorted(result.front, key=lambda done: -done.value):
+        values = (f"{value:.4f}" for value in done.values)
+        params = (value_text(done.params.get(name)) for name in names)
+        table.add_row(str(done.slot), *values, *params)
+    return table
+
+
+def search_summary(result: Result) -> RenderableType:
+    """What the search did not have to train, and why it has fewer trials than were asked for."""
+    notes = [saved_text(result.saved)]
+    asked = result.config.study.trials
+    if result.space_size is not None and result.space_size < asked:
+        notes.append(
+            f"the space has only {result.space_size} points: no more trials, though {asked} "
+            "were asked for"
+        )
+    return Group(*map(Text, notes))
+
+
+def saved_text(saved: Saved) -> str:
+    """Iterations trained over those asked for, and why they differ."""
+    share = saved.ran / saved.asked if saved.asked else 1.0
+    reasons = {
+        "pruned": saved.pruned,
+        "ended on a plateau": saved.stopped,
+        "reused": saved.reused,
+    }
+    why = ", ".join(f"{n} trials {reason}" for reason, n in reasons.items() if n)
+    told = f"iterations: {saved.ran:,} run of {saved.asked:,} asked ({share:.0%})"
+    return f"{told}; {why}" if why else told
 
 
 def comparison_table(result: Result) -> RenderableType:
@@ -156,7 +222,7 @@ def comparison_table(result: Result) -> RenderableType:
     baseline = result.config.judge.baseline
     table = Table(
         "metric",
-        *map(_right, (baseline, "ALS", "difference", "improvement")),
+        *map(right, (baseline, "ALS", "difference", "improvement")),
         title=f"On test: {judged:,} users, 95 % bootstrap intervals over users",
     )
     rows = {row.metric: row for row in result.comparison.rows}
@@ -223,7 +289,8 @@ def value_text(value: Value | None) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _right(name: str) -> Any:
+def right(name: str) -> Any:
+    """A column of numbers."""
     from rich.table import Column
 
     return Column(name, justify="right")

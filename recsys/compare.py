@@ -108,7 +108,7 @@ def interval(
         n_resamples: Number of bootstrap resamples.
         progress: Told of "bootstrap resamples", block by block.
     """
-    [drawn] = _deviations([report.per_user.to_numpy()], seed, n_resamples, progress)
+    drawn = resampled_deviations(report.per_user.to_numpy(), seed, n_resamples, progress)
     return _estimates(report.summary(), list(report.per_user.columns), drawn)
 
 
@@ -141,6 +141,44 @@ def paired(
         Row(m, first[m], second[m], difference[m], improvement(of_a[m], of_b[m])) for m in of_a
     )
     return Comparison(rows, len(a.users), n_resamples, seed)
+
+
+def column_intervals(
+    values: Values, seed: int, n_resamples: int = N_RESAMPLES, progress: Progress = silent
+) -> list[Estimate]:
+    """The mean of each column with its 95 % interval, all on the same resamples of users.
+
+    Args:
+        values: Per-user values, float64, shape (m, n_columns).
+        seed: The same seed gives the same resamples as `interval` and `paired`.
+        n_resamples: Number of bootstrap resamples.
+        progress: Told of "bootstrap resamples", block by block.
+    """
+    drawn = resampled_deviations(values, seed, n_resamples, progress)
+    means = np.asfortranarray(values).mean(axis=0).tolist()
+    names = [str(n) for n in range(len(means))]
+    found = _estimates(dict(zip(names, means, strict=True)), names, drawn)
+    return [found[name] for name in names]
+
+
+def resampled_deviations(
+    values: Values, seed: int, n_resamples: int = N_RESAMPLES, progress: Progress = silent
+) -> Values:
+    """Resampled means minus the mean of all users, all columns on the same resamples.
+
+    Equal columns have equal results to the last bit, wherever they stand.
+
+    Args:
+        values: Per-user values, float64, shape (m, n_columns).
+        seed: The same seed gives the same resamples as `interval` and `paired`.
+        n_resamples: Number of bootstrap resamples.
+        progress: Told of "bootstrap resamples", block by block.
+
+    Returns:
+        float64, shape (n_resamples, n_columns).
+    """
+    [drawn] = _deviations([values], seed, n_resamples, progress)
+    return drawn
 
 
 def improvement(a: float, b: float) -> float | None:

@@ -1,6 +1,7 @@
 """What a user may ask for. A typo in a config file is an error, not a default."""
 
 import tomllib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -19,10 +20,12 @@ from pydantic import (
 
 from recsys.errors import InputError
 from recsys.metrics import METRICS
+from recsys.pruning import Pruner
 from recsys.sources.layout import ArtistKey, Format
-from recsys.space import Space, SpaceTable, Value, space_of
+from recsys.space import Ints, Space, SpaceTable, Value, space_of
 
 Share = Annotated[float, Field(gt=0, lt=1)]
+BEYOND = ("coverage", "gini", "novelty", "popularity")
 Weighting = Literal["linear", "log", "share", "bm25", "tfidf", "binary"]
 
 
@@ -166,6 +169,8 @@ ModelConfig = Annotated[PopularityConfig | AlsConfig, Field(discriminator="kind"
 
 
 WHOLE = frozenset({"factors", "iterations"})
+FOUND = "iterations"
+"""Searched along the training where it is given as a range, not drawn for each trial."""
 
 
 class StudyConfig(_Config):
@@ -174,6 +179,19 @@ class StudyConfig(_Config):
     sampler: Literal["random", "tpe", "grid"] = "tpe"
     trials: PositiveInt = 40
     metric: str = "ndcg@10"
+    """What is maximised on validation; it picks the winner."""
+    also: Texts = ()
+    """Further objectives: the study then looks for the Pareto front, and nothing is pruned."""
+    pruner: Pruner = "none"
+    """What stops a trial whose curve is behind those of the trials before it."""
+    patience: PositiveInt | None = None
+    """Points of the curve without a new best after which the training ends."""
+    prefer: Literal["best", "cheapest"] = "best"
+    """Which of the trials that cannot be told from the best wins."""
+    finalists: PositiveInt = 5
+    """How many trials are judged again on all users where trials see a sample of them."""
+    fresh: bool = False
+    """Train also what was measured before on the same data, split and code."""
     timeout: PositiveFloat | None = None
     """Seconds after which no further trial starts."""
     default_first: bool = False
@@ -187,8 +205,12 @@ class JudgeConfig(_Config):
     """What is measured."""
 
     ks: Cutoffs = (1, 5, 10, 15, 20)
+    validation_users: PositiveInt | None = None
+    """A seeded sample of users that trials are judged on; all by default."""
     curve_users: PositiveInt = 2000
     """Validation users, at most, that the curves along the training are measured on."""
+    curve_every: PositiveInt = 1
+    """Iterations from one point of a curve to the next."""
     curve_metrics: Texts = ("ndcg@10", "precision@10")
     resamples: PositiveInt = 2000
     baseline: Literal["popularity-plays", "popularity-listeners"] = "popularity-listeners"
@@ -207,29 +229,55 @@ class ExperimentConfig(_Config):
     judge: JudgeConfig = JudgeConfig()
 
     @property
-    def space(self) -> Space:
-        """The search space of the ALS parameters."""
+    def whole_space(self) -> Space:
+        """The space of the ALS parameters as it was given."""
         return space_of(self.search, WHOLE)
+
+    @property
+    def space(self) -> Space:
+        """What is drawn for each trial: all but iterations that are found along the training."""
+        found = {FOUND} if self.found is not None else set()
+        return {name: spec for name, spec in self.whole_space.items() if name not in found}
+
+    @property
+    def found(self) -> Ints | None:
+        """The range in which the number of iterations is found; None where the space pins it."""
+        spec = self.whole_space.get(FOUND)
+        return spec if isinstance(spec, Ints) and not spec.when else None
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """What the search looks at, the metric that picks the winner first."""
+        return (self.study.metric, *self.study.also)
+
+    @property
+    def pruner(self) -> Pruner:
+        """The pruner in force: none where there are several objectives."""
+        return "none" if self.study.also else self.study.pruner
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         names = AlsConfig.model_fields.keys() - {"kind"}
         if unknown := sorted(self.search.keys() - names):
             raise ValueError(f"search.{unknown[0]} is no parameter of als; it has {sorted(names)}")
-        for name, spec in self.space.items():
+        for name, spec in self.whole_space.items():
             for value in spec.ends:
                 AlsConfig.model_validate({name: value, **spec.when})
         for point in self.study.first:
             AlsConfig.model_validate(point)
         for metric in (self.study.metric, *self.judge.curve_metrics):
-            _check_metric(metric, self.judge.ks)
+            _check_metric(metric, METRICS, self.judge.ks)
+        for metric in self.study.also:
+            _check_metric(metric, [*METRICS, *BEYOND], self.judge.ks)
+        if len(set(self.objectives)) < len(self.objectives):
+            raise ValueError(f"objectives {list(self.objectives)}: name each once")
         return self
 
 
-def _check_metric(metric: str, ks: tuple[int, ...]) -> None:
+def _check_metric(metric: str, offered: Collection[str], ks: tuple[int, ...]) -> None:
     name, _, k = metric.partition("@")
-    if name not in METRICS or k not in {str(each) for each in ks}:
-        raise ValueError(f"metric {metric!r}: use one of {sorted(METRICS)} @ one of {list(ks)}")
+    if name not in offered or k not in {str(each) for each in ks}:
+        raise ValueError(f"metric {metric!r}: use one of {sorted(offered)} @ one of {list(ks)}")
 
 
 Overrides = dict[str, Any]

@@ -80,35 +80,47 @@ class CurvePoint:
 
 
 class Curve:
-    """Judges a model after each iteration on a fixed sample of the users of a fold.
+    """Judges a model along its training on a fixed sample of the users of a fold.
 
     Attributes:
-        points: One per iteration so far.
+        points: One per iteration that was measured.
         seconds: What measuring them has cost.
     """
 
-    def __init__(self, fold: Fold, metrics: Sequence[str], n_users: int, seed: int) -> None:
-        """Draw the sample: the same for every trial with the same fold and seed."""
-        judged = fold.judged
-        rng = np.random.default_rng(seed)
-        sample = judged
-        if len(judged) > n_users:
-            sample = np.sort(rng.choice(judged, n_users, replace=False))
-        self._fold = fold
-        self._sample = sample
+    def __init__(
+        self,
+        fold: Fold,
+        metrics: Sequence[str],
+        n_users: int,
+        seed: int,
+        points: Sequence[CurvePoint] = (),
+    ) -> None:
+        """Draw the sample: the same for every trial with the same fold and seed.
+
+        Args:
+            fold: Says who is judged on what.
+            metrics: Names with cut-off, such as "ndcg@10".
+            n_users: Size of the sample; all judged users where there are no more.
+            seed: Of the sample.
+            points: Of the part of the training that another has done.
+        """
+        self._fold = fold.sample(n_users, seed)
         self._metrics = tuple(metrics)
         self._k = max(parsed(metric)[1] for metric in metrics)
-        self._held_out = fold.held_out.where(np.isin(fold.held_out.rows, sample))
-        self.points: list[CurvePoint] = []
+        self.points = list(points)
         self.seconds = 0.0
 
     def __call__(self, step: Iteration) -> None:
         """Measure the model as it is now."""
         start = time.perf_counter()
-        recs = recommend(step.model, self._fold, self._sample, self._k)
-        values = accuracy(recs, self._held_out, self._metrics)
+        recs = recommend(step.model, self._fold, self._fold.judged, self._k)
+        values = accuracy(recs, self._fold.held_out, self._metrics)
         self.points.append(CurvePoint(step.number, step.loss, values, step.seconds))
         self.seconds += time.perf_counter() - start
+
+    def values(self, metric: str) -> list[tuple[int, float]]:
+        """(iteration, value) of one of the metrics, rising in iteration."""
+        return [(point.iteration, point.metrics[metric]) for point in self.points]
 
 
 class LossProbe:

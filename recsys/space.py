@@ -173,6 +173,8 @@ def grid(space: Space) -> list[Point]:
                 options[name] = values
             case Ints(low, high) if high - low < 1000:
                 options[name] = tuple(range(low, high + 1))
+            case Floats(low, high) if low == high:
+                options[name] = (low,)
             case _:
                 raise ValueError(f"the grid sampler needs a list of values for search.{name}")
     points: dict[tuple[tuple[str, Value], ...], Point] = {}
@@ -181,6 +183,25 @@ def grid(space: Space) -> list[Point]:
         point = {name: value for name, value in full.items() if applies(space[name], full)}
         points[tuple(point.items())] = point
     return list(points.values())
+
+
+def size(space: Space, most: int = 10_000) -> int | None:
+    """How many distinct points a space has; None where there are more than `most`.
+
+    A range of real numbers has more than any number, unless its ends are one.
+    """
+    product = 1
+    for spec in space.values():
+        match spec:
+            case Choice(options):
+                product *= len(options)
+            case Ints(low, high):
+                product *= high - low + 1
+            case Floats(low, high) if low < high:
+                return None
+        if product > most:
+            return None
+    return len(grid(space))
 
 
 def on_bounds(space: Space, point: Point) -> dict[str, str]:

@@ -67,6 +67,15 @@ class Fold:
         """Numbers of the users with something held out, int32, rising."""
         return self.held_out.users_with_cells()
 
+    def sample(self, n_users: int, seed: int) -> "Fold":
+        """The same fold judged on a seeded draw of its users; itself where it has no more."""
+        if len(self.judged) <= n_users:
+            return self
+        rng = np.random.default_rng(seed)
+        drawn = np.sort(rng.choice(self.judged, n_users, replace=False))
+        held_out = self.held_out.where(np.isin(self.held_out.rows, drawn))
+        return Fold(self.train, self.history, held_out)
+
     @property
     def unreachable(self) -> int:
         """Held-out cells whose item nobody has in training: no model can find them."""

@@ -8,6 +8,7 @@ from tasks.workspace import Workspace
 HOST = "127.0.0.1"
 MLFLOW_PORT = 5000
 PREFECT_PORT = 4200
+OPTUNA_PORT = 8080
 
 Command = tuple[list[str], Mapping[str, str]]
 
@@ -30,3 +31,12 @@ def prefect_ui(workspace: Workspace, host: str, port: int) -> Command:
     address = {"PREFECT_SERVER_UI_API_URL": f"http://{host}:{port}/api"}
     options = ["--host", host, "--port", str(port)]
     return [sys.executable, "-m", "prefect", "server", "start", *options], address
+
+
+def optuna_ui(workspace: Workspace, host: str, port: int) -> Command:
+    """Optuna's dashboard on the studies, and what the environment has to add.
+
+    The address of a database is not among its arguments: it may hold a password.
+    """
+    command = [sys.executable, "-m", "flows.dashboard", str(workspace.root)]
+    return [*command, host, str(port)], {}

@@ -1,11 +1,54 @@
-"""One at a time, across processes: a lock that the operating system frees when its owner dies."""
+"""One at a time, across processes: locks that are free as soon as their owner is dead.
+
+The operating system frees them, or the database does: nobody has to send signs of life.
+"""
 
 import fcntl
+import os
+import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from hashlib import sha256
 from pathlib import Path
+from typing import IO, Protocol
 
 from recsys.errors import InputError
+from tasks.postgres import PostgresLocks, is_postgres
+from tasks.postgres import masked as masked
+from tasks.postgres import sqlalchemy_url as sqlalchemy_url
+from tasks.workspace import Workspace
+
+
+class Locks(Protocol):
+    """Locks that the processes of one study share.
+
+    Whoever holds one and forks shares it with the child: it is free when both are gone.
+    """
+
+    def exclusive(self, name: str) -> AbstractContextManager[None]:
+        """Hold the lock `name`, waiting for it."""
+
+    def living(self, worker: str) -> AbstractContextManager[None]:
+        """Within the block everyone can see that `worker` lives.
+
+        Args:
+            worker: A name that nobody had before and nobody will have again.
+        """
+
+    def lives(self, worker: str) -> bool:
+        """Whether the process that entered `living(worker)` is still in it."""
+
+
+def workspace_locks(workspace: Workspace) -> Locks:
+    """The locks of all who work on the workspace's studies."""
+    return open_locks(workspace.locks, workspace.storage)
+
+
+def open_locks(folder: Path, storage: str | None) -> Locks:
+    """Locks where the studies are: in PostgreSQL if `storage` names one, else in `folder`."""
+    if storage is not None and is_postgres(storage):
+        return PostgresLocks(storage)
+    return FileLocks(folder)
 
 
 @contextmanager
@@ -26,3 +69,75 @@ def locked(path: Path, busy: str | None = None) -> Iterator[None]:
         except BlockingIOError as error:
             raise InputError(str(busy)) from error
         yield
+
+
+class FileLocks:
+    """Locks on files (flock), for the processes of one machine."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def exclusive(self, name: str) -> AbstractContextManager[None]:
+        """Hold the lock `name`, waiting for it."""
+        return locked(self._folder / _file_name(name))
+
+    @contextmanager
+    def living(self, worker: str) -> Iterator[None]:
+        """Within the block everyone can see that `worker` lives: its file is locked."""
+        path = self._file(worker)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _locked_for_good(path):
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+
+    def lives(self, worker: str) -> bool:
+        """Whether the process that entered `living(worker)` is still in it.
+
+        The file that a dead worker left is removed.
+        """
+        path = self._file(worker)
+        try:
+            handle = path.open()
+        except FileNotFoundError:
+            return False
+        with handle:
+            try:
+                # Shared, so that two who look at once do not take each other for the worker.
+                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+            if _is_at(path, handle):
+                path.unlink(missing_ok=True)
+            return False
+
+    def _file(self, worker: str) -> Path:
+        return self._folder / "workers" / _file_name(worker)
+
+
+def _locked_for_good(path: Path) -> IO[str]:
+    """The file at `path`, new and locked.
+
+    Who looks between our making it and our locking it takes it for a dead worker's and removes
+    it: then we hold what nobody can find, and make another.
+    """
+    while True:
+        handle = path.open("a")
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        if _is_at(path, handle):
+            return handle
+        handle.close()
+
+
+def _is_at(path: Path, handle: IO[str]) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(handle.fileno()))
+    except FileNotFoundError:
+        return False
+
+
+def _file_name(name: str) -> str:
+    """A file name that no other name has, and that still shows what it is for."""
+    shown = re.sub(r"[^\w.-]+", "-", name, flags=re.ASCII)[:60]
+    return f"{shown}-{sha256(name.encode()).hexdigest()[:16]}.lock"

@@ -6,30 +6,37 @@ thread, and Prefect runs submitted tasks in other threads.
 
 import functools
 import json
+import os
+import shutil
+import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlparse
 
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, LifecycleStage, Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from recsys.errors import InputError
 from tasks.interfaces import HOST, MLFLOW_PORT
-from tasks.locking import locked
+from tasks.locking import workspace_locks
 from tasks.telling import tell
 from tasks.workspace import Workspace
 
+ERRORS = (MlflowException,)  # the database or the server cannot be used
 MAX_BATCH = 1000  # metrics in one log_batch, as MLflow allows
 _ERROR = "error"
 _KIND = {"mlflow.experimentKind": "custom_model_development"}  # else its pages are about prompts
 _SOURCE = "source"  # of an experiment: the file its data set is read from
+MEASURED = "measured"  # of a run: the hash of everything its values depend on
+SOURCE_RUN, SOURCE_FACTORS = "source_run", "source_factors"  # of a run whose values are copies
 
 
 def metric_name(name: str) -> str:
@@ -54,7 +61,7 @@ class DataSet:
     profile: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: it remembers its address
 class Run:
     """A started MLflow run."""
 
@@ -87,19 +94,57 @@ class Run:
             batch = points[start : start + MAX_BATCH]
             self.client.log_batch(self.id, metrics=batch, tags=[] if start else labels)
 
+    def params(self, params: Mapping[str, object]) -> None:
+        """Record parameters; one that was recorded stays."""
+        self.client.log_batch(self.id, params=[Param(k, str(v)) for k, v in params.items()])
+
     def files(self, folder: Path, into: str | None = None) -> None:
-        """Attach every file of a folder."""
-        self.client.log_artifacts(self.id, str(folder), into)
+        """Attach every file of a folder, which may be gone afterwards, and on disk for good."""
+        place = self._local()
+        if place is None:
+            self.client.log_artifacts(self.id, str(folder), into)
+            return
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                target = place / (into or "") / path.relative_to(folder)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                _durable(path)
+                shutil.move(path, target)
+                _durable(target.parent)
 
     def file(self, path: Path, into: str | None = None) -> None:
         """Attach one file."""
         self.client.log_artifact(self.id, str(path), into)
 
+    def fetch(self, name: str, into: Path) -> Path:
+        """An attached file or folder: where it lies, or a copy in `into` of one that is far."""
+        place = self._local()
+        if place is not None:
+            return place / name
+        into.mkdir(parents=True, exist_ok=True)
+        return Path(self.client.download_artifacts(self.id, name, str(into)))
+
+    def has(self, folder: str) -> bool:
+        """Whether anything is attached under `folder`."""
+        place = self._local()
+        if place is not None:
+            return (place / folder).is_dir()
+        return bool(self.client.list_artifacts(self.id, folder))
+
+    @functools.cached_property
+    def _uri(self) -> str:
+        return str(self.client.get_run(self.id).info.artifact_uri)
+
+    def _local(self) -> Path | None:
+        """The folder of attached files where it is on this machine."""
+        parsed = urlparse(self._uri)
+        return Path(unquote(parsed.path)) if parsed.scheme == "file" else None
+
     def drop(self, folder: str) -> None:
-        """Take back a folder of attached files."""
-        uri = self.client.get_run(self.id).info.artifact_uri
-        repository: Any = get_artifact_repository(uri)  # its methods have no types
-        repository.delete_artifacts(folder)
+        """Take back a folder of attached files, if there is one."""
+        if self.has(folder):
+            repository: Any = get_artifact_repository(self._uri)  # its methods have no types
+            repository.delete_artifacts(folder)
 
     def end(self, status: str, tags: Mapping[str, str] | None = None) -> None:
         """Close it as FINISHED, FAILED or KILLED."""
@@ -131,16 +176,33 @@ def open_client(workspace: Workspace) -> MlflowClient:
 
     Of two processes that make the same fresh database at once, one would die.
     """
-    return _client(workspace.tracking_uri, workspace.lock("mlflow"))
+    return _client(workspace)
 
 
 @functools.cache
-def _client(uri: str, lock: Path) -> MlflowClient:
+def _client(workspace: Workspace) -> MlflowClient:
     tell("opening MLflow's database", 0, None)
-    with locked(lock):
-        client = MlflowClient(tracking_uri=uri)
+    with workspace_locks(workspace).exclusive("mlflow"):
+        client = MlflowClient(tracking_uri=workspace.tracking_uri)
         client.search_experiments(max_results=1)
+        if workspace.tracking is None:
+            _write_ahead(workspace.tracking_database)
     return client
+
+
+def _write_ahead(database: Path) -> None:
+    """Writers need not wait for readers; once set it holds for the file."""
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("pragma journal_mode = wal")
+
+
+def _durable(path: Path) -> None:
+    """Wait until a file, or the names in a folder, would outlast a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def experiment_id(workspace: Workspace, path: Path) -> str:
@@ -152,13 +214,15 @@ def experiment_id(workspace: Workspace, path: Path) -> str:
     """
     client = open_client(workspace)
     name = f"{path.parent.name}/{path.name}"
-    with locked(workspace.lock("mlflow")):
+    with workspace_locks(workspace).exclusive("mlflow"):
         known = client.get_experiment_by_name(name)
         if known is not None and known.tags.get(_SOURCE) != str(path):
             name = f"{name} {sha256(str(path).encode()).hexdigest()[:8]}"
             known = client.get_experiment_by_name(name)
         if known is None:
-            location = workspace.artifacts_of(name).as_uri()
+            # Where its files go is for a server to say; ours are in the workspace.
+            ours = workspace.tracking is None
+            location = workspace.artifacts_of(name).as_uri() if ours else None
             tags = {_SOURCE: str(path), **_KIND}
             return str(client.create_experiment(name, artifact_location=location, tags=tags))
         if known.lifecycle_stage == LifecycleStage.DELETED:
@@ -181,13 +245,21 @@ def start_run(
     made = client.create_run(experiment, tags={**tags, **nested}, run_name=name)
     run = Run(made.info.run_id, client)
     try:
-        client.log_batch(run.id, params=[Param(key, str(value)) for key, value in params.items()])
-        with locked(workspace.lock("mlflow")):  # of two who enter a data set first, one would fail
-            client.log_inputs(run.id, [_input(data)])
+        describe_run(workspace, run, params, data)
     except BaseException:
         run.end("KILLED")
         raise
     return run
+
+
+def describe_run(
+    workspace: Workspace, run: Run, params: Mapping[str, object], data: DataSet
+) -> None:
+    """Record parameters and data set; what is there already stays."""
+    run.params(params)
+    # Of two who enter a data set first, one would fail.
+    with workspace_locks(workspace).exclusive("mlflow-inputs"):
+        run.client.log_inputs(run.id, [_input(data)])
 
 
 def _input(data: DataSet) -> DatasetInput:
@@ -219,18 +291,112 @@ def reopen_run(workspace: Workspace, run_id: str) -> Run:
     return run
 
 
-def end_run(workspace: Workspace, run_id: str, status: str, tags: Mapping[str, str]) -> None:
-    """Close a run that another process left open."""
-    Run.of(workspace, run_id).end(status, tags)
+Tags = dict[str, str]
 
 
-def end_unfinished(workspace: Workspace, experiment: str, parent: str, why: str) -> None:
-    """Close as KILLED whatever child of a run is still RUNNING."""
+def running_children(
+    workspace: Workspace, experiment: str, parent: str
+) -> dict[str, dict[str, str]]:
+    """The tags of each child of a run that is still RUNNING, by its id."""
+    return _tags_of(workspace, experiment, parent, "attributes.status = 'RUNNING'")
+
+
+def children(workspace: Workspace, experiment: str, parent: str) -> dict[str, Tags]:
+    """The tags of each child of a run by its id."""
+    return _tags_of(workspace, experiment, parent)
+
+
+def _tags_of(
+    workspace: Workspace, experiment: str, parent: str, more: str = ""
+) -> dict[str, dict[str, str]]:
     client = open_client(workspace)
-    mine = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{parent}' and attributes.status = 'RUNNING'"
-    while runs := client.search_runs([experiment], mine):
-        for run in runs:
-            Run(run.info.run_id, client).end("KILLED", {_ERROR: why})
+    query = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{parent}'" + (f" and {more}" if more else "")
+    found: dict[str, dict[str, str]] = {}
+    token: str | None = None
+    while True:
+        page = client.search_runs([experiment], query, max_results=MAX_BATCH, page_token=token)
+        found |= {run.info.run_id: dict(run.data.tags) for run in page}
+        token = page.token
+        if not token:
+            return found
+
+
+def find_running_study(workspace: Workspace, experiment: str, study: str) -> str | None:
+    """The run of a study whose maker died before anybody knew of it."""
+    query = f"tags.study = '{study}' and tags.stage = 'study' and attributes.status = 'RUNNING'"
+    found = open_client(workspace).search_runs([experiment], query, max_results=1)
+    return found[0].info.run_id if found else None
+
+
+def find_measured(
+    workspace: Workspace, experiment: str, key: str, parent: str | None = None
+) -> Run | None:
+    """The first run that is FINISHED and measured exactly `key`; under `parent` if given."""
+    query = f"tags.{MEASURED} = '{key}' and attributes.status = 'FINISHED'"
+    if parent is not None:
+        query += f" and tags.`{MLFLOW_PARENT_RUN_ID}` = '{parent}'"
+    client = open_client(workspace)
+    found = client.search_runs([experiment], query, max_results=1, order_by=["start_time"])
+    return Run(found[0].info.run_id, client) if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """What a run took over from another.
+
+    Attributes:
+        params: As text.
+        tags: All of them.
+        metrics: Under MLflow's names; the last value of each.
+        curves: Those with several values, as (step, value).
+    """
+
+    params: Mapping[str, str]
+    tags: Mapping[str, str]
+    metrics: Mapping[str, float]
+    curves: Mapping[str, Sequence[tuple[int, float]]]
+
+
+def copy_run(source: Run, target: Run, scratch: Path) -> Copied:
+    """Give a run the metrics, curves and files of another, and a link to it.
+
+    Files on this machine are linked, so they take no room, and stay when the source is deleted.
+    """
+    known = source.client.get_run(source.id)
+    curved = [name for name in known.data.metrics if name.startswith("curve/")]
+    curves = {
+        name: [(m.step, m.value) for m in source.client.get_metric_history(source.id, name)]
+        for name in curved
+    }
+    finals = {
+        name: [(0, value)] for name, value in known.data.metrics.items() if name not in curves
+    }
+    link = {SOURCE_RUN: source.id, SOURCE_FACTORS: f"{known.info.artifact_uri}/factors"}
+    target.log_curves({**finals, **curves}, tags=link)
+    here, there = source._local(), target._local()
+    if here is None or there is None:
+        target.client.log_artifacts(target.id, str(source.fetch("", scratch)))
+    else:
+        shutil.copytree(here, there, copy_function=_linked, dirs_exist_ok=True)
+    return Copied(known.data.params, known.data.tags, known.data.metrics, curves)
+
+
+def _linked(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def delete_runs(workspace: Workspace, run_ids: Sequence[str]) -> None:
+    """Delete runs in MLflow, and their files."""
+    client = open_client(workspace)
+    for run_id in run_ids:
+        run = Run(run_id, client)
+        place = run._local()
+        if place is not None:
+            shutil.rmtree(place.parent, ignore_errors=True)
+        client.delete_run(run_id)
 
 
 def compare_url(experiment: str, run_ids: Sequence[str]) -> str:

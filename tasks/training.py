@@ -1,13 +1,15 @@
-"""Fit a model, judge it, record it."""
+"""Fit a model, judge it, record it; the models that are judged on test."""
 
 import functools
 import json
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +22,32 @@ from recsys.evaluate import Report
 from recsys.listener import sample_listener, shown_to
 from recsys.models import build
 from recsys.models.als import Als, Iteration, OnIteration
-from recsys.protocol import Curve, CurvePoint, LossProbe, judge
+from recsys.protocol import CurvePoint, LossProbe, judge
 from recsys.recommend import Recommender
 from recsys.seeds import seed_for
 from recsys.split import Fold
-from recsys.store import load_fold, save_report
+from recsys.store import load_fold, load_report, save_report
 from tasks.cache import code_version
+from tasks.locking import Locks, workspace_locks
 from tasks.telling import tell
-from tasks.tracking import DataSet, Run, experiment_id, reopen_run, start_run
-from tasks.tuning import Search, Trial
+from tasks.tracking import (
+    MEASURED,
+    DataSet,
+    Run,
+    describe_run,
+    experiment_id,
+    find_measured,
+    find_running_study,
+    reopen_run,
+    start_run,
+)
+from tasks.tuning import Search
 from tasks.workspace import Workspace
 
 SHOWN = 10  # length of the lists that one listener is shown
 LISTENER = "listener.json"
+FACTORS, USER_FACTORS, ITEM_FACTORS = "factors", "user_factors.npy", "item_factors.npy"
+_SCRATCH = "worker-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +61,8 @@ class Study:
         experiment: MLflow's id of the experiment.
         parent: Id of the MLflow run of the study.
         data: What MLflow shows as the data set.
-        tags: Of every run: the fingerprints of data, split and code.
+        tags: Of every run: the fingerprints of data, split and code, and who made it.
+        worker: Who works on it in this process.
     """
 
     workspace: Workspace
@@ -56,6 +72,26 @@ class Study:
     parent: str
     data: DataSet
     tags: Mapping[str, str]
+    worker: str
+
+    def key(self, side: str, config: ModelConfig, **more: object) -> str:
+        """The hash of everything that the values of a run depend on.
+
+        Args:
+            side: "validation" or "test".
+            config: The model with its parameters.
+            more: What else they depend on, as JSON values.
+        """
+        described = {
+            "side": side,
+            "model": config.model_dump(mode="json"),
+            "seed": self.config.seed,
+            "ks": self.config.judge.ks,
+            "libraries": {name: version(name) for name in ("implicit", "numpy", "scipy")},
+            **{name: self.tags[name] for name in ("split", "code")},
+            **more,
+        }
+        return sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,35 +111,6 @@ class Measured:
     judge_seconds: float
 
 
-@task(task_run_name="trial {trial.slot}", cache_policy=NO_CACHE)
-def run_trial(
-    study: Study, validation: Path, trial: Trial, run: Run, beaten: float | None
-) -> Measured:
-    """Fit the point of a trial and judge it on validation.
-
-    Args:
-        study: Shared by all trials.
-        validation: Folder of the validation fold: all the data that tuning sees.
-        trial: The point.
-        run: Open; closed here, whatever happens.
-        beaten: The best value so far; factors that do not beat it are not kept under
-            `keep_factors = "best"`.
-    """
-    with run.closing(), _scratch(study.workspace) as folder:
-        config = AlsConfig.model_validate(trial.params)
-        fold = fold_at(validation)
-        curve = _curve(study.config, fold)
-        fitted = _fit(config, study.config.seed, fold, curve)
-        report, seconds = _judged(fitted.model, fold, study.config)
-        summary = report.summary()
-        wins = beaten is None or summary[study.config.study.metric] > beaten
-        _keep(report, fitted.model, folder, study.config.study.keep_factors, wins)
-        run.files(folder)
-        measured = Measured(run.id, summary, fitted.seconds, seconds + fitted.curve_seconds)
-        _log(run, "validation", measured, curve.points, study.config.study.metric)
-        return measured
-
-
 def open_study(
     workspace: Workspace,
     config: ExperimentConfig,
@@ -111,6 +118,7 @@ def open_study(
     plays: Path,
     facts: Mapping[str, Mapping[str, Any]],
     ids: Path,
+    worker: str,
 ) -> Study:
     """Open the MLflow run of a study, or the one it had when it is gone on with.
 
@@ -128,25 +136,45 @@ def open_study(
         "code": code_version(),
     }
     experiment = experiment_id(workspace, path)
+    with workspace_locks(workspace).exclusive(f"parent-{search.name}"):
+        run = _parent(workspace, config, search, experiment, data, tags)
+        try:
+            _attach_ids(run, ids)
+        except BaseException:
+            run.end("KILLED")
+            raise
+    every = {**tags, "worker": worker}
+    return Study(workspace, config, search.name, experiment, run.id, data, every, worker)
+
+
+def _parent(
+    workspace: Workspace,
+    config: ExperimentConfig,
+    search: Search,
+    experiment: str,
+    data: DataSet,
+    tags: Mapping[str, str],
+) -> Run:
+    """The run it has, or one whose maker died before the study knew of it, or a new one."""
     known = search.recall("parent")
-    if known is None:
-        params = flat(config.model_dump(mode="json", exclude_none=True))
+    if known is not None:
+        return reopen_run(workspace, known)
+    params = flat(config.model_dump(mode="json", exclude_none=True))
+    begun = find_running_study(workspace, experiment, search.name)
+    if begun is None:
         every = {**tags, "study": search.name, "stage": "study"}
         run = start_run(workspace, experiment, search.name, params, every, data)
-        search.remember("parent", run.id)
     else:
-        run = reopen_run(workspace, known)
-    _attach_ids(run, ids)
-    return Study(workspace, config, search.name, experiment, run.id, data, tags)
+        run = Run.of(workspace, begun)
+        describe_run(workspace, run, params, data)
+    search.remember("parent", run.id)
+    return run
 
 
 def _attach_ids(run: Run, folder: Path) -> None:
-    try:
+    if not run.has("ids"):
         for file in ("users.parquet", "items.parquet"):
             run.file(folder / file, "ids")
-    except BaseException:
-        run.end("KILLED")
-        raise
 
 
 def flat(table: Mapping[str, Any], above: str = "") -> dict[str, str]:
@@ -160,15 +188,24 @@ def flat(table: Mapping[str, Any], above: str = "") -> dict[str, str]:
     return found
 
 
-def start_trial(study: Study, trial: Trial) -> Run:
-    """Open the MLflow run of a trial, with every parameter, searched or not."""
-    config = AlsConfig.model_validate(trial.params)
-    return _start(study, f"trial {trial.slot:03d}", config, {"trial": str(trial.slot)})
+def start_child(
+    study: Study,
+    name: str,
+    config: ModelConfig,
+    tags: Mapping[str, str],
+    without: Collection[str] = (),
+) -> Run:
+    """Open a run of a model under that of the study, with every parameter, searched or not.
 
-
-def _start(study: Study, name: str, config: ModelConfig, tags: Mapping[str, str]) -> Run:
+    Args:
+        study: Its parent.
+        name: Of the run.
+        config: The model with its parameters.
+        tags: Besides those of every run of the study.
+        without: Parameters that are not known yet.
+    """
     every = {**study.tags, **tags, "study": study.name, "model": config.kind}
-    params = {**config.model_dump(), "seed": study.config.seed}
+    params = {**config.model_dump(exclude=set(without)), "seed": study.config.seed}
     return start_run(
         study.workspace, study.experiment, name, params, every, study.data, study.parent
     )
@@ -180,54 +217,25 @@ def fold_at(folder: Path) -> Fold:
     return load_fold(folder)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Fitted:
-    model: Recommender
-    seconds: float
-    curve_seconds: float
+def train_seed(study: Study, kind: str) -> int:
+    """The same for every trial of a model, so that trials differ in their point alone."""
+    return seed_for(study.config.seed, "train", kind)
 
 
-def _fit(config: ModelConfig, seed: int, fold: Fold, curve: Curve | LossProbe | None) -> _Fitted:
-    """The same seed for every trial of a model, so that trials differ in their point alone."""
-    model = build(config, seed_for(seed, "train", config.kind), _telling(config, curve))
-    start = time.perf_counter()
-    model.fit(fold.train)
-    seconds = time.perf_counter() - start
-    watching = curve.seconds if curve else 0.0
-    return _Fitted(model, seconds - watching, watching)
-
-
-def _telling(config: ModelConfig, probe: Curve | LossProbe | None) -> OnIteration | None:
-    """`probe`, and word of each iteration to whoever listens."""
-    if probe is None or not isinstance(config, AlsConfig):
-        return None
-
-    def on_iteration(step: Iteration) -> None:
-        probe(step)
-        tell(f"iterations of {config.factors} factors", step.number, config.iterations)
-
-    return on_iteration
-
-
-def _curve(config: ExperimentConfig, fold: Fold) -> Curve:
-    seed = seed_for(config.seed, "judge", "curve")
-    return Curve(fold, config.judge.curve_metrics, config.judge.curve_users, seed)
-
-
-def _judged(model: Recommender, fold: Fold, config: ExperimentConfig) -> tuple[Report, float]:
+def judged(model: Recommender, fold: Fold, config: ExperimentConfig) -> tuple[Report, float]:
+    """What a model is worth on a fold, and the seconds it took to say."""
     start = time.perf_counter()
     report = judge(model, fold, config.judge.ks, progress=tell)
     return report, time.perf_counter() - start
 
 
-def _keep(report: Report, model: Recommender, folder: Path, factors: str, wins: bool) -> None:
+def keep(report: Report, model: Recommender, folder: Path, factors: bool) -> None:
     """Write per-user values, exposure and, where asked, the factors as plain arrays."""
     save_report(report, folder)
-    asked = factors == "all" or (factors == "best" and wins)
-    if asked and isinstance(model, Als):
-        (folder / "factors").mkdir()
-        np.save(folder / "factors" / "user_factors.npy", model.user_factors, allow_pickle=False)
-        np.save(folder / "factors" / "item_factors.npy", model.item_factors, allow_pickle=False)
+    if factors and isinstance(model, Als):
+        (folder / FACTORS).mkdir()
+        np.save(folder / FACTORS / USER_FACTORS, model.user_factors, allow_pickle=False)
+        np.save(folder / FACTORS / ITEM_FACTORS, model.item_factors, allow_pickle=False)
 
 
 def _curves(points: list[CurvePoint]) -> dict[str, list[tuple[int, float]]]:
@@ -236,9 +244,11 @@ def _curves(points: list[CurvePoint]) -> dict[str, list[tuple[int, float]]]:
     return {"loss": [(p.iteration, p.loss) for p in points], **curves}
 
 
-def _log(run: Run, side: str, measured: Measured, points: list[CurvePoint], objective: str) -> None:
-    """One batch; the objective goes first, for MLflow's comparisons open with the first metric."""
-    ordered = {objective: measured.summary[objective], **measured.summary}
+def log_measured(
+    run: Run, side: str, measured: Measured, points: list[CurvePoint], first: Sequence[str]
+) -> None:
+    """One batch; the objectives go first, for MLflow's comparisons open with the first metric."""
+    ordered = {**{name: measured.summary[name] for name in first}, **measured.summary}
     finals = {f"{side}/{name}": [(0, value)] for name, value in ordered.items()}
     seconds = {
         "seconds/fit": [(0, measured.fit_seconds)],
@@ -252,34 +262,72 @@ def _log(run: Run, side: str, measured: Measured, points: list[CurvePoint], obje
 def run_final(study: Study, test: Path, config: ModelConfig, into: Path) -> Measured:
     """Fit a model on train + validation and judge it on test, once.
 
+    A study that is gone on with after its winner was judged takes over what was measured then.
+
     Args:
         study: Shared by all runs.
         test: Folder of the test fold.
         config: The winner, or a baseline.
         into: Folder for the report and the lists of one listener, made here.
     """
-    run = _start(study, f"final {config.kind}", config, {"stage": "final"})
+    key = study.key("test", config)
+    known = find_measured(study.workspace, study.experiment, key, study.parent)
+    if known is not None:
+        shutil.copytree(known.fetch("", into.with_name(f"{into.name}-fetched")), into)
+        return Measured(known.id, load_report(into).summary(), 0.0, 0.0)
+    tags = {"stage": "final", MEASURED: key}
+    run = start_child(study, f"final {config.kind}", config, tags)
     with run.closing():
-        fold = fold_at(test)
-        probe = LossProbe() if isinstance(config, AlsConfig) else None
-        fitted = _fit(config, study.config.seed, fold, probe)
-        report, seconds = _judged(fitted.model, fold, study.config)
-        into.mkdir(parents=True)
-        _keep(report, fitted.model, into, study.config.study.keep_factors, wins=True)
-        listener = sample_listener(fold, study.config.seed)
-        shown = shown_to(fitted.model, fold, listener, SHOWN)
-        (into / LISTENER).write_text(json.dumps(asdict(shown)), encoding="utf-8")
-        run.files(into)
-        measured = Measured(run.id, report.summary(), fitted.seconds, seconds)
-        _log(run, "test", measured, probe.points if probe else [], study.config.study.metric)
-        return measured
+        measured = _measure_final(study, fold_at(test), config, run, into)
+    return measured
+
+
+def _measure_final(study: Study, fold: Fold, config: ModelConfig, run: Run, into: Path) -> Measured:
+    probe = LossProbe()
+    model = build(config, train_seed(study, config.kind), _telling(config, probe))
+    start = time.perf_counter()
+    model.fit(fold.train)
+    fit_seconds = time.perf_counter() - start
+    report, seconds = judged(model, fold, study.config)
+    into.mkdir(parents=True)
+    keep(report, model, into, study.config.study.keep_factors != "none")
+    listener = sample_listener(fold, study.config.seed)
+    shown = shown_to(model, fold, listener, SHOWN)
+    (into / LISTENER).write_text(json.dumps(asdict(shown)), encoding="utf-8")
+    with scratch(study) as folder:
+        shutil.copytree(into, folder, dirs_exist_ok=True)
+        run.files(folder)
+    measured = Measured(run.id, report.summary(), fit_seconds, seconds)
+    log_measured(run, "test", measured, probe.points, study.config.objectives)
+    return measured
+
+
+def _telling(config: ModelConfig, probe: LossProbe) -> OnIteration | None:
+    """`probe`, and word of each iteration to whoever listens."""
+    if not isinstance(config, AlsConfig):
+        return None
+
+    def on_iteration(step: Iteration) -> None:
+        probe(step)
+        tell(f"iterations of {config.factors} factors", step.number, config.iterations)
+
+    return on_iteration
 
 
 @contextmanager
-def _scratch(workspace: Workspace) -> Iterator[Path]:
-    workspace.scratch.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=workspace.scratch))
+def scratch(study: Study) -> Iterator[Path]:
+    """A folder for files on their way; when we are killed, whoever goes on removes it."""
+    mine = study.workspace.scratch / f"{_SCRATCH}{study.worker}"
+    mine.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=mine))
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(mine, ignore_errors=True)
+
+
+def remove_left_scratch(workspace: Workspace, locks: Locks) -> None:
+    """Remove the folders of workers that are gone."""
+    for folder in workspace.scratch.glob(f"{_SCRATCH}*"):
+        if not locks.lives(folder.name.removeprefix(_SCRATCH)):
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,7 +1,7 @@
 """Where everything on disk lives, and under which address. No other module builds a path."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from recsys.errors import InputError
@@ -9,12 +9,21 @@ from recsys.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """One folder, ignored by git; `mlruns` by default."""
+    """One folder, ignored by git; `mlruns` by default.
+
+    Attributes:
+        root: The folder.
+        storage: Address of the PostgreSQL database that holds the studies; None for a journal in
+            the folder. It may hold a password: show `masked(storage)`.
+        tracking: Address of an MLflow server; None for a database in the folder.
+    """
 
     root: Path
+    storage: str | None = field(default=None, repr=False)
+    tracking: str | None = field(default=None, repr=False)
 
     @classmethod
-    def at(cls, root: Path) -> "Workspace":
+    def at(cls, root: Path, storage: str | None = None, tracking: str | None = None) -> "Workspace":
         """The workspace in `root`, which is made where it is missing.
 
         Raises:
@@ -26,12 +35,17 @@ class Workspace:
             raise InputError(
                 f"workspace {root}: {error.strerror}; pass --workspace with a folder you may write"
             ) from error
-        return cls(root.resolve())
+        return cls(root.resolve(), storage, tracking)
 
     @property
     def tracking_uri(self) -> str:
-        """MLflow's backend. A database: plain folders are refused since 3.13."""
-        return f"sqlite:///{self.root / 'mlflow.db'}"
+        """MLflow's backend: a server, or a database, as plain folders are refused since 3.13."""
+        return self.tracking or f"sqlite:///{self.tracking_database}"
+
+    @property
+    def tracking_database(self) -> Path:
+        """MLflow's database, where no server is used."""
+        return self.root / "mlflow.db"
 
     @property
     def artifacts(self) -> Path:
@@ -91,13 +105,22 @@ class Workspace:
         """Reports of the final models, until they are compared and recorded."""
         return self.scratch / f"final-{_safe(study)}"
 
+    def paths(self, study: str) -> Path:
+        """Factors along the trainings of a study, while it is searched."""
+        return self.scratch / f"paths-{_safe(study)}"
+
     def inspection(self, plays: Path) -> Path:
         """Where the plots of `recsys inspect` go."""
         return self.root / "inspect" / _safe(plays.name)
 
+    @property
+    def locks(self) -> Path:
+        """Files to hold locks on."""
+        return self.root / "locks"
+
     def lock(self, name: str) -> Path:
         """A file to hold a lock on."""
-        return self.root / "locks" / f"{_safe(name)}.lock"
+        return self.locks / f"{_safe(name)}.lock"
 
 
 def _safe(name: str) -> str:

@@ -42,6 +42,37 @@ class Iteration:
 OnIteration = Callable[[Iteration], None]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class State:
+    """Where a training stood, so that another can go on from there.
+
+    Attributes:
+        iteration: How many iterations it had.
+        user_factors: float32, shape (n_users, factors).
+        item_factors: float32, shape (n_items, factors).
+    """
+
+    iteration: int
+    user_factors: Factors
+    item_factors: Factors
+
+
+def training_cost(config: AlsConfig, users: int, items: int, cells: int) -> float:
+    """About how many multiplications a training takes; for saying which of two is cheaper.
+
+    Per iteration and side: the products of all factors with each other (rows * factors^2), and
+    for each row 4 products with them (3 steps of conjugate gradient and the first residual) and
+    4 passes over its cells (2 * cells * factors each).
+    """
+    factors = config.factors
+    dense = (users + items) * factors**2
+    return float(config.iterations * (5 * dense + 4 * 2 * 2 * cells * factors))
+
+
+class StopTraining(Exception):
+    """Raised by whoever is told of an iteration: the model is used as it is now."""
+
+
 class Als:
     """Alternating least squares with confidence c = 1 + alpha * f(r).
 
@@ -86,33 +117,76 @@ class Als:
         """float32, shape (n_items, factors)."""
         return np.asarray(self._model.item_factors)
 
-    def fit(self, train: Interactions) -> Self:
-        """Factorise, starting from the seeded factors.
+    def fit(self, train: Interactions, start: State | None = None) -> Self:
+        """Factorise, starting from the seeded factors, or going on from where another stood.
 
-        A fresh solver each time: implicit's own fit() goes on from the last factors.
+        A fresh solver each time: implicit's own fit() goes on from the last factors. Going on
+        gives the same bits as never having stopped.
+
+        Args:
+            train: What to learn.
+            start: Of a training alike but for its number of iterations, not above ours.
         """
         self._train = train.matrix()
         self._weights = Weights(self._config, self._train)
+        before = 0 if start is None else start.iteration
         tell = self._on_iteration
         with threadpool_limits(1, "blas"):
             self._model = AlternatingLeastSquares(
                 factors=self._config.factors,
                 regularization=self._config.regularization,
                 alpha=1.0,
-                iterations=self._config.iterations,
+                iterations=self._config.iterations - before,
                 calculate_training_loss=tell is not None,
                 random_state=self._seed,
                 num_threads=self._threads,
             )
-            self._model.fit(
-                self._confidence(self._train),
-                show_progress=False,
-                callback=None if tell is None else self._told(tell),
-            )
+            if start is not None:
+                self.rewind(start)
+            if self._config.iterations > before:
+                self._factorise(None if tell is None else self._told(tell, before))
         return self
 
-    def _told(self, tell: OnIteration) -> Callable[[int, float, float], None]:
-        return lambda n, seconds, loss: tell(Iteration(n + 1, seconds, float(loss), self))
+    def _factorise(self, callback: Callable[[int, float, float], None] | None) -> None:
+        confidence = self._confidence(self._train)
+        try:
+            self._model.fit(confidence, show_progress=False, callback=callback)
+        except StopTraining:
+            self._model._check_fit_errors()  # which fit does at its end
+
+    def _told(self, tell: OnIteration, before: int) -> Callable[[int, float, float], None]:
+        def callback(n: int, seconds: float, loss: float) -> None:
+            self._forget_products()
+            tell(Iteration(before + n + 1, seconds, float(loss), self))
+
+        return callback
+
+    def _forget_products(self) -> None:
+        """Let implicit compute anew what it keeps for fold-in.
+
+        It keeps products of the factors until the next fit, though it may be asked along the
+        training, as curves do.
+        """
+        self._model._YtY = self._model._XtX = None
+
+    def state(self, iteration: int, into: State | None = None) -> State:
+        """A copy of the factors as they are now, after so many iterations.
+
+        Args:
+            iteration: How many there were.
+            into: A state nobody needs any more, whose arrays are used again.
+        """
+        if into is None:
+            return State(iteration, self.user_factors.copy(), self.item_factors.copy())
+        np.copyto(into.user_factors, self.user_factors)
+        np.copyto(into.item_factors, self.item_factors)
+        return State(iteration, into.user_factors, into.item_factors)
+
+    def rewind(self, state: State) -> None:
+        """Be the model that stood there; its arrays are copied."""
+        self._model.user_factors = state.user_factors.copy()
+        self._model.item_factors = state.item_factors.copy()
+        self._forget_products()
 
     def _confidence(self, plays: csr_matrix) -> csr_matrix:
         weights = self._weights(plays)

@@ -1,0 +1,119 @@
+"""The search of a study: claim, measure, until every slot is done. One process of possibly many."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from flows.clock import Clock
+from tasks.locking import workspace_locks
+from tasks.paths import Paths
+from tasks.telling import tell
+from tasks.tracking import Run
+from tasks.training import Study
+from tasks.trials import Outcome, TrialFailed, run_trial, tidy
+from tasks.tuning import Done, Search, Trial
+
+GIVE_UP_AFTER = 3  # failures in a row: the next would fail too
+LOOK_AGAIN = 0.5  # seconds between looks at trials that other workers are at
+
+Attempt = Callable[[Study, Path, Trial, Search], Outcome]
+
+
+def with_prefect(study: Study, validation: Path, trial: Trial, search: Search) -> Outcome:
+    """One attempt as a task of Prefect, for use inside a flow."""
+    state = run_trial(study, validation, trial, search, return_state=True)
+    outcome = state.result(raise_on_failure=False)
+    if isinstance(outcome, TrialFailed):
+        return outcome.outcome
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return outcome
+
+
+@contextmanager
+def joined(study: Study, search: Search) -> Iterator[None]:
+    """Take part in a study: close what the dead left open before, and what is ours after."""
+    locks = workspace_locks(study.workspace)
+    tidy(study, search, locks)
+    try:
+        yield
+    finally:
+        tidy(study, search, locks)
+
+
+def close_parent(study: Study, search: Search, error: BaseException | None) -> None:
+    """End the run of the study, unless others are at its trials."""
+    if search.others(study.worker):
+        return
+    parent = Run.of(study.workspace, study.parent)
+    if error is None:
+        parent.end("FINISHED" if search.ended >= search.wanted else "KILLED")
+    elif isinstance(error, Exception):
+        parent.end("FAILED", {"error": f"{type(error).__name__}: {error}"[:5000]})
+    else:
+        parent.end("KILLED", {"error": "interrupted"})
+
+
+def search_all(
+    study: Study, search: Search, validation: Path, attempted: Attempt, clock: Clock
+) -> None:
+    """Measure what is still to be measured, until all is, time is up or nothing works.
+
+    Waits for trials that other workers are at, to take over those of one that dies.
+    """
+    timeout = study.config.study.timeout
+    start = time.monotonic()
+    in_a_row = 0
+    while in_a_row < GIVE_UP_AFTER:
+        if timeout is not None and search.done and time.monotonic() - start > timeout:
+            return
+        with clock.part("optuna"):
+            trial = search.claim(study.worker)
+        if trial is None:
+            if not search.others(study.worker):
+                break
+            tell("waiting for the trials of other workers", search.ended, search.wanted)
+            with clock.part("waiting"):
+                time.sleep(LOOK_AGAIN)
+            continue
+        outcome = _timed(study, search, trial, validation, attempted, clock)
+        in_a_row = in_a_row + 1 if outcome.state == "failed" else 0
+        _tell_best(search)
+    if search.ended >= search.wanted:
+        Paths(study.workspace.paths(study.name)).remove()
+
+
+def _timed(
+    study: Study,
+    search: Search,
+    trial: Trial,
+    validation: Path,
+    attempted: Attempt,
+    clock: Clock,
+) -> Outcome:
+    start = time.perf_counter()
+    before = search.done if study.config.study.keep_factors == "best" else []
+    outcome = attempted(study, validation, trial, search)
+    if outcome.state in ("measured", "reused"):
+        _note_best(study, search, trial, before)
+    clock.add("fit", outcome.fit_seconds)
+    clock.add("judge", outcome.judge_seconds)
+    spent = time.perf_counter() - start
+    clock.add("trial overhead", spent - outcome.fit_seconds - outcome.judge_seconds)
+    return outcome
+
+
+def _note_best(study: Study, search: Search, trial: Trial, before: list[Done]) -> None:
+    best = search.best
+    Run.of(study.workspace, study.parent).log(
+        {f"best/{study.config.study.metric}": best.value}, step=trial.slot
+    )
+    if before and best.slot == trial.slot:
+        beaten = max(before, key=lambda done: (done.value, -done.slot))
+        Run.of(study.workspace, beaten.run).drop("factors")
+
+
+def _tell_best(search: Search) -> None:
+    best = f", best {search.best.value:.4f}" if search.done else ""
+    tell(f"trials{best}", search.ended, search.wanted)

@@ -1,0 +1,42 @@
+"""Pictures of a log, of experiments and of studies. Nothing outside this folder imports matplotlib.
+
+Every function returns a `Figure` with its own Agg canvas; nothing goes through pyplot, so no
+global state is shared between threads. Colours are those of Okabe and Ito (2008), which remain
+distinct for colour-blind readers; where colour is a number, viridis.
+"""
+
+from recsys.plots.distributions import (
+    Draw,
+    Values,
+    artists_per_user,
+    distribution,
+    listeners_per_artist,
+    plays_per_row,
+)
+from recsys.plots.drawing import COLOURS, DPI, FAINT, INK, MARKERS, save
+from recsys.plots.experiments import Means, comparison, learning_curves
+from recsys.plots.parameters import contours, slices
+from recsys.plots.study import history, importance, pareto
+
+__all__ = [
+    "COLOURS",
+    "DPI",
+    "FAINT",
+    "INK",
+    "MARKERS",
+    "Draw",
+    "Means",
+    "Values",
+    "artists_per_user",
+    "comparison",
+    "contours",
+    "distribution",
+    "history",
+    "importance",
+    "learning_curves",
+    "listeners_per_artist",
+    "pareto",
+    "plays_per_row",
+    "save",
+    "slices",
+]

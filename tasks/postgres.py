@@ -1,0 +1,179 @@
+"""PostgreSQL: how its address is written, and locks for the processes of several machines."""
+
+import re
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, LiteralString
+from urllib.parse import unquote
+
+from recsys.errors import InputError
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+_SCHEME = re.compile(r"^postgres(ql)?(\+\w+)?://")
+_PASSWORD = re.compile(
+    r"(?<=://)([^:]*):(.*)@"
+)  # up to the last @: rather too much than too little
+_PASSWORD_OPTION = re.compile(r"([?&]\w*password=)[^&]*")
+
+# When a machine loses power nobody closes its connections. With these both sides notice within
+# a minute: they ask after 20 silent seconds, thrice, and give up on what is not acknowledged.
+_CLIENT = {
+    "connect_timeout": 10,
+    "keepalives": 1,
+    "keepalives_idle": 20,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 50_000,
+    "fallback_application_name": "recsys",
+}
+_SERVER = {
+    "tcp_keepalives_idle": 20,
+    "tcp_keepalives_interval": 10,
+    "tcp_keepalives_count": 3,
+    "tcp_user_timeout": 50_000,
+    "statement_timeout": 0,  # who waits for a lock waits
+    "lock_timeout": 0,
+}
+
+_TAKE = "SELECT pg_advisory_lock(%s)"
+_FREE = "SELECT pg_advisory_unlock(%s)"
+_HELD = """
+SELECT EXISTS (
+  SELECT FROM pg_locks
+  WHERE locktype = 'advisory' AND granted AND objsubid = 1
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND (classid::bigint << 32) | objid::bigint = %s
+)
+"""
+
+
+def is_postgres(storage: str) -> bool:
+    """Whether the address is one of PostgreSQL."""
+    return _SCHEME.match(storage) is not None
+
+
+def sqlalchemy_url(storage: str) -> str:
+    """The address as SQLAlchemy wants it, with the driver: postgresql+psycopg://..."""
+    return _SCHEME.sub("postgresql+psycopg://", storage)
+
+
+def masked(storage: str) -> str:
+    """The address without its password, for messages."""
+    return _PASSWORD_OPTION.sub(r"\1***", _PASSWORD.sub(r"\1:***@", storage))
+
+
+class PostgresLocks:
+    """Advisory locks of the database that holds the studies, for any number of machines.
+
+    Each lock is a session of its own, and free when that session ends: at the end of the block,
+    when the process dies, or when the connection is lost. In the last case the holder is not
+    interrupted. Another may have the lock from then on, and to the others the worker is dead:
+    they hand its trial to somebody else. So whoever is `living` must not trust what it holds
+    across a long time: before it tells a result it looks whether the trial is still its own, and
+    it may ask `lives` about itself. A lost `exclusive` is told at the end of its block.
+
+    The address must lead to the server itself: behind a pooler that hands one session to many
+    clients, such as PgBouncer in transaction mode, a lock protects nothing.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    @contextmanager
+    def exclusive(self, name: str) -> Iterator[None]:
+        """Hold the lock `name`, waiting for it.
+
+        Raises:
+            InputError: the database cannot be reached, or was lost within the block.
+        """
+        key = _key("lock", name)
+        with closing(self._connected()) as connection:
+            self._ask(connection, _TAKE, key)
+            yield
+            self._ask(connection, _FREE, key)
+
+    @contextmanager
+    def living(self, worker: str) -> Iterator[None]:
+        """Within the block everyone can see that `worker` lives, while the connection holds.
+
+        Raises:
+            InputError: the database cannot be reached.
+        """
+        key = _key("worker", worker)
+        with closing(self._connected()) as connection:
+            self._ask(connection, _TAKE, key)
+            try:
+                yield
+            finally:
+                with suppress(InputError):  # a connection that was lost freed it long ago
+                    self._ask(connection, _FREE, key)
+
+    def lives(self, worker: str) -> bool:
+        """Whether the process that entered `living(worker)` is still in it.
+
+        Read from the server's list of locks. To try the lock instead would hold it for a moment,
+        and another who tries it in that moment would take us for the worker.
+
+        Raises:
+            InputError: the database cannot be reached, which says nothing about the worker.
+        """
+        with closing(self._connected()) as connection:
+            return self._ask(connection, _HELD, _key("worker", worker))
+
+    def _connected(self) -> "Connection[Any]":  # Any: psycopg's type of a row
+        import psycopg
+
+        options = _options(self._url)
+        with self._explained():
+            return psycopg.connect(**options, autocommit=True)
+
+    def _ask(self, connection: "Connection[Any]", query: LiteralString, key: int) -> bool:
+        with self._explained():
+            row = connection.execute(query, (key,)).fetchone()
+        return bool(row and row[0])
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        import psycopg
+
+        try:
+            yield
+        except psycopg.Error as error:
+            raise InputError(
+                f"PostgreSQL at {masked(self._url)}: {' '.join(str(error).split())}; check that "
+                "the server runs, and the address, the user and the password in --storage"
+            ) from error
+
+
+def _options(url: str) -> dict[str, Any]:
+    """What to connect with; what the address says itself goes first.
+
+    Raises:
+        InputError: the address cannot be read, or not in one way only. The database's own words
+            are not shown: they may hold a part of the password.
+    """
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import conninfo_to_dict
+
+    secret = _PASSWORD.search(url)
+    try:
+        found = conninfo_to_dict(_SCHEME.sub("postgresql://", url))
+    except ProgrammingError:
+        found = None
+    if found is None or (secret and unquote(secret[2]) != found.get("password")):
+        raise InputError(
+            f"PostgreSQL at {masked(url)}: this address cannot be read; --storage has the form "
+            "postgresql://user:password@host:5432/database, and in the user's name, the password "
+            "and options each of @ : / ? # % is written in percent, as %40 for @"
+        )
+    ours = " ".join(f"-c {name}={value}" for name, value in _SERVER.items())
+    return {**_CLIENT, **found, "options": f"{ours} {found.get('options', '')}".strip()}
+
+
+def _key(kind: str, name: str) -> int:
+    """The number of a lock: 64 bits with a sign."""
+    digest = sha256(f"recsys:{kind}:{name}".encode()).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)

@@ -1,0 +1,34 @@
+"""The only package that imports optuna: its storage, its samplers, its dashboard.
+
+Ask and tell; the loop belongs to the flow.
+"""
+
+from tasks.tuning.dashboard import serve_dashboard
+from tasks.tuning.search import Done, Facts, Search, TakenOver, Trial
+from tasks.tuning.storage import ERRORS
+from tasks.tuning.studies import (
+    Listed,
+    delete_study,
+    find_search,
+    has_study,
+    list_studies,
+    open_search,
+    stored_request,
+)
+
+__all__ = [
+    "ERRORS",
+    "Done",
+    "Facts",
+    "Listed",
+    "Search",
+    "TakenOver",
+    "Trial",
+    "delete_study",
+    "find_search",
+    "has_study",
+    "list_studies",
+    "open_search",
+    "serve_dashboard",
+    "stored_request",
+]

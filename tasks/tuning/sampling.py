@@ -1,0 +1,242 @@
+"""What the next point is: it follows from the seed, the slot and the finished trials alone.
+
+A slot is a trial's place among those asked for. Optuna's own numbers shift with every repeat of
+an interrupted trial, and trials left running would count; so a sampler is made anew for every
+slot and shown a study in memory that holds finished trials only, in the order of their slots.
+"""
+
+import warnings
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from recsys.config import AlsConfig, StudyConfig
+from recsys.errors import InputError
+from recsys.seeds import seed_for
+from recsys.space import (
+    Choice,
+    Floats,
+    Ints,
+    Point,
+    Space,
+    Spec,
+    Value,
+    applies,
+    grid,
+    inside,
+    size,
+)
+
+STARTUP = 6  # trials before TPE models anything; those that the configuration begins with count
+BEST, LATEST = 60, 140  # finished trials that TPE is shown, so that asking never gets slower
+REDRAWS = 20  # for a point that was tried already, before one that was not is looked up
+
+Key = tuple[tuple[str, Value], ...]
+
+
+def key_of(point: Point) -> Key:
+    """A point as something to look up."""
+    return tuple(sorted(point.items()))
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A finished trial as a sampler sees it.
+
+    Attributes:
+        params: Its point.
+        values: Of the objectives, oriented so that more is better; empty where it was pruned.
+        curve: (iteration, value of the first objective).
+    """
+
+    params: Point
+    values: tuple[float, ...]
+    curve: Sequence[tuple[int, float]]
+
+
+class Points:
+    """The points of a study."""
+
+    def __init__(
+        self, space: Space, config: StudyConfig, seed: int, earlier: Sequence[Point] = ()
+    ) -> None:
+        """Plan them.
+
+        Args:
+            space: What is searched.
+            config: How.
+            seed: Root seed.
+            earlier: Points to begin with, from other studies.
+        """
+        self._space = space
+        self._config = config
+        self._seed = seed
+        self._n_objectives = 1 + len(config.also)
+        own = [AlsConfig().model_dump(exclude={"kind"})] * config.default_first
+        self._starts = [*earlier, *own, *config.first]
+        self.size = size(space)
+        self._grid = self._shuffled_grid() if config.sampler == "grid" else []
+        self._planned: list[Point] = []
+
+    @property
+    def is_planned(self) -> bool:
+        """Whether the points do not depend on what the trials find."""
+        return self._config.sampler != "tpe"
+
+    def planned(self, n: int) -> list[Point]:
+        """The points of the first n slots of a study that does not learn."""
+        while len(self._planned) < n:
+            taken = {key_of(point) for point in self._planned}
+            self._planned.append(self._next(len(self._planned), [], taken))
+        return self._planned[:n]
+
+    def point(self, slot: int, finished: Sequence[Tried], taken: Collection[Key]) -> Point:
+        """The point of a slot, one that was not tried.
+
+        Args:
+            slot: Which.
+            finished: The finished trials by slot.
+            taken: The points of all other slots that have one.
+        """
+        if self.is_planned:
+            return self.planned(slot + 1)[slot]
+        return self._next(slot, finished, taken)
+
+    def _next(self, slot: int, finished: Sequence[Tried], taken: Collection[Key]) -> Point:
+        if self._grid:
+            return self._grid[slot]
+        start = self._start(slot)
+        shown = _shown(finished)
+        for redraw in range(REDRAWS):
+            keys = (slot, redraw) if redraw else (slot,)
+            sampler = self._sampler(seed_for(self._seed, "search", *keys))
+            point = self._drawn(sampler, {} if redraw else start, shown, slot)
+            if key_of(point) not in taken:
+                return point
+        return self._left(slot, taken)
+
+    def _start(self, slot: int) -> Point:
+        """The point that the configuration wants tried at this slot, if any."""
+        return inside(self._space, self._starts[slot]) if slot < len(self._starts) else {}
+
+    def _sampler(self, seed: int) -> BaseSampler:
+        if self._config.sampler == "random":
+            return RandomSampler(seed=seed)
+        with warnings.catch_warnings():
+            # What we use of it is marked experimental; our tests pin what it does here.
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return TPESampler(
+                seed=seed,
+                n_startup_trials=STARTUP,
+                multivariate=True,  # alpha and regularization only work together,
+                group=True,  # also where a weighting brings parameters of its own
+                constant_liar=False,
+            )
+
+    def _drawn(
+        self, sampler: BaseSampler, fixed: Point, finished: Sequence[Tried], slot: int
+    ) -> Point:
+        """What a sampler says to a fresh trial, parameter by parameter."""
+        study = self._memory(finished)
+        trial = _fresh(slot)
+        relative = sampler.infer_relative_search_space(study, trial)
+        joint = sampler.sample_relative(study, trial, relative)
+        point: Point = {}
+        for name, spec in self._space.items():
+            if not applies(spec, point):
+                continue
+            if name in fixed:
+                point[name] = _typed(spec, fixed[name])
+            elif name in joint:
+                point[name] = joint[name]
+            else:
+                asked = distribution(spec)
+                point[name] = sampler.sample_independent(study, trial, name, asked)
+        return point
+
+    def _memory(self, finished: Sequence[Tried]) -> optuna.Study:
+        directions = [StudyDirection.MAXIMIZE] * self._n_objectives
+        study = optuna.create_study(directions=directions)
+        for tried in finished:
+            study.add_trial(
+                optuna.create_trial(
+                    state=TrialState.COMPLETE if tried.values else TrialState.PRUNED,
+                    params=tried.params,
+                    distributions=distributions(self._space, tried.params),
+                    values=tried.values or None,
+                    intermediate_values=dict(tried.curve),
+                )
+            )
+        return study
+
+    def _left(self, slot: int, taken: Collection[Key]) -> Point:
+        """A point that nobody tried, of a space so small that draws meet only tried ones."""
+        left = [point for point in grid(self._space) if key_of(point) not in taken]
+        rng = np.random.default_rng(seed_for(self._seed, "search", slot, "left"))
+        return left[int(rng.integers(len(left)))]
+
+    def _shuffled_grid(self) -> list[Point]:
+        try:
+            points = grid(self._space)
+        except ValueError as error:
+            raise InputError(f"{error}; give lists, or set study.sampler=random") from error
+        order = np.random.default_rng(seed_for(self._seed, "search", "grid"))
+        return [points[int(n)] for n in order.permutation(len(points))]
+
+
+def _shown(finished: Sequence[Tried]) -> Sequence[Tried]:
+    """The best and the latest of many, in their order; all of fewer."""
+    if len(finished) <= BEST + LATEST:
+        return finished
+    earlier = range(len(finished) - LATEST)
+    value = {n: finished[n].values[0] if finished[n].values else -np.inf for n in earlier}
+    best = sorted(earlier, key=lambda n: (-value[n], n))[:BEST]
+    return [finished[n] for n in sorted(best)] + list(finished[-LATEST:])
+
+
+def _fresh(slot: int) -> FrozenTrial:
+    return FrozenTrial(
+        number=slot,
+        trial_id=-1,
+        state=TrialState.RUNNING,
+        value=None,
+        datetime_start=None,
+        datetime_complete=None,
+        params={},
+        distributions={},
+        user_attrs={},
+        system_attrs={},
+        intermediate_values={},
+    )
+
+
+def distribution(spec: Spec) -> BaseDistribution:
+    """How Optuna describes a parameter."""
+    match spec:
+        case Ints(low, high, log):
+            return IntDistribution(low, high, log=log)
+        case Floats(low, high, log):
+            return FloatDistribution(low, high, log=log)
+        case Choice(options):
+            return CategoricalDistribution(options)
+
+
+def _typed(spec: Spec, value: Value) -> Value:
+    """50 as 50.0 where a parameter is real."""
+    return float(value) if isinstance(spec, Floats) else value
+
+
+def distributions(space: Space, point: Mapping[str, Value]) -> dict[str, BaseDistribution]:
+    """How Optuna describes the parameters of a point."""
+    return {name: distribution(space[name]) for name in point}

@@ -1,0 +1,414 @@
+"""One study: what was tried, what comes next, who works on what.
+
+The storage is the truth. A claim is one write, an outcome is one write (`set_trial_state_values`):
+whatever ends a process in between, its trial is either finished or cut off, and a cut-off trial is
+claimed again with the same point under the same slot, by whoever notices.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import optuna
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from recsys.config import FOUND, ExperimentConfig
+from recsys.errors import InputError
+from recsys.pareto import oriented
+from recsys.pruning import Curve, Finished
+from recsys.space import Point, Value
+from tasks.locking import Locks
+from tasks.tuning.sampling import Points, Tried, distributions, key_of
+
+_SLOT, _RUN, _ERROR, _POINT = "slot", "run", "error", "point"
+_ATTEMPT, _WORKER, _FACTS = "attempt", "worker", "facts"
+
+_ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+class TakenOver(Exception):
+    """Another worker has taken this trial for dead and repeats it: this attempt counts no more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A point to measure.
+
+    Attributes:
+        slot: Its place among the trials asked for, from 0.
+        number: Optuna's own number of this attempt.
+        key: Optuna's key of it in its storage.
+        params: The parameters that are searched.
+        attempt: 1, or more where earlier ones were cut off.
+        worker: Who works on it.
+    """
+
+    slot: int
+    number: int
+    key: int
+    params: Point
+    attempt: int
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a finished trial tells besides its values.
+
+    Attributes:
+        iterations: Those of the model that was judged: found, or asked for.
+        ran: Iterations that were trained, also those beyond the best and those of a trial alike
+            that this one went on from.
+        asked: Iterations it would have had without pruning and patience.
+        source: MLflow id of the run it was copied from; None where it was trained.
+    """
+
+    iterations: int
+    ran: int
+    asked: int
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A trial that is finished, to its end or pruned.
+
+    Attributes:
+        slot: Its place among the trials asked for.
+        params: Its point, with the iterations that were found.
+        values: Of the objectives; empty where it was pruned.
+        run: Id of its MLflow run.
+        attempts: How many it took.
+        facts: More about it.
+        curve: (iteration, value of the first objective) along its training.
+    """
+
+    slot: int
+    params: Point
+    values: tuple[float, ...]
+    run: str
+    attempts: int = 1
+    facts: Facts = field(default_factory=lambda: Facts(0, 0, 0))
+    curve: tuple[tuple[int, float], ...] = ()
+
+    @property
+    def value(self) -> float:
+        """Of the objective that picks the winner.
+
+        Raises:
+            ValueError: the trial was pruned and has none.
+        """
+        if not self.values:
+            raise ValueError(f"trial {self.slot} was pruned and has no value")
+        return self.values[0]
+
+
+class Search:
+    """One study, as one worker sees it."""
+
+    def __init__(
+        self,
+        storage: BaseStorage,
+        study_id: int,
+        name: str,
+        config: ExperimentConfig,
+        locks: Locks,
+        earlier: Sequence[Point] = (),
+    ) -> None:
+        """Open it.
+
+        Args:
+            storage: Holds it.
+            study_id: Optuna's key of it.
+            name: Of the study.
+            config: What is searched, and how.
+            locks: Who lives, and who may claim.
+            earlier: Points to begin with, from other studies.
+        """
+        self._storage = storage
+        self._id = study_id
+        self.name = name
+        self._space = config.space
+        self._config = config
+        self._locks = locks
+        self._points = Points(config.space, config.study, config.seed, earlier)
+
+    @property
+    def wanted(self) -> int:
+        """How many trials the study is to have; no more than the space has points."""
+        trials = self._config.study.trials
+        return trials if self.size is None else min(trials, self.size)
+
+    @property
+    def size(self) -> int | None:
+        """How many points the space has; None for too many to count."""
+        return self._points.size
+
+    def _trials(self, *states: TrialState) -> list[FrozenTrial]:
+        return self._storage.get_all_trials(self._id, deepcopy=False, states=states or None)
+
+    @property
+    def finished(self) -> list[Done]:
+        """The trials that are measured or pruned, by slot."""
+        return sorted(map(_done, self._trials(*_ENDED)), key=lambda done: done.slot)
+
+    @property
+    def done(self) -> list[Done]:
+        """The measured trials by slot."""
+        return sorted(map(_done, self._trials(TrialState.COMPLETE)), key=lambda done: done.slot)
+
+    @property
+    def pruned(self) -> list[Done]:
+        """The pruned trials by slot."""
+        return sorted(map(_done, self._trials(TrialState.PRUNED)), key=lambda done: done.slot)
+
+    @property
+    def failed(self) -> dict[int, str]:
+        """The error of each slot whose trial failed."""
+        trials = self._trials(TrialState.FAIL)
+        return {t.user_attrs[_SLOT]: t.user_attrs[_ERROR] for t in trials if _ERROR in t.user_attrs}
+
+    @property
+    def ended(self) -> int:
+        """How many slots are measured, pruned or failed."""
+        return len(self._trials(*_ENDED)) + len(self.failed)
+
+    @property
+    def best(self) -> Done:
+        """The measured trial with the highest value; of equals, the first.
+
+        Raises:
+            InputError: no trial was measured.
+        """
+        done = self.done
+        if not done:
+            errors = sorted(set(self.failed.values()))
+            raise InputError(
+                f"study {self.name}: none of {self.ended} trials could be measured "
+                f"({'; '.join(errors) or 'none was run'}); change [search] or the data"
+            )
+        return max(done, key=lambda each: (each.value, -each.slot))
+
+    def claim(self, worker: str) -> Trial | None:
+        """The next point to measure, now this worker's; None where none is free.
+
+        A trial whose worker is gone is free again, with its point. None does not mean that the
+        study is done: see `others`.
+        """
+        with self._locks.exclusive(f"study-{self.name}"):
+            trials = self._free_the_dead(self._trials())
+            slot = self._free_slot(trials)
+            if slot is None:
+                return None
+            before = [t for t in trials if t.user_attrs[_SLOT] == slot]
+            point = dict(before[0].user_attrs[_POINT]) if before else self._point(slot, trials)
+            return self._claimed(slot, point, len(before) + 1, worker)
+
+    def _claimed(self, slot: int, point: Point, attempt: int, worker: str) -> Trial:
+        template = optuna.create_trial(
+            state=TrialState.RUNNING,
+            params=point,
+            distributions=distributions(self._space, point),
+            user_attrs={_SLOT: slot, _POINT: point, _ATTEMPT: attempt, _WORKER: worker},
+        )
+        key = self._storage.create_new_trial(self._id, template)
+        number = self._storage.get_trial_number_from_id(key)
+        return Trial(slot, number, key, point, attempt, worker)
+
+    def _free_the_dead(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+        """All trials, with those whose worker is gone told failed."""
+        running = [trial for trial in trials if trial.state == TrialState.RUNNING]
+        dead = [t for t in running if not self._locks.lives(t.user_attrs[_WORKER])]
+        for trial in dead:
+            self._end(trial._trial_id, TrialState.FAIL)
+        return self._trials() if dead else list(trials)
+
+    def _free_slot(self, trials: Sequence[FrozenTrial]) -> int | None:
+        taken = {
+            trial.user_attrs[_SLOT]
+            for trial in trials
+            if trial.state != TrialState.FAIL or _ERROR in trial.user_attrs
+        }
+        return next((slot for slot in range(self.wanted) if slot not in taken), None)
+
+    def _point(self, slot: int, trials: Sequence[FrozenTrial]) -> Point:
+        taken = {key_of(trial.user_attrs[_POINT]) for trial in trials}
+        return self._points.point(slot, self._tried(trials), taken)
+
+    def _tried(self, trials: Sequence[FrozenTrial]) -> list[Tried]:
+        ended = sorted(
+            (trial for trial in trials if trial.state in _ENDED),
+            key=lambda trial: trial.user_attrs[_SLOT],
+        )
+        return [
+            Tried(t.user_attrs[_POINT], self._oriented(t), sorted(t.intermediate_values.items()))
+            for t in ended
+        ]
+
+    def _oriented(self, trial: FrozenTrial) -> tuple[float, ...]:
+        values = trial.values if trial.state == TrialState.COMPLETE else []
+        return tuple(map(oriented, self._config.objectives, values))
+
+    def others(self, worker: str) -> list[int]:
+        """The slots that other workers, living ones, are at."""
+        return [
+            trial.user_attrs[_SLOT]
+            for trial in self._trials(TrialState.RUNNING)
+            if trial.user_attrs[_WORKER] != worker and self._locks.lives(trial.user_attrs[_WORKER])
+        ]
+
+    def free_the_dead(self) -> None:
+        """Tell failed whatever a worker that is gone left running."""
+        with self._locks.exclusive(f"study-{self.name}"):
+            self._free_the_dead(self._trials())
+
+    def curves(self) -> dict[int, Finished]:
+        """The curves of the finished trials by slot."""
+        return {
+            trial.user_attrs[_SLOT]: Finished(
+                tuple(sorted(trial.intermediate_values.items())),
+                trial.state == TrialState.PRUNED,
+            )
+            for trial in self._trials(*_ENDED)
+        }
+
+    def waypoints(self, trial: Trial) -> list[int]:
+        """Iterations that other slots ask for on the path that this trial is on.
+
+        A path is all of a point but its number of iterations. Known ahead for a study whose
+        points do not depend on what it finds.
+        """
+        if not self._points.is_planned or FOUND not in trial.params:
+            return []
+        mine = _path(trial.params)
+        every = self._points.planned(self.wanted)
+        alike = [point for n, point in enumerate(every) if n != trial.slot and _path(point) == mine]
+        return sorted(int(point[FOUND]) for point in alike)
+
+    def started(self, trial: Trial, run: str) -> None:
+        """Remember the run that tracks a trial, before it is trained."""
+        self._storage.set_trial_user_attr(trial.key, _RUN, run)
+
+    def point(self, trial: Trial, iteration: int, value: float) -> None:
+        """A point of the curve of a trial: the first objective after so many iterations."""
+        self._storage.set_trial_intermediate_value(trial.key, iteration, value)
+
+    def measured(self, trial: Trial, curve: Curve) -> None:
+        """All points of a curve that was not trained now."""
+        for iteration, value in curve:
+            self.point(trial, iteration, value)
+
+    def tell(self, trial: Trial, values: Sequence[float], facts: Facts) -> None:
+        """A trial was measured.
+
+        Raises:
+            TakenOver: it is another worker's by now.
+        """
+        self._told(trial, TrialState.COMPLETE, facts, values)
+
+    def prune(self, trial: Trial, facts: Facts) -> None:
+        """A trial was stopped because of its curve.
+
+        Raises:
+            TakenOver: it is another worker's by now.
+        """
+        self._told(trial, TrialState.PRUNED, facts)
+
+    def _told(
+        self,
+        trial: Trial,
+        state: TrialState,
+        facts: Facts,
+        values: Sequence[float] | None = None,
+    ) -> None:
+        try:
+            self._storage.set_trial_user_attr(trial.key, _FACTS, asdict(facts))
+            self._storage.set_trial_state_values(trial.key, state, values)
+        except UpdateFinishedTrialError as error:
+            raise TakenOver(f"trial {trial.slot} was taken over by another worker") from error
+
+    def fail(self, trial: Trial, error: str) -> None:
+        """A trial failed by itself; it is not tried again."""
+        try:
+            self._storage.set_trial_user_attr(trial.key, _ERROR, error[:2000])
+        except UpdateFinishedTrialError as taken:
+            raise TakenOver(f"trial {trial.slot} was taken over by another worker") from taken
+        self._end(trial.key, TrialState.FAIL)
+
+    def interrupt(self, trial: Trial) -> None:
+        """A trial was cut off; its slot is claimed again."""
+        self._end(trial.key, TrialState.FAIL)
+
+    def _end(self, key: int, state: TrialState) -> None:
+        try:
+            self._storage.set_trial_state_values(key, state)
+        except UpdateFinishedTrialError:
+            return  # by somebody else, meanwhile
+
+    def outcomes(self) -> dict[int, tuple[str, str | None]]:
+        """State and MLflow run of every attempt, by Optuna's number.
+
+        A state is "running" (by a worker that lives), "complete", "pruned", "failed" or "cut off".
+        """
+        return {t.number: (self._state(t), t.user_attrs.get(_RUN)) for t in self._trials()}
+
+    def _state(self, trial: FrozenTrial) -> str:
+        match trial.state:
+            case TrialState.COMPLETE:
+                return "complete"
+            case TrialState.PRUNED:
+                return "pruned"
+            case TrialState.FAIL:
+                return "failed" if _ERROR in trial.user_attrs else "cut off"
+            case _:
+                return "running"
+
+    def importances(self) -> dict[str, float]:
+        """How much of the spread of the first objective each parameter explains, most first.
+
+        fANOVA (Hutter, Hoos and Leyton-Brown 2014) over the measured trials; of parameters that
+        every trial has. Empty for fewer than four trials, or where all values are the same.
+        """
+        done = self.done
+        if len(done) < 4 or len({each.value for each in done}) == 1:
+            return {}
+        study = optuna.create_study(direction="maximize")
+        for each in done:
+            params = {name: each.params[name] for name in each.params if name in self._space}
+            study.add_trial(
+                optuna.create_trial(
+                    params=params,
+                    distributions=distributions(self._space, params),
+                    value=each.value,
+                )
+            )
+        evaluator = optuna.importance.FanovaImportanceEvaluator(seed=self._config.seed)
+        return optuna.importance.get_param_importances(study, evaluator=evaluator)
+
+    def remember(self, name: str, value: Any) -> None:
+        """Store a fact about the study, a JSON value."""
+        self._storage.set_study_user_attr(self._id, name, value)
+
+    def recall(self, name: str) -> Any:
+        """A fact about the study, None where it was not stored."""
+        return self._storage.get_study_user_attrs(self._id).get(name)
+
+
+def _path(point: Mapping[str, Value]) -> dict[str, Value]:
+    return {name: value for name, value in point.items() if name != FOUND}
+
+
+def _done(trial: FrozenTrial) -> Done:
+    attrs = trial.user_attrs
+    facts = Facts(**attrs[_FACTS])
+    return Done(
+        slot=attrs[_SLOT],
+        params={**attrs[_POINT], FOUND: facts.iterations},
+        values=tuple(trial.values) if trial.state == TrialState.COMPLETE else (),
+        run=attrs[_RUN],
+        attempts=attrs[_ATTEMPT],
+        facts=facts,
+        curve=tuple(sorted(trial.intermediate_values.items())),
+    )
