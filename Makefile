@@ -8,7 +8,7 @@ ARGS ?=
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test check format lock clean FORCE
+.PHONY: help run test test-postgres check format lock clean FORCE
 
 BIN := .venv/bin
 # A stamp is named after what it vouches for and written last, so neither an interrupted
@@ -19,7 +19,7 @@ RUN_DONE := .venv/installed-run-$(call sum,pyproject.toml requirements.lock)
 DEV_DONE := .venv/installed-dev-$(call sum,pyproject.toml requirements.lock requirements-dev.lock)
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
 run: $(RUN_DONE) ## write a sample of listening data and take it through the whole chain
 	$(BIN)/recsys sample
@@ -27,6 +27,9 @@ run: $(RUN_DONE) ## write a sample of listening data and take it through the who
 
 test: $(DEV_DONE) ## run the tests; ARGS="-k split" chooses some
 	$(BIN)/python -m pytest $(ARGS)
+
+test-postgres: $(DEV_DONE) ## run the tests that need PostgreSQL, on a server of their own
+	$(BIN)/python tests/with_postgres.py $(BIN)/python -m pytest -m postgres $(ARGS)
 
 check: $(DEV_DONE) ## formatting, lint, types and tests
 	$(BIN)/ruff format --check .

@@ -129,10 +129,13 @@ def _hash(path: Path) -> str:
 
 @functools.cache
 def code_version() -> str:
-    """16 hex digits of the sources of `recsys`: any change there makes every stage again."""
+    """16 hex digits of the sources of `recsys`: any change there makes every stage again.
+
+    Those of pictures do not count, for no value depends on them.
+    """
     root = Path(recsys.__file__).parent
     digest = sha256()
-    for path in sorted(root.rglob("*.py")):
+    for path in sorted(set(root.rglob("*.py")) - set((root / "plots").rglob("*.py"))):
         digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
 

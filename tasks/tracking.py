@@ -128,7 +128,7 @@ class Run:
         """Whether anything is attached under `folder`."""
         place = self._local()
         if place is not None:
-            return (place / folder).is_dir()
+            return (place / folder).exists()
         return bool(self.client.list_artifacts(self.id, folder))
 
     @functools.cached_property

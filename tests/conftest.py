@@ -1,8 +1,10 @@
 """Fixtures shared by all tests."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
+from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +32,21 @@ def real_data() -> Path:
     if not folder:
         pytest.skip("RECSYS_DATA is unset: it names a folder with the real data sets")
     return Path(folder).resolve()
+
+
+@pytest.fixture
+def postgres() -> Iterator[str]:
+    """Address of a database made for one test; tests that use it are marked `postgres`."""
+    server = os.environ.get("RECSYS_TEST_POSTGRES")
+    if not server:
+        pytest.skip("RECSYS_TEST_POSTGRES is unset: `make test-postgres` starts a server")
+    import psycopg
+
+    name = f"recsys_{uuid4().hex}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+        yield urlsplit(server)._replace(path=f"/{name}").geturl()
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
 Heard = tuple[int, int, int, int]  # user, item, plays, time

@@ -132,11 +132,12 @@ def test_the_pins_without_which_prefect_does_not_run_are_declared() -> None:
     assert not declared["sqlalchemy"].contains("2.1.0")
 
 
-def test_ci_runs_the_tests_through_make() -> None:
+def test_ci_runs_the_tests_through_make_beside_a_postgres() -> None:
     script = ROOT / ".ci" / "run"
+    last = script.read_text(encoding="utf-8").splitlines()[-1]
 
     assert os.access(script, os.X_OK)
-    assert script.read_text(encoding="utf-8").rstrip().endswith("\nmake test")
+    assert last == "python3 tests/with_postgres.py make test"
 
 
 def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -178,7 +179,7 @@ def installs(checkout: Path, target: str) -> bool:
 def test_make_alone_lists_its_commands(checkout: Path) -> None:
     listed = make(checkout).stdout
 
-    for command in ("run", "test", "check", "format", "lock", "clean", "help"):
+    for command in ("run", "test", "test-postgres", "check", "format", "lock", "clean", "help"):
         assert f"make {command} " in listed
 
 

@@ -20,12 +20,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from urllib.parse import quote
 
 INSTALL = (
     "No PostgreSQL server is installed: install the package `postgresql` (Debian, Ubuntu, "
     "Homebrew) or `postgresql-server` (Fedora), or put the folder with initdb and pg_ctl into PATH"
 )
 ATTEMPTS = 3  # a port that was free may be taken when the server wants it
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def programs() -> Path:
@@ -34,7 +36,7 @@ def programs() -> Path:
     if asked := shutil.which("pg_config"):
         told = subprocess.run([asked, "--bindir"], capture_output=True, text=True, check=False)
         found.append(Path(told.stdout.strip()))
-    debian = [path for path in Path("/usr/lib/postgresql").glob("*/bin")]
+    debian = Path("/usr/lib/postgresql").glob("*/bin")
     found += sorted(debian, key=lambda path: float(path.parent.name), reverse=True)
     for folder in found:
         if all((folder / name).exists() for name in ("initdb", "pg_ctl", "postgres")):
@@ -65,14 +67,15 @@ class Server:
         self._folder = folder
         self._programs = programs()
         self._user = unprivileged()
-        self._password = secrets.token_urlsafe(24)
+        self._password = secrets.token_urlsafe(24) + "@:/?#%"  # what an address must escape
         self._port = 0
         if self._user:
             shutil.chown(folder, self._user["user"], self._user["group"])
 
     @property
     def url(self) -> str:
-        return f"postgresql://recsys:{self._password}@127.0.0.1:{self._port}/postgres"
+        password = quote(self._password, safe="")
+        return f"postgresql://recsys:{password}@127.0.0.1:{self._port}/postgres"
 
     def start(self) -> None:
         password = self._folder / "password"
@@ -139,9 +142,6 @@ def server() -> Iterator[Server]:
             for number in STOPPING:  # not even who is impatient shall leave a server behind
                 signal.signal(number, signal.SIG_IGN)
             made.stop()
-
-
-STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def leave(number: int, _: FrameType | None) -> None:

@@ -139,6 +139,8 @@ def _column(points: Sequence[Mapping[str, Value]], name: str, log: Collection[st
 
 
 def _contour(axes: Axes, x: _Column, y: _Column, z: Floats, norm: BoundaryNorm) -> None:
+    from matplotlib.tri import Triangulation
+
     has = np.isfinite(x.at) & np.isfinite(y.at)
     if x.labels or y.labels or not has.any():
         axes.set(xlabel=x.name, ylabel=y.name, xticks=[], yticks=[])
@@ -157,7 +159,7 @@ def _contour(axes: Axes, x: _Column, y: _Column, z: Floats, norm: BoundaryNorm) 
         return
     which = which.ravel()
     mean = np.bincount(which, z[has]) / np.bincount(which)
-    axes.tricontourf(distinct[:, 0], distinct[:, 1], mean, norm.boundaries, cmap="viridis",
+    axes.tricontourf(Triangulation(*distinct.T), mean, norm.boundaries, cmap="viridis",
                      norm=norm, transform=axes.transAxes)  # fmt: skip
     dots.set_array(None)  # in the colour of its surroundings a dot would hardly be seen
     dots.set(facecolor=INK, edgecolor="white")

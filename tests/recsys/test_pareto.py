@@ -69,6 +69,12 @@ def test_duplicates_of_a_row_on_the_front_are_all_on_it() -> None:
     assert front(values).tolist() == [True, True, True, False, False]
 
 
+def test_infinite_values_are_higher_or_lower_than_all_others() -> None:
+    values = np.array([[np.inf, 0.0], [1.0, 1.0], [-np.inf, 1.0], [np.inf, -np.inf]])
+
+    assert front(values).tolist() == [True, True, False, False]
+
+
 def test_of_no_rows_none_is_on_the_front() -> None:
     assert front(np.empty((0, 2))).tolist() == []
 

@@ -248,6 +248,34 @@ def test_slices_put_a_category_at_its_tick_and_colour_by_the_order_of_trials() -
     assert np.asarray(panels(figure)["power"].collections[0].get_array()).tolist() == [1, 2]
 
 
+def test_a_category_is_written_as_it_is_or_shortened() -> None:
+    names = [r"$\broken", "a-name-of-more-than-fourteen-letters"]
+    figure = plots.slices([{"name": name} for name in names], [1.0, 2.0], "value")
+
+    figure.draw_without_rendering()  # would raise if it took the $ for mathematics
+    ticks = [label.get_text() for label in panels(figure)["name"].get_xticklabels()]
+    assert ticks == [r"$\broken", "a-name-of-mor…"]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [
+        (8, 512, ["10", "20", "50", "100", "200", "500"]),
+        (0.01, 1000.0, ["0.01", "0.1", "1", "10", "100", "1000"]),
+        (1e-4, 4e-3, ["1e-4", "3e-4", "0.001", "0.003"]),
+        (20.0, 24.0, ["20", "22", "24"]),
+    ],
+)
+def test_ticks_of_a_log_axis_are_few_and_short(low: float, high: float, ticks: list[str]) -> None:
+    figure = plots.slices([{"x": low}, {"x": high}], [1.0, 2.0], "value", {"x"})
+
+    figure.draw_without_rendering()
+    axes = panels(figure)["x"]
+    left, right = axes.get_xlim()
+    drawn = zip(axes.get_xticks(), axes.get_xticklabels(), strict=True)
+    assert [label.get_text() for at, label in drawn if left <= at <= right] == ticks
+
+
 def test_slices_start_a_new_row_after_four_panels() -> None:
     trials: list[Point] = [{f"p{i}": at * i for i in range(1, 7)} for at in range(3)]
 
@@ -287,7 +315,7 @@ def test_contours_are_linear_in_the_logarithm_and_reach_to_the_outermost_trials(
     figure = plots.contours(corners, [0.0, 0.0, 1.0, 1.0], [("x", "y")], "value", {"x", "y"})
 
     (axes,) = panels(figure).values()
-    bands = [path for path in filled(axes)[0].get_paths() if len(path.vertices)]
+    bands = [path for path in filled(axes)[0].get_paths() if np.size(path.vertices)]
     ends = [axes.transAxes.transform_path(path).get_extents() for path in bands]
     at = [axes.transData.inverted().transform([(box.x0, box.y0), (box.x1, box.y1)]) for box in ends]
     edges = [0, *(np.log10(box[1, 0]) / 2 for box in at)]
@@ -302,7 +330,8 @@ def test_contours_take_the_mean_of_trials_at_one_place() -> None:
 
     (axes,) = panels(twice).values()
     assert len(dots(axes)) == 8
-    assert filled(axes)[0].zmin == filled(axes)[0].zmax == 1
+    drawn = filled(axes)[0]
+    assert drawn.zmin == drawn.zmax == 1  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
