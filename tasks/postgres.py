@@ -43,7 +43,7 @@ _FREE = "SELECT pg_advisory_unlock(%s)"
 _HELD = """
 SELECT EXISTS (
   SELECT FROM pg_locks
-  WHERE locktype = 'advisory' AND granted AND objsubid = 1
+  WHERE locktype = 'advisory' AND objsubid = 1
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
     AND (classid::bigint << 32) | objid::bigint = %s
 )

@@ -83,7 +83,13 @@ class Server:
         password.write_text(self._password, encoding="utf-8")
         if self._user:
             shutil.chown(password, self._user["user"], self._user["group"])
-        self._call("initdb", "--username=recsys", f"--pwfile={password}", "--auth=scram-sha-256")
+        self._call(
+            "initdb",
+            "--username=recsys",
+            f"--pwfile={password}",
+            "--auth=scram-sha-256",
+            "--encoding=UTF8",
+        )
         for _ in range(ATTEMPTS - 1):
             if self._listens():
                 return

@@ -45,7 +45,13 @@ QUICK: dict[str, Any] = {
         "alpha": {"low": 0.5, "high": 5.0},
         "weighting": ["share", "log"],
     },
-    "study": {"sampler": "tpe", "trials": 3, "metric": "ndcg@10", "default_first": True},
+    "study": {
+        "sampler": "tpe",
+        "trials": 3,
+        "metric": "ndcg@10",
+        "default_first": True,
+        "fresh": True,  # the tests share a workspace, and want to see each trial trained
+    },
     "judge": {"resamples": 50},
 }
 

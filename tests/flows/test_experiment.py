@@ -165,7 +165,14 @@ def test_the_final_run_holds_the_tables_and_the_plots(lab: Lab, first: Result) -
     assert table.loc["ndcg@10", "mean_b"] == pytest.approx(row.b.mean)
     assert models["als"]["ndcg@10"]["low"] == first.models["als"]["ndcg@10"].low
     drawn = artifact(lab, run, "comparison/plots")
-    assert {path.name for path in drawn.iterdir()} >= {"ndcg.png", "search.png"}
+    assert {path.name for path in drawn.iterdir()} == {"ndcg.png", "precision.png", "recall.png"}
+
+
+def test_the_run_of_the_study_holds_pictures_of_the_search(lab: Lab, first: Result) -> None:
+    drawn = artifact(lab, first.runs["study"], "search")
+
+    names = {"history.png", "importance.png", "slices.png", "contours.png"}
+    assert {path.name for path in drawn.iterdir()} == names
 
 
 def test_only_coverage_and_gini_have_no_interval(first: Result) -> None:
@@ -237,6 +244,7 @@ def test_prefect_shows_tasks_by_readable_names_and_the_tables(lab: Lab, first: R
 
     assert names == {
         *("ingest plays.tsv", "filter", "split random", "trial 0", "trial 1", "trial 2"),
+        *("choose the winner", "plots of the study"),
         *("judge als on test", "judge popularity-plays on test", "leaderboard"),
         *("judge popularity-listeners on test", "compare on test", "comparison table"),
     }
@@ -246,7 +254,7 @@ def test_prefect_shows_tasks_by_readable_names_and_the_tables(lab: Lab, first: R
     board = json.loads(str(artifacts["leaderboard"].data))
     ranked = sorted(first.trials, key=lambda trial: -trial.value)
     assert [row["trial"] for row in board] == [trial.slot for trial in ranked]
-    assert board[0]["ndcg@10"] == first.best.value
+    assert board[0]["ndcg@10"].startswith(f"{first.best.value:.4f} [")
     table = json.loads(str(artifacts["comparison"].data))
     (row,) = [row for row in table if row["metric"] == "ndcg@10"]
     assert row["als"].startswith(f"{first.comparison['ndcg@10'].b.mean:.4f} [")

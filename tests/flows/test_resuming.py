@@ -7,7 +7,6 @@ import flows.experiment as flow_module
 from flows.result import Result
 from recsys.errors import InputError
 from recsys.models.als import Als
-from tasks.locking import locked
 from tasks.tracking import open_client
 from tests.flows.conftest import Lab, quick
 from tests.flows.recorded import comparable, has_factors, running, values
@@ -23,10 +22,10 @@ def fit_fails(monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequence[int], BaseE
     def install(which: Sequence[int], error: BaseException) -> None:
         calls = iter(range(10_000))
 
-        def failing(self: Als, train: Any) -> Als:
+        def failing(self: Als, train: Any, start: Any = None) -> Als:
             if next(calls) in which:
                 raise error
-            return fit(self, train)
+            return fit(self, train, start)
 
         monkeypatch.setattr(Als, "fit", failing)
 
@@ -40,11 +39,11 @@ def cut_off(lab: Lab, first: Result) -> Result:
     fit = Als.fit
     calls = iter(range(100))
 
-    def interrupted(self: Als, train: Any) -> Als:
+    def interrupted(self: Als, train: Any, start: Any = None) -> Als:
         # Fit 1 is the second trial; then come trials 1 and 2 again, and the winner.
         if next(calls) in (1, 4):
             raise KeyboardInterrupt
-        return fit(self, train)
+        return fit(self, train, start)
 
     patch.setattr(Als, "fit", interrupted)
     try:
@@ -128,14 +127,12 @@ def test_what_fails_before_a_trial_begins_leaves_nothing_running(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(flow_module, "run_trial", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        lab.run("not begun")
-    monkeypatch.setattr(flow_module, "start_trial", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        lab.run("not begun")
+    for begun in ("tasks.trials.start_child", "tasks.trials.find_measured"):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(begun, interrupted)
+            lab.run("not begun", study={"fresh": False})
 
-    assert running(lab) == []
+        assert running(lab) == []
 
 
 def test_a_study_that_was_killed_is_tidied_when_it_goes_on(
@@ -144,17 +141,17 @@ def test_a_study_that_was_killed_is_tidied_when_it_goes_on(
     """As after SIGKILL: neither the trial nor any run was closed."""
     config = quick(study={"trials": 1, "keep_factors": "none"})
 
-    class Killed(Exception):
+    class Killed(BaseException):
         """Ends the process as far as this test goes."""
 
     def killed(*_: object, **__: object) -> None:
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(flow_module, "run_trial", killed)
+        patch.setattr("tasks.trials.judged", killed)
         patch.setattr("tasks.tuning.Search.interrupt", lambda *_: None)
         patch.setattr("tasks.tracking.Run.end", lambda *_: None)
-        patch.setattr(flow_module, "end_unfinished", lambda *_: None)
+        patch.setattr("flows.searching.tidy", lambda *_: None)
         with pytest.raises(Killed):
             flow_module.experiment(lab.plays, config, lab.workspace.root, None, "killed")
     assert sorted(running(lab)) == ["a trial in Optuna", "killed", "trial 000"]
@@ -172,9 +169,22 @@ def test_a_study_of_other_data_is_not_gone_on_with(lab: Lab, first: Result) -> N
     assert lab.study("first").info.status == "FINISHED"
 
 
-def test_a_study_in_use_is_refused(lab: Lab, first: Result) -> None:
-    with (
-        locked(lab.workspace.lock("study-first")),
-        pytest.raises(InputError, match="'first' is being worked on by another process"),
-    ):
-        lab.run("first")
+def test_a_finished_study_gone_on_with_is_not_judged_again(lab: Lab, first: Result) -> None:
+    again = lab.run("first")
+
+    assert comparable(again) == comparable(first)
+    assert again.runs["final"] == first.runs["final"]
+    assert again.seconds.get("fit", 0.0) == 0.0
+
+
+def test_what_was_measured_by_one_study_is_not_trained_by_another(
+    lab: Lab, first: Result, fit_fails: Callable[[Sequence[int], BaseException], None]
+) -> None:
+    fit_fails(range(1, 5), AssertionError("trained again"))  # fit 0 is that of the winner
+
+    again = lab.run("the same again", study={"fresh": False, "trials": 3})
+
+    assert values(again) == values(first)
+    assert again.saved.reused == 3
+    assert [trial.facts.source for trial in again.trials] != [None] * 3
+    assert comparable(again)["trials"] == comparable(first)["trials"]

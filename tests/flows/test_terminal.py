@@ -166,9 +166,14 @@ def test_the_leaderboard_ranks_the_trials(lab: Lab, first: Result) -> None:
 
 @pytest.mark.flow
 def test_the_leaderboard_shows_five_trials_and_says_of_how_many(first: Result) -> None:
-    many = tuple(replace(first.trials[0], slot=n, value=n / 100) for n in range(8))
+    known = first.chosen.ranked[0]
+    many = tuple(
+        replace(known, done=replace(known.done, slot=n), estimate=Estimate(n / 100))
+        for n in reversed(range(8))
+    )
+    chosen = replace(first.chosen, ranked=many)
 
-    text = drawn(terminal.leaderboard(replace(first, trials=many)))
+    text = drawn(terminal.leaderboard(replace(first, trials=first.trials[:1] * 8, chosen=chosen)))
 
     assert "top 5 of 8 trials" in text
     assert [value in text for value in ("0.0700", "0.0300", "0.0200")] == [True, True, False]

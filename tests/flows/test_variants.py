@@ -7,7 +7,7 @@ import pyarrow.csv as pcsv
 import pytest
 
 from flows.result import Result
-from tasks import training
+from tasks import choosing, training, trials
 from tasks.data import Plays, ingest
 from tests.flows.conftest import Lab, quick
 from tests.flows.recorded import has_factors, values
@@ -67,7 +67,8 @@ def hasty(lab: Lab, first: Result) -> tuple[Result, list[str]]:
         return load(folder)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "fold_at", noted)
+        for module in (training, trials, choosing):
+            patch.setattr(module, "fold_at", noted)
         search = {"factors": [2], "alpha": [0.5, 1.0]}
         how = {"trials": 4, "sampler": "grid", "timeout": 1e-6, "keep_factors": "none"}
         return lab.run("hasty", search=search, study=how), read
@@ -87,7 +88,7 @@ def test_a_search_stops_when_its_time_is_up_but_never_without_a_trial(
 def test_trials_read_the_validation_side_and_final_models_the_test_side(
     hasty: tuple[Result, list[str]],
 ) -> None:
-    assert hasty[1] == ["validation", "test", "test", "test"]
+    assert hasty[1] == ["validation", "validation", "test", "test", "test"]
 
 
 def hidden_apart(lab: Lab, folder: Path, which: int) -> tuple[Path, Path]:

@@ -249,12 +249,12 @@ def test_slices_put_a_category_at_its_tick_and_colour_by_the_order_of_trials() -
 
 
 def test_a_category_is_written_as_it_is_or_shortened() -> None:
-    names = [r"$\broken", "a-name-of-more-than-fourteen-letters"]
+    names = [r"$\broken$", "a-name-of-more-than-fourteen-letters"]
     figure = plots.slices([{"name": name} for name in names], [1.0, 2.0], "value")
 
     figure.draw_without_rendering()  # would raise if it took the $ for mathematics
     ticks = [label.get_text() for label in panels(figure)["name"].get_xticklabels()]
-    assert ticks == [r"$\broken", "a-name-of-mor…"]
+    assert ticks == [r"$\broken$", "a-name-of-mor…"]
 
 
 @pytest.mark.parametrize(
@@ -351,6 +351,16 @@ def test_places_on_a_line_are_shown_without_a_filling(trials: list[Point]) -> No
     (axes,) = panels(figure).values()
     assert len(dots(axes)) == len(trials)
     assert filled(axes) == []
+
+
+def test_a_parameter_of_one_value_still_has_a_tick_there_on_a_log_axis() -> None:
+    trials: list[Point] = [{"x": 1.0, "y": float(i)} for i in range(3)]
+
+    figure = plots.contours(trials, [1.0, 2.0, 3.0], [("x", "y")], "value", {"x"})
+
+    figure.draw_without_rendering()
+    ticks = [label.get_text() for label in panels(figure)["x"].get_xticklabels()]
+    assert ticks == ["0.01", "0.1", "1", "10", "100"]
 
 
 def test_a_pair_with_a_category_or_an_unknown_parameter_has_an_empty_panel() -> None:
