@@ -14,8 +14,6 @@ from typing import IO, Protocol
 
 from recsys.errors import InputError
 from tasks.postgres import PostgresLocks, is_postgres
-from tasks.postgres import masked as masked
-from tasks.postgres import sqlalchemy_url as sqlalchemy_url
 from tasks.workspace import Workspace
 
 

@@ -5,7 +5,8 @@ whatever ends a process in between, its trial is either finished or cut off, and
 claimed again with the same point under the same slot, by whoever notices.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -196,7 +197,15 @@ class Search:
 
         A trial whose worker is gone is free again, with its point. None does not mean that the
         study is done: see `others`.
+
+        Raises:
+            InputError: others take this worker for dead, and would repeat its trials.
         """
+        if not self._locks.lives(worker):
+            raise InputError(
+                f"study {self.name}: the lock that shows that this worker lives is gone (was the "
+                "database restarted?); start the command again, it goes on"
+            )
         with self._locks.exclusive(f"study-{self.name}"):
             trials = self._free_the_dead(self._trials())
             slot = self._free_slot(trials)
@@ -288,12 +297,18 @@ class Search:
         return sorted(int(point[FOUND]) for point in alike)
 
     def started(self, trial: Trial, run: str) -> None:
-        """Remember the run that tracks a trial, before it is trained."""
-        self._storage.set_trial_user_attr(trial.key, _RUN, run)
+        """Remember the run that tracks a trial, before it is trained.
+
+        Raises:
+            TakenOver: it is another worker's by now; so do all that write to a trial.
+        """
+        with _ours(trial):
+            self._storage.set_trial_user_attr(trial.key, _RUN, run)
 
     def point(self, trial: Trial, iteration: int, value: float) -> None:
         """A point of the curve of a trial: the first objective after so many iterations."""
-        self._storage.set_trial_intermediate_value(trial.key, iteration, value)
+        with _ours(trial):
+            self._storage.set_trial_intermediate_value(trial.key, iteration, value)
 
     def measured(self, trial: Trial, curve: Curve) -> None:
         """All points of a curve that was not trained now."""
@@ -301,19 +316,11 @@ class Search:
             self.point(trial, iteration, value)
 
     def tell(self, trial: Trial, values: Sequence[float], facts: Facts) -> None:
-        """A trial was measured.
-
-        Raises:
-            TakenOver: it is another worker's by now.
-        """
+        """A trial was measured."""
         self._told(trial, TrialState.COMPLETE, facts, values)
 
     def prune(self, trial: Trial, facts: Facts) -> None:
-        """A trial was stopped because of its curve.
-
-        Raises:
-            TakenOver: it is another worker's by now.
-        """
+        """A trial was stopped because of its curve."""
         self._told(trial, TrialState.PRUNED, facts)
 
     def _told(
@@ -323,18 +330,14 @@ class Search:
         facts: Facts,
         values: Sequence[float] | None = None,
     ) -> None:
-        try:
+        with _ours(trial):
             self._storage.set_trial_user_attr(trial.key, _FACTS, asdict(facts))
             self._storage.set_trial_state_values(trial.key, state, values)
-        except UpdateFinishedTrialError as error:
-            raise TakenOver(f"trial {trial.slot} was taken over by another worker") from error
 
     def fail(self, trial: Trial, error: str) -> None:
         """A trial failed by itself; it is not tried again."""
-        try:
+        with _ours(trial):
             self._storage.set_trial_user_attr(trial.key, _ERROR, error[:2000])
-        except UpdateFinishedTrialError as taken:
-            raise TakenOver(f"trial {trial.slot} was taken over by another worker") from taken
         self._end(trial.key, TrialState.FAIL)
 
     def interrupt(self, trial: Trial) -> None:
@@ -394,6 +397,14 @@ class Search:
     def recall(self, name: str) -> Any:
         """A fact about the study, None where it was not stored."""
         return self._storage.get_study_user_attrs(self._id).get(name)
+
+
+@contextmanager
+def _ours(trial: Trial) -> Iterator[None]:
+    try:
+        yield
+    except UpdateFinishedTrialError as error:
+        raise TakenOver(f"trial {trial.slot} was taken over by another worker") from error
 
 
 def _path(point: Mapping[str, Value]) -> dict[str, Value]:

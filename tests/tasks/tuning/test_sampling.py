@@ -1,0 +1,287 @@
+"""What the next point is: a function of the seed, the slot and the finished trials."""
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recsys.config import AlsConfig, ExperimentConfig
+from recsys.errors import InputError
+from recsys.space import Point, applies, contains, grid
+from tasks.tuning import sampling
+from tasks.tuning.sampling import Points, Tried, key_of
+from tests.tasks.tuning.searching import (
+    LISTS,
+    MIXED,
+    N_LISTS,
+    SAMPLERS,
+    Sampler,
+    config_of,
+    value_of,
+)
+
+
+def points_of(config: ExperimentConfig, earlier: Sequence[Point] = ()) -> Points:
+    return Points(config.space, config.study, config.seed, earlier)
+
+
+def tried(point: Point, value: float | None = None) -> Tried:
+    level = value_of(point) if value is None else value
+    return Tried(point, (level,), [(1, level / 2), (2, level)])
+
+
+def walk(points: Points, n: int, finished: Sequence[Tried] = ()) -> list[Point]:
+    """The points of the first n slots, each measured before the next is asked for."""
+    known = list(finished)
+    for slot in range(len(known), n):
+        taken = {key_of(each.params) for each in known}
+        known.append(tried(points.point(slot, known, taken)))
+    return [each.params for each in known]
+
+
+def test_the_default_point_is_tried_first_where_it_is_asked_for() -> None:
+    (first,) = walk(points_of(config_of(MIXED, "tpe", default_first=True)), 1)
+
+    known = AlsConfig()
+    assert first == {
+        "factors": known.factors,
+        "regularization": known.regularization,
+        "weighting": known.weighting,
+        "power": known.power,
+    }
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_the_default_point_is_tried_once(sampler: Sampler) -> None:
+    found = walk(points_of(config_of(MIXED, sampler, default_first=True)), 4)
+
+    assert len(set(map(key_of, found))) == 4
+
+
+def test_a_default_that_the_space_does_not_hold_is_brought_inside() -> None:
+    table = {
+        "factors": {"low": 2, "high": 4},
+        "weighting": ["linear"],
+        "alpha": {"low": 1e4, "high": 1e5},
+    }
+
+    (first,) = walk(points_of(config_of(table, "tpe", default_first=True)), 1)
+
+    assert first == {"factors": 4, "weighting": "linear", "alpha": 1e4}
+
+
+def test_the_first_point_is_drawn_where_the_default_is_not_asked_for() -> None:
+    drawn = [walk(points_of(config_of(MIXED, seed=seed)), 1)[0] for seed in range(3)]
+
+    assert len(set(map(key_of, drawn))) == 3
+
+
+def test_points_of_earlier_studies_come_first_then_the_default_then_those_of_the_file() -> None:
+    config = config_of(
+        {"factors": [4, 8, 16, 128], "alpha": {"low": 0.1, "high": 50.0}},
+        default_first=True,
+        first=[{"factors": 16, "alpha": 3}],
+    )
+    earlier: list[Point] = [{"factors": 8, "alpha": 2.0, "iterations": 9}, {"factors": 5}]
+
+    found = walk(points_of(config, earlier), 4)
+
+    assert found[0] == {"factors": 8, "alpha": 2.0}
+    assert found[1]["factors"] == 4  # the nearest; its alpha is drawn
+    assert found[2] == {"factors": 128, "alpha": AlsConfig().alpha}
+    assert found[3] == {"factors": 16, "alpha": 3.0}
+    assert isinstance(found[3]["alpha"], float)
+
+
+def test_a_first_point_given_twice_is_tried_once() -> None:
+    point: Point = {"factors": 8, "alpha": 2.0}
+    table = {"factors": [4, 8, 16], "alpha": {"low": 0.1, "high": 50.0}}
+
+    found = walk(points_of(config_of(table, first=[point]), [point]), 2)
+
+    assert found[0] == point
+    assert found[1] != point
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_the_same_seed_gives_the_same_points_and_another_seed_others(sampler: Sampler) -> None:
+    one, again, other = (walk(points_of(config_of(None, sampler, seed=n)), 12) for n in (1, 1, 2))
+
+    assert one == again
+    assert one != other
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_points_lie_in_the_space_and_have_its_types(sampler: Sampler) -> None:
+    config = config_of(None, sampler)
+
+    for point in walk(points_of(config), 14):
+        AlsConfig.model_validate(point)
+        assert isinstance(point["factors"], int)
+        assert all(contains(config.space[name], value) for name, value in point.items())
+        assert set(point) == {n for n, spec in config.space.items() if applies(spec, point)}
+
+
+def test_every_weighting_is_drawn_with_the_parameters_it_has() -> None:
+    found = walk(points_of(config_of(MIXED)), 30)
+
+    assert {str(point["weighting"]) for point in found} == {"share", "log", "linear"}
+    for point in found:
+        assert ("power" in point) == (point["weighting"] == "share")
+        assert ("epsilon" in point) == (point["weighting"] == "log")
+
+
+@pytest.mark.parametrize("sampler", ["random", "grid"])
+@settings(max_examples=20)
+@given(st.permutations(range(10)), st.integers(0, 10), st.integers(0, 3))
+def test_planned_points_are_the_same_whoever_asks_and_in_which_order(
+    sampler: Sampler, order: list[int], n_finished: int, seed: int
+) -> None:
+    config = config_of(LISTS, sampler, seed=seed)
+    plan = points_of(config).planned(10)
+    asked = points_of(config)
+    finished = [tried(point, value=random.Random(seed).random()) for point in plan[:n_finished]]
+    taken = {key_of(point) for point in plan[:n_finished]}
+
+    found = {slot: asked.point(slot, finished, taken) for slot in order}
+
+    assert [found[slot] for slot in range(10)] == plan
+    assert points_of(config).planned(4) == plan[:4]
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@settings(max_examples=12)
+@given(seed=st.integers(0, 999), default_first=st.booleans())
+def test_a_finite_space_is_exhausted_exactly_and_no_point_comes_twice(
+    sampler: Sampler, seed: int, default_first: bool
+) -> None:
+    config = config_of(LISTS, sampler, seed=seed, default_first=default_first)
+    points = points_of(config)
+
+    found = walk(points, N_LISTS)
+
+    assert points.size == N_LISTS
+    assert sorted(map(key_of, found), key=str) == sorted(map(key_of, grid(config.space)), key=str)
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_a_branch_that_is_used_up_does_not_end_the_search_of_a_space_that_is_not(
+    sampler: Sampler,
+) -> None:
+    """Weighted linearly there is one point, and it is so good that TPE draws little else."""
+    table = {
+        "weighting": ["linear", "share"],
+        "power": {"low": 0.2, "high": 1.5, "when": {"weighting": "share"}},
+    }
+    config = config_of(table, sampler)
+    points = points_of(config)
+    known: list[Tried] = []
+
+    for slot in range(40):
+        point = points.point(slot, known, {key_of(each.params) for each in known})
+        known.append(tried(point, value=float(point["weighting"] == "linear")))
+
+    assert len({key_of(each.params) for each in known}) == 40
+
+
+def test_a_grid_that_is_cut_short_is_not_the_first_corner_of_the_space() -> None:
+    found = walk(points_of(config_of({"factors": list(range(1, 101))}, "grid")), 5)
+
+    assert [point["factors"] for point in found] != [1, 2, 3, 4, 5]
+
+
+def test_a_grid_over_real_numbers_is_an_error_with_a_remedy() -> None:
+    with pytest.raises(InputError, match=r"search\.alpha; give lists, or set study\.sampler"):
+        points_of(config_of({"alpha": {"low": 0, "high": 1}}, "grid"))
+
+
+def test_only_what_tpe_finds_moves_its_points() -> None:
+    def after(sampler: Sampler, level: float) -> Point:
+        points = points_of(config_of(MIXED, sampler))
+        known = [tried(point) for point in walk(points, 8)]
+        changed = [*known[:-1], tried(known[-1].params, level)]
+        return points.point(8, changed, {key_of(each.params) for each in known})
+
+    assert after("random", 0.0) == after("random", 1e6)
+    assert after("tpe", 0.0) != after("tpe", 1e6)
+
+
+def test_tpe_goes_where_the_values_are_high() -> None:
+    points = points_of(config_of({"b": {"low": 0.0, "high": 1.0}}, "tpe"))
+    known: list[Tried] = []
+
+    for slot in range(30):
+        point = points.point(slot, known, {key_of(each.params) for each in known})
+        known.append(tried(point, value=-abs(float(point["b"]) - 0.8)))
+
+    late = [float(each.params["b"]) for each in known[15:]]
+    assert abs(np.mean(late) - 0.8) < 0.1
+
+
+def test_tpe_learns_from_the_curve_of_a_pruned_trial() -> None:
+    points = points_of(config_of(MIXED, "tpe"))
+    known = [tried(point) for point in walk(points, 8)]
+    taken = {key_of(each.params) for each in known}
+
+    def after(level: float) -> Point:
+        given_up = Tried(known[-1].params, (), [(1, level)])
+        return points.point(8, [*known[:-1], given_up], taken)
+
+    assert after(0.0) == after(0.0)
+    # Among pruned trials the curves rank; two of them, or nothing could change.
+    both = [
+        points.point(
+            8,
+            [*known[:-2], Tried(known[-2].params, (), [(3, 5.0)]), Tried(known[-1].params, (), c)],
+            taken,
+        )
+        for c in ([(3, 1.0)], [(9, 100.0)])
+    ]
+    assert len(set(map(key_of, [after(0.0), *both]))) >= 2
+
+
+SINGLE: dict[str, Any] = {"b": {"low": 0.0, "high": 1.0}}
+
+
+def many(n: int) -> list[Tried]:
+    """Finished trials of values that neither rise nor fall with their slots."""
+    rng = np.random.default_rng(5)
+    spots, values = rng.random(n).tolist(), rng.permutation(n).tolist()
+    return [tried({"b": spot}, value) for spot, value in zip(spots, values, strict=True)]
+
+
+def test_of_more_than_200_trials_tpe_sees_the_60_best_and_the_140_latest_in_their_order() -> None:
+    known = many(230)
+    shown = sampling._shown(known)
+
+    assert len(shown) == 200
+    assert list(shown[-140:]) == known[-140:]
+    early = sorted(known[:90], key=lambda each: -each.values[0])[:60]
+    assert list(shown[:60]) == [each for each in known[:90] if each in early]
+    assert sampling._shown(known[:200]) == known[:200]
+
+
+def test_the_point_after_more_than_200_trials_depends_on_those_that_are_shown_alone() -> None:
+    known = many(230)
+    points = points_of(config_of(SINGLE, "tpe"))
+    shown = sampling._shown(known)
+    forgotten = next(n for n, each in enumerate(known) if each not in shown)
+    without = known[:forgotten] + known[forgotten + 1 :]
+
+    expected = points.point(230, known, set())
+
+    assert points_of(config_of(SINGLE, "tpe")).point(230, known, set()) == expected
+    assert points.point(230, without, set()) == expected
+    assert points.point(230, known[:-1], set()) != expected
+
+
+def test_a_pruned_trial_is_never_among_the_best_that_are_shown() -> None:
+    known = [Tried(each.params, (), each.curve) if n < 40 else each for n, each in enumerate(many(230))]
+
+    shown = sampling._shown(known)
+
+    assert sum(not each.values for each in shown) == 10  # 50 of the 90 earlier ones have a value
