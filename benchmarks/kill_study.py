@@ -1,51 +1,50 @@
-"""Kill studies at any instant, let them go on, and compare them with ones that were never killed.
+"""Kill studies at any instant, let them go on, and compare them with ones never killed.
 
     python benchmarks/kill_study.py --kills 200 [--seed 0] [--trials N] [--keep DIR] [--at-writes]
 
-Random kills strike a process that works on a study, from the making of its databases to the last
-model on test. `--at-writes` goes through one study instead, write by write: once for each file
-or transaction that it writes, the process is killed just before it, and interrupted there.
-After that the studies are compared, row by row, with an uninterrupted one of another workspace:
+SIGKILL strikes processes that work on a study, at random from the making of its databases to the
+last model on test. `--at-writes` goes through one study write by write besides: for each of its
+files and transactions a process is killed just before it, and another one interrupted there.
+Then `same_study` compares each with an uninterrupted study of another workspace. Exits 0 only if
+nothing is lost, doubled, orphaned or different, and no process failed by itself.
 
-    lost       a trial, or a value, parameter or file of its run, that is missing
-    doubled    a trial that ended twice, or has more runs or values than the other one has
-    orphaned   what is RUNNING still, and folders and locks of workers that are gone
-    different  points, values, curves, iterations, states; files bit for bit
-
-Attempts are forks of this process, which has imported everything and opened nothing: so they
-start at once, and a kill may strike anywhere. Some are `recsys` commands of their own.
+A process is a fork of this one, which has imported everything and opened nothing: so it works at
+once, and a kill may strike anywhere. A few are commands of their own, with their own Prefect.
 """
 
 import argparse
+import itertools
 import os
 import random
 import select
 import shutil
 import signal
-import sqlite3
-import subprocess
 import sys
 import tempfile
 import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from same_study import KINDS, Fault, ended, faults, orphans
+from writes import strike_before
 
-from flows import environment
+from flows import cli, environment
+from recsys.sources.sample import make_sample, write_sample
+from tasks.server import Server
 from tasks.workspace import Workspace
 
 STUDY = "killed"
 USERS, ARTISTS = 300, 200
-KILLS_A_STUDY = 20
-COMMANDS, JUDGED = 0.05, 0.3  # shares of attempts: recsys commands, those that go on to the end
-RECSYS = (sys.executable, "-c", "import sys; from flows.cli import main; sys.exit(main())")
-KINDS = ("lost", "doubled", "orphaned", "different")
+KILLS_A_STUDY = 25
+COMMANDS, JUDGED = 0.04, 0.35  # shares of attempts: commands of their own, and to the end
+STARTING = 6.0  # seconds, about, until a command has imported everything and started Prefect
+COMMAND = [sys.executable, "-c", "import sys; from flows.cli import main; sys.exit(main())"]
+BY_SIGNAL = -signal.SIGKILL
 
 _TPE = """
 name = "tpe"
@@ -91,126 +90,360 @@ trials = 12
 [judge]
 resamples = 50
 """
+_HALVING = """
+name = "halving"
+[search]
+factors = [2, 4, 8]
+iterations = { low = 1, high = 4 }
+alpha = { low = 0.1, high = 10.0, log = true }
+[study]
+pruner = "halving"
+[judge]
+resamples = 50
+"""
 CONFIGS = {"tpe": _TPE, "hyperband": _HYPERBAND, "grid": _GRID}
-
-Metrics = dict[str, list[tuple[int, float]]]
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """A run in MLflow's database, and its files."""
-
-    id: str
-    name: str
-    status: str
-    tags: dict[str, str]
-    params: dict[str, str]
-    metrics: Metrics
-    folder: Path
-
-    def files(self) -> dict[str, bytes]:
-        """Every file by its path."""
-        found = sorted(path for path in self.folder.rglob("*") if path.is_file())
-        return {path.relative_to(self.folder).as_posix(): path.read_bytes() for path in found}
+AT_WRITES = {"halving": _HALVING}
 
 
 @dataclass
-class Faults:
-    """What is wrong with killed studies, in words, by kind."""
+class Tally:
+    """What happened.
 
-    found: dict[str, list[str]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
+    Attributes:
+        kills: Processes that SIGKILL ended.
+        interrupts: Processes that SIGINT ended.
+        attempts: Processes that worked on a study.
+        found: What is wrong with the studies.
+        broken: Processes that ended by themselves, with another code than 0.
+        where: How many slots had ended when a kill struck.
+    """
 
-    def add(self, kind: str, text: str) -> None:
-        """Note one."""
-        self.found[kind].append(text)
+    kills: int = 0
+    interrupts: int = 0
+    attempts: int = 0
+    found: list[Fault] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
 
     @property
     def line(self) -> str:
-        """How many of each kind."""
-        return ", ".join(f"{kind} {len(self.found[kind])}" for kind in KINDS)
+        """The result in a line."""
+        kinds = Counter(kind for kind, _ in self.found)
+        return f"kills {self.kills}: " + ", ".join(f"{kind} {kinds[kind]}" for kind in KINDS)
 
 
-def check(killed: Workspace, whole: Workspace, study: str, into: Faults) -> None:
-    """Compare a study with one that was never killed.
+@dataclass(frozen=True)
+class Lab:
+    """Where all of it happens.
+
+    Attributes:
+        root: A folder per study, the plays, the configurations.
+        api: Of a Prefect server that all forks share.
+        trials: In each study.
+        tally: What happened.
+    """
+
+    root: Path
+    api: str
+    trials: int
+    tally: Tally
+
+    @property
+    def plays(self) -> Path:
+        """The plays, the same for all."""
+        return self.root / "data" / "plays.tsv"
+
+    def workspace(self, name: str) -> Workspace:
+        """One of many."""
+        return Workspace.at(self.root / name)
+
+    def asked(self, config: str, *more: str) -> list[str]:
+        """What a study is asked for, as options."""
+        file = str(self.root / f"{config}.toml")
+        return ["--plays", str(self.plays), "--config", file, "--trials", str(self.trials), *more]
+
+    def work(self, place: Workspace, config: str) -> list[str]:
+        """Search only."""
+        where = ["--workspace", str(place.root)]
+        return ["study", "work", STUDY, *self.asked(config), *where]
+
+    def experiment(self, place: Workspace, config: str) -> list[str]:
+        """Search and judge."""
+        where = ["--workspace", str(place.root)]
+        return ["experiment", "--study", STUDY, "--json", *self.asked(config), *where]
+
+
+def main() -> int:
+    """Kill, compare, print."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--trials", type=int, default=12)
+    parser.add_argument("--keep", type=Path, help="keep everything in this new folder")
+    parser.add_argument("--at-writes", action="store_true")
+    args = parser.parse_args()
+    begin = time.monotonic()
+    with _lab(args.keep, args.trials) as lab:
+        if args.at_writes:
+            at_writes(lab)
+        if args.kills:
+            at_random(lab, args.kills, random.Random(args.seed))
+    tally = lab.tally
+    for kind, text in [*tally.found, *(("broken", text) for text in tally.broken)]:
+        print(f"{kind:>9}  {text}")
+    print(
+        f"{tally.attempts} attempts, {tally.interrupts} interrupted, {len(tally.broken)} failed "
+        f"by themselves; {time.monotonic() - begin:.0f} s"
+    )
+    print(tally.line)
+    return 1 if tally.found or tally.broken else 0
+
+
+@contextmanager
+def _lab(keep: Path | None, trials: int) -> Iterator[Lab]:
+    root = Path(tempfile.mkdtemp(prefix="recsys-kills-")) if keep is None else keep.resolve()
+    root.mkdir(parents=True, exist_ok=keep is None)
+    _import_everything(root / "libraries")
+    (root / "data").mkdir()
+    plays, profiles = root / "data" / "plays.tsv", root / "data" / "profiles.tsv"
+    write_sample(make_sample(USERS, ARTISTS, 0), plays, profiles)
+    for name, text in {**CONFIGS, **AT_WRITES}.items():
+        (root / f"{name}.toml").write_text(text, encoding="utf-8")
+    home = root / "prefect"
+    server = Server({**os.environ, "PREFECT_HOME": str(home)}, home / "server.log")
+    try:
+        server.wait()
+        yield Lab(root, server.api, trials, Tally())
+    finally:
+        server.stop()
+        if keep is None:
+            shutil.rmtree(root, ignore_errors=True)
+
+
+def _import_everything(place: Path) -> None:
+    """What a command imports when it gets there; nothing of it opens a database or a thread."""
+    environment.prepare(Workspace.at(place))
+    import flows.experiment
+    import flows.studies
+    import flows.terminal
+    import tasks.cache
+
+    assert flows.experiment and flows.studies and flows.terminal
+    tasks.cache.code_version()
+
+
+def fork(
+    lab: Lab,
+    place: Workspace,
+    argv: Sequence[str],
+    seconds: float | None = None,
+    prepare: Callable[[], None] = lambda: None,
+) -> int:
+    """Work on a study in a process of its own; its exit code, or the signal as a negative one.
 
     Args:
-        killed: Holds the study.
-        whole: Another workspace, with the one to compare with, of the same name.
-        study: The name.
-        into: Faults are added here.
+        lab: Where all of it happens.
+        place: Its log goes there.
+        argv: As after `recsys`.
+        seconds: When it is killed; None for never.
+        prepare: Called in the process before it begins.
     """
-    check_orphans(killed, into)
-    ours, theirs = runs_of(killed, study), runs_of(whole, study)
-    mine, other = trials_of(killed, study), trials_of(whole, study)
-    for slot in sorted(mine.keys() | other.keys()):
-        _check_slot(f"trial {slot}", mine.get(slot, []), other.get(slot, []), into)
-        made = _by_trial(ours, slot), _by_trial(theirs, slot)
-        _check_runs(f"trial {slot}", *made, into)
-        ended = {trial.user_attrs["run"] for trial in mine.get(slot, []) if _ended(trial)}
-        if ended != {run.id for run in made[0]}:
-            into.add("different", f"trial {slot}: another run in Optuna than ended in MLflow")
-    for name in sorted({run.name for run in ours + theirs if "trial" not in run.tags}):
-        named = ([run for run in runs if run.name == name] for runs in (ours, theirs))
-        _check_runs(name, *map(_finished, named), into)
+    child = os.fork()
+    if child == 0:
+        code = 70
+        try:
+            _to_log(place)
+            prepare()
+            code = _main(lab, argv)
+        except BaseException:  # noqa: BLE001 - the parent has no use for it
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+    return _ended(lab, child, seconds)
 
 
-def check_orphans(workspace: Workspace, into: Faults) -> None:
-    """Nobody works in a workspace: is anything left of those who did?"""
-    for name, trials in _every_trial(workspace).items():
-        for trial in trials:
-            if not trial.state.is_finished():
-                into.add("orphaned", f"{name}: trial {trial.number} is {trial.state.name}")
-    for run in every_run(workspace):
-        if run.status == "RUNNING":
-            into.add("orphaned", f"run {run.name} is RUNNING")
-    left = [*workspace.scratch.glob("*"), *(workspace.locks / "workers").glob("*")]
-    for path in left:
-        into.add("orphaned", f"{path.relative_to(workspace.root)} is left")
+def _log(place: Workspace) -> Path:
+    """What the processes said; beside the workspace."""
+    return place.root.with_suffix(".log")
 
 
-def _ended(trial: Any) -> bool:
-    return trial.state.name in ("COMPLETE", "PRUNED")
+def _to_log(place: Workspace) -> None:
+    log = os.open(_log(place), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
 
 
-def _finished(runs: Sequence[Recorded]) -> list[Recorded]:
-    return [run for run in runs if run.status == "FINISHED"]
+def _main(lab: Lab, argv: Sequence[str]) -> int:
+    if argv[:2] == ["study", "work"]:
+        return cli.main(argv)
+    from prefect.settings import (
+        PREFECT_API_URL,
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+        temporary_settings,
+    )
+
+    os.environ["PREFECT_API_URL"] = lab.api
+    settings = {PREFECT_API_URL: lab.api, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
+    with temporary_settings(settings):
+        return cli.main(argv)
 
 
-def _by_trial(runs: Sequence[Recorded], slot: int) -> list[Recorded]:
-    """The runs of a trial that count."""
-    mine = [run for run in runs if run.tags.get("trial") == str(slot)]
-    return [r for r in mine if r.status == "FINISHED" or r.tags.get("state") == "pruned"]
+def command(lab: Lab, place: Workspace, argv: Sequence[str], seconds: float | None = None) -> int:
+    """As `fork`, with a command as users type it, which imports and starts Prefect itself."""
+    child = os.fork()
+    if child == 0:
+        _to_log(place)
+        os.execv(COMMAND[0], [*COMMAND, *argv])
+    return _ended(lab, child, seconds)
 
 
-def _check_slot(
-    name: str, trials: Sequence[Any], expected: Sequence[Any], into: Faults
+def _ended(lab: Lab, child: int, seconds: float | None) -> int:
+    """The exit code of a child, which is killed when its time has come."""
+    descriptor = os.pidfd_open(child)
+    try:
+        if not select.select([descriptor], [], [], seconds)[0]:
+            os.kill(child, signal.SIGKILL)
+    finally:
+        os.close(descriptor)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    lab.tally.attempts += 1
+    lab.tally.kills += code == BY_SIGNAL
+    return code
+
+
+def complete(lab: Lab, place: Workspace, argv: Sequence[str]) -> float:
+    """Let an attempt come to its end; the seconds it took."""
+    begin = time.monotonic()
+    code = fork(lab, place, argv)
+    if code != 0:
+        _note_broken(lab, place, code)
+    return time.monotonic() - begin
+
+
+def _note_broken(lab: Lab, place: Workspace, code: int) -> None:
+    said = _log(place).read_text(encoding="utf-8", errors="replace").strip()
+    lab.tally.broken.append(f"{place.root.name}: code {code}: {said.rpartition(chr(10))[2][-300:]}")
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds that the parts of an uninterrupted study take, on this machine, now."""
+
+    first: float
+    trial: float
+    judging: float
+    again: float
+
+    def left(self, place: Workspace, trials: int, judged: bool) -> float:
+        """About how long an attempt would take from here."""
+        fresh = self.first if not place.studies.exists() else self.again
+        todo = trials - ended(place, STUDY)
+        return fresh + todo * self.trial + (self.judging if judged else 0.0)
+
+
+def at_random(lab: Lab, kills: int, rng: random.Random) -> None:
+    """So many kills, spread over studies."""
+    wholes = {name: _whole(lab, name) for name in CONFIGS}
+    n = 0
+    enough = lab.tally.kills + kills
+    while lab.tally.kills < enough:
+        config = list(CONFIGS)[n % len(CONFIGS)]
+        place = lab.workspace(f"{config}-{n}")
+        n += 1
+        most = min(enough, lab.tally.kills + KILLS_A_STUDY)
+        whole, pace = wholes[config]
+        while lab.tally.kills < most and _strike(lab, place, config, pace, rng):
+            print(f"\r{lab.tally.kills} kills, {n} studies", end="", file=sys.stderr, flush=True)
+        complete(lab, place, lab.experiment(place, config))
+        _compare(lab, place, whole)
+    print(file=sys.stderr)
+
+
+def _whole(lab: Lab, config: str) -> tuple[Workspace, Pace]:
+    """A study that nothing interrupts, and how long it takes."""
+    place = lab.workspace(f"{config}-whole")
+    searching = complete(lab, place, lab.work(place, config))
+    again = complete(lab, place, lab.work(place, config))
+    judging = complete(lab, place, lab.experiment(place, config)) - again
+    trial = (searching - again) / (2 * lab.trials)  # the rest is the making of databases
+    return place, Pace(searching - trial * lab.trials, trial, judging, again)
+
+
+def _strike(lab: Lab, place: Workspace, config: str, pace: Pace, rng: random.Random) -> bool:
+    """An attempt that is to be killed; whether there is more to be killed."""
+    kind, judged = rng.random(), rng.random() < JUDGED
+    judged = judged or kind < COMMANDS
+    argv = lab.experiment(place, config) if judged else lab.work(place, config)
+    left = pace.left(place, lab.trials, judged)
+    if kind < COMMANDS:
+        code = command(lab, place, argv, rng.uniform(0, STARTING + left))
+    else:
+        code = fork(lab, place, argv, rng.uniform(0, left))
+    if code not in (0, BY_SIGNAL):
+        _note_broken(lab, place, code)
+    return code == BY_SIGNAL or (code == 0 and not judged)
+
+
+def at_writes(lab: Lab, config: str = "halving", trials: int = 3) -> None:
+    """Strike before each write of a study: of its search, then of what follows."""
+    lab = replace(lab, trials=trials)
+    whole, place = lab.workspace("writes-whole"), lab.workspace("writes")
+    begun, searched = lab.root / "writes-begun", lab.root / "writes-searched"
+    complete(lab, whole, lab.work(whole, config))
+    number = signal.SIGKILL
+    _until(lab, place, lab.work(place, config), f"open {place.studies.name}")
+    shutil.copytree(place.root, begun)
+    for number in (signal.SIGKILL, signal.SIGINT):
+        _each_write(lab, place, begun, lab.work(place, config), number, whole)
+    complete(lab, place, lab.work(place, config))
+    shutil.copytree(place.root, searched)
+    complete(lab, whole, lab.experiment(whole, config))
+    for number in (signal.SIGKILL, signal.SIGINT):
+        _each_write(lab, place, searched, lab.experiment(place, config), number, whole)
+
+
+def _until(lab: Lab, place: Workspace, argv: Sequence[str], write: str) -> None:
+    """Work until something is written for the first time."""
+    note = lab.root / "struck"
+    for which in itertools.count(1):
+        shutil.rmtree(place.root)
+        fork(lab, place, argv, prepare=strike_before(place.root, which, signal.SIGKILL, note))
+        if note.read_text(encoding="utf-8") == write:
+            return
+
+
+def _each_write(
+    lab: Lab,
+    place: Workspace,
+    before: Path,
+    argv: Sequence[str],
+    number: signal.Signals,
+    whole: Workspace,
 ) -> None:
-    """One slot in Optuna; trials of every state, in the order they were made."""
-    ended, known = [t for t in trials if _ended(t)], [t for t in expected if _ended(t)]
-    if len(ended) < len(known):
-        into.add("lost", f"{name}: did not end")
-    if len(ended) > len(known):
-        into.add("doubled", f"{name}: ended {len(ended)} times")
-    attempts = [trial.user_attrs["attempt"] for trial in trials]
-    if attempts != list(range(1, len(trials) + 1)):
-        into.add("different", f"{name}: attempts are numbered {attempts}")
-    if any("error" in trial.user_attrs for trial in trials):
-        into.add("different", f"{name}: {[t.user_attrs.get('error') for t in trials]}")
-    for mine, theirs in zip(ended, known, strict=False):
-        _differ(name, "state, values", (mine.state, mine.values), (theirs.state, theirs.values))
-        for what, pair in _told(mine, theirs).items():
-            if pair[0] != pair[1]:
-                into.add("different", f"{name}: {what} {pair[0]}, not {pair[1]}")
+    note = lab.root / "struck"
+    for which in itertools.count(1):
+        shutil.rmtree(place.root)
+        shutil.copytree(before, place.root)
+        code = fork(lab, place, argv, prepare=strike_before(place.root, which, number, note))
+        if code == 0:
+            return
+        write = f"{argv[0]} {number.name} {which}, before {note.read_text(encoding='utf-8')}"
+        found = []
+        if number == signal.SIGINT:
+            lab.tally.interrupts += 1
+            found = orphans(place)
+            if code != cli.INTERRUPTED:
+                _note_broken(lab, place, code)
+        complete(lab, place, argv)
+        found += faults(place, whole, STUDY)
+        lab.tally.found += [(kind, f"{write}: {text}") for kind, text in found]
 
 
-def _told(mine: Any, theirs: Any) -> dict[str, tuple[Any, Any]]:
-    """What two trials say of themselves."""
-    return {
-        "state": (mine.state.name, theirs.state.name),
-        "values": (mine.values, theirs.values),
-        "point": (mine.user_attrs["point"], theirs.user_attrs["point"]),
-        "params": (mine.params, theirs.params),
-        "curve": (mine.intermediate_values, theirs.intermediate_values),
-        "iterations": tuple(t.user_attrs["facts"]["iterations"] for t in (mine, theirs)),
-        "source": tuple(t.user_attrs["facts"]["source"] is None for t in (mine, theirs)),
-    }
+def _compare(lab: Lab, place: Workspace, whole: Workspace) -> None:
+    name = place.root.name
+    lab.tally.found += [(kind, f"{name}: {text}") for kind, text in faults(place, whole, STUDY)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

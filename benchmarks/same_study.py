@@ -91,7 +91,7 @@ def faults(killed: Workspace, whole: Workspace, study: str) -> list[Fault]:
 def orphans(workspace: Workspace) -> list[Fault]:
     """Nobody works in a workspace: what is left of those who did?"""
     found = [f"run {run.name} is RUNNING" for run in runs(workspace) if run.status == "RUNNING"]
-    trials = chain.from_iterable(chain.from_iterable(_trials(workspace).values() for _ in "1"))
+    trials = chain.from_iterable(_trials(workspace).values())
     found += [f"trial {t.number} is {t.state.name}" for t in trials if not t.state.is_finished()]
     left = [*workspace.scratch.glob("*"), *(workspace.locks / "workers").glob("*")]
     found += [f"{path.relative_to(workspace.root)} is left" for path in sorted(left)]
@@ -179,7 +179,9 @@ def _runs(name: str, mine: Sequence[Recorded], theirs: Sequence[Recorded]) -> It
 
 def _timeless(run: Recorded) -> dict[str, list[tuple[int, float]]]:
     """Metrics; of those that the clock is in, how many there are."""
-    timed = {n: [(step, 0.0) for step, _ in v] for n, v in run.metrics.items() if n.startswith(BUSY)}
+    timed = {
+        n: [(step, 0.0) for step, _ in v] for n, v in run.metrics.items() if n.startswith(BUSY)
+    }
     return {**run.metrics, **timed}
 
 
@@ -204,7 +206,10 @@ def _alike(what: str, mine: dict[str, Any], theirs: dict[str, Any]) -> Iterator[
         yield "doubled", f"{what} {name} is there, which the other has not"
     for name in sorted(mine.keys() & theirs.keys()):
         if mine[name] != theirs[name]:
-            yield "different", f"{what} {name}: {str(mine[name])[:60]}, not {str(theirs[name])[:60]}"
+            yield (
+                "different",
+                f"{what} {name}: {str(mine[name])[:60]}, not {str(theirs[name])[:60]}",
+            )
 
 
 def _links(trials: dict[int, list[Trial]], found: dict[str, list[Recorded]]) -> Iterator[Fault]:
@@ -230,7 +235,9 @@ def runs(workspace: Workspace, study: str | None = None) -> list[Recorded]:
 
 def _recorded(store: sqlite3.Connection, key: str, name: str, status: str, uri: str) -> Recorded:
     def table(columns: str, source: str) -> list[Any]:
-        return store.execute(f"select {columns} from {source} where run_uuid = ?", (key,)).fetchall()
+        return store.execute(
+            f"select {columns} from {source} where run_uuid = ?", (key,)
+        ).fetchall()
 
     metrics: dict[str, list[tuple[int, float]]] = {}
     for metric, step, value in sorted(table("key, step, value", "metrics")):

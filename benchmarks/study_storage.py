@@ -1,62 +1,91 @@
-"""What a trial costs in Optuna, by storage: a file journal against SQLite, in turn.
+"""What a trial costs in Optuna, by storage and number of workers: our journal against SQLite.
 
-python benchmarks/study_storage.py [--trials 40] [--rounds 3]
+python benchmarks/study_storage.py [--trials 40] [--rounds 3] [--workers 1,4]
 """
 
 import argparse
+import multiprocessing
 import tempfile
 import time
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from statistics import median
 
 import optuna
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages import BaseStorage, RDBStorage, get_storage
+from optuna.study import StudyDirection
+from optuna.trial import TrialState
+
+from tasks.tuning.storage import open_storage
+from tasks.workspace import Workspace
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 CURVE = 15  # values reported along a trial
+NAMES = ("journal", "sqlite")
 
 
 def main() -> None:
-    """Print milliseconds per trial of both storages, with and without a curve."""
+    """Print milliseconds per trial of both storages."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--trials", type=int, default=40)
+    parser.add_argument("--trials", type=int, default=40, help="of all workers together")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--workers", default="1,4")
     args = parser.parse_args()
-    for curve in (0, CURVE):
-        found: dict[str, list[float]] = {"journal": [], "sqlite": []}
+    for workers in map(int, args.workers.split(",")):
+        found: dict[str, list[float]] = {name: [] for name in NAMES}
         for _ in range(args.rounds):
             for name, milliseconds in found.items():
-                milliseconds.append(per_trial(name, args.trials, curve))
+                milliseconds.append(per_trial(name, args.trials, workers))
         ratio = median(s / j for s, j in zip(found["sqlite"], found["journal"], strict=True))
         times = ", ".join(f"{name} {median(each):.1f} ms" for name, each in found.items())
-        print(f"{curve:>2} reports a trial: {times}, sqlite/journal {ratio:.1f}")
+        print(f"{workers} workers, {CURVE} reports a trial: {times}, sqlite/journal {ratio:.1f}")
 
 
-def per_trial(name: str, trials: int, curve: int) -> float:
-    """Milliseconds of a trial with four parameters, two attributes and `curve` reports."""
+def per_trial(name: str, trials: int, workers: int) -> float:
+    """Milliseconds until all trials are done, per trial."""
     with tempfile.TemporaryDirectory() as folder:
-        storage = opened(name, Path(folder))
-        study = optuna.create_study(storage=storage, direction="maximize")
+        study = opened(name, Path(folder)).create_new_study([StudyDirection.MAXIMIZE], "study")
+        ready = multiprocessing.Barrier(workers + 1)
+        every = [
+            multiprocessing.Process(
+                target=work, args=(name, Path(folder), study, trials // workers, ready)
+            )
+            for _ in range(workers)
+        ]
+        for each in every:
+            each.start()
+        ready.wait()
         start = time.perf_counter()
-        for slot in range(trials):
-            study.sampler = optuna.samplers.RandomSampler(seed=slot)
-            trial = study.ask()
-            for parameter in "abcd":
-                trial.suggest_float(parameter, 0, 1)
-            trial.set_user_attr("slot", slot)
-            trial.set_user_attr("run", "0" * 32)
-            for step in range(curve):
-                trial.report(step / CURVE, step)
-            study.tell(trial, slot)
+        for each in every:
+            each.join()
         return (time.perf_counter() - start) / trials * 1000
 
 
+def work(name: str, folder: Path, study: int, trials: int, ready: Barrier) -> None:
+    """Write what our trials write."""
+    storage = opened(name, folder)
+    ready.wait()
+    for slot in range(trials):
+        storage.get_all_trials(study, deepcopy=False)
+        template = optuna.create_trial(
+            state=TrialState.RUNNING,
+            params={"alpha": 0.5},
+            distributions={"alpha": optuna.distributions.FloatDistribution(0, 1)},
+            user_attrs={"slot": slot, "point": {"alpha": 0.5}, "attempt": 1, "worker": "w"},
+        )
+        trial = storage.create_new_trial(study, template)
+        storage.set_trial_user_attr(trial, "run", "0" * 32)
+        for step in range(CURVE):
+            storage.set_trial_intermediate_value(trial, step, step / CURVE)
+        storage.set_trial_user_attr(trial, "facts", {"iterations": 1, "ran": 1, "asked": 1})
+        storage.set_trial_state_values(trial, TrialState.COMPLETE, [float(slot)])
+
+
 def opened(name: str, folder: Path) -> BaseStorage:
-    """A fresh storage in a folder."""
+    """The storage in a folder, made where it is missing."""
     if name == "sqlite":
-        return RDBStorage(f"sqlite:///{folder / 'optuna.db'}")
-    return JournalStorage(JournalFileBackend(str(folder / "optuna.journal")))
+        return get_storage(RDBStorage(f"sqlite:///{folder / 'optuna.db'}"))
+    return open_storage(Workspace.at(folder))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
 """Search spaces as plain data, so they can be printed, tested and stored."""
 
-import itertools
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -10,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, model_validator
 Value = str | int | float | bool
 Point = dict[str, Value]
 When = Mapping[str, Value]
+
+MOST = 10_000  # points that are counted, and values of one parameter in a grid
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,42 +167,53 @@ def grid(space: Space) -> list[Point]:
     Raises:
         ValueError: a parameter is a range of real numbers.
     """
-    options: dict[str, tuple[Value, ...]] = {}
+    points: list[Point] = [{}]
     for name, spec in space.items():
-        match spec:
-            case Choice(values):
-                options[name] = values
-            case Ints(low, high) if high - low < 1000:
-                options[name] = tuple(range(low, high + 1))
-            case Floats(low, high) if low == high:
-                options[name] = (low,)
-            case _:
-                raise ValueError(f"the grid sampler needs a list of values for search.{name}")
-    points: dict[tuple[tuple[str, Value], ...], Point] = {}
-    for values in itertools.product(*options.values()):
-        full = dict(zip(options, values, strict=True))
-        point = {name: value for name, value in full.items() if applies(space[name], full)}
-        points[tuple(point.items())] = point
-    return list(points.values())
+        values = _values(spec)
+        if values is None or len(values) > MOST:
+            raise ValueError(f"the grid sampler needs a list of values for search.{name}")
+        points = _crossed(points, name, spec, values)
+    return points
 
 
-def size(space: Space, most: int = 10_000) -> int | None:
+def size(space: Space, most: int = MOST) -> int | None:
     """How many distinct points a space has; None where there are more than `most`.
 
     A range of real numbers has more than any number, unless its ends are one.
     """
-    product = 1
-    for spec in space.values():
-        match spec:
-            case Choice(options):
-                product *= len(options)
-            case Ints(low, high):
-                product *= high - low + 1
-            case Floats(low, high) if low < high:
-                return None
-        if product > most:
+    points: list[Point] = [{}]
+    for name, spec in space.items():
+        values = _values(spec)
+        if values is None:
             return None
-    return len(grid(space))
+        if sum(len(values) if applies(spec, point) else 1 for point in points) > most:
+            return None
+        points = _crossed(points, name, spec, values)
+    return len(points)
+
+
+def _values(spec: Spec) -> Sequence[Value] | None:
+    """The distinct values of a parameter; None for a range of real numbers."""
+    match spec:
+        case Choice(options):
+            return list(dict.fromkeys(options))
+        case Ints(low, high):
+            return range(low, high + 1)
+        case Floats(low, high):
+            return [low] if low == high else None
+
+
+def _crossed(
+    points: Sequence[Point], name: str, spec: Spec, values: Sequence[Value]
+) -> list[Point]:
+    """Each point with each value of one more parameter, where it applies."""
+    return [
+        extended
+        for point in points
+        for extended in (
+            [{**point, name: value} for value in values] if applies(spec, point) else [point]
+        )
+    ]
 
 
 def on_bounds(space: Space, point: Point) -> dict[str, str]:

@@ -81,10 +81,15 @@ class FileLocks:
 
     @contextmanager
     def living(self, worker: str) -> Iterator[None]:
-        """Within the block everyone can see that `worker` lives: its file is locked."""
+        """Within the block everyone can see that `worker` lives: its file is locked.
+
+        The files of workers that died before they began a trial are removed: nobody asks for them.
+        """
         path = self._file(worker)
         path.parent.mkdir(parents=True, exist_ok=True)
         with _locked_for_good(path):
+            for other in path.parent.iterdir():
+                _is_held(other)
             try:
                 yield
             finally:
@@ -95,20 +100,7 @@ class FileLocks:
 
         The file that a dead worker left is removed.
         """
-        path = self._file(worker)
-        try:
-            handle = path.open()
-        except FileNotFoundError:
-            return False
-        with handle:
-            try:
-                # Shared, so that two who look at once do not take each other for the worker.
-                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-            if _is_at(path, handle):
-                path.unlink(missing_ok=True)
-            return False
+        return _is_held(self._file(worker))
 
     def _file(self, worker: str) -> Path:
         return self._folder / "workers" / _file_name(worker)
@@ -126,6 +118,23 @@ def _locked_for_good(path: Path) -> IO[str]:
         if _is_at(path, handle):
             return handle
         handle.close()
+
+
+def _is_held(path: Path) -> bool:
+    """Whether somebody has the lock on a file; one that nobody has is removed."""
+    try:
+        handle = path.open()
+    except FileNotFoundError:
+        return False
+    with handle:
+        try:
+            # Shared, so that two who look at once do not take each other for the worker.
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        if _is_at(path, handle):
+            path.unlink(missing_ok=True)
+        return False
 
 
 def _is_at(path: Path, handle: IO[str]) -> bool:

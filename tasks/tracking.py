@@ -183,11 +183,34 @@ def open_client(workspace: Workspace) -> MlflowClient:
 def _client(workspace: Workspace) -> MlflowClient:
     tell("opening MLflow's database", 0, None)
     with workspace_locks(workspace).exclusive("mlflow"):
-        client = MlflowClient(tracking_uri=workspace.tracking_uri)
-        client.search_experiments(max_results=1)
-        if workspace.tracking is None:
+        if workspace.tracking is not None:
+            return _answering(workspace)
+        with _made_whole(workspace.tracking_database):
+            client = _answering(workspace)
             _write_ahead(workspace.tracking_database)
     return client
+
+
+def _answering(workspace: Workspace) -> MlflowClient:
+    client = MlflowClient(tracking_uri=workspace.tracking_uri)
+    client.search_experiments(max_results=1)
+    return client
+
+
+@contextmanager
+def _made_whole(database: Path) -> Iterator[None]:
+    """Within the block a database is made, if it is missing; one whose maker died is made anew.
+
+    MLflow makes its tables in hundreds of steps, and cannot go on from among them.
+    """
+    mark = database.with_suffix(".making")
+    if mark.exists():
+        for left in database.parent.glob(f"{database.name}*"):  # also what SQLite keeps beside it
+            left.unlink()
+    elif not database.exists():
+        mark.touch()
+    yield
+    mark.unlink(missing_ok=True)
 
 
 def _write_ahead(database: Path) -> None:

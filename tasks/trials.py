@@ -233,12 +233,12 @@ def _record_pruned(
     curve = {
         f"curve/{name}": watch.curve.values(name) for name in watch.curve.points[0].metrics
     } | {"curve/loss": [(point.iteration, point.loss) for point in watch.curve.points]}
-    run.log_curves({**curve, "seconds/fit": [(0, fit_seconds)]}, tags={_STATE: "pruned"})
+    run.log_curves({**curve, "seconds/fit": [(0, fit_seconds)]})
     if study.config.found is not None:
         run.params({FOUND: watch.reached})
     facts = Facts(watch.reached, watch.ran, asked(study.config, trial).iterations)
     search.prune(trial, facts)
-    run.end("KILLED")
+    run.end("KILLED", {_STATE: "pruned"})
     return Outcome(trial.slot, "pruned", fit_seconds, watch.curve.seconds)
 
 

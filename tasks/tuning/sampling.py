@@ -181,10 +181,20 @@ class Points:
         return study
 
     def _left(self, slot: int, taken: Collection[Key]) -> Point:
-        """A point that nobody tried, of a space so small that draws meet only tried ones."""
+        """A point that nobody tried, where the draws met only tried ones."""
+        if self.size is None:
+            return self._anywhere(slot, taken)
         left = [point for point in grid(self._space) if key_of(point) not in taken]
         rng = np.random.default_rng(seed_for(self._seed, "search", slot, "left"))
         return left[int(rng.integers(len(left)))]
+
+    def _anywhere(self, slot: int, taken: Collection[Key]) -> Point:
+        """One of a space that has no end, though what TPE took to may have one."""
+        sampler = RandomSampler(seed=seed_for(self._seed, "search", slot, "left"))
+        point = self._drawn(sampler, {}, [], slot)
+        while key_of(point) in taken:
+            point = self._drawn(sampler, {}, [], slot)
+        return point
 
     def _shuffled_grid(self) -> list[Point]:
         try:

@@ -81,26 +81,23 @@ def open_search(
             earlier = [point for source in sources for point in _best_points(workspace, source)]
             study_id = _create(storage, name, config)
             storage.set_study_user_attr(study_id, _EARLIER, earlier)
-        known = storage.get_study_user_attrs(study_id)
-        # The last of the facts: a study without it is one whose maker died, and is made again.
-        if _MADE_FROM not in known:
             storage.set_study_user_attr(study_id, _REQUEST, dict(request))
+            # The last of the facts: a study without it is one whose maker died.
             storage.set_study_user_attr(study_id, _MADE_FROM, dict(made_from))
-        else:
-            _refuse_other(name, known[_MADE_FROM], made_from)
-            if known[_REQUEST] != dict(request):
-                storage.set_study_user_attr(study_id, _REQUEST, dict(request))
-        earlier = storage.get_study_user_attrs(study_id)[_EARLIER]
-    return Search(storage, study_id, name, config, locks, earlier)
+        known = storage.get_study_user_attrs(study_id)
+        _refuse_other(name, known[_MADE_FROM], made_from)
+        if known[_REQUEST] != dict(request):
+            storage.set_study_user_attr(study_id, _REQUEST, dict(request))
+    return Search(storage, study_id, name, config, locks, known[_EARLIER])
 
 
 def _find(storage: BaseStorage, name: str) -> int | None:
-    """The key of a study that was made to its end, as far as its first points."""
+    """The key of a study that was made to its end."""
     try:
         study_id = storage.get_study_id_from_name(name)
     except KeyError:
         return None
-    if _EARLIER not in storage.get_study_user_attrs(study_id):
+    if _MADE_FROM not in storage.get_study_user_attrs(study_id):
         storage.delete_study(study_id)  # its maker died between two writes; nothing is in it
         return None
     return study_id

@@ -28,7 +28,7 @@ def running(lab: Lab) -> list[str]:
     lines = lab.workspace.studies.read_text(encoding="utf-8").splitlines()
     operations = [json.loads(line) for line in lines]
     created = sum(each["op_code"] == 4 for each in operations)
-    ended = sum(each["op_code"] == 6 and each.get("state") in (1, 3) for each in operations)
+    ended = sum(each["op_code"] == 6 and each.get("state") in (1, 2, 3) for each in operations)
     return runs + ["a trial in Optuna"] * (created - ended)
 
 

@@ -11,7 +11,7 @@ from flows.result import Result
 from tests.flows.conftest import Lab
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
-COMMANDS = ("sample", "experiment", "inspect", "fetch", "ui")
+COMMANDS = ("sample", "experiment", "inspect", "fetch", "ui", "study")
 
 Recsys = Callable[..., int]
 

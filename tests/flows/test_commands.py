@@ -135,13 +135,14 @@ class Interface:
 
 @pytest.fixture(scope="module")
 def interfaces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Interface]]:
-    """Both at once: each takes seconds to start."""
+    """All at once: each takes seconds to start."""
     started: dict[str, Interface] = {}
-    for name, options in (("mlflow", []), ("prefect", ["--prefect"])):
+    options: dict[str, list[str]] = {"mlflow": [], "prefect": ["--prefect"], "optuna": ["--optuna"]}
+    for name, more in options.items():
         place, port = tmp_path_factory.mktemp(name), free_port()
         (place / "home").mkdir()
         process = subprocess.Popen(
-            [*COMMAND, "ui", *options, "--port", str(port)],
+            [*COMMAND, "ui", *more, "--port", str(port)],
             cwd=place,
             env=environment(place / "home"),
             stdout=subprocess.PIPE,
@@ -159,7 +160,12 @@ def interfaces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, I
 
 @pytest.mark.flow
 @pytest.mark.parametrize(
-    ("name", "path", "expected"), [("mlflow", "health", "OK"), ("prefect", "api/health", "true")]
+    ("name", "path", "expected"),
+    [
+        ("mlflow", "health", "OK"),
+        ("prefect", "api/health", "true"),
+        ("optuna", "api/studies", '{"study_summaries": []}'),
+    ],
 )
 def test_the_interfaces_answer_on_loopback_and_end_when_told(
     interfaces: dict[str, Interface], name: str, path: str, expected: str

@@ -128,9 +128,10 @@ def test_what_fails_before_a_trial_begins_leaves_nothing_running(
         raise KeyboardInterrupt
 
     for begun in ("tasks.trials.start_child", "tasks.trials.find_measured"):
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        with monkeypatch.context() as patch:
             patch.setattr(begun, interrupted)
-            lab.run("not begun", study={"fresh": False})
+            with pytest.raises(KeyboardInterrupt):
+                lab.run("not begun", study={"fresh": False})
 
         assert running(lab) == []
 

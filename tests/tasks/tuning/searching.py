@@ -1,5 +1,6 @@
 """Studies for the tests of `tasks.tuning`: spaces, a landscape, and a worker that measures."""
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
 from recsys.config import FOUND, ExperimentConfig
@@ -61,8 +62,19 @@ def value_of(point: Point) -> float:
     return sum(number(value) * (n + 1) for n, value in enumerate(point.values()))
 
 
+def alive(search: Search, worker: str) -> AbstractContextManager[None]:
+    """Within the block the worker lives; where it did not before, it is dead afterwards."""
+    locks = search._locks
+    return nullcontext() if locks.lives(worker) else locks.living(worker)
+
+
+def claim(search: Search, worker: str = ME) -> Trial | None:
+    with alive(search, worker):
+        return search.claim(worker)
+
+
 def claimed(search: Search, worker: str = ME) -> Trial:
-    trial = search.claim(worker)
+    trial = claim(search, worker)
     assert trial is not None
     return trial
 
@@ -86,8 +98,9 @@ def told(search: Search, trial: Trial, *values: float) -> None:
 def measure(search: Search, n: int | None = None, worker: str = ME) -> list[tuple[int, Point]]:
     """Measure what is asked, at most `n` points; every fifth is pruned."""
     found: list[tuple[int, Point]] = []
-    while (n is None or len(found) < n) and (trial := search.claim(worker)) is not None:
-        pruned = trial.slot % 5 == 4
-        told(search, trial, *([] if pruned else [value_of(trial.params)]))
-        found.append((trial.slot, trial.params))
+    with alive(search, worker):
+        while (n is None or len(found) < n) and (trial := search.claim(worker)) is not None:
+            pruned = trial.slot % 5 == 4
+            told(search, trial, *([] if pruned else [value_of(trial.params)]))
+            found.append((trial.slot, trial.params))
     return found

@@ -154,7 +154,7 @@ def test_planned_points_are_the_same_whoever_asks_and_in_which_order(
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-@settings(max_examples=12)
+@settings(max_examples=6)
 @given(seed=st.integers(0, 999), default_first=st.booleans())
 def test_a_finite_space_is_exhausted_exactly_and_no_point_comes_twice(
     sampler: Sampler, seed: int, default_first: bool
@@ -181,11 +181,11 @@ def test_a_branch_that_is_used_up_does_not_end_the_search_of_a_space_that_is_not
     points = points_of(config)
     known: list[Tried] = []
 
-    for slot in range(40):
+    for slot in range(25):
         point = points.point(slot, known, {key_of(each.params) for each in known})
         known.append(tried(point, value=float(point["weighting"] == "linear")))
 
-    assert len({key_of(each.params) for each in known}) == 40
+    assert len({key_of(each.params) for each in known}) == 25
 
 
 def test_a_grid_that_is_cut_short_is_not_the_first_corner_of_the_space() -> None:
@@ -196,7 +196,7 @@ def test_a_grid_that_is_cut_short_is_not_the_first_corner_of_the_space() -> None
 
 def test_a_grid_over_real_numbers_is_an_error_with_a_remedy() -> None:
     with pytest.raises(InputError, match=r"search\.alpha; give lists, or set study\.sampler"):
-        points_of(config_of({"alpha": {"low": 0, "high": 1}}, "grid"))
+        points_of(config_of({"alpha": {"low": 0.5, "high": 1}}, "grid"))
 
 
 def test_only_what_tpe_finds_moves_its_points() -> None:
@@ -222,26 +222,21 @@ def test_tpe_goes_where_the_values_are_high() -> None:
     assert abs(np.mean(late) - 0.8) < 0.1
 
 
-def test_tpe_learns_from_the_curve_of_a_pruned_trial() -> None:
-    points = points_of(config_of(MIXED, "tpe"))
-    known = [tried(point) for point in walk(points, 8)]
-    taken = {key_of(each.params) for each in known}
+def test_tpe_takes_the_region_of_pruned_trials_for_a_bad_one() -> None:
+    """Nothing else tells the low half from the high one: all measured values are equal."""
+    spots = np.linspace(0.02, 0.98, 24).tolist()
 
-    def after(level: float) -> Point:
-        given_up = Tried(known[-1].params, (), [(1, level)])
-        return points.point(8, [*known[:-1], given_up], taken)
+    def share_of_high(pruned_above: bool) -> float:
+        known = [
+            Tried({"b": spot}, () if (spot > 0.5) == pruned_above else (0.0,), [(1, 0.0)])
+            for spot in spots
+        ]
+        points = points_of(config_of(SINGLE, "tpe"))
+        drawn = [float(points.point(slot, known, set())["b"]) for slot in range(24, 54)]
+        return float(np.mean([spot > 0.5 for spot in drawn]))
 
-    assert after(0.0) == after(0.0)
-    # Among pruned trials the curves rank; two of them, or nothing could change.
-    both = [
-        points.point(
-            8,
-            [*known[:-2], Tried(known[-2].params, (), [(3, 5.0)]), Tried(known[-1].params, (), c)],
-            taken,
-        )
-        for c in ([(3, 1.0)], [(9, 100.0)])
-    ]
-    assert len(set(map(key_of, [after(0.0), *both]))) >= 2
+    assert share_of_high(pruned_above=True) < 0.3
+    assert share_of_high(pruned_above=False) > 0.7
 
 
 SINGLE: dict[str, Any] = {"b": {"low": 0.0, "high": 1.0}}
@@ -276,11 +271,14 @@ def test_the_point_after_more_than_200_trials_depends_on_those_that_are_shown_al
 
     assert points_of(config_of(SINGLE, "tpe")).point(230, known, set()) == expected
     assert points.point(230, without, set()) == expected
-    assert points.point(230, known[:-1], set()) != expected
+    turned = [tried(each.params, -each.values[0]) for each in known]
+    assert points.point(230, turned, set()) != expected
 
 
 def test_a_pruned_trial_is_never_among_the_best_that_are_shown() -> None:
-    known = [Tried(each.params, (), each.curve) if n < 40 else each for n, each in enumerate(many(230))]
+    known = [
+        Tried(each.params, (), each.curve) if n < 40 else each for n, each in enumerate(many(230))
+    ]
 
     shown = sampling._shown(known)
 

@@ -1,0 +1,679 @@
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from optuna.storages import BaseStorage, InMemoryStorage, get_storage
+from optuna.study import StudyDirection
+from optuna.trial import TrialState
+
+from recsys.config import ExperimentConfig
+from recsys.errors import InputError
+from recsys.pruning import Finished
+from recsys.space import Point
+from tasks.locking import Locks, workspace_locks
+from tasks.tuning import Facts, Search, TakenOver, Trial, sampling
+from tasks.workspace import Workspace
+from tests.tasks.tuning.searching import (
+    LISTS,
+    ME,
+    MIXED,
+    N_LISTS,
+    SAMPLERS,
+    Sampler,
+    claim,
+    claimed,
+    config_of,
+    facts_of,
+    measure,
+    opened,
+    told,
+    value_of,
+)
+
+Enter = Callable[[str], None]
+
+
+@pytest.fixture
+def locks(workspace: Workspace) -> Locks:
+    return workspace_locks(workspace)
+
+
+@pytest.fixture
+def enter(locks: Locks) -> Iterator[Enter]:
+    """Let a worker live until the end of the test."""
+    with ExitStack() as stack:
+        yield lambda worker: stack.enter_context(locks.living(worker))
+
+
+def in_storage(storage: BaseStorage, workspace: Workspace, config: ExperimentConfig) -> Search:
+    study_id = storage.create_new_study([StudyDirection.MAXIMIZE], "anything")
+    return Search(storage, study_id, "anything", config, workspace_locks(workspace))
+
+
+def points_of(search: Search) -> list[tuple[int, Point]]:
+    """Slot and drawn point of every finished trial."""
+    return [(each.slot, _drawn(each.params, search)) for each in search.finished]
+
+
+def _drawn(params: Point, search: Search) -> Point:
+    return {name: value for name, value in params.items() if name in search._space}
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_neither_the_name_nor_the_number_of_openings_moves_a_point(
+    workspace: Workspace, sampler: Sampler
+) -> None:
+    config = config_of(None, sampler)
+    whole = measure(opened(workspace, config, "whole"))
+
+    for _ in range(12):
+        measure(opened(workspace, config, "by one"), 1)
+
+    assert [slot for slot, _ in whole] == list(range(12))
+    assert points_of(opened(workspace, config, "by one")) == whole
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+def test_the_storage_moves_no_point(
+    workspace: Workspace, tmp_path: Path, sampler: Sampler, kind: str
+) -> None:
+    config = config_of(None, sampler)
+    expected = measure(opened(workspace, config))
+    storage = InMemoryStorage() if kind == "memory" else get_storage(f"sqlite:///{tmp_path}/o.db")
+
+    assert measure(in_storage(storage, workspace, config)) == expected
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_postgres_moves_no_point(workspace: Workspace, postgres: str, sampler: Sampler) -> None:
+    config = config_of(None, sampler)
+    expected = measure(opened(workspace, config))
+
+    assert measure(opened(replace(workspace, storage=postgres), config)) == expected
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    stops=st.lists(st.integers(0, 13), max_size=3),
+    how=st.sampled_from(["between", "told", "died"]),
+)
+def test_an_interrupted_search_goes_on_with_the_points_it_would_have_had(
+    tmp_path_factory: pytest.TempPathFactory, sampler: Sampler, stops: list[int], how: str
+) -> None:
+    """TPE leaves its random start-up after six trials, so the last points depend on the rest."""
+    workspace = Workspace.at(tmp_path_factory.mktemp("search"))
+    config = config_of(None, sampler, trials=14)
+    expected = measure(opened(workspace, config, "whole"))
+
+    for n, stop in enumerate(stops):
+        search = opened(workspace, config, "stopped")
+        measure(search, stop)
+        if how != "between" and (cut_off := claim(search, f"worker {n}")) is not None:
+            search.started(cut_off, "cut off")
+            search.point(cut_off, 1, 1e9)
+            if how == "told":
+                search.interrupt(cut_off)
+    measure(opened(workspace, config, "stopped"))
+
+    assert points_of(opened(workspace, config, "stopped")) == expected
+
+
+@pytest.mark.parametrize("trouble", ["failed", "running", "cut off", "nothing"])
+def test_a_trial_that_is_not_finished_moves_no_later_point(
+    workspace: Workspace, enter: Enter, trouble: str
+) -> None:
+    """Slot 8 is asked for while 7 is in any state; only its point is not drawn again."""
+    enter("other")
+    config = config_of(MIXED, "tpe")
+    search = opened(workspace, config)
+    measure(search, 7)
+    seventh = claimed(search, "other")
+    search.point(seventh, 1, 1e9)
+    if trouble == "failed":
+        search.fail(seventh, "error")
+    elif trouble == "cut off":
+        search.interrupt(seventh)
+        enter("another")
+        assert claimed(search, "another").slot == 7
+
+    found = claimed(search).params
+
+    finished = [
+        sampling.Tried(each.params, each.values, each.curve) for each in _without_found(search)
+    ]
+    taken = {sampling.key_of(each.params) for each in finished}
+    taken.add(sampling.key_of(seventh.params))
+    alone = sampling.Points(config.space, config.study, config.seed)
+    assert found == alone.point(8, finished, taken)
+
+
+def _without_found(search: Search) -> list[Any]:
+    return [replace(each, params=_drawn(each.params, search)) for each in search.finished]
+
+
+def test_the_order_in_which_trials_finish_moves_no_point(
+    workspace: Workspace, enter: Enter
+) -> None:
+    """Random start-up points are known; told in any order, they make the same seventh."""
+    config = config_of(MIXED, "tpe")
+    seventh = []
+    for name, order in (("a", [0, 1, 2, 3, 4, 5, 6, 7]), ("b", [6, 2, 7, 0, 5, 1, 4, 3])):
+        search = in_storage(InMemoryStorage(), workspace, config)
+        trials = []
+        for slot in range(8):
+            enter(f"{name}{slot}")
+            trials.append(claimed(search, f"{name}{slot}"))
+        for slot in order:
+            told(search, trials[slot], value_of(trials[slot].params))
+        seventh.append(claimed(search))
+
+    assert seventh[0].slot == 8
+    assert seventh[0].params == seventh[1].params
+
+
+def test_points_stay_the_same_when_more_trials_are_finished_than_tpe_is_shown(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sampling, "BEST", 3)
+    monkeypatch.setattr(sampling, "LATEST", 4)
+    config = config_of(MIXED, "tpe", trials=20)
+    whole = measure(in_storage(InMemoryStorage(), workspace, config))
+
+    while claim(search := opened(workspace, config), "dead") is not None:
+        measure(opened(workspace, config), 3)
+
+    assert points_of(search) == whole
+    monkeypatch.setattr(sampling, "LATEST", 140)
+    assert measure(in_storage(InMemoryStorage(), workspace, config)) != whole
+
+
+def test_more_trials_can_be_asked_for_and_are_those_of_a_wider_study(workspace: Workspace) -> None:
+    whole = measure(opened(workspace, config_of(MIXED, "tpe"), "whole"))
+    measure(opened(workspace, config_of(MIXED, "tpe", trials=5)))
+
+    more = measure(opened(workspace, config_of(MIXED, "tpe")))
+
+    assert more == whole[5:]
+
+
+def test_a_failure_does_not_change_the_planned_points_of_the_others(workspace: Workspace) -> None:
+    config = config_of(MIXED)
+    whole = measure(opened(workspace, config, "whole"))
+    search = opened(workspace, config, "failing")
+    search.fail(claimed(search), "error")
+
+    assert measure(search) == whole[1:]
+
+
+def test_a_claim_is_one_line_of_the_journal(workspace: Workspace) -> None:
+    search = opened(workspace, config_of(MIXED, "tpe", default_first=True))
+    measure(search, 2)
+    before = workspace.studies.read_bytes()
+
+    trial = claimed(search)
+
+    added = workspace.studies.read_bytes()[len(before) :]
+    assert added.count(b"\n") == 1
+    assert added.endswith(b"\n")
+    assert workspace.studies.read_bytes().startswith(before)
+    assert (trial.slot, trial.attempt, trial.worker) == (2, 1, ME)
+
+
+def test_an_outcome_is_one_line_after_the_facts_of_it(workspace: Workspace) -> None:
+    search = opened(workspace, config_of(MIXED))
+    trial = claimed(search)
+    search.started(trial, "run")
+    before = workspace.studies.read_bytes()
+
+    search.tell(trial, [0.5], facts_of(trial))
+
+    facts, outcome = workspace.studies.read_bytes()[len(before) :].splitlines()
+    assert b'"facts"' in facts
+    assert b'"state":1' in outcome  # TrialState.COMPLETE
+
+
+def test_the_lowest_free_slot_is_claimed_first(workspace: Workspace, enter: Enter) -> None:
+    for worker in ("a", "b", "c"):
+        enter(worker)
+    search = opened(workspace, config_of(MIXED))
+    first, second, third = (claimed(search, worker) for worker in ("a", "b", "c"))
+    assert [trial.slot for trial in (first, second, third)] == [0, 1, 2]
+
+    search.interrupt(third)
+    search.interrupt(first)
+    told(search, second, 0.5)
+
+    assert [claimed(search, worker).slot for worker in ("a", "b", "c")] == [0, 2, 3]
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_dead_workers_slot_is_claimed_again_with_its_point_and_counts_the_attempts(
+    workspace: Workspace, sampler: Sampler
+) -> None:
+    search = opened(workspace, config_of(None, sampler))
+    measure(search, 2)
+    dead = claimed(search, "dead")
+    search.point(dead, 1, 0.5)
+
+    again = claimed(opened(workspace, config_of(None, sampler)), "dead too")
+    third = claimed(search)
+
+    assert (again.slot, again.params, again.attempt) == (dead.slot, dead.params, 2)
+    assert (third.slot, third.params, third.attempt) == (dead.slot, dead.params, 3)
+    assert len({dead.number, again.number, third.number}) == 3
+    told(search, third, 0.5)
+    assert search.finished[-1].attempts == 3
+
+
+def test_a_living_workers_slot_is_not_claimed_again(workspace: Workspace, locks: Locks) -> None:
+    search = opened(workspace, config_of(MIXED, trials=2))
+    with locks.living("other"):
+        claimed(search, "other")
+
+        assert [claimed(search, name).slot for name in ("a", "b", "c")] == [1, 1, 1]
+        assert search.others(ME) == [0]
+        assert search.others("other") == []
+
+    assert search.others(ME) == []
+    assert claimed(search).slot == 0
+
+
+def test_who_is_taken_for_dead_claims_nothing(workspace: Workspace) -> None:
+    search = opened(workspace, config_of(MIXED))
+
+    with pytest.raises(InputError, match=r"study study: the lock that shows .* start the command"):
+        search.claim("dead")
+
+    assert search.outcomes() == {}
+
+
+def test_none_is_free_while_others_are_at_the_last_trials(
+    workspace: Workspace, enter: Enter
+) -> None:
+    enter("other")
+    search = opened(workspace, config_of(MIXED, trials=1))
+    theirs = claimed(search, "other")
+
+    assert claim(search, ME) is None
+    assert search.others(ME) == [0]
+    told(search, theirs, 0.5)
+    assert claim(search, ME) is None
+    assert search.others(ME) == []
+
+
+def test_workers_that_claim_at_once_never_get_the_same_slot_or_point(
+    workspace: Workspace, enter: Enter
+) -> None:
+    config = config_of(LISTS, trials=100)
+
+    def work(worker: str) -> list[tuple[int, Point]]:
+        return measure(opened(workspace, config), worker=worker)
+
+    for n in range(4):
+        enter(str(n))
+    with ThreadPoolExecutor(4) as pool:
+        found = [each for part in pool.map(work, "0123") for each in part]
+
+    assert sorted(slot for slot, _ in found) == list(range(N_LISTS))
+    assert len({sampling.key_of(point) for _, point in found}) == N_LISTS
+
+
+def test_an_interrupted_trial_is_claimed_again_and_a_failed_one_is_not(
+    workspace: Workspace,
+) -> None:
+    search = opened(workspace, config_of(MIXED, trials=3))
+    search.fail(claimed(search), "ValueError: too big")
+    search.interrupt(claimed(search))
+
+    points = measure(search)
+
+    assert [slot for slot, _ in points] == [1, 2]
+    assert search.failed == {0: "ValueError: too big"}
+    assert [each.slot for each in search.done] == [1, 2]
+    assert search.done[0].attempts == 2
+    assert search.ended == 3
+
+
+def test_a_worker_that_dies_while_it_tells_a_failure_has_told_it(workspace: Workspace) -> None:
+    """The error is written first; without the state the trial looks cut off, but is not."""
+    search = opened(workspace, config_of(MIXED, trials=2))
+    trial = claimed(search, "dead")
+    search._storage.set_trial_user_attr(trial.key, "error", "ValueError: too big")
+
+    assert claimed(search).slot == 1
+    assert search.failed == {0: "ValueError: too big"}
+
+
+def test_an_error_of_any_length_can_be_kept(workspace: Workspace) -> None:
+    search = opened(workspace, config_of(MIXED))
+
+    search.fail(claimed(search), "x" * 100_000)
+
+    assert search.failed == {0: "x" * 2000}
+
+
+def taken_over(search: Search) -> tuple[Trial, Trial]:
+    """A trial whose worker was taken for dead, and the attempt of who repeats it."""
+    mine = claimed(search, "taken for dead")
+    search.started(mine, "my run")
+    return mine, claimed(search)
+
+
+Act = Callable[[Search, Trial], None]
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda search, trial: search.tell(trial, [1e9], facts_of(trial)),
+        lambda search, trial: search.prune(trial, facts_of(trial)),
+        lambda search, trial: search.fail(trial, "error"),
+        lambda search, trial: search.started(trial, "another run"),
+        lambda search, trial: search.point(trial, 3, 1e9),
+        lambda search, trial: search.measured(trial, [(1, 1e9)]),
+    ],
+    ids=["tell", "prune", "fail", "started", "point", "measured"],
+)
+def test_a_trial_that_was_taken_over_can_not_be_told_and_changes_nothing(
+    workspace: Workspace, enter: Enter, act: Act
+) -> None:
+    enter(ME)
+    search = opened(workspace, config_of(MIXED, trials=2))
+    mine, theirs = taken_over(search)
+    before = search.outcomes()
+
+    with pytest.raises(TakenOver, match="trial 0 was taken over by another worker"):
+        act(search, mine)
+
+    for each in (search, opened(workspace, config_of(MIXED, trials=2))):
+        assert each.outcomes() == before == {0: ("cut off", "my run"), 1: ("running", None)}
+        assert each.failed == {}
+    told(search, theirs, 0.5)
+    assert [(each.value, each.attempts) for each in search.done] == [(0.5, 2)]
+    assert [each.value for each in opened(workspace, config_of(MIXED, trials=2)).done] == [0.5]
+
+
+def test_interrupting_what_has_ended_changes_nothing(workspace: Workspace) -> None:
+    search = opened(workspace, config_of(MIXED, trials=1))
+    trial = claimed(search)
+    told(search, trial, 0.5)
+
+    search.interrupt(trial)
+
+    assert [each.value for each in search.done] == [0.5]
+
+
+def test_freeing_the_dead_cuts_off_theirs_alone(workspace: Workspace, enter: Enter) -> None:
+    enter("other")
+    search = opened(workspace, config_of(MIXED))
+    claimed(search, "other")
+    claimed(search, "dead")
+
+    search.free_the_dead()
+
+    assert search.outcomes() == {0: ("running", None), 1: ("cut off", None)}
+
+
+def test_outcomes_tell_what_became_of_every_attempt(workspace: Workspace, enter: Enter) -> None:
+    enter("other")
+    search = opened(workspace, config_of(MIXED))
+    told(search, claimed(search), 0.5)
+    told(search, claimed(search))
+    search.fail(claimed(search), "error")
+    search.interrupt(claimed(search))
+    running = claimed(search, "other")
+    search.started(running, "run of the other")
+
+    assert search.outcomes() == {
+        0: ("complete", "run-0-1"),
+        1: ("pruned", "run-1-1"),
+        2: ("failed", None),
+        3: ("cut off", None),
+        4: ("running", "run of the other"),
+    }
+
+
+def test_what_was_measured_is_read_back_exactly(workspace: Workspace) -> None:
+    config = config_of(MIXED, "tpe", trials=2)
+    search = opened(workspace, config)
+    trial = claimed(search)
+    search.started(trial, "run 1")
+    for iteration, value in ((10, 0.75), (2, 0.1), (4, 1 / 3)):
+        search.point(trial, iteration, value)
+    search.tell(trial, [0.1 + 0.2], Facts(4, 10, 15, "source"))
+
+    (done,) = opened(workspace, config).done
+
+    assert (done.slot, done.run, done.attempts) == (0, "run 1", 1)
+    assert done.params == {**trial.params, "iterations": 4}
+    assert done.values == (0.1 + 0.2,)
+    assert done.value == 0.1 + 0.2
+    assert done.facts == Facts(4, 10, 15, "source")
+    assert done.curve == ((2, 0.1), (4, 1 / 3), (10, 0.75))
+
+
+def test_a_pruned_trial_is_finished_with_its_curve_and_without_a_value(
+    workspace: Workspace,
+) -> None:
+    config = config_of(MIXED, trials=3)
+    search = opened(workspace, config)
+    told(search, claimed(search), 0.5)
+    told(search, claimed(search))
+
+    found = opened(workspace, config)
+
+    assert [each.slot for each in found.finished] == [0, 1]
+    assert [each.slot for each in found.done] == [0]
+    (pruned,) = found.pruned
+    assert pruned.values == ()
+    assert [iteration for iteration, _ in pruned.curve] == [1, 2]
+    with pytest.raises(ValueError, match="trial 1 was pruned and has no value"):
+        _ = pruned.value
+    assert found.curves() == {
+        0: Finished(((1, 0.25), (2, 0.5)), pruned=False),
+        1: Finished(pruned.curve, pruned=True),
+    }
+    assert found.ended == 2
+
+
+def test_trials_are_listed_by_slot_whatever_the_order_they_ended_in(
+    workspace: Workspace, enter: Enter
+) -> None:
+    enter("other")
+    search = opened(workspace, config_of(MIXED))
+    theirs = claimed(search, "other")
+    told(search, claimed(search), 0.5)
+    told(search, theirs, 0.25)
+
+    assert [each.slot for each in search.done] == [each.slot for each in search.finished] == [0, 1]
+
+
+def test_the_best_of_equals_is_the_first_and_no_pruned_one(workspace: Workspace) -> None:
+    search = opened(workspace, config_of(MIXED, trials=6))
+    told(search, claimed(search))
+    for value in (0.1, 0.3, 0.2, 0.3, 0.0):
+        told(search, claimed(search), value)
+
+    assert (search.best.slot, search.best.value) == (2, 0.3)
+
+
+def test_a_study_without_a_measured_trial_has_no_best_and_says_why(workspace: Workspace) -> None:
+    search = opened(workspace, config_of(MIXED, trials=3))
+    with pytest.raises(InputError, match="none was run"):
+        _ = search.best
+    for _ in range(2):
+        search.fail(claimed(search), "MemoryError: 8 TiB")
+
+    with pytest.raises(InputError, match=r"none of 2 trials .*\(MemoryError: 8 TiB\); change"):
+        _ = search.best
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_space_with_fewer_points_than_trials_ends_the_study(
+    workspace: Workspace, sampler: Sampler
+) -> None:
+    search = opened(workspace, config_of(LISTS, sampler, trials=100))
+
+    points = measure(search)
+
+    assert search.wanted == search.size == search.ended == len(points) == N_LISTS
+    assert len({sampling.key_of(point) for _, point in points}) == N_LISTS
+    assert claim(search, ME) is None
+
+
+def test_no_more_trials_are_given_than_are_wanted(workspace: Workspace) -> None:
+    search = opened(workspace, config_of(LISTS, "grid", trials=5))
+
+    assert search.wanted == len(measure(search)) == 5
+    assert claim(opened(workspace, config_of(LISTS, "grid", trials=4)), ME) is None
+    assert opened(workspace, config_of(MIXED, trials=5), "endless").size is None
+
+
+PINNED = {"factors": [8, 16], "iterations": [5, 10, 15], "alpha": [1.0]}
+
+
+@pytest.mark.parametrize("sampler", ["random", "grid"])
+def test_waypoints_are_the_iterations_that_others_ask_for_on_the_same_path(
+    workspace: Workspace, sampler: Sampler
+) -> None:
+    search = opened(workspace, config_of(PINNED, sampler, trials=6))
+    trials = []
+    while (trial := claim(search, ME)) is not None:
+        trials.append(trial)
+        told(search, trial, 0.5)
+
+    for trial in trials:
+        asked = int(trial.params["iterations"])
+        assert search.waypoints(trial) == sorted({5, 10, 15} - {asked})
+
+
+def test_waypoints_are_those_of_trials_that_are_asked_for(workspace: Workspace) -> None:
+    config = config_of(PINNED, trials=3)
+    search = opened(workspace, config)
+    trial = claimed(search)
+    planned = sampling.Points(config.space, config.study, config.seed).planned(3)
+    alike = [p for p in planned[1:] if p["factors"] == trial.params["factors"]]
+
+    assert search.waypoints(trial) == sorted(int(p["iterations"]) for p in alike)
+
+
+def test_a_study_that_learns_or_finds_its_iterations_knows_no_waypoints(
+    workspace: Workspace,
+) -> None:
+    learns = opened(workspace, config_of(PINNED, "tpe"), "learns")
+    found = {**PINNED, "iterations": {"low": 5, "high": 15}}
+    finds = opened(workspace, config_of(found, "random"), "finds")
+
+    assert learns.waypoints(claimed(learns)) == []
+    assert finds.waypoints(claimed(finds)) == []
+
+
+def test_iterations_that_are_found_are_not_drawn(workspace: Workspace) -> None:
+    table = {"factors": [8, 16], "iterations": {"low": 5, "high": 15}}
+    search = opened(workspace, config_of(table, "tpe", trials=9))
+
+    assert search.wanted == search.size == 2
+    trial = claimed(search)
+    assert set(trial.params) == {"factors"}
+    search.started(trial, "run")
+    search.tell(trial, [0.5], Facts(11, 15, 15))
+    assert search.best.params["iterations"] == 11
+
+
+def test_of_several_objectives_less_is_more_where_it_is_better(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_of(MIXED, "tpe", also=["gini@10", "coverage@10"])
+    search = opened(workspace, config)
+    told(search, claimed(search), 0.5, 0.9, 0.25)
+    told(search, claimed(search), 0.75, 0.3, 0.5)
+    seen: list[list[tuple[float, ...]]] = []
+    real = sampling.Points.point
+
+    def spied(self: sampling.Points, slot: int, finished: Any, taken: Any) -> Point:
+        seen.append([each.values for each in finished])
+        return real(self, slot, finished, taken)
+
+    monkeypatch.setattr(sampling.Points, "point", spied)
+
+    claimed(search)
+
+    assert seen == [[(0.5, -0.9, 0.25), (0.75, -0.3, 0.5)]]
+    assert [each.values for each in search.done] == [(0.5, 0.9, 0.25), (0.75, 0.3, 0.5)]
+    assert search.best.slot == 1
+    directions = search._storage.get_study_directions(search._id)
+    assert [each.name for each in directions] == ["MAXIMIZE", "MINIMIZE", "MAXIMIZE"]
+
+
+def test_the_parameter_that_matters_is_the_most_important(workspace: Workspace) -> None:
+    table = {"b": {"low": 0.0, "high": 1.0}, "power": {"low": 0.1, "high": 1.0}, "alpha": 2.0}
+    search = opened(workspace, config_of(table, trials=24))
+    while (trial := claim(search, ME)) is not None:
+        told(search, trial, float(trial.params["power"]) ** 2)
+
+    shares = search.importances()
+
+    assert next(iter(shares)) == "power"
+    assert shares["power"] > 0.8
+    assert sum(shares.values()) == pytest.approx(1)
+    assert search.importances() == shares
+
+
+def test_too_few_or_equal_trials_have_no_importances(workspace: Workspace) -> None:
+    search = opened(workspace, config_of(MIXED, trials=9))
+    for value in (0.1, 0.2, 0.3):
+        told(search, claimed(search), value)
+    assert search.importances() == {}
+
+    equal = opened(workspace, config_of(MIXED, trials=9), "equal")
+    for _ in range(9):
+        told(equal, claimed(equal), 0.5)
+    assert equal.importances() == {}
+
+
+def test_a_space_of_single_values_and_conditions_has_no_importances(workspace: Workspace) -> None:
+    table = {
+        "weighting": ["share", "log", "linear", "binary", "tfidf"],
+        "power": {"low": 0.1, "high": 1.0, "when": {"weighting": "share"}},
+        "alpha": 2.0,
+    }
+    search = opened(workspace, config_of(table, trials=9))
+    for value in range(9):
+        told(search, claimed(search), float(value))
+
+    assert set(search.importances()) <= {"weighting", "alpha"}
+
+
+def test_facts_about_a_study_are_remembered(workspace: Workspace) -> None:
+    config = config_of(MIXED)
+    search = opened(workspace, config)
+    assert search.recall("parent") is None
+    search.remember("parent", "run 1")
+
+    assert opened(workspace, config).recall("parent") == "run 1"
+    assert opened(workspace, config, "other").recall("parent") is None
+    assert search.name == "study"
+
+
+def test_trials_of_optuna_carry_what_its_dashboard_shows(workspace: Workspace) -> None:
+    config = config_of(MIXED, default_first=True)
+    search = opened(workspace, config)
+    told(search, claimed(search), 0.5)
+
+    study = optuna.load_study(study_name="study", storage=search._storage)
+
+    (trial,) = study.get_trials()
+    assert trial.state == TrialState.COMPLETE
+    assert trial.params == search._trials()[0].params == trial.user_attrs["point"]
+    assert trial.datetime_start is not None
+    assert trial.datetime_complete is not None

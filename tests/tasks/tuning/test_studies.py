@@ -1,0 +1,277 @@
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from optuna.storages import JournalStorage
+
+from recsys.config import ExperimentConfig
+from recsys.errors import InputError
+from recsys.space import Point
+from tasks.locking import workspace_locks
+from tasks.tuning import (
+    Facts,
+    Search,
+    delete_study,
+    find_search,
+    has_study,
+    list_studies,
+    open_search,
+    stored_request,
+)
+from tasks.workspace import Workspace
+from tests.tasks.tuning.searching import (
+    MADE_FROM,
+    MIXED,
+    claimed,
+    config_of,
+    measure,
+    opened,
+    told,
+)
+
+CONFIG = config_of(MIXED, trials=4)
+WIDER = {"factors": {"low": 2, "high": 9}, "alpha": {"low": 1.0, "high": 30.0, "log": True}}
+
+
+def opened_from(
+    workspace: Workspace, made_from: dict[str, str], config: ExperimentConfig = CONFIG
+) -> Search:
+    request = {"config": config.model_dump(mode="json")}
+    return open_search(workspace, "study", config, made_from, request)
+
+
+def test_a_study_is_made_and_then_gone_on_with(workspace: Workspace) -> None:
+    points = measure(opened(workspace, CONFIG), 2)
+
+    again = opened(workspace, CONFIG)
+
+    assert [slot for slot, _ in points] == [each.slot for each in again.finished] == [0, 1]
+    assert [slot for slot, _ in measure(again)] == [2, 3]
+    assert [each.name for each in list_studies(workspace)] == ["study"]
+
+
+@pytest.mark.parametrize(
+    ("other", "named"),
+    [
+        ({"split": "other", "code": "1234"}, "split"),
+        ({"split": "abcd", "code": "other"}, "code"),
+        ({"split": "x", "code": "x"}, "code, split"),
+        ({"split": "abcd"}, "code"),
+        ({**MADE_FROM, "seed": "1"}, "seed"),
+    ],
+)
+def test_a_study_made_from_something_else_is_refused_by_what_changed_and_stays(
+    workspace: Workspace, other: dict[str, str], named: str
+) -> None:
+    measure(opened(workspace, CONFIG))
+    before = workspace.studies.read_bytes()
+
+    match = rf"'study' was made with another {named};.*--study name"
+    with pytest.raises(InputError, match=match):
+        opened_from(workspace, other)
+
+    assert workspace.studies.read_bytes() == before
+
+
+def test_what_was_asked_for_is_kept_with_the_study_and_renewed(workspace: Workspace) -> None:
+    opened(workspace, CONFIG)
+    assert stored_request(workspace, "study") == {
+        "config": CONFIG.model_dump(mode="json"),
+        "plays": "plays.tsv",
+    }
+    more = config_of(MIXED, trials=9)
+
+    opened(workspace, more)
+
+    search, config = find_search(workspace, "study")
+    assert config == more
+    assert search.wanted == 9
+
+
+def test_opening_a_study_that_is_as_it_was_writes_nothing(workspace: Workspace) -> None:
+    opened(workspace, CONFIG)
+    before = workspace.studies.read_bytes()
+
+    opened(workspace, CONFIG)
+
+    assert workspace.studies.read_bytes() == before
+
+
+def ran(workspace: Workspace, name: str, values: list[float], seed: int = 0) -> list[Point]:
+    """A study of trials with these values; their points, by slot."""
+    search = opened(workspace, config_of(WIDER, trials=len(values), seed=seed), name)
+    points = []
+    for value in values:
+        trial = claimed(search)
+        told(search, trial, value)
+        points.append(trial.params)
+    return points
+
+
+def begun(search: Search, n: int) -> list[Point]:
+    return [point for _, point in measure(search, n)]
+
+
+def test_the_best_points_of_other_studies_come_first_best_first(workspace: Workspace) -> None:
+    one = ran(workspace, "one", [0.1, 0.7, 0.3, 0.5, 0.2, 0.6, 0.4])
+    two = ran(workspace, "two", [0.9, 0.8], seed=1)
+    config = config_of(WIDER, "tpe", trials=12, default_first=True)
+
+    points = begun(opened(workspace, config, sources=("one", "two")), 8)
+
+    assert points[:5] == [one[n] for n in (1, 5, 3, 6, 2)]  # the best five
+    assert points[5:7] == two
+    assert points[7] == {"factors": 9, "alpha": 10.0}  # then the default, as far as it goes
+
+
+def test_points_of_other_studies_are_brought_inside_the_new_space(workspace: Workspace) -> None:
+    search = opened(
+        workspace, config_of(WIDER, trials=1, first=[{"factors": 3, "alpha": 2}]), "old"
+    )
+    trial = claimed(search)
+    search.started(trial, "run")
+    search.tell(trial, [0.5], Facts(13, 13, 13))
+    narrower = {"factors": [16, 32], "alpha": {"low": 5.0, "high": 9.0}, "iterations": [10, 12, 20]}
+
+    (point,) = begun(opened(workspace, config_of(narrower), sources=("old",)), 1)
+
+    assert point == {"factors": 16, "alpha": 5.0, "iterations": 12}
+
+
+def test_where_a_study_began_is_kept_whatever_becomes_of_its_source(workspace: Workspace) -> None:
+    best = ran(workspace, "old", [0.1, 0.7])[1]
+    config = config_of(WIDER, "tpe", trials=5)
+    opened(workspace, config, sources=("old",))
+    delete_study(workspace, "old")
+
+    assert begun(opened(workspace, config), 1) == [best]
+
+
+def test_a_pruned_trial_is_no_point_to_begin_with(workspace: Workspace) -> None:
+    search = opened(workspace, config_of(WIDER, trials=2), "old")
+    told(search, claimed(search))
+    measured = claimed(search)
+    told(search, measured, 0.5)
+    config = config_of(WIDER, trials=5, seed=3)
+
+    points = begun(opened(workspace, config, sources=("old",)), 2)
+
+    assert points[0] == measured.params
+    assert points[1] == begun(opened(workspace, config, "alone"), 2)[1]
+
+
+def test_a_source_that_is_not_there_is_refused_and_nothing_is_made(workspace: Workspace) -> None:
+    opened(workspace, CONFIG, "there")
+
+    with pytest.raises(InputError, match="'absent' is not there; known are: there"):
+        opened(workspace, CONFIG, sources=("absent",))
+
+    assert not has_study(workspace, "study")
+    assert [each.name for each in list_studies(workspace)] == ["there"]
+
+
+class Killed(BaseException):
+    """Ends a process as far as these tests go."""
+
+
+@pytest.mark.parametrize("write", range(4))
+def test_a_study_that_was_made_by_half_is_made_again(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, write: int
+) -> None:
+    """Its maker died before one of its writes, and was asked for something else."""
+    points = ran(workspace, "old", [0.1, 0.7])
+    writes = iter(range(10))
+    real = JournalStorage._write_log
+
+    def dying(self: JournalStorage, *said: Any) -> None:
+        if next(writes) == write:
+            raise Killed
+        real(self, *said)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(JournalStorage, "_write_log", dying)
+        with pytest.raises(Killed):
+            opened(workspace, config_of(MIXED, trials=2, also=["coverage@10"]))
+    assert not has_study(workspace, "study")
+
+    config = config_of(WIDER, "tpe", trials=5)
+    search = opened(workspace, config, sources=("old",))
+
+    assert begun(search, 1) == [points[1]]
+    assert has_study(workspace, "study")
+    assert find_search(workspace, "study")[1] == config
+    assert len(search.best.values) == 1
+
+
+def test_a_study_is_deleted_and_its_name_is_free(workspace: Workspace) -> None:
+    measure(opened(workspace, CONFIG))
+    measure(opened(workspace, CONFIG, "other"))
+
+    delete_study(workspace, "study")
+
+    assert not has_study(workspace, "study")
+    assert has_study(workspace, "other")
+    assert opened_from(workspace, {"split": "another"}).finished == []
+
+
+def test_a_study_that_somebody_works_on_is_not_deleted(workspace: Workspace) -> None:
+    search = opened(workspace, CONFIG)
+    with workspace_locks(workspace).living("other"):
+        claimed(search, "other")
+        claimed(search, "dead")
+
+        with pytest.raises(InputError, match=r"'study' is being worked on \(trials 0\); stop"):
+            delete_study(workspace, "study")
+
+        assert has_study(workspace, "study")
+    delete_study(workspace, "study")  # now the worker is dead
+    assert list_studies(workspace) == []
+
+
+@pytest.mark.parametrize("act", [delete_study, find_search, stored_request])
+def test_a_study_that_is_not_there_is_an_error_that_names_those_that_are(
+    workspace: Workspace, act: Any
+) -> None:
+    with pytest.raises(InputError, match="study 'nobody' is not there; known are: none"):
+        act(workspace, "nobody")
+    for name in ("b", "a"):
+        opened(workspace, CONFIG, name)
+
+    with pytest.raises(InputError, match="study 'nobody' is not there; known are: a, b"):
+        act(workspace, "nobody")
+
+
+def test_the_list_counts_the_trials_of_every_study(workspace: Workspace) -> None:
+    assert list_studies(workspace) == []
+    search = opened(workspace, config_of(MIXED, trials=9, metric="precision@5"), "b")
+    opened(workspace, CONFIG, "a")
+    with workspace_locks(workspace).living("other"):
+        for value in (0.25, 0.5):
+            told(search, claimed(search), value)
+        told(search, claimed(search))
+        search.fail(claimed(search), "error")
+        claimed(search, "other")
+        claimed(search, "dead")
+
+        empty, found = list_studies(workspace)
+
+    assert (found.name, found.wanted, found.metric, found.best) == ("b", 9, "precision@5", 0.5)
+    assert (found.complete, found.pruned, found.failed, found.running) == (2, 1, 1, 1)
+    assert found.began is not None
+    assert (empty.name, empty.wanted, empty.best, empty.began) == ("a", 4, None, None)
+
+
+@pytest.mark.postgres
+def test_studies_in_postgres_are_made_listed_and_deleted(
+    workspace: Workspace, postgres: str
+) -> None:
+    place = replace(workspace, storage=postgres)
+    measure(opened(place, CONFIG))
+    opened(place, config_of(WIDER, trials=3), "new", sources=("study",))
+
+    assert [(each.name, each.wanted, each.running) for each in list_studies(place)] == [
+        ("new", 3, 0),
+        ("study", 4, 0),
+    ]
+    delete_study(place, "study")
+    assert [each.name for each in list_studies(place)] == ["new"]
