@@ -4,7 +4,8 @@ python benchmarks/search.py PLAYS [--seeds 5] [--trials 40] [--variants plain,fo
 
 Every variant searches the same data with the same seeds, in turn. `plain` draws the iterations of
 each trial and judges nothing along the training; `default` is the built-in configuration as it
-is. Time is that of training and judging, as a ratio to `plain` with the same seed.
+is. Time is that of training and judging, as a ratio to `plain` with the same seed; work is the
+multiplications of the trainings alone, which no other process disturbs.
 """
 
 import argparse
@@ -44,6 +45,7 @@ class Found:
     Attributes:
         test: ndcg@10 of the winner on test, with its interval.
         seconds: Of training and judging.
+        work: Multiplications of all trainings.
         ran: Share of the iterations that were asked for.
         same: Share of draws of so many users in which the best trial is also best on all, and in
             which it is among the best five, by size of the draw.
@@ -51,6 +53,7 @@ class Found:
 
     test: tuple[float, float, float]
     seconds: float
+    work: float
     ran: float
     same: Mapping[int, tuple[float, float]]
 
@@ -102,8 +105,26 @@ def searched(plays: Path, where: Path, seed: int, trials: int, changed: Mapping[
     return Found(
         (test.mean, test.low, test.high),
         seconds["fit"] + seconds["judge"] + result.chosen.judge_seconds,
+        work(result),
         result.saved.ran / result.saved.asked,
         agreement(Workspace.at(where), [trial.run for trial in result.trials], seed),
+    )
+
+
+def work(result: Any) -> float:
+    """Multiplications of the iterations that were run, of all trials."""
+    from recsys.config import AlsConfig
+    from recsys.models.als import training_cost
+
+    size = result.facts["split"]["validation"]["train"]
+    return sum(
+        training_cost(
+            AlsConfig.model_validate({**done.params, "iterations": max(done.facts.ran, 1)}),
+            size["users"],
+            size["items"],
+            size["nonzeros"],
+        )
+        for done in (*result.trials, *result.pruned)
     )
 
 
@@ -134,7 +155,8 @@ def agreement(workspace: Workspace, runs: list[str], seed: int) -> dict[int, tup
 
 def show(seed: int, name: str, one: Found, found: Mapping[str, list[Found]]) -> None:
     """A line for each search."""
-    ratio = f"{one.seconds / found['plain'][seed].seconds:.2f} x plain" if "plain" in found else ""
+    plain = found["plain"][seed] if "plain" in found else one
+    ratio = f"{one.seconds / plain.seconds:.2f} x plain, work {one.work / plain.work:.2f} x"
     print(
         f"seed {seed} {name:<20} test ndcg@10 {one.test[0]:.4f} [{one.test[1]:.4f}, "
         f"{one.test[2]:.4f}]  {one.seconds:6.1f} s {ratio}  iterations {one.ran:.0%}",
@@ -151,10 +173,13 @@ def table(found: Mapping[str, list[Found]]) -> None:
         if plain is not None:
             n_inside = sum(one.test[0] >= two.test[1] for one, two in zip(each, plain, strict=True))
             inside = f"not below plain's interval: {n_inside} of {len(each)}"
-            ratio = f"{median(o.seconds / p.seconds for o, p in zip(each, plain, strict=True)):.2f}"
+            pairs = list(zip(each, plain, strict=True))
+            time_ratio = median(one.seconds / two.seconds for one, two in pairs)
+            work_ratio = median(one.work / two.work for one, two in pairs)
+            ratio = f"time {time_ratio:.2f} x plain, work {work_ratio:.2f} x, "
         print(
-            f"{name:<20} test ndcg@10 {mean(one.test[0] for one in each):.4f}, time {ratio} x "
-            f"plain, iterations {mean(one.ran for one in each):.0%}, {inside}"
+            f"{name:<20} test ndcg@10 {mean(one.test[0] for one in each):.4f}, {ratio}"
+            f"iterations {mean(one.ran for one in each):.0%}, {inside}"
         )
     for n_users in SAMPLES:
         drawn = [one.same[n_users] for one in (plain or []) if n_users in one.same]

@@ -10,26 +10,21 @@ from typing import Any
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
 
-_CHANGED = {  # what is done to a name, and which of its arguments is that name
-    "os.link": 1,
-    "os.mkdir": 0,
-    "os.remove": 0,
-    "os.rename": 0,
-    "os.rmdir": 0,
-    "os.truncate": 0,
-}
-_NOT_READING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+_MAKING = os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _NOT_OURS = ("home", "prefect")  # of libraries; nothing is read from there
 _READS = ("SELECT", "PRAGMA")
 
 
-def strike_before(place: Path, which: int, number: signal.Signals, note: Path) -> Callable[[], None]:
+def strike_before(
+    place: Path, which: int, number: signal.Signals, note: Path
+) -> Callable[[], None]:
     """What makes a process strike itself.
 
     Args:
         place: The workspace.
         which: Of its writes, from 1: files that are opened for writing, names that change,
-            transactions of MLflow's database that change it.
+            transactions of MLflow's database that change it. Not those within a folder that
+            nobody but the worker looks into.
         number: The signal.
         note: Takes what was about to be written.
     """
@@ -43,11 +38,9 @@ def strike_before(place: Path, which: int, number: signal.Signals, note: Path) -
             os.kill(os.getpid(), number)
 
     def audit(name: str, args: tuple[Any, ...]) -> None:
-        at = _CHANGED.get(name)
-        if name == "open" and isinstance(args[2], int) and args[2] & _NOT_READING:
-            at = 0
-        if at is not None and (path := _inside(place, args[at])) is not None:
-            about_to(f"{name} {path}")
+        path = _changed(name, args)
+        if path is not None and (inner := _inside(place, path)):
+            about_to(f"{name} {inner}")
 
     def begins(connection: Connection, _: Any, statement: str, *more: Any) -> None:
         if not statement.lstrip().upper().startswith(_READS):
@@ -66,15 +59,29 @@ def strike_before(place: Path, which: int, number: signal.Signals, note: Path) -
     return install
 
 
+def _changed(name: str, args: tuple[Any, ...]) -> Any:
+    """The path that an audited event is about to change, if it is."""
+    match name:
+        case "open" if isinstance(args[2], int) and args[2] & _MAKING:
+            return args[0]
+        case "os.mkdir" if not os.path.exists(args[0]) and os.path.exists(os.path.dirname(args[0])):
+            return args[0]
+        case "os.remove" | "os.rmdir" | "os.truncate" if os.path.exists(args[0]):
+            return args[0]
+        case "os.link" | "os.rename":
+            return args[1]
+    return None
+
+
 def _inside(place: Path, path: Any) -> str | None:
-    """A path within the workspace, relative to it; locks are no writes, but for those of workers."""
+    """A path within the workspace, relative to it; where others look."""
     if not isinstance(path, str | os.PathLike):
         return None
-    text = os.fspath(path)
-    if not isinstance(text, str) or not text.startswith(f"{place}{os.sep}"):
+    text = str(path)
+    if not text.startswith(f"{place}{os.sep}"):
         return None
     inner = text[len(str(place)) + 1 :]
     first, _, rest = inner.partition(os.sep)
-    if first in _NOT_OURS or (first == "locks" and not rest.startswith("workers")):
-        return None
-    return inner
+    locks = first == "locks" and not rest.startswith("workers" + os.sep)
+    private = first in ("cache", "tmp") and "/." in inner or rest.count(os.sep) and first == "tmp"
+    return None if locks or private or first in _NOT_OURS else inner

@@ -207,7 +207,7 @@ class JudgeConfig(_Config):
     ks: Cutoffs = (1, 5, 10, 15, 20)
     validation_users: PositiveInt | None = None
     """A seeded sample of users that trials are judged on; all by default."""
-    curve_users: PositiveInt = 2000
+    curve_users: PositiveInt = 500
     """Validation users, at most, that the curves along the training are measured on."""
     curve_every: PositiveInt = 1
     """Iterations from one point of a curve to the next."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from flows.cli import _parser
+from flows.arguments import parser
 from recsys.config import AlsConfig, ExperimentConfig
 from recsys.evaluate import Report
 from recsys.metrics import METRICS
@@ -76,7 +76,7 @@ def test_every_metric_is_defined() -> None:
 
 
 def commands() -> list[str]:
-    (chosen,) = (a for a in _parser()._actions if a.dest == "command")
+    (chosen,) = (a for a in parser()._actions if a.dest == "command")
     return list(chosen.choices or {})
 
 

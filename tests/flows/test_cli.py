@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from flows import cli
+from flows.arguments import parser
 from flows.result import Result
 from tests.flows.conftest import Lab
 
@@ -275,7 +276,7 @@ def test_options_become_settings_and_set_wins(recsys: Recsys) -> None:
         *("--set", "study.trials=9", "--set", "search.factors=16,32", "--keep-factors", "best"),
         *("--columns", "user=0,item=2", "--timeout", "5", "--artist-key", "name"),
     ]
-    config = cli._config(cli._parser().parse_args(given))
+    config = cli._config(parser().parse_args(given))
 
     assert (config.name, config.seed, config.study.trials) == ("paper", 3, 9)
     assert (config.study.keep_factors, config.study.timeout) == ("best", 5)
@@ -288,15 +289,15 @@ def test_options_become_settings_and_set_wins(recsys: Recsys) -> None:
 def test_a_config_file_of_ones_own_can_be_named(recsys: Recsys, tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text('name = "mine"\nseed = 5\n', encoding="utf-8")
 
-    config = cli._config(cli._parser().parse_args(["experiment", "--config", "mine.toml"]))
+    config = cli._config(parser().parse_args(["experiment", "--config", "mine.toml"]))
 
     assert (config.name, config.seed) == ("mine", 5)
 
 
 def test_a_given_test_side_turns_the_filters_off_unless_asked_for(recsys: Recsys) -> None:
     given = ["experiment", "--config", "paper", "--test", "test.tsv"]
-    plain = cli._config(cli._parser().parse_args(given))
-    asked = cli._config(cli._parser().parse_args([*given, "--set", "filter.min_artists=3"]))
+    plain = cli._config(parser().parse_args(given))
+    asked = cli._config(parser().parse_args([*given, "--set", "filter.min_artists=3"]))
 
     assert plain.split.kind == "given"
     assert (plain.filter.min_artists, plain.filter.min_listeners) == (0, 0)

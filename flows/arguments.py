@@ -1,0 +1,215 @@
+"""What can be written on the command line."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from tasks.interfaces import HOST, MLFLOW_PORT, OPTUNA_PORT, PREFECT_PORT
+
+WORKSPACE = Path("mlruns")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Of all commands; `run` in what it parses names the one that was given."""
+    made = argparse.ArgumentParser(
+        prog="recsys",
+        description="From a listening log to a tuned, tracked, compared recommender.",
+    )
+    commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for add_to in (_add_sample, _add_experiment, _add_inspect, _add_fetch, _add_ui):
+        _add_place(add_to(commands))
+    study = commands.add_parser("study", help="work on, look at, export and delete studies")
+    actions = study.add_subparsers(dest="action", required=True, metavar="ACTION")
+    for add_action in (_add_list, _add_show, _add_resume, _add_work, _add_export, _add_delete):
+        _add_place(add_action(actions))
+    return made
+
+
+def _add_place(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--workspace",
+        type=Path,
+        default=WORKSPACE,
+        metavar="DIR",
+        help=f"where all state lives (default: {WORKSPACE})",
+    )
+    command.add_argument(
+        "--storage",
+        metavar="URL",
+        help="postgresql://... that holds the studies, also from RECSYS_STORAGE, where its "
+        "password is safer (default: a journal in the workspace)",
+    )
+
+
+def _add_sample(commands: Any) -> argparse.ArgumentParser:
+    add: argparse.ArgumentParser = commands.add_parser(
+        "sample", help="write invented plays and profiles in the Last.fm 360K format"
+    )
+    add.add_argument("dir", type=Path, nargs="?", metavar="DIR", help="default: WORKSPACE/sample")
+    add.add_argument("--users", type=int, default=5000, metavar="N")
+    add.add_argument("--artists", type=int, default=3000, metavar="N")
+    add.add_argument("--seed", type=int, default=0, metavar="S")
+    add.set_defaults(run="sample")
+    return add
+
+
+def _add_reading(add: argparse.ArgumentParser) -> None:
+    add.add_argument("--format", metavar="NAME", help="default: found from the first lines")
+    add.add_argument(
+        "--columns",
+        metavar="WHICH",
+        help="user=uid,item=track,plays=n,time=ts by name, or "
+        "user=0,item=1 by position (the file has no header)",
+    )
+    add.add_argument("--artist-key", metavar="KEY", help="mbid, name or mbid-else-name")
+    add.add_argument("--strict", action="store_true", help="the first bad row ends it")
+
+
+def _add_experiment(commands: Any) -> argparse.ArgumentParser:
+    add: argparse.ArgumentParser = commands.add_parser(
+        "experiment", help="read, filter, split, search, judge, compare, track"
+    )
+    _add_asking(add)
+    add.add_argument("--study", metavar="NAME", help="go on with a study, or name a new one")
+    add.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    add.set_defaults(run="experiment")
+    return add
+
+
+def _add_asking(add: argparse.ArgumentParser) -> None:
+    """What is to be done with what; `study work` takes it too."""
+    add.add_argument(
+        "--plays", type=Path, metavar="FILE", help="default: what `recsys sample` wrote"
+    )
+    add.add_argument("--profiles", type=Path, metavar="FILE", help="of the listeners")
+    add.add_argument("--test", type=Path, metavar="FILE", help="a published test side")
+    add.add_argument(
+        "--config", default="default", metavar="NAME", help="default, paper, or a TOML file"
+    )
+    add.add_argument("--trials", type=int, metavar="N", help="how many the study is to have")
+    add.add_argument("--timeout", type=float, metavar="S", help="no trial starts after S seconds")
+    add.add_argument("--seed", type=int, metavar="N")
+    _add_searching(add)
+    _add_reading(add)
+
+
+def _add_searching(add: argparse.ArgumentParser) -> None:
+    add.add_argument("--keep-factors", metavar="WHICH", help="all, best or none")
+    add.add_argument(
+        "--validation-users",
+        type=int,
+        metavar="N",
+        help="judge trials on a sample of N users, the best few again on all",
+    )
+    add.add_argument("--prefer", metavar="WHICH", help="best, or cheapest of those tied with it")
+    add.add_argument(
+        "--fresh", action="store_true", help="train also what was measured before, by any study"
+    )
+    add.add_argument(
+        "--from",
+        dest="sources",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="begin a new study with the best points of this one; may be repeated",
+    )
+    add.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="search.factors=16,32"
+    )
+
+
+def _add_list(actions: Any) -> argparse.ArgumentParser:
+    add: argparse.ArgumentParser = actions.add_parser("list", help="every study, with its best")
+    add.add_argument("--json", action="store_true", help="print one JSON array and nothing else")
+    add.set_defaults(run="study_list")
+    return add
+
+
+def _add_show(actions: Any) -> argparse.ArgumentParser:
+    add: argparse.ArgumentParser = actions.add_parser("show", help="every trial of a study")
+    add.add_argument("name", metavar="NAME")
+    add.set_defaults(run="study_show")
+    return add
+
+
+def _add_resume(actions: Any) -> argparse.ArgumentParser:
+    add: argparse.ArgumentParser = actions.add_parser(
+        "resume", help="go on with an experiment as it was asked for, to its end"
+    )
+    add.add_argument("name", metavar="NAME")
+    add.add_argument("--trials", type=int, metavar="N", help="how many it is to have now")
+    add.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    add.set_defaults(run="study_resume")
+    return add
+
+
+def _add_work(actions: Any) -> argparse.ArgumentParser:
+    add: argparse.ArgumentParser = actions.add_parser(
+        "work",
+        help="join the search of a study, beside other workers, until its trials are done",
+        description="Measures trials of a study until all are done; as many processes as you "
+        "like, on as many machines as share --storage. The options are those of `experiment`, and "
+        "are needed where the study does not exist yet; `experiment --study NAME` or `study "
+        "resume NAME` then judges the winner.",
+    )
+    add.add_argument("study", metavar="NAME")
+    _add_asking(add)
+    add.set_defaults(run="study_work")
+    return add
+
+
+def _add_export(actions: Any) -> argparse.ArgumentParser:
+    add: argparse.ArgumentParser = actions.add_parser(
+        "export", help="the trials of a study as a table, .parquet or .csv by the file's name"
+    )
+    add.add_argument("name", metavar="NAME")
+    add.add_argument("file", type=Path, metavar="FILE")
+    add.set_defaults(run="study_export")
+    return add
+
+
+def _add_delete(actions: Any) -> argparse.ArgumentParser:
+    add: argparse.ArgumentParser = actions.add_parser(
+        "delete", help="a study, its runs in MLflow and their files; it cannot be undone"
+    )
+    add.add_argument("name", metavar="NAME")
+    add.set_defaults(run="study_delete")
+    return add
+
+
+def _add_inspect(commands: Any) -> argparse.ArgumentParser:
+    add: argparse.ArgumentParser = commands.add_parser(
+        "inspect", help="numbers and distribution plots of a log"
+    )
+    add.add_argument("file", type=Path, metavar="FILE")
+    add.add_argument("--profiles", type=Path, metavar="FILE", help="of the listeners")
+    add.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    _add_reading(add)
+    add.set_defaults(run="inspect")
+    return add
+
+
+def _add_fetch(commands: Any) -> argparse.ArgumentParser:
+    add: argparse.ArgumentParser = commands.add_parser(
+        "fetch", help="download a public data set; the same command resumes"
+    )
+    add.add_argument("dataset", metavar="NAME", help="lastfm-360k")
+    add.add_argument("dir", type=Path, metavar="DIR")
+    add.add_argument("--url", help="another place to get the same archive from")
+    add.set_defaults(run="fetch")
+    return add
+
+
+def _add_ui(commands: Any) -> argparse.ArgumentParser:
+    add: argparse.ArgumentParser = commands.add_parser("ui", help="open MLflow, or Prefect")
+    which = add.add_mutually_exclusive_group()
+    which.add_argument("--prefect", action="store_true", help="Prefect instead of MLflow")
+    which.add_argument("--optuna", action="store_true", help="Optuna's dashboard of the studies")
+    add.add_argument("--host", default=HOST)
+    add.add_argument(
+        "--port",
+        type=int,
+        help=f"default: {MLFLOW_PORT}, Prefect {PREFECT_PORT}, Optuna {OPTUNA_PORT}",
+    )
+    add.set_defaults(run="ui")
+    return add
