@@ -13,6 +13,7 @@ from tests.flows.conftest import Lab
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
 COMMANDS = ("sample", "experiment", "inspect", "fetch", "ui", "study")
+ACTIONS = ("list", "show", "resume", "work", "export", "delete")
 
 Recsys = Callable[..., int]
 
@@ -52,16 +53,20 @@ def refused(capsys: pytest.CaptureFixture[str], code: int) -> str:
     return told[0]
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    "command",
+    [*([name] for name in COMMANDS if name != "study"), *(["study", name] for name in ACTIONS)],
+    ids=" ".join,
+)
 def test_every_command_explains_itself(
-    recsys: Recsys, capsys: pytest.CaptureFixture[str], command: str
+    recsys: Recsys, capsys: pytest.CaptureFixture[str], command: list[str]
 ) -> None:
     with pytest.raises(SystemExit) as end:
-        recsys(command, "--help")
+        recsys(*command, "--help")
 
     out, err = capsys.readouterr()
     assert end.value.code == 0
-    assert out.startswith(f"usage: recsys {command} ")
+    assert out.startswith(f"usage: recsys {' '.join(command)} ")
     assert "--workspace DIR" in out
     assert err == ""
 

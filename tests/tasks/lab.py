@@ -1,0 +1,273 @@
+"""A small study on both sides, Optuna and MLflow, and what can be done with it and to it."""
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run as MlflowRun
+from optuna.storages.journal import JournalFileBackend
+
+from recsys.config import ExperimentConfig
+from recsys.interactions import Interactions
+from recsys.models.als import Als, Iteration, State
+from recsys.protocol import Curve, CurvePoint
+from recsys.split import random_split
+from recsys.store import save_fold
+from tasks.locking import workspace_locks
+from tasks.tracking import children, open_client
+from tasks.training import Study, open_study
+from tasks.trials import Outcome, attempt, tidy
+from tasks.tuning import Search, Trial
+from tasks.workspace import Workspace
+from tests.conftest import cells_of
+from tests.tasks.tuning.searching import ME, alive, claimed, opened
+
+PLAYS = Path("/small/plays.tsv")
+TABLE: dict[str, Any] = {
+    "search": {
+        "factors": [2, 3],
+        "alpha": [1.0, 4.0, 9.0],
+        "weighting": "linear",
+        "regularization": 1.0,
+        "iterations": {"low": 2, "high": 6},
+    },
+    "study": {"sampler": "random", "trials": 3, "metric": "ndcg@5"},
+    "judge": {"ks": [1, 5], "curve_metrics": ["ndcg@5", "precision@1"], "resamples": 20},
+}
+ONE_POINT = {"factors": 2, "alpha": 4.0, "weighting": "linear", "regularization": 1.0}
+
+
+def experiment_of(**changed: Any) -> ExperimentConfig:
+    """The small experiment; `changed` replaces settings within their tables, `search` wholly."""
+    table = {name: dict(inner) for name, inner in TABLE.items()}
+    for name, value in changed.items():
+        if name in ("study", "judge"):
+            table[name].update(value)
+        else:
+            table[name] = value
+    return ExperimentConfig.model_validate(table)
+
+
+def listening() -> Interactions:
+    """Which no model can learn by heart, so that curves rise and fall."""
+    rng = np.random.default_rng(11)
+    return cells_of((rng.random((40, 30)) < 0.4) * rng.integers(1, 20, (40, 30)))
+
+
+@pytest.fixture(scope="session")
+def folds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the validation fold and the test fold of a small log."""
+    place = tmp_path_factory.mktemp("folds")
+    split = random_split(listening(), 0.2, 5, (1, 2))
+    for name, fold in (("validation", split.validation), ("test", split.test)):
+        (place / name).mkdir()
+        save_fold(fold, place / name)
+    return place
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One worker at one study."""
+
+    study: Study
+    search: Search
+    folds: Path
+
+    @property
+    def client(self) -> MlflowClient:
+        return open_client(self.study.workspace)
+
+    def claim(self) -> Trial:
+        return claimed(self.search, self.study.worker)
+
+    def attempt(self, trial: Trial | None = None) -> Outcome:
+        """The next trial, or the one that was claimed."""
+        with alive(self.search, self.study.worker):
+            mine = trial or self.claim()
+            return attempt(self.study, self.folds / "validation", mine, self.search)
+
+    def finish(self) -> list[Outcome]:
+        """Every trial that is left."""
+        found = []
+        with alive(self.search, self.study.worker):
+            while (trial := self.search.claim(self.study.worker)) is not None:
+                found.append(self.attempt(trial))
+        return found
+
+    def tidy(self) -> None:
+        with alive(self.search, self.study.worker):
+            tidy(self.study, self.search, workspace_locks(self.study.workspace))
+
+    def run(self, run_id: str) -> MlflowRun:
+        return self.client.get_run(run_id)
+
+    def runs(self) -> dict[str, Mapping[str, str]]:
+        """Every run under the study by id, with its tags."""
+        return children(self.study.workspace, self.study.experiment, self.study.parent)
+
+    def states(self) -> list[str]:
+        """Status of every run under the study, in the order they began."""
+        found = [self.run(each) for each in self.runs()]
+        return [run.info.status for run in sorted(found, key=lambda run: _number(run))]
+
+    def history(self, run_id: str, name: str) -> list[tuple[int, float]]:
+        return [(m.step, m.value) for m in self.client.get_metric_history(run_id, name)]
+
+    def files(self, run_id: str) -> dict[str, Path]:
+        """Every attached file by its name in the run."""
+        place = Path(str(self.run(run_id).info.artifact_uri).removeprefix("file://"))
+        return {
+            path.relative_to(place).as_posix(): path for path in place.rglob("*") if path.is_file()
+        }
+
+    def factors(self, run_id: str) -> list[np.ndarray[Any, Any]]:
+        files = self.files(run_id)
+        names = ("factors/user_factors.npy", "factors/item_factors.npy")
+        return [np.load(files[name], allow_pickle=False) for name in names]
+
+
+def _number(run: MlflowRun) -> tuple[int, int]:
+    return int(run.data.tags.get("number", 10**9)), run.info.start_time
+
+
+MakeBench = Callable[..., Bench]
+
+
+@pytest.fixture
+def bench(tracked: Workspace, folds: Path) -> MakeBench:
+    """Opens a study under a name; the same name again goes on with it."""
+
+    def make(
+        name: str = "study",
+        worker: str = ME,
+        config: ExperimentConfig | None = None,
+        split: str = "ef01",
+        **changed: Any,
+    ) -> Bench:
+        asked = config or experiment_of(**changed)
+        search = opened(tracked, asked, name)
+        facts = {
+            "filter": {"fingerprint": "abcd", "matrix": {"users": 40, "items": 30}},
+            "split": {"fingerprint": split},
+        }
+        ids = folds / "validation"
+        study = open_study(tracked, asked, search, PLAYS, facts, ids, worker)
+        return Bench(study, search, folds)
+
+    return make
+
+
+@pytest.fixture
+def fits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The iterations of each training that took place, from where it began."""
+    found: list[int] = []
+    factorise = Als._factorise
+
+    def counting(self: Als, callback: Callable[[int, float, float], None] | None) -> None:
+        found.append(self._model.iterations)
+        factorise(self, callback)
+
+    monkeypatch.setattr(Als, "_factorise", counting)
+    return found
+
+
+Script = Callable[[Iteration], float]
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Callable[[Script], None]:
+    """Let curves hold what is scripted, not what is measured."""
+
+    def install(value: Script) -> None:
+        def noted(self: Curve, step: Iteration) -> None:
+            values = dict.fromkeys(self._metrics, value(step))
+            self.points.append(CurvePoint(step.number, step.loss, values, step.seconds))
+
+        monkeypatch.setattr(Curve, "__call__", noted)
+
+    return install
+
+
+FitRaises = Callable[[BaseException], AbstractContextManager[None]]
+
+
+@pytest.fixture
+def fit_raises(monkeypatch: pytest.MonkeyPatch) -> FitRaises:
+    """Within the block every training ends in an error."""
+
+    @contextmanager
+    def install(error: BaseException) -> Iterator[None]:
+        def failing(self: Als, train: Interactions, start: State | None = None) -> Als:
+            raise error
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Als, "fit", failing)
+            yield
+
+    return install
+
+
+class PowerCut(BaseException):
+    """Ends a process as far as these tests go: no later write of it takes place."""
+
+
+class Writes:
+    """Every write to disk or database that a trial makes, in order; they may end at any."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.last: int | None = None
+
+    def end_after(self, n: int) -> None:
+        self.names.clear()
+        self.last = n
+
+    def note(self, name: str) -> None:
+        if self.last is not None and len(self.names) >= self.last:
+            raise PowerCut
+        self.names.append(name)
+
+
+@contextmanager
+def watched(patch: pytest.MonkeyPatch) -> Iterator[Writes]:
+    """Within the block all writes are noted."""
+    writes = Writes()
+
+    def watch(owner: Any, name: str, say: Callable[..., str]) -> None:
+        real = getattr(owner, name)
+
+        def noting(*given: Any, **named: Any) -> Any:
+            writes.note(say(*given, **named))
+            return real(*given, **named)
+
+        patch.setattr(owner, name, noting)
+
+    watch(JournalFileBackend, "append_logs", lambda _, logs: _said(logs[0]))
+    watch(MlflowClient, "create_run", lambda *_, **__: "mlflow: run")
+    watch(MlflowClient, "log_batch", _batch)
+    watch(MlflowClient, "log_inputs", lambda *_, **__: "mlflow: data set")
+    watch(MlflowClient, "set_tag", lambda _, run, key, value: f"mlflow: {key}")
+    watch(MlflowClient, "set_terminated", lambda _, run, status: f"mlflow: {status}")
+    watch(shutil, "move", lambda source, target: f"file: {Path(target).name}")
+    watch(Als, "fit", lambda *_, **__: "train")
+    yield writes
+
+
+def _said(log: Mapping[str, Any]) -> str:
+    """What an entry of Optuna's journal says."""
+    states = {0: "RUNNING", 1: "COMPLETE", 2: "PRUNED", 3: "FAIL"}
+    if "user_attr" in log:
+        return f"optuna: {next(iter(log['user_attr']))}"
+    if "intermediate_value" in log:
+        return "optuna: curve"
+    return f"optuna: {states[log['state']]}"
+
+
+def _batch(_: MlflowClient, run: str, metrics: Any = (), params: Any = (), tags: Any = ()) -> str:
+    return "mlflow: metrics" if metrics else "mlflow: parameters"
