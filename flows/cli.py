@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 STARTED = time.perf_counter()
 CONFIGS = Path(__file__).parent / "configs"
 INTERRUPTED = 130
+# What `study work` takes that does not say what is to be done: a study that exists knows it.
+NOT_ASKED = {"command", "action", "run", "study", "trials", "workspace", "storage"}
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -171,7 +173,9 @@ def _study_work(args: argparse.Namespace, workspace: Workspace) -> None:
     from flows.experiment import work, work_in_prefect
     from tasks.tuning import has_study
 
-    if args.plays is None and has_study(workspace, args.study):
+    asked = [value for name, value in vars(args).items() if name not in NOT_ASKED]
+    nothing = all(value is None or value is False or value == [] for value in asked)
+    if nothing and has_study(workspace, args.study):
         plays, profiles, config = _stored(workspace, args.study, args.trials)
     else:
         plays, profiles = _inputs(args, workspace)
@@ -250,11 +254,12 @@ def _check_files(plays: Path, profiles: Path | None, config: "ExperimentConfig")
 def _config(args: argparse.Namespace) -> "ExperimentConfig":
     from recsys.config import load_config
 
-    built_in = CONFIGS / f"{args.config}.toml"
-    path = built_in if built_in.is_file() else Path(args.config)
+    name = args.config or "default"
+    built_in = CONFIGS / f"{name}.toml"
+    path = built_in if built_in.is_file() else Path(name)
     if not path.is_file():
         names = ", ".join(sorted(each.stem for each in CONFIGS.glob("*.toml")))
-        raise InputError(f"config {args.config}: no such file; pass one, or one of {names}")
+        raise InputError(f"config {name}: no such file; pass one, or one of {names}")
     return load_config(path, {**_options(args), **_settings(args.set)})
 
 

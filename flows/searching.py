@@ -36,6 +36,7 @@ def joined(study: Study, search: Search) -> Iterator[None]:
     """Take part in a study: close what the dead left open before, and what is ours after."""
     locks = workspace_locks(study.workspace)
     tidy(study, search, locks)
+    _note_missing_bests(study, search)
     try:
         yield
     finally:
@@ -112,6 +113,24 @@ def _note_best(study: Study, search: Search, trial: Trial, before: list[Done]) -
     if before and best.slot == trial.slot:
         beaten = max(before, key=lambda done: (done.value, -done.slot))
         Run.of(study.workspace, beaten.run).drop("factors")
+
+
+def _note_missing_bests(study: Study, search: Search) -> None:
+    """What a worker that died after an outcome did not come to."""
+    name = f"best/{study.config.study.metric}"
+    parent = Run.of(study.workspace, study.parent)
+    noted = parent.steps(name)
+    best: Done | None = None
+    beaten: list[Done] = []
+    for done in search.done:
+        if best is None or done.value > best.value:
+            beaten += [] if best is None else [best]
+            best = done
+        if done.slot not in noted:
+            parent.log({name: best.value}, step=done.slot)
+    if study.config.study.keep_factors == "best":
+        for done in beaten:
+            Run.of(study.workspace, done.run).drop("factors")
 
 
 def _tell_best(search: Search) -> None:

@@ -33,7 +33,8 @@ def standing(workspace: Workspace, name: str) -> str:
         if search.done
         else ""
     )
-    return f"{search.ended} of {search.wanted} trials done: {', '.join(parts)}{best}"
+    fewer = ", all that the space has," if search.wanted < config.study.trials else ""
+    return f"{search.ended} of {search.wanted} trials{fewer} done: {', '.join(parts)}{best}"
 
 
 def listed(workspace: Workspace) -> list[dict[str, Any]]:
