@@ -4,6 +4,7 @@ Most are forks of this process, which has imported everything and opened nothing
 once, and a kill may strike anywhere. Others are commands of their own, with their own Prefect.
 """
 
+import importlib
 import os
 import select
 import shutil
@@ -22,6 +23,7 @@ from same_study import KINDS, Fault, faults
 
 from flows import cli, environment
 from recsys.sources.sample import make_sample, write_sample
+from tasks.cache import code_version
 from tasks.server import Server
 from tasks.workspace import Workspace
 
@@ -78,8 +80,10 @@ iterations = { low = 1, high = 3 }
 alpha = { low = 0.1, high = 10.0, log = true }
 [study]
 pruner = "halving"
+keep_factors = "best"
 [judge]
 resamples = 50
+validation_users = 100
 """,
 }
 
@@ -185,13 +189,9 @@ def open_lab(keep: Path | None, trials: int) -> Iterator[Lab]:
 
 def _import_everything(place: Path) -> None:
     environment.prepare(Workspace.at(place))
-    import flows.experiment
-    import flows.studies
-    import flows.terminal
-    import tasks.cache
-
-    assert flows.experiment and flows.studies and flows.terminal
-    tasks.cache.code_version()
+    for module in ("flows.experiment", "flows.studies", "flows.terminal"):
+        importlib.import_module(module)
+    code_version()
 
 
 def fork(

@@ -229,11 +229,14 @@ def runs(workspace: Workspace, study: str | None = None) -> list[Recorded]:
             "select run_uuid, name, status, artifact_uri from runs "
             "where lifecycle_stage = 'active' order by start_time"
         )
-        found = [_recorded(store, *row) for row in store.execute(query).fetchall()]
+        rows = store.execute(query).fetchall()
+        found = [_recorded(store, workspace, *row) for row in rows]
     return [run for run in found if study in (None, run.tags.get("study"))]
 
 
-def _recorded(store: sqlite3.Connection, key: str, name: str, status: str, uri: str) -> Recorded:
+def _recorded(
+    store: sqlite3.Connection, workspace: Workspace, key: str, name: str, status: str, uri: str
+) -> Recorded:
     def table(columns: str, source: str) -> list[Any]:
         return store.execute(
             f"select {columns} from {source} where run_uuid = ?", (key,)
@@ -243,4 +246,6 @@ def _recorded(store: sqlite3.Connection, key: str, name: str, status: str, uri: 
     for metric, step, value in sorted(table("key, step, value", "metrics")):
         metrics.setdefault(metric, []).append((step, value))
     tags, params = dict(table("key, value", "tags")), dict(table("key, value", "params"))
-    return Recorded(key, name, status, tags, params, metrics, Path(unquote(urlparse(uri).path)))
+    # Not where the address leads, but where it would in a workspace that was copied.
+    folder = workspace.artifacts.joinpath(*Path(unquote(urlparse(uri).path)).parts[-3:])
+    return Recorded(key, name, status, tags, params, metrics, folder)

@@ -66,7 +66,7 @@ def _changed(name: str, args: tuple[Any, ...]) -> Any:
             return args[0]
         case "os.mkdir" if not os.path.exists(args[0]) and os.path.exists(os.path.dirname(args[0])):
             return args[0]
-        case "os.remove" | "os.rmdir" | "os.truncate" if os.path.exists(args[0]):
+        case "os.remove" | "os.rmdir" | "os.truncate" | "shutil.rmtree" if os.path.exists(args[0]):
             return args[0]
         case "os.link" | "os.rename":
             return args[1]
@@ -83,5 +83,5 @@ def _inside(place: Path, path: Any) -> str | None:
     inner = text[len(str(place)) + 1 :]
     first, _, rest = inner.partition(os.sep)
     locks = first == "locks" and not rest.startswith("workers" + os.sep)
-    private = first in ("cache", "tmp") and "/." in inner or rest.count(os.sep) and first == "tmp"
+    private = (first == "cache" and "/." in inner) or (first == "tmp" and os.sep in rest)
     return None if locks or private or first in _NOT_OURS else inner

@@ -141,12 +141,14 @@ def _per_user(study: Study, done: Done, name: str) -> npt.NDArray[np.float64]:
 def _on_all_users(study: Study, done: Done, fold: Fold) -> npt.NDArray[np.float64]:
     """As `_per_user`, of all validation users: judged now unless it was before."""
     run = Run.of(study.workspace, done.run)
-    if not run.has(ALL_USERS):
+    if not run.has(f"{ALL_USERS}/{PER_USER}"):  # the last of its files
         tell(f"judging trial {done.slot} on all users", 0, None)
         report = judge(
             _restored(study, done, run, fold), fold, study.config.judge.ks, progress=tell
         )
-        run.log({f"validation_{ALL_USERS}/{n}": value for n, value in report.summary().items()})
+        values = {f"validation_{ALL_USERS}/{n}": value for n, value in report.summary().items()}
+        if not run.steps(next(iter(values))):  # one batch: all are there or none
+            run.log(values)
         with scratch(study) as folder:
             save_report(report, folder)
             run.files(folder, ALL_USERS)

@@ -14,6 +14,7 @@ import numpy as np
 
 from recsys.models.als import State
 from recsys.protocol import CurvePoint
+from tasks.disk import durable
 
 _USERS, _ITEMS, _POINTS = "user_factors.npy", "item_factors.npy", "points.json"
 
@@ -52,6 +53,8 @@ class Paths:
         np.save(made / _USERS, state.user_factors, allow_pickle=False)
         np.save(made / _ITEMS, state.item_factors, allow_pickle=False)
         (made / _POINTS).write_text(json.dumps(list(map(asdict, points))), encoding="utf-8")
+        for name in (_USERS, _ITEMS, _POINTS):
+            durable(made / name)
         try:
             made.rename(place)
         except OSError:  # another worker was first, with the same bits

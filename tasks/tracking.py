@@ -25,6 +25,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from recsys.errors import InputError
+from tasks.disk import durable
 from tasks.interfaces import HOST, MLFLOW_PORT
 from tasks.locking import workspace_locks
 from tasks.telling import tell
@@ -94,6 +95,10 @@ class Run:
             batch = points[start : start + MAX_BATCH]
             self.client.log_batch(self.id, metrics=batch, tags=[] if start else labels)
 
+    def steps(self, name: str) -> set[int]:
+        """At which steps a metric has values."""
+        return {m.step for m in self.client.get_metric_history(self.id, metric_name(name))}
+
     def params(self, params: Mapping[str, object]) -> None:
         """Record parameters; one that was recorded stays."""
         self.client.log_batch(self.id, params=[Param(k, str(v)) for k, v in params.items()])
@@ -108,13 +113,10 @@ class Run:
             if path.is_file():
                 target = place / (into or "") / path.relative_to(folder)
                 target.parent.mkdir(parents=True, exist_ok=True)
-                _durable(path)
+                durable(path)
                 shutil.move(path, target)
-                _durable(target.parent)
-
-    def file(self, path: Path, into: str | None = None) -> None:
-        """Attach one file."""
-        self.client.log_artifact(self.id, str(path), into)
+        if place.exists():
+            _durable_names(place)
 
     def fetch(self, name: str, into: Path) -> Path:
         """An attached file or folder: where it lies, or a copy in `into` of one that is far."""
@@ -124,12 +126,13 @@ class Run:
         into.mkdir(parents=True, exist_ok=True)
         return Path(self.client.download_artifacts(self.id, name, str(into)))
 
-    def has(self, folder: str) -> bool:
-        """Whether anything is attached under `folder`."""
+    def has(self, name: str) -> bool:
+        """Whether a file or folder of this name is attached."""
         place = self._local()
         if place is not None:
-            return (place / folder).exists()
-        return bool(self.client.list_artifacts(self.id, folder))
+            return (place / name).exists()
+        above = name.rpartition("/")[0] or None
+        return name in {each.path for each in self.client.list_artifacts(self.id, above)}
 
     @functools.cached_property
     def _uri(self) -> str:
@@ -219,13 +222,11 @@ def _write_ahead(database: Path) -> None:
         connection.execute("pragma journal_mode = wal")
 
 
-def _durable(path: Path) -> None:
-    """Wait until a file, or the names in a folder, would outlast a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _durable_names(place: Path) -> None:
+    """Wait until the names of a run's files, and of the folders they are in, are on disk."""
+    inner = [path for path in place.rglob("*") if path.is_dir()]
+    for folder in (place.parent.parent, place.parent, place, *inner):
+        durable(folder)
 
 
 def experiment_id(workspace: Workspace, path: Path) -> str:
@@ -346,9 +347,10 @@ def _tags_of(
 
 def find_running_study(workspace: Workspace, experiment: str, study: str) -> str | None:
     """The run of a study whose maker died before anybody knew of it."""
-    query = f"tags.study = '{study}' and tags.stage = 'study' and attributes.status = 'RUNNING'"
-    found = open_client(workspace).search_runs([experiment], query, max_results=1)
-    return found[0].info.run_id if found else None
+    query = "tags.stage = 'study' and attributes.status = 'RUNNING'"
+    found = open_client(workspace).search_runs([experiment], query)
+    # Not in the query, where a name with a quote could not be written.
+    return next((run.info.run_id for run in found if run.data.tags["study"] == study), None)
 
 
 def find_measured(
@@ -401,6 +403,7 @@ def copy_run(source: Run, target: Run, scratch: Path) -> Copied:
         target.client.log_artifacts(target.id, str(source.fetch("", scratch)))
     else:
         shutil.copytree(here, there, copy_function=_linked, dirs_exist_ok=True)
+        _durable_names(there)
     return Copied(known.data.params, known.data.tags, known.data.metrics, curves)
 
 

@@ -138,13 +138,14 @@ def open_study(
     experiment = experiment_id(workspace, path)
     with workspace_locks(workspace).exclusive(f"parent-{search.name}"):
         run = _parent(workspace, config, search, experiment, data, tags)
+        every = {**tags, "worker": worker}
+        study = Study(workspace, config, search.name, experiment, run.id, data, every, worker)
         try:
-            _attach_ids(run, ids)
+            _attach_ids(study, run, ids)
         except BaseException:
             run.end("KILLED")
             raise
-    every = {**tags, "worker": worker}
-    return Study(workspace, config, search.name, experiment, run.id, data, every, worker)
+    return study
 
 
 def _parent(
@@ -171,10 +172,14 @@ def _parent(
     return run
 
 
-def _attach_ids(run: Run, folder: Path) -> None:
-    if not run.has("ids"):
-        for file in ("users.parquet", "items.parquet"):
-            run.file(folder / file, "ids")
+def _attach_ids(study: Study, run: Run, folder: Path) -> None:
+    """Whoever is killed between the two, or within one, leaves them to who goes on."""
+    names = ("users.parquet", "items.parquet")
+    if not all(run.has(f"ids/{name}") for name in names):
+        with scratch(study) as copies:
+            for name in names:
+                shutil.copy(folder / name, copies / name)
+            run.files(copies, "ids")
 
 
 def flat(table: Mapping[str, Any], above: str = "") -> dict[str, str]:

@@ -121,18 +121,29 @@ def attempt(study: Study, validation: Path, trial: Trial, search: Search) -> Out
         _end(run, "KILLED", str(error))
         return Outcome(trial.slot, "taken over")
     except OUTSIDE as error:
-        search.interrupt(trial)
-        _end(run, "KILLED", f"{type(error).__name__}: {error}")
+        _cut_off(trial, search, run, f"{type(error).__name__}: {error}")
         raise
     except Exception as error:  # noqa: BLE001 - recorded on both sides; other points may do
-        text = f"{type(error).__name__}: {error}"[:2000]
-        search.fail(trial, text)
-        _end(run, "FAILED", text)
-        return Outcome(trial.slot, "failed", error=text)
+        return _failed(trial, search, run, f"{type(error).__name__}: {error}"[:2000])
     except BaseException:
-        search.interrupt(trial)
-        _end(run, "KILLED", "interrupted")
+        _cut_off(trial, search, run, "interrupted")
         raise
+
+
+def _cut_off(trial: Trial, search: Search, run: Run | None, why: str) -> None:
+    """Let a trial be repeated; one whose outcome is told counts, and `tidy` ends its run."""
+    if search.interrupt(trial):
+        _end(run, "KILLED", why)
+
+
+def _failed(trial: Trial, search: Search, run: Run | None, text: str) -> Outcome:
+    try:
+        search.fail(trial, text)
+    except TakenOver as error:
+        _end(run, "KILLED", str(error))
+        return Outcome(trial.slot, "taken over")
+    _end(run, "FAILED", text)
+    return Outcome(trial.slot, "failed", error=text)
 
 
 def _end(run: Run | None, status: str, error: str) -> None:
@@ -323,10 +334,12 @@ class Watch:
 
     def _look(self, step: Iteration) -> None:
         last = step.number == self._asked.iterations
-        if step.number % self._config.judge.curve_every == 0 or last:
+        kept = step.number in self._kept
+        # Also where others end: their curve is as far as this one, if they go on from here.
+        if step.number % self._config.judge.curve_every == 0 or last or kept:
             self.curve(step)
             self._note(step)
-        if step.number in self._kept:
+        if kept:
             self._paths.save(self._path, step.model.state(step.number), self.curve.points)
         if self.curve.points and self.curve.points[-1].iteration == step.number and not last:
             self._stop_if_useless()
@@ -377,8 +390,8 @@ def _curve(config: ExperimentConfig, fold: Fold, points: list[CurvePoint]) -> Cu
 
 
 def tidy(study: Study, search: Search, locks: Locks) -> None:
-    """Close what workers that are gone left open, on both sides."""
-    search.free_the_dead()
+    """Close what workers that are gone left open, on both sides; and ours, who are at no trial."""
+    search.free_the_dead(idle=study.worker)
     outcomes = search.outcomes()
     client = tracking.open_client(study.workspace)
     for run_id, tags in running_children(study.workspace, study.experiment, study.parent).items():

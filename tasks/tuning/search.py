@@ -60,8 +60,8 @@ class Facts:
 
     Attributes:
         iterations: Those of the model that was judged: found, or asked for.
-        ran: Iterations that were trained, also those beyond the best and those of a trial alike
-            that this one went on from.
+        ran: Iterations that were trained for it, also those beyond the best; not those of a trial
+            alike that it went on from.
         asked: Iterations it would have had without pruning and patience.
         source: MLflow id of the run it was copied from; None where it was trained.
     """
@@ -226,10 +226,10 @@ class Search:
         number = self._storage.get_trial_number_from_id(key)
         return Trial(slot, number, key, point, attempt, worker)
 
-    def _free_the_dead(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    def _free_the_dead(self, trials: Sequence[FrozenTrial], idle: str = "") -> list[FrozenTrial]:
         """All trials, with those whose worker is gone told failed."""
-        running = [trial for trial in trials if trial.state == TrialState.RUNNING]
-        dead = [t for t in running if not self._locks.lives(t.user_attrs[_WORKER])]
+        running = [(t, t.user_attrs[_WORKER]) for t in trials if t.state == TrialState.RUNNING]
+        dead = [t for t, worker in running if worker == idle or not self._locks.lives(worker)]
         for trial in dead:
             self._end(trial._trial_id, TrialState.FAIL)
         return self._trials() if dead else list(trials)
@@ -268,10 +268,10 @@ class Search:
             if trial.user_attrs[_WORKER] != worker and self._locks.lives(trial.user_attrs[_WORKER])
         ]
 
-    def free_the_dead(self) -> None:
-        """Tell failed whatever a worker that is gone left running."""
+    def free_the_dead(self, idle: str = "") -> None:
+        """Tell failed whatever a worker that is gone left running, or one that is at no trial."""
         with self._locks.exclusive(f"study-{self.name}"):
-            self._free_the_dead(self._trials())
+            self._free_the_dead(self._trials(), idle)
 
     def curves(self) -> dict[int, Finished]:
         """The curves of the finished trials by slot."""
@@ -340,15 +340,16 @@ class Search:
             self._storage.set_trial_user_attr(trial.key, _ERROR, error[:2000])
         self._end(trial.key, TrialState.FAIL)
 
-    def interrupt(self, trial: Trial) -> None:
-        """A trial was cut off; its slot is claimed again."""
-        self._end(trial.key, TrialState.FAIL)
+    def interrupt(self, trial: Trial) -> bool:
+        """A trial was cut off; its slot is claimed again. False where it had ended already."""
+        return self._end(trial.key, TrialState.FAIL)
 
-    def _end(self, key: int, state: TrialState) -> None:
+    def _end(self, key: int, state: TrialState) -> bool:
         try:
             self._storage.set_trial_state_values(key, state)
         except UpdateFinishedTrialError:
-            return  # by somebody else, meanwhile
+            return False  # by somebody else, meanwhile, or just before we were interrupted
+        return True
 
     def outcomes(self) -> dict[int, tuple[str, str | None]]:
         """State and MLflow run of every attempt, by Optuna's number.

@@ -7,7 +7,15 @@ from threadpoolctl import threadpool_info
 
 from recsys.config import AlsConfig
 from recsys.interactions import Interactions
-from recsys.models.als import Als, Factors, Iteration
+from recsys.models.als import (
+    Als,
+    Factors,
+    Iteration,
+    OnIteration,
+    State,
+    StopTraining,
+    training_cost,
+)
 from recsys.weighting import Weights
 from tests.conftest import cells_of
 
@@ -246,3 +254,218 @@ def test_blas_has_one_thread_while_training() -> None:
     Als(config_of("share"), 1, tell).fit(listening())
 
     assert counts == {1}
+
+
+def test_a_training_costs_more_with_more_factors_iterations_rows_or_cells() -> None:
+    base = training_cost(AlsConfig(factors=8, iterations=5), 100, 50, 1_000)
+
+    assert base > 0
+    assert training_cost(AlsConfig(factors=9, iterations=5), 100, 50, 1_000) > base
+    assert training_cost(AlsConfig(factors=8, iterations=6), 100, 50, 1_000) > base
+    assert training_cost(AlsConfig(factors=8, iterations=5), 101, 50, 1_000) > base
+    assert training_cost(AlsConfig(factors=8, iterations=5), 100, 51, 1_000) > base
+    assert training_cost(AlsConfig(factors=8, iterations=5), 100, 50, 1_001) > base
+    assert training_cost(AlsConfig(factors=8, iterations=10), 100, 50, 1_000) == 2 * base
+
+
+def test_what_does_not_make_a_training_longer_makes_it_no_dearer() -> None:
+    one, other = AlsConfig(alpha=1.0, weighting="log"), AlsConfig(alpha=9.0, weighting="linear")
+
+    assert training_cost(one, 10, 20, 30) == training_cost(other, 10, 20, 30)
+
+
+def bits(model: Als) -> tuple[bytes, bytes]:
+    return model.user_factors.tobytes(), model.item_factors.tobytes()
+
+
+Folded = list[tuple[int, list[list[int]], bytes]]
+
+
+def folding(history: Interactions, found: Folded, stop: int | None = None) -> OnIteration:
+    """Folds users in after each iteration, as a curve over strangers does."""
+    users = np.arange(9, dtype=np.int32)
+
+    def tell(step: Iteration) -> None:
+        recs = step.model.fold_in(history, users, 4)
+        found.append((step.number, recs.items.tolist(), recs.scores.tobytes()))
+        if step.number == stop:
+            raise StopTraining
+
+    return tell
+
+
+@pytest.mark.parametrize("at", [1, 3, 5, 6])
+@pytest.mark.parametrize("weighting", ["share", "bm25"])
+def test_going_on_from_a_state_gives_the_bits_of_never_having_stopped(
+    weighting: str, at: int
+) -> None:
+    config, train = config_of(weighting, factors=5, iterations=6), listening()
+    whole = Als(config, 1).fit(train)
+    first = Als(config.model_copy(update={"iterations": at}), 1).fit(train)
+
+    gone_on = Als(config, seed=99).fit(train, first.state(at))
+
+    assert bits(gone_on) == bits(whole)
+    users = np.arange(25, dtype=np.int32)
+    assert gone_on.recommend(users, 5).items.tolist() == whole.recommend(users, 5).items.tolist()
+
+
+def test_whoever_goes_on_is_told_of_the_iterations_that_are_left_and_of_the_same_losses() -> None:
+    config, train = config_of("share", iterations=6), listening()
+    told: list[tuple[int, float]] = []
+    state: list[State] = []
+
+    def tell(step: Iteration) -> None:
+        told.append((step.number, step.loss))
+        if step.number == 2:
+            state.append(step.model.state(2))
+
+    Als(config, 1, tell).fit(train)
+    whole = told.copy()
+    told.clear()
+
+    Als(config, 1, tell).fit(train, state[0])
+
+    assert told == whole[2:]
+
+
+def test_a_state_of_all_iterations_is_the_model_and_nothing_is_trained() -> None:
+    config, train, told = config_of("share", iterations=3), listening(), list[Iteration]()
+    whole = Als(config, 1).fit(train)
+
+    restored = Als(config, 1, told.append).fit(train, whole.state(3))
+
+    assert bits(restored) == bits(whole)
+    assert told == []
+    users = np.arange(9, dtype=np.int32)
+    assert (
+        restored.fold_in(train, users, 4).scores.tobytes()
+        == whole.fold_in(train, users, 4).scores.tobytes()
+    )
+
+
+def test_folding_users_in_along_the_training_sees_the_factors_as_they_are() -> None:
+    """implicit keeps the products of all item factors from the first fold-in on."""
+    config, train, history = (
+        config_of("share", factors=4, iterations=5),
+        listening(),
+        listening(25, 18, 8),
+    )
+    found: Folded = []
+
+    model = Als(config, 1, folding(history, found)).fit(train)
+
+    assert bits(model) == bits(Als(config, 1).fit(train))
+    for n, items, scores in found:
+        alone = Als(config.model_copy(update={"iterations": n}), 1).fit(train)
+        recs = alone.fold_in(history, np.arange(9, dtype=np.int32), 4)
+        assert items == recs.items.tolist()
+        assert scores == recs.scores.tobytes()
+    assert len({scores for _, _, scores in found}) == 5
+
+
+@pytest.mark.parametrize("at", [1, 3])
+def test_going_on_with_users_folded_in_along_the_training_changes_no_bit(at: int) -> None:
+    config, train, history = (
+        config_of("log", factors=4, iterations=5),
+        listening(),
+        listening(25, 18, 8),
+    )
+    whole: Folded = []
+    expected = Als(config, 1, folding(history, whole)).fit(train)
+    first: Folded = []
+    stopped = Als(config, 1, folding(history, first, stop=at)).fit(train)
+    rest: Folded = []
+
+    gone_on = Als(config, 1, folding(history, rest)).fit(train, stopped.state(at))
+
+    assert first + rest == whole
+    assert bits(gone_on) == bits(expected)
+
+
+def test_a_model_can_be_turned_back_to_where_it_stood() -> None:
+    config, train, history = (
+        config_of("share", factors=4, iterations=6),
+        listening(),
+        listening(25, 18, 8),
+    )
+    states: list[State] = []
+    users = np.arange(9, dtype=np.int32)
+
+    def tell(step: Iteration) -> None:
+        step.model.fold_in(history, users, 4)
+        if step.number == 2:
+            states.append(step.model.state(2))
+
+    model = Als(config, 1, tell).fit(train)
+    model.fold_in(history, users, 4)
+    shorter = Als(config.model_copy(update={"iterations": 2}), 1).fit(train)
+
+    model.rewind(states[0])
+
+    assert bits(model) == bits(shorter)
+    for ask in ("recommend", "fold_in"):
+        given = () if ask == "recommend" else (history,)
+        one, other = (getattr(each, ask)(*given, users, 4) for each in (model, shorter))
+        assert one.items.tolist() == other.items.tolist()
+        assert one.scores.tobytes() == other.scores.tobytes()
+
+
+def test_a_state_is_a_copy_and_a_rewound_model_has_its_own() -> None:
+    config, train = config_of("share", iterations=2), listening()
+    model = Als(config, 1).fit(train)
+    before = bits(model)
+    state = model.state(2)
+    model.user_factors[:] = 7.0
+    model.item_factors[:] = 7.0
+
+    model.rewind(state)
+    state.user_factors[:] = 8.0
+    state.item_factors[:] = 8.0
+
+    assert bits(model) == before
+
+
+def test_the_arrays_of_a_state_nobody_needs_are_used_again() -> None:
+    config, train, states = config_of("share", iterations=3), listening(), list[State]()
+
+    def tell(step: Iteration) -> None:
+        states.append(step.model.state(step.number, states[-1] if states else None))
+
+    model = Als(config, 1, tell).fit(train)
+
+    assert [state.iteration for state in states] == [1, 2, 3]
+    assert states[0].user_factors is states[2].user_factors
+    assert states[0].item_factors is states[2].item_factors
+    assert states[2].user_factors.tobytes() == model.user_factors.tobytes()
+    assert states[2].item_factors.tobytes() == model.item_factors.tobytes()
+
+
+@pytest.mark.parametrize("at", [1, 3])
+def test_stopping_a_training_keeps_the_model_as_it_is(at: int) -> None:
+    config, train = config_of("share", iterations=9), listening()
+    told: list[int] = []
+
+    def tell(step: Iteration) -> None:
+        told.append(step.number)
+        if step.number == at:
+            raise StopTraining
+
+    model = Als(config, 1, tell).fit(train)
+
+    shorter = Als(config.model_copy(update={"iterations": at}), 1).fit(train)
+    assert told == list(range(1, at + 1))
+    assert bits(model) == bits(shorter)
+    users = np.arange(25, dtype=np.int32)
+    assert model.recommend(users, 5).items.tolist() == shorter.recommend(users, 5).items.tolist()
+
+
+def test_a_training_that_is_stopped_among_numbers_that_are_none_is_an_error_all_the_same() -> None:
+    train = listening()
+
+    def tell(step: Iteration) -> None:
+        step.model.user_factors[0, 0] = np.nan
+        raise StopTraining
+
+    with pytest.raises(Exception, match="NaN"):
+        Als(config_of("share", iterations=9), 1, tell).fit(train)

@@ -12,6 +12,7 @@ from recsys.config import (
     RandomSplit,
     TimeSplit,
     UserSplit,
+    checked,
     load_config,
     parse_value,
 )
@@ -307,3 +308,118 @@ def test_one_value_is_a_list_of_one(setting: str, value: object, expected: objec
 def test_ages_that_leave_nobody_are_refused() -> None:
     with pytest.raises(InputError, match="age_min 50 is above age_max 20"):
         load_config(CONFIGS / "default.toml", {"filter.age_min": 50, "filter.age_max": 20})
+
+
+RANGE = {"low": 5, "high": 15}
+
+
+def searching(**search: object) -> ExperimentConfig:
+    return ExperimentConfig.model_validate({"search": {"factors": [8, 16], **search}})
+
+
+@pytest.mark.parametrize(
+    ("search", "found", "drawn"),
+    [
+        ({"iterations": RANGE}, Ints(5, 15), {"factors"}),
+        ({"iterations": {**RANGE, "log": True}}, Ints(5, 15, log=True), {"factors"}),
+        ({"iterations": {"low": 7, "high": 7}}, Ints(7, 7), {"factors"}),
+        ({"iterations": [10, 15]}, None, {"factors", "iterations"}),
+        ({"iterations": 10}, None, {"factors", "iterations"}),
+        ({}, None, {"factors"}),
+        (
+            {"weighting": ["log", "bm25"], "iterations": {**RANGE, "when": {"weighting": "log"}}},
+            None,
+            {"factors", "weighting", "iterations"},
+        ),
+    ],
+    ids=["range", "log", "one value", "list", "pinned", "not searched", "conditional"],
+)
+def test_iterations_are_found_where_they_are_given_as_a_range(
+    search: dict[str, object], found: Ints | None, drawn: set[str]
+) -> None:
+    config = searching(**search)
+
+    assert config.found == found
+    assert set(config.space) == drawn
+    assert set(config.whole_space) == {"factors", *search}
+    assert list(config.space) == [name for name in config.whole_space if name in drawn]
+
+
+def test_the_default_space_finds_its_iterations_and_the_paper_pins_them() -> None:
+    default, paper = (load_config(CONFIGS / f"{name}.toml") for name in ("default", "paper"))
+
+    assert default.found is not None
+    assert "iterations" not in default.space
+    assert "iterations" in default.whole_space
+    assert paper.found is None
+    assert paper.space == paper.whole_space
+
+
+def test_a_range_of_iterations_is_checked_though_it_is_not_drawn() -> None:
+    with pytest.raises(ValidationError, match="greater than 0"):
+        searching(iterations={"low": 0, "high": 5})
+
+
+def also(*metrics: str, **study: object) -> ExperimentConfig:
+    return ExperimentConfig.model_validate({"study": {"also": metrics, **study}})
+
+
+def test_the_objectives_begin_with_the_metric_that_picks_the_winner() -> None:
+    assert also().objectives == ("ndcg@10",)
+    assert also("coverage@10", "gini@5").objectives == ("ndcg@10", "coverage@10", "gini@5")
+    assert also("recall@10", metric="map@5").objectives == ("map@5", "recall@10")
+
+
+@pytest.mark.parametrize(
+    ("metrics", "named"),
+    [
+        (["covrage@10"], "covrage@10"),
+        (["coverage@7"], "coverage@7"),
+        (["coverage"], "coverage"),
+        (["ndcg@10"], "name each once"),
+        (["gini@5", "gini@5"], "name each once"),
+    ],
+)
+def test_other_objectives_are_checked_by_name_and_cut_off(metrics: list[str], named: str) -> None:
+    with pytest.raises(ValidationError, match=named):
+        also(*metrics)
+
+
+def test_what_is_beyond_accuracy_can_be_an_objective_and_picks_no_winner() -> None:
+    every = ("coverage@10", "gini@10", "novelty@10", "popularity@10", "recall@10")
+    assert also(*every).study.also == every
+
+    with pytest.raises(ValidationError, match="coverage@10"):
+        also(metric="coverage@10")
+    with pytest.raises(ValidationError, match="novelty@10"):
+        ExperimentConfig.model_validate({"judge": {"curve_metrics": ["novelty@10"]}})
+
+
+def test_one_other_objective_needs_no_list() -> None:
+    config = load_config(CONFIGS / "default.toml", {"study.also": "coverage@10"})
+
+    assert config.study.also == ("coverage@10",)
+
+
+@pytest.mark.parametrize("pruner", ["none", "median", "halving", "hyperband"])
+def test_nothing_is_pruned_where_there_are_several_objectives(pruner: str) -> None:
+    assert also(pruner=pruner).pruner == pruner
+    assert also("coverage@10", pruner=pruner).pruner == "none"
+
+
+@pytest.mark.parametrize(
+    ("table", "setting"),
+    [
+        ({"study": {"pruner": "meidan"}}, "study.pruner"),
+        ({"study": {"patience": 0}}, "study.patience"),
+        ({"study": {"prefer": "fastest"}}, "study.prefer"),
+        ({"study": {"finalists": 0}}, "study.finalists"),
+        ({"judge": {"validation_users": 0}}, "judge.validation_users"),
+        ({"judge": {"curve_every": 0}}, "judge.curve_every"),
+    ],
+)
+def test_a_setting_of_a_study_that_is_none_is_refused_by_name(
+    table: dict[str, object], setting: str
+) -> None:
+    with pytest.raises(InputError, match=rf"config own: {setting}: .*; correct the setting"):
+        checked(table, "own")

@@ -10,7 +10,7 @@ from recsys.interactions import Interactions
 from recsys.metrics import METRICS
 from recsys.models import build
 from recsys.models.als import Als, Iteration
-from recsys.protocol import Curve, LossProbe, judge, recommend
+from recsys.protocol import Curve, CurvePoint, LossProbe, judge, recommend
 from recsys.recommend import Recommendations, Recommender
 from recsys.split import Fold, Split, random_split, user_split
 from tests.conftest import cells_of, two_camps
@@ -209,3 +209,51 @@ def test_a_loss_probe_notes_the_loss_of_each_iteration_and_measures_nothing() ->
     assert [(point.iteration, point.loss) for point in probe.points] == list(enumerate(losses, 1))
     assert all(point.metrics == {} for point in probe.points)
     assert probe.seconds == 0.0
+
+
+def test_the_values_of_a_curve_are_those_of_one_metric_by_iteration() -> None:
+    curve, _ = curved(at_random(), n_users=8)
+
+    for name in ("ndcg@5", "precision@10"):
+        expected = [(point.iteration, point.metrics[name]) for point in curve.points]
+        assert curve.values(name) == expected
+        assert [iteration for iteration, _ in curve.values(name)] == [1, 2, 3, 4]
+    assert curve.values("ndcg@5") != curve.values("precision@10")
+
+
+def test_a_curve_begins_with_the_points_that_another_training_has_measured() -> None:
+    split = at_random()
+    whole, _ = curved(split, n_users=8)
+    known = whole.points[:2]
+    curve = Curve(split.validation, ("ndcg@5", "precision@10"), 8, SEED, known)
+    assert curve.values("ndcg@5") == whole.values("ndcg@5")[:2]
+    start = Als(SMALL.model_copy(update={"iterations": 2}), SEED).fit(split.validation.train)
+
+    Als(SMALL, SEED, curve).fit(split.validation.train, start.state(2))
+
+    assert curve.values("ndcg@5") == whole.values("ndcg@5")
+    assert curve.values("precision@10") == whole.values("precision@10")
+    assert [point.loss for point in curve.points] == [point.loss for point in whole.points]
+
+
+def test_the_points_that_a_curve_begins_with_stay_as_they_were_given() -> None:
+    known = [CurvePoint(1, 0.5, {"ndcg@5": 0.1}, 0.0)]
+    curve = Curve(at_random().validation, ("ndcg@5",), 8, SEED, known)
+
+    curve(Iteration(2, 0.0, 0.4, Listening()))  # type: ignore[arg-type]  # only asked to recommend
+
+    assert [point.iteration for point in curve.points] == [1, 2]
+    assert len(known) == 1
+
+
+def test_a_curve_over_strangers_folds_them_in_anew_at_every_point() -> None:
+    """Else it would go on with what implicit keeps from its first fold-in."""
+    split = whole_users()
+    curve, _ = curved(split, n_users=1_000)
+
+    for n, point in enumerate(curve.points, start=1):
+        shorter = build(SMALL.model_copy(update={"iterations": n}), SEED).fit(
+            split.validation.train
+        )
+        summary = judge(shorter, split.validation, (5, 10)).summary()
+        assert point.metrics == pytest.approx({name: summary[name] for name in point.metrics})

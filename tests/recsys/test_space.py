@@ -1,8 +1,9 @@
 import itertools
 import math
+from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.space import (
@@ -12,11 +13,14 @@ from recsys.space import (
     Point,
     RangeTable,
     Space,
+    Spec,
+    Value,
     applies,
     contains,
     grid,
     inside,
     on_bounds,
+    size,
     space_of,
 )
 
@@ -252,3 +256,77 @@ def test_within_a_hundredth_of_a_log_range_is_on_its_edge(one: float, other: flo
 
     assert on_bounds(space, {"x": near})
     assert not on_bounds(space, {"x": far})
+
+
+specs = st.one_of(
+    st.lists(st.integers(1, 5), min_size=1, max_size=4).map(lambda values: Choice(tuple(values))),
+    st.tuples(st.integers(1, 4), st.integers(0, 3)).map(lambda ends: Ints(ends[0], sum(ends))),
+    st.floats(0.5, 1.0).map(lambda value: Floats(value, value)),
+)
+
+
+@st.composite
+def spaces(draw: st.DrawFn) -> Space:
+    """Free parameters, then some that apply where a free one has one of its values."""
+    free = {f"free{n}": draw(specs) for n in range(draw(st.integers(1, 3)))}
+    space: Space = dict(free)
+    for n in range(draw(st.integers(0, 3))):
+        name = draw(st.sampled_from(sorted(free)))
+        value = draw(st.sampled_from(every_value(free[name])))
+        space[f"bound{n}"] = replace(draw(specs), when={name: value})
+    return space
+
+
+def every_value(spec: Spec) -> list[Value]:
+    match spec:
+        case Choice(options):
+            return list(options)
+        case Ints(low, high):
+            return list(range(low, high + 1))
+        case Floats(low, high):
+            assert low == high
+            return [low]
+
+
+def slowly_counted(space: Space) -> int:
+    """Every combination of values, without those that do not apply, once."""
+    names = list(space)
+    distinct = set()
+    for values in itertools.product(*(every_value(space[name]) for name in names)):
+        full = dict(zip(names, values, strict=True))
+        distinct.add(tuple((n, v) for n, v in full.items() if applies(space[n], full)))
+    return len(distinct)
+
+
+@settings(max_examples=100)
+@given(spaces())
+def test_the_size_of_a_space_is_how_many_distinct_points_it_has(space: Space) -> None:
+    points = [tuple(sorted(point.items())) for point in grid(space)]
+
+    assert size(space) == len(points) == len(set(points)) == slowly_counted(space)
+
+
+@given(spaces(), st.integers(1, 60))
+def test_a_space_of_more_points_than_are_counted_has_no_size(space: Space, most: int) -> None:
+    count = slowly_counted(space)
+
+    assert size(space, most) == (count if count <= most else None)
+
+
+def test_a_range_of_real_numbers_has_no_size_and_a_long_one_of_whole_numbers_has() -> None:
+    assert size({"alpha": Floats(0.1, 1.0)}) is None
+    assert size({"factors": Choice((8, 16)), "alpha": Floats(0.1, 1.0)}) is None
+    assert size({"factors": Ints(1, 5_000)}) == len(grid({"factors": Ints(1, 5_000)})) == 5_000
+    assert size({"factors": Ints(1, 5_000), "alpha": Choice((1.0, 2.0, 3.0))}) is None
+    assert size({"factors": Ints(1, 10**9)}) is None
+    assert size({}) == 1
+
+
+def test_branches_that_exclude_each_other_are_added_and_not_multiplied() -> None:
+    """Multiplied, these would be more than are counted."""
+    kinds = ("share", "log", "bm25", "linear")
+    space: Space = {"weighting": Choice(kinds)}
+    for n, kind in enumerate(kinds[:3]):
+        space[f"x{n}"] = Ints(1, 30, when={"weighting": kind})
+
+    assert size(space) == len(grid(space)) == 3 * 30 + 1

@@ -483,3 +483,54 @@ def fingerprint(fold: Fold) -> str:
     object.__setattr__(split, "validation", fold)
     object.__setattr__(split, "test", fold)
     return split.fingerprint
+
+
+def fold_of_users(n: int) -> Fold:
+    data = shelf([FULL] * n)
+    return random_split(data, 0.2, 5, (1, 2)).validation
+
+
+@given(st.integers(1, 12), st.integers(1, 14), st.integers(0, 999))
+def test_a_sample_judges_a_seeded_draw_of_users_on_all_that_is_held_out_of_them(
+    n_users: int, asked: int, seed: int
+) -> None:
+    fold = fold_of_users(n_users)
+
+    sample = fold.sample(asked, seed)
+
+    assert len(sample.judged) == min(asked, n_users)
+    assert set(sample.judged) <= set(fold.judged)
+    assert (np.diff(sample.judged) > 0).all()
+    drawn = np.isin(fold.held_out.rows, sample.judged)
+    assert told(sample.held_out) == told(fold.held_out.where(drawn))
+    assert sample.train is fold.train
+    assert sample.history is fold.history
+    again = fold.sample(asked, seed)
+    assert again.judged.tolist() == sample.judged.tolist()
+
+
+def test_another_seed_draws_other_users_and_every_user_can_be_drawn() -> None:
+    fold = fold_of_users(12)
+
+    draws = [tuple(fold.sample(4, seed).judged.tolist()) for seed in range(40)]
+
+    assert len(set(draws)) > 20
+    assert {user for draw in draws for user in draw} == set(fold.judged.tolist())
+
+
+def test_a_sample_of_all_users_is_the_fold_itself() -> None:
+    fold = fold_of_users(5)
+
+    assert fold.sample(5, 1) is fold
+    assert fold.sample(6, 1) is fold
+    assert fold.sample(4, 1) is not fold
+
+
+def test_a_sample_of_strangers_is_folded_in_from_the_same_histories() -> None:
+    fold = user_split(shelf([FULL] * 12), (0.4, 0.4), 0.8, (1, 2)).validation
+
+    sample = fold.sample(2, 1)
+
+    assert sample.folds_in
+    assert sample.history is fold.history
+    assert len(sample.judged) == 2

@@ -1,5 +1,6 @@
 """A small study on both sides, Optuna and MLflow, and what can be done with it and to it."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -13,7 +14,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run as MlflowRun
 from optuna.storages.journal import JournalFileBackend
 
-from recsys.config import ExperimentConfig
+from recsys.config import AlsConfig, ExperimentConfig
 from recsys.interactions import Interactions
 from recsys.models.als import Als, Iteration, State
 from recsys.protocol import Curve, CurvePoint
@@ -21,7 +22,7 @@ from recsys.split import random_split
 from recsys.store import save_fold
 from tasks.locking import workspace_locks
 from tasks.tracking import children, open_client
-from tasks.training import Study, open_study
+from tasks.training import Study, fold_at, open_study, train_seed
 from tasks.trials import Outcome, attempt, tidy
 from tasks.tuning import Search, Trial
 from tasks.workspace import Workspace
@@ -134,6 +135,20 @@ class Bench:
 
 def _number(run: MlflowRun) -> tuple[int, int]:
     return int(run.data.tags.get("number", 10**9)), run.info.start_time
+
+
+def summary_of(table: Any, prefix: str) -> dict[str, float]:
+    """Metrics of an MLflow run under a prefix, under our names."""
+    return {
+        name.removeprefix(prefix).replace("_at_", "@"): value
+        for name, value in table.items()
+        if name.startswith(prefix)
+    }
+
+
+def trained(made: Bench, config: AlsConfig) -> Als:
+    """The model of a trial, trained alone."""
+    return Als(config, train_seed(made.study, "als")).fit(fold_at(made.folds / "validation").train)
 
 
 MakeBench = Callable[..., Bench]
@@ -249,14 +264,20 @@ def watched(patch: pytest.MonkeyPatch) -> Iterator[Writes]:
         patch.setattr(owner, name, noting)
 
     watch(JournalFileBackend, "append_logs", lambda _, logs: _said(logs[0]))
-    watch(MlflowClient, "create_run", lambda *_, **__: "mlflow: run")
+    for name in ("create_experiment", "create_run", "update_run", "delete_tag"):
+        watch(MlflowClient, name, _named(name.partition("_")[2]))
     watch(MlflowClient, "log_batch", _batch)
     watch(MlflowClient, "log_inputs", lambda *_, **__: "mlflow: data set")
     watch(MlflowClient, "set_tag", lambda _, run, key, value: f"mlflow: {key}")
     watch(MlflowClient, "set_terminated", lambda _, run, status: f"mlflow: {status}")
     watch(shutil, "move", lambda source, target: f"file: {Path(target).name}")
+    watch(os, "link", lambda source, target: f"file: {Path(target).name}")
     watch(Als, "fit", lambda *_, **__: "train")
     yield writes
+
+
+def _named(what: str) -> Callable[..., str]:
+    return lambda *_, **__: f"mlflow: {what}"
 
 
 def _said(log: Mapping[str, Any]) -> str:
@@ -266,7 +287,7 @@ def _said(log: Mapping[str, Any]) -> str:
         return f"optuna: {next(iter(log['user_attr']))}"
     if "intermediate_value" in log:
         return "optuna: curve"
-    return f"optuna: {states[log['state']]}"
+    return f"optuna: {states[log['state']] if 'state' in log else 'study'}"
 
 
 def _batch(_: MlflowClient, run: str, metrics: Any = (), params: Any = (), tags: Any = ()) -> str:

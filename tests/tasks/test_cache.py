@@ -330,6 +330,16 @@ def test_the_code_version_changes_with_any_source(sources: Path, name: str) -> N
     assert code_version.__wrapped__() != before
 
 
+def test_a_change_to_a_picture_leaves_the_code_version_alone(sources: Path) -> None:
+    (sources / "plots").mkdir()
+    before = code_version.__wrapped__()
+    (sources / "plots" / "drawing.py").write_text("# drawn\n", encoding="utf-8")
+
+    assert code_version.__wrapped__() == before
+    (sources / "models" / "plots.py").write_text("# no picture\n", encoding="utf-8")
+    assert code_version.__wrapped__() != before
+
+
 def test_a_renamed_source_changes_the_code_version(sources: Path) -> None:
     before = code_version.__wrapped__()
     (sources / "split.py").rename(sources / "splits.py")

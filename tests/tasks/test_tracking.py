@@ -1,6 +1,9 @@
 import json
 import math
+import os
+import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import parse_qs, unquote
 
@@ -9,16 +12,22 @@ import pytest
 from mlflow import MlflowClient
 
 from recsys.errors import InputError
+from tasks import tracking
 from tasks.tracking import (
+    MEASURED,
     DataSet,
     Run,
+    children,
     compare_url,
-    end_run,
-    end_unfinished,
+    copy_run,
+    delete_runs,
     experiment_id,
+    find_measured,
+    find_running_study,
     metric_name,
     open_client,
     reopen_run,
+    running_children,
     start_run,
 )
 from tasks.workspace import Workspace
@@ -134,14 +143,15 @@ def test_files_are_attached_below_the_workspace_and_can_be_taken_back(
     (folder / "note.txt").write_text("note", encoding="utf-8")
     run = started(tracked)
 
-    run.files(folder)
-    run.files(folder / "factors", "again")
-
-    assert names_of_files(run) == {"again", "factors", "note.txt"}
-    (kept,) = tracked.artifacts.rglob("factors/users.npy")
+    run.files(folder, "first")
+    assert not [path for path in folder.rglob("*") if path.is_file()]  # moved, not copied
+    assert names_of_files(run) == {"first"}
+    (kept,) = tracked.artifacts.rglob("first/factors/users.npy")
     assert np.load(kept, allow_pickle=False).tolist() == [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]
-    run.drop("factors")
-    assert names_of_files(run) == {"again", "note.txt"}
+
+    run.drop("first/factors")
+
+    assert names_of_files(run, "first") == {"first/note.txt"}
     assert not list(tracked.artifacts.rglob("factors"))
 
 
@@ -228,24 +238,67 @@ def test_a_run_can_be_opened_again_and_then_tells_nothing_of_the_old_error(
 def test_a_run_that_another_process_left_open_can_be_closed(tracked: Workspace) -> None:
     run = started(tracked)
 
-    end_run(tracked, run.id, "KILLED", {"error": "its process died"})
+    Run.of(tracked, run.id).end("KILLED", {"error": "its process died"})
 
     found = run.client.get_run(run.id)
     assert found.info.status == "KILLED"
     assert found.data.tags["error"] == "its process died"
 
 
-def test_only_the_unfinished_children_of_one_parent_are_ended(tracked: Workspace) -> None:
+def test_a_parent_knows_its_children_and_those_that_are_open(
+    tracked: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracking, "MAX_BATCH", 1)  # of a page too
     parent, other = started(tracked, name="one"), started(tracked, name="other")
-    open_one, theirs = started(tracked, parent.id), started(tracked, other.id)
-    finished = started(tracked, parent.id)
+    left, theirs = started(tracked, parent.id), started(tracked, other.id)
+    also_left, finished = started(tracked, parent.id), started(tracked, parent.id)
     finished.end("FINISHED")
+    experiment = experiment_id(tracked, EXPERIMENT)
 
-    end_unfinished(tracked, experiment_id(tracked, EXPERIMENT), parent.id, "cut off")
+    assert set(running_children(tracked, experiment, parent.id)) == {left.id, also_left.id}
+    every = children(tracked, experiment, parent.id)
+    assert set(every) == {left.id, also_left.id, finished.id}
+    assert every[left.id]["study"] == "s"
+    assert set(running_children(tracked, experiment, other.id)) == {theirs.id}
 
-    found = [open_client(tracked).get_run(r.id) for r in (open_one, theirs, finished, parent)]
-    assert [r.info.status for r in found] == ["KILLED", "RUNNING", "FINISHED", "RUNNING"]
-    assert found[0].data.tags["error"] == "cut off"
+
+def test_an_open_run_of_a_study_is_found_by_its_name_alone(tracked: Workspace) -> None:
+    experiment = experiment_id(tracked, EXPERIMENT)
+    tags = {"study": "s", "stage": "study"}
+    run = start_run(tracked, experiment, "s", {}, tags, DATA)
+    started(tracked, run.id)  # a trial of it is none
+
+    assert find_running_study(tracked, experiment, "s") == run.id
+    assert find_running_study(tracked, experiment, "other") is None
+    run.end("KILLED")
+    assert find_running_study(tracked, experiment, "s") is None
+
+
+def measuring(workspace: Workspace, key: str, parent: str | None = None) -> Run:
+    experiment = experiment_id(workspace, EXPERIMENT)
+    return start_run(workspace, experiment, "r", {}, {MEASURED: key}, DATA, parent)
+
+
+def test_the_first_finished_run_that_measured_the_same_is_found(tracked: Workspace) -> None:
+    experiment = experiment_id(tracked, EXPERIMENT)
+    parent = started(tracked)
+    running, failed, first, second = (measuring(tracked, "key") for _ in range(4))
+    other, child = measuring(tracked, "other key"), measuring(tracked, "key", parent.id)
+    assert find_measured(tracked, experiment, "key") is None
+    failed.end("FAILED")
+    for run in (second, first, other, child):
+        run.end("FINISHED")
+
+    found = find_measured(tracked, experiment, "key")
+    under = find_measured(tracked, experiment, "key", parent.id)
+
+    assert found is not None
+    assert found.id == first.id
+    assert under is not None
+    assert under.id == child.id
+    assert find_measured(tracked, experiment, "key", first.id) is None
+    assert find_measured(tracked, experiment, "no key") is None
+    assert running.client.get_run(running.id).info.status == "RUNNING"
 
 
 def test_a_run_is_known_by_its_id_in_every_thread(tracked: Workspace) -> None:
@@ -306,3 +359,186 @@ def test_the_compare_address_holds_the_runs_and_their_experiment() -> None:
     query = parse_qs(url.partition("?")[2])
     assert json.loads(query["runs"][0]) == ["aa11", "bb22"]
     assert json.loads(unquote(query["experiments"][0])) == ["7"]
+
+
+def folder_of(place: Path, **texts: str) -> Path:
+    """A folder with a file for each text; __ stands for a deeper folder."""
+    for name, text in texts.items():
+        path = place / name.replace("__", "/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return place
+
+
+def test_attached_files_and_their_names_are_on_disk_for_good(
+    tracked: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = started(tracked)
+    folder = folder_of(tmp_path / "made", one="1", deep__two="2")
+    synced: set[tuple[int, int]] = set()
+    real = os.fsync
+
+    def noting(descriptor: int) -> None:
+        status = os.fstat(descriptor)
+        synced.add((status.st_dev, status.st_ino))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noting)
+
+    run.files(folder, "into")
+
+    (place,) = tracked.artifacts.rglob(f"{run.id}/artifacts")
+    written = [place / "into" / name for name in ("", "one", "deep", "deep/two")]
+    for path in (*written, place, place.parent, place.parent.parent):
+        status = path.stat()
+        assert (status.st_dev, status.st_ino) in synced, path
+
+
+def test_an_attached_file_is_whole_or_not_there(
+    tracked: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A move within a file system is one step; a copy that was killed would leave a half."""
+    run = started(tracked)
+    folder = folder_of(tmp_path / "made", one="1", two="2")
+    inodes = {path.name: path.stat().st_ino for path in folder.iterdir()}
+
+    run.files(folder)
+
+    (place,) = tracked.artifacts.rglob(f"{run.id}/artifacts")
+    assert {path.name: path.stat().st_ino for path in place.iterdir()} == inodes
+
+
+@pytest.fixture(params=["here", "far"])
+def reached(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Whether attached files are on this machine, or behind a server."""
+    if request.param == "far":
+        monkeypatch.setattr(Run, "_local", lambda self: None)
+    return str(request.param)
+
+
+def test_what_is_attached_is_known_and_fetched_by_its_name(
+    tracked: Workspace, tmp_path: Path, reached: str
+) -> None:
+    run = started(tracked)
+    assert not run.has("factors")
+
+    run.files(folder_of(tmp_path / "made", one="1", factors__two="2"))
+
+    assert all(run.has(name) for name in ("one", "factors", "factors/two"))
+    assert not any(run.has(name) for name in ("two", "factors/one", "absent", "absent/one"))
+    assert run.fetch("one", tmp_path / "a").read_text(encoding="utf-8") == "1"
+    assert (run.fetch("factors", tmp_path / "b") / "two").read_text(encoding="utf-8") == "2"
+    assert (run.fetch("", tmp_path / "c") / "factors" / "two").exists()
+    assert (tmp_path / "b").exists() == (reached == "far")
+    run.drop("factors")
+    assert not run.has("factors")
+    assert run.has("one")
+
+
+def test_a_copy_has_the_values_the_curves_and_the_files_of_its_source_and_a_link_to_it(
+    tracked: Workspace, tmp_path: Path, reached: str
+) -> None:
+    source, target = started(tracked), started(tracked, name="copy")
+    curves = {"curve/loss": [(1, 0.5), (2, 0.25)], "curve/ndcg@5": [(1, 0.1), (2, 0.3)]}
+    source.log_curves({**curves, "validation/ndcg@5": [(0, 0.1 + 0.2)]})
+    source.files(folder_of(tmp_path / "made", one="1", factors__two="2"))
+    source.end("FINISHED")
+
+    copied = copy_run(source, target, tmp_path / "scratch")
+
+    run = target.client.get_run(target.id)
+    assert run.data.metrics == source.client.get_run(source.id).data.metrics
+    for name, expected in curves.items():
+        history = target.client.get_metric_history(target.id, metric_name(name))
+        assert [(m.step, m.value) for m in history] == expected
+        assert copied.curves[metric_name(name)] == expected
+    assert copied.metrics["validation/ndcg_at_5"] == 0.1 + 0.2
+    assert copied.params == {"factors": "8"}
+    assert run.data.tags["source_run"] == source.id
+    assert run.data.tags["source_factors"].endswith(f"{source.id}/artifacts/factors")
+    assert run.info.status == "RUNNING"
+    delete_runs(tracked, [source.id])
+    assert target.fetch("one", tmp_path / "a").read_text(encoding="utf-8") == "1"
+    assert (target.fetch("factors", tmp_path / "b") / "two").read_text(encoding="utf-8") == "2"
+
+
+def test_a_linked_copy_takes_no_room_and_one_that_cannot_be_linked_is_copied(
+    tracked: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, linked, copied = (started(tracked) for _ in range(3))
+    source.files(folder_of(tmp_path / "made", one="1"))
+    copy_run(source, linked, tmp_path)
+
+    def refused(*_: object) -> None:
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", refused)
+    copy_run(source, copied, tmp_path)
+
+    first, second, third = (run.fetch("one", tmp_path) for run in (source, linked, copied))
+    assert first.samefile(second)
+    assert not first.samefile(third)
+    assert third.read_text(encoding="utf-8") == "1"
+
+
+def test_deleted_runs_are_gone_with_their_files_and_others_stay(
+    tracked: Workspace, tmp_path: Path
+) -> None:
+    gone, stays = started(tracked), started(tracked)
+    for run in (gone, stays):
+        run.files(folder_of(tmp_path / run.id, one="1"))
+
+    delete_runs(tracked, [gone.id])
+
+    assert gone.client.get_run(gone.id).info.lifecycle_stage == "deleted"
+    assert stays.client.get_run(stays.id).info.lifecycle_stage == "active"
+    assert not list(tracked.artifacts.rglob(f"{gone.id}/**/one"))
+    assert stays.has("one")
+
+
+def test_it_is_known_at_which_steps_a_metric_has_values(tracked: Workspace) -> None:
+    run = started(tracked)
+    assert run.steps("best/ndcg@10") == set()
+
+    for step in (4, 0):
+        run.log({"best/ndcg@10": 0.3}, step=step)
+
+    assert run.steps("best/ndcg@10") == {0, 4}
+
+
+def test_a_parameter_can_be_added_and_one_that_was_recorded_stays(tracked: Workspace) -> None:
+    run = started(tracked)
+
+    run.params({"iterations": 7})
+    run.params({"iterations": 7, "factors": 8})
+
+    assert run.client.get_run(run.id).data.params == {"factors": "8", "iterations": "7"}
+
+
+def test_the_database_lets_readers_read_while_a_writer_writes(tracked: Workspace) -> None:
+    started(tracked)
+
+    with closing(sqlite3.connect(tracked.tracking_database)) as connection:
+        (mode,) = connection.execute("pragma journal_mode").fetchone()
+
+    assert mode == "wal"
+
+
+def test_a_database_whose_maker_died_is_made_anew_and_another_is_kept(tmp_path: Path) -> None:
+    database = tmp_path / "mlflow.db"
+
+    def killed() -> None:
+        with tracking._made_whole(database):
+            database.write_text("half of its tables")
+            (tmp_path / "mlflow.db-wal").write_text("and more")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        killed()
+    with tracking._made_whole(database):
+        assert list(tmp_path.iterdir()) == [tmp_path / "mlflow.making"]
+        database.write_text("whole")
+    with tracking._made_whole(database):
+        assert database.read_text() == "whole"
+
+    assert list(tmp_path.iterdir()) == [database]

@@ -1,6 +1,5 @@
 import itertools
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,14 +9,14 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from recsys.config import AlsConfig
-from recsys.models.als import Als, Iteration
+from recsys.models.als import Iteration
 from recsys.protocol import judge
 from recsys.pruning import hopeless
 from recsys.seeds import seed_for
 from recsys.store import load_report
 from tasks.locking import workspace_locks
 from tasks.tracking import Run, delete_runs
-from tasks.training import fold_at, start_child, train_seed
+from tasks.training import fold_at, start_child
 from tasks.trials import Outcome, TrialFailed, asked, run_trial, tuning_fold
 from tasks.tuning import Facts, Search, Trial
 from tasks.workspace import Workspace
@@ -30,6 +29,8 @@ from tests.tasks.lab import (
     PowerCut,
     Script,
     experiment_of,
+    summary_of,
+    trained,
     watched,
 )
 from tests.tasks.tuning.searching import ME, claimed
@@ -45,20 +46,6 @@ bench, folds, fits, script, fit_raises = (
 ONE = {**ONE_POINT, "iterations": {"low": 2, "high": 6}}  # a space of one point
 PINNED = {**ONE_POINT, "iterations": 4}
 FACTORS = {"factors/user_factors.npy", "factors/item_factors.npy"}
-
-
-def summary_of(table: Any, prefix: str) -> dict[str, float]:
-    """Metrics of an MLflow run under a prefix, under our names."""
-    return {
-        name.removeprefix(prefix).replace("_at_", "@"): value
-        for name, value in table.items()
-        if name.startswith(prefix)
-    }
-
-
-def trained(lab: Bench, config: AlsConfig) -> Als:
-    """The model of a trial, trained alone."""
-    return Als(config, train_seed(lab.study, "als")).fit(fold_at(lab.folds / "validation").train)
 
 
 def test_a_trial_is_measured_by_what_it_records_on_both_sides(bench: MakeBench) -> None:
@@ -168,24 +155,18 @@ def test_the_writes_of_a_reused_trial_are_in_order_too(
 ) -> None:
     bench("first", search=ONE).attempt()
     made = bench("second", search=ONE)
-    linked: list[int] = []
-    real = os.link
     with monkeypatch.context() as patch, watched(patch) as writes:
-
-        def linking(source: str, target: str) -> None:
-            linked.append(len(writes.names))
-            real(source, target)
-
-        patch.setattr(os, "link", linking)
         made.attempt()
 
-    assert without_repeats(writes.names) == [
+    names = [name for name in writes.names if not name.startswith("file: ")]
+    assert without_repeats(names) == [
         *STARTED,
         *("mlflow: metrics", "mlflow: parameters", "optuna: curve"),
         *("optuna: facts", "optuna: COMPLETE", "mlflow: FINISHED"),
     ]
-    assert len(linked) == 4
-    assert max(linked) < writes.names.index("optuna: COMPLETE")
+    links = [n for n, name in enumerate(writes.names) if name.startswith("file: ")]
+    assert len(links) == 4
+    assert max(links) < writes.names.index("optuna: COMPLETE")
 
 
 def of_both_sides(made: Bench) -> list[Any]:
@@ -208,34 +189,36 @@ def assert_no_loose_ends(made: Bench, expected: list[Any]) -> None:
     assert "RUNNING" not in made.states()
     for done in made.search.pruned:
         assert made.run(done.run).data.tags["state"] == "pruned"
+    assert set(made.files(made.study.parent)) == {"ids/users.parquet", "ids/items.parquet"}
+    query = f"tags.study = '{made.study.name}' and tags.stage = 'study'"
+    assert len(made.client.search_runs([made.study.experiment], query)) == 1
     scratch = made.study.workspace.scratch
     assert not [path for path in scratch.rglob("*") if path.is_file()]
 
 
-def test_after_a_kill_between_any_two_writes_of_a_trial_it_is_there_once_and_the_same(
-    bench: MakeBench, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("reused", [False, True])
+def test_after_a_kill_between_any_two_writes_everything_is_there_once_and_the_same(
+    bench: MakeBench, monkeypatch: pytest.MonkeyPatch, reused: bool
 ) -> None:
-    config = experiment_of(search=ONE, study={"fresh": True, "trials": 1})
+    """Of the opening of a study and of its trial; what stays RUNNING is closed by who goes on."""
+    table = {**ONE_POINT, "iterations": {"low": 1, "high": 2}}
+    config = experiment_of(search=table, study={"fresh": not reused, "trials": 1})
+    bench("first of all", config=config).finish()
     with monkeypatch.context() as patch, watched(patch) as writes:
         whole = bench("whole", config=config)
         whole.finish()
-        n_writes = len(writes.names)
-    expected = of_both_sides(whole)
-    assert n_writes > 15
+    expected, n_writes = of_both_sides(whole), len(writes.names)
+    assert n_writes > 20
+    assert reused == (expected[0][4].source is not None)
 
-    for n in range(n_writes + 1):
-        made = bench(f"cut {n}", "first", config=config)
+    for n in range(n_writes):
         with monkeypatch.context() as patch, watched(patch) as writes:
             writes.end_after(n)
-            if n < n_writes:
-                with pytest.raises(PowerCut):
-                    made.finish()
-            else:
-                made.finish()
+            with pytest.raises(PowerCut):
+                bench(f"cut {n}", "first", config=config).finish()
         again = bench(f"cut {n}", "second", config=config)
         again.tidy()
         again.finish()
-        again.tidy()
 
         assert_no_loose_ends(again, expected)
 
@@ -299,6 +282,28 @@ def test_what_ends_a_worker_ends_its_trial_which_is_repeated(
     assert (again.slot, again.params, again.attempt) == (0, trial.params, 2)
     assert made.states() == ["KILLED", "FINISHED"]
     assert made.search.done[0].attempts == 2
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device")])
+def test_a_trial_whose_outcome_is_told_counts_though_its_worker_ends_right_after(
+    bench: MakeBench, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    made = bench(search=ONE)
+    real = Search.tell
+
+    def told(self: Search, *given: Any) -> None:
+        real(self, *given)
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Search, "tell", told)
+        with pytest.raises(type(error)):
+            made.attempt()
+    made.tidy()
+
+    assert [done.attempts for done in made.search.done] == [1]
+    assert made.states() == ["FINISHED"]
+    assert made.search.outcomes() == {0: ("complete", made.search.done[0].run)}
 
 
 def test_an_interruption_before_there_is_a_run_repeats_the_trial(
@@ -926,6 +931,19 @@ def test_tidying_kills_the_finals_of_a_dead_worker_and_what_is_left_of_our_own(
 
     assert made.run(run.id).info.status == "KILLED"
     assert made.run(made.study.parent).info.status == "RUNNING"
+
+
+def test_tidying_frees_what_we_claimed_and_never_began(bench: MakeBench) -> None:
+    """We are at no trial when we tidy: an interruption came between a claim and its attempt."""
+    made = bench(search=ONE)
+    with workspace_locks(made.study.workspace).living(ME):
+        trial = made.claim()
+        run = left_by(made, trial)
+
+        made.tidy()
+
+        assert made.search.outcomes() == {0: ("cut off", None)}
+        assert made.run(run.id).info.status == "KILLED"
 
 
 def test_tidying_removes_the_files_that_dead_workers_had_on_their_way(bench: MakeBench) -> None:

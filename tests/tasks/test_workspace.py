@@ -29,6 +29,8 @@ def test_all_state_lies_inside_the_workspace(workspace: Workspace) -> None:
         *(workspace.files, workspace.scratch, workspace.libraries, workspace.sample),
         *(workspace.sample_plays, workspace.sample_profiles, workspace.final("s")),
         *(workspace.inspection(Path("/data/plays.tsv")), workspace.lock("study-s")),
+        *(workspace.tracking_database, workspace.locks, workspace.paths("s")),
+        workspace.artifacts_of("small/plays.tsv"),
     ]
 
     assert all(place.is_relative_to(workspace.root) for place in places)
@@ -40,6 +42,7 @@ def test_a_name_from_outside_cannot_leave_its_folder(workspace: Workspace, name:
     for place, parent in (
         (workspace.lock(name), workspace.root / "locks"),
         (workspace.final(name), workspace.scratch),
+        (workspace.paths(name), workspace.scratch),
     ):
         assert place.resolve().parent == parent
 
@@ -49,3 +52,22 @@ def test_a_workspace_that_cannot_be_made_is_an_error_with_a_remedy(tmp_path: Pat
 
     with pytest.raises(InputError, match=r"file: File exists; pass --workspace"):
         Workspace.at(tmp_path / "file")
+
+
+def test_studies_and_runs_may_be_elsewhere_and_files_stay_in_the_folder(tmp_path: Path) -> None:
+    storage, tracking = "postgresql://me:secret@host/studies", "http://host:5000"
+
+    workspace = Workspace.at(tmp_path, storage, tracking)
+
+    assert workspace.storage == storage
+    assert workspace.tracking_uri == tracking
+    assert workspace.artifacts.is_relative_to(tmp_path)
+    assert "secret" not in repr(workspace)
+
+
+def test_the_finals_and_the_paths_of_two_studies_have_their_own_folders(
+    workspace: Workspace,
+) -> None:
+    places = {place(name) for place in (workspace.final, workspace.paths) for name in ("a", "b")}
+
+    assert len(places) == 4

@@ -115,6 +115,16 @@ def test_the_same_seed_gives_the_same_points_and_another_seed_others(sampler: Sa
     assert one != other
 
 
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_every_slot_has_a_draw_of_its_own(sampler: Sampler) -> None:
+    """Not only one that differs because another slot has that point."""
+    points = points_of(config_of(MIXED, sampler))
+
+    found = [points._next(slot, [], set()) for slot in range(12)]
+
+    assert len(set(map(key_of, found))) == 12
+
+
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_points_lie_in_the_space_and_have_its_types(sampler: Sampler) -> None:
     config = config_of(None, sampler)

@@ -1,4 +1,4 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
@@ -50,6 +50,22 @@ def enter(locks: Locks) -> Iterator[Enter]:
     """Let a worker live until the end of the test."""
     with ExitStack() as stack:
         yield lambda worker: stack.enter_context(locks.living(worker))
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> list[list[sampling.Tried]]:
+    """The finished trials that each draw of a point was shown."""
+    found: list[list[sampling.Tried]] = []
+    real = sampling.Points.point
+
+    def noting(
+        self: sampling.Points, slot: int, finished: Sequence[sampling.Tried], taken: Any
+    ) -> Point:
+        found.append(list(finished))
+        return real(self, slot, finished, taken)
+
+    monkeypatch.setattr(sampling.Points, "point", noting)
+    return found
 
 
 def in_storage(storage: BaseStorage, workspace: Workspace, config: ExperimentConfig) -> Search:
@@ -162,11 +178,11 @@ def _without_found(search: Search) -> list[Any]:
 
 
 def test_the_order_in_which_trials_finish_moves_no_point(
-    workspace: Workspace, enter: Enter
+    workspace: Workspace, enter: Enter, shown: list[list[sampling.Tried]]
 ) -> None:
-    """Random start-up points are known; told in any order, they make the same seventh."""
+    """Random start-up points are known; told in any order, they make the same ninth."""
     config = config_of(MIXED, "tpe")
-    seventh = []
+    ninth = []
     for name, order in (("a", [0, 1, 2, 3, 4, 5, 6, 7]), ("b", [6, 2, 7, 0, 5, 1, 4, 3])):
         search = in_storage(InMemoryStorage(), workspace, config)
         trials = []
@@ -175,10 +191,11 @@ def test_the_order_in_which_trials_finish_moves_no_point(
             trials.append(claimed(search, f"{name}{slot}"))
         for slot in order:
             told(search, trials[slot], value_of(trials[slot].params))
-        seventh.append(claimed(search))
+        ninth.append(claimed(search))
+        assert [each.params for each in shown[-1]] == [trial.params for trial in trials]
 
-    assert seventh[0].slot == 8
-    assert seventh[0].params == seventh[1].params
+    assert ninth[0].slot == 8
+    assert ninth[0].params == ninth[1].params
 
 
 def test_points_stay_the_same_when_more_trials_are_finished_than_tpe_is_shown(
@@ -591,24 +608,16 @@ def test_iterations_that_are_found_are_not_drawn(workspace: Workspace) -> None:
 
 
 def test_of_several_objectives_less_is_more_where_it_is_better(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, shown: list[list[sampling.Tried]]
 ) -> None:
     config = config_of(MIXED, "tpe", also=["gini@10", "coverage@10"])
     search = opened(workspace, config)
     told(search, claimed(search), 0.5, 0.9, 0.25)
     told(search, claimed(search), 0.75, 0.3, 0.5)
-    seen: list[list[tuple[float, ...]]] = []
-    real = sampling.Points.point
-
-    def spied(self: sampling.Points, slot: int, finished: Any, taken: Any) -> Point:
-        seen.append([each.values for each in finished])
-        return real(self, slot, finished, taken)
-
-    monkeypatch.setattr(sampling.Points, "point", spied)
 
     claimed(search)
 
-    assert seen == [[(0.5, -0.9, 0.25), (0.75, -0.3, 0.5)]]
+    assert [each.values for each in shown[-1]] == [(0.5, -0.9, 0.25), (0.75, -0.3, 0.5)]
     assert [each.values for each in search.done] == [(0.5, 0.9, 0.25), (0.75, 0.3, 0.5)]
     assert search.best.slot == 1
     directions = search._storage.get_study_directions(search._id)

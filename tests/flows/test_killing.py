@@ -1,0 +1,169 @@
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from flows import environment
+from flows.experiment import work
+from recsys.config import load_config
+from tasks.workspace import Workspace
+from tests.flows.processes import ROOT, SECONDS, benchmark, workers
+
+pytestmark = pytest.mark.flow
+
+same_study = benchmark("same_study")
+
+CONFIG = """
+name = "tiny"
+[search]
+factors = [2, 4]
+iterations = { low = 1, high = 3 }
+alpha = { low = 0.5, high = 5.0 }
+[study]
+trials = 40
+[judge]
+resamples = 50
+"""
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("config") / "tiny.toml"
+    path.write_text(CONFIG, encoding="utf-8")
+    return path
+
+
+def killed(*arguments: str) -> str:
+    """The last line of the benchmark, which went well."""
+    command = [sys.executable, str(ROOT / "benchmarks" / "kill_study.py"), *arguments]
+    made = subprocess.run(
+        command, capture_output=True, text=True, timeout=SECONDS, check=False, cwd=ROOT
+    )
+    assert made.returncode == 0, made.stdout[-4000:] + made.stderr[-4000:]
+    return made.stdout.splitlines()[-1]
+
+
+def test_a_study_killed_before_any_of_its_writes_ends_like_one_that_was_not() -> None:
+    line = killed("--kills", "0", "--at-writes", "search", "--trials", "1")
+
+    kills, _, faults = line.removeprefix("kills ").partition(": ")
+    assert faults == "lost 0, doubled 0, orphaned 0, different 0"
+    assert int(kills) > 25
+
+
+def test_a_study_killed_at_random_instants_ends_like_one_that_was_not() -> None:
+    line = killed("--kills", "4", "--trials", "3", "--seed", "1")
+
+    assert line == "kills 4: lost 0, doubled 0, orphaned 0, different 0"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_worker_that_is_stopped_says_how_to_go_on_and_leaves_nothing_running(
+    number: signal.Signals, sample: tuple[Path, Path], config: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "runs"
+    place = ["--workspace", root]
+    asked = ["study", "work", "stopped", "--plays", sample[0], "--config", config, *place]
+    with workers(1, asked, os.environ) as (worker,):
+        worker.training(n_done=2)
+        worker.send(number)
+        code, out, err = worker.end()
+
+    n_done = same_study.ended(Workspace.at(root), "stopped")
+    assert code == 130
+    assert out == ""
+    assert 2 <= n_done < 40
+    assert f"recsys: interrupted; {n_done} of 40 trials done: {n_done} measured, best" in err
+    assert f"recsys study resume stopped --workspace {root} goes on" in err
+    assert "Traceback" not in err
+    assert same_study.orphans(Workspace.at(root)) == []
+
+
+@pytest.fixture(scope="module")
+def whole(
+    sample: tuple[Path, Path], config: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Workspace:
+    """With a study of two trials."""
+    place = environment.place(tmp_path_factory.mktemp("whole") / "runs")
+    asked = load_config(config, {"study.trials": 2})
+    work(sample[0], asked, place, None, "tiny", [], through_prefect=False)
+    return place
+
+
+def test_the_check_finds_nothing_where_nothing_is_wrong(whole: Workspace, tmp_path: Path) -> None:
+    copied = Workspace.at(Path(shutil.copytree(whole.root, tmp_path / "copied")))
+
+    assert same_study.faults(copied, whole, "tiny") == []
+
+
+Damage = Callable[[Workspace], object]
+OF_TRIAL_1 = "run_uuid in (select run_uuid from tags where key = 'trial' and value = '1')"
+
+
+def in_mlflow(query: str) -> Damage:
+    def damage(place: Workspace) -> None:
+        with closing(sqlite3.connect(place.tracking_database)) as store, store:
+            assert store.execute(query).rowcount > 0
+
+    return damage
+
+
+def in_trial_1(name: str, change: Callable[[Path], object]) -> Damage:
+    def damage(place: Workspace) -> None:
+        (run,) = [run for run in same_study.runs(place, "tiny") if run.subject == "trial 1"]
+        change(Path(run.folder) / name)
+
+    return damage
+
+
+def without_outcome(place: Workspace) -> None:
+    lines = place.studies.read_text(encoding="utf-8").splitlines(keepends=True)
+    kept = [line for line in lines if '"op_code":6' not in line or '"trial_id":1' not in line]
+    place.studies.write_text("".join(kept), encoding="utf-8")
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+def swap(path: Path) -> None:
+    shutil.copy(path.with_name("exposure.parquet"), path)
+
+
+DAMAGES: list[tuple[str, str, Damage]] = [
+    ("lost", "outcome", without_outcome),
+    ("lost", "metric", in_mlflow(f"delete from metrics where step = 0 and {OF_TRIAL_1}")),
+    ("lost", "parameter", in_mlflow(f"delete from params where {OF_TRIAL_1}")),
+    ("lost", "file", in_trial_1("per_user.parquet", Path.unlink)),
+    ("lost", "end", in_mlflow(f"update runs set status = 'KILLED' where {OF_TRIAL_1}")),
+    ("doubled", "run", in_mlflow("update tags set value = '1' where key = 'trial'")),
+    ("orphaned", "run", in_mlflow(f"update runs set status = 'RUNNING' where {OF_TRIAL_1}")),
+    ("orphaned", "trial", without_outcome),
+    ("orphaned", "scratch", lambda place: (place.scratch / "worker-1").mkdir()),
+    ("different", "metric", in_mlflow(f"update metrics set value = 2 where {OF_TRIAL_1}")),
+    ("different", "parameter", in_mlflow(f"update params set value = '7' where {OF_TRIAL_1}")),
+    ("different", "factors", in_trial_1("factors/item_factors.npy", flip)),
+    ("different", "users", in_trial_1("per_user.parquet", swap)),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "damage"),
+    [pytest.param(kind, damage, id=f"{kind} {what}") for kind, what, damage in DAMAGES],
+)
+def test_the_check_finds_a_damage_and_names_its_kind(
+    kind: str, damage: Damage, whole: Workspace, tmp_path: Path
+) -> None:
+    copied = Workspace.at(Path(shutil.copytree(whole.root, tmp_path / "copied")))
+    damage(copied)
+
+    assert kind in {found for found, _ in same_study.faults(copied, whole, "tiny")}
