@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from same_study import KINDS, Fault, faults
+from sqlalchemy.orm import configure_mappers
 
 from flows import cli, environment
 from recsys.sources.sample import make_sample, write_sample
@@ -31,6 +32,10 @@ STUDY = "killed"
 USERS, ARTISTS = 300, 200
 COMMAND = [sys.executable, "-c", "import sys; from flows.cli import main; sys.exit(main())"]
 KILLED = -signal.SIGKILL
+NEEDED = (
+    *("flows.experiment", "flows.studies", "flows.terminal"),
+    "mlflow.store.tracking.sqlalchemy_store",
+)
 
 CONFIGS = {
     "tpe": """
@@ -189,8 +194,9 @@ def open_lab(keep: Path | None, trials: int) -> Iterator[Lab]:
 
 def _import_everything(place: Path) -> None:
     environment.prepare(Workspace.at(place))
-    for module in ("flows.experiment", "flows.studies", "flows.terminal"):
+    for module in NEEDED:
         importlib.import_module(module)
+    configure_mappers()
     code_version()
 
 

@@ -392,6 +392,10 @@ def _ui(args: argparse.Namespace, workspace: Workspace) -> None:
         opened, usual = prefect_ui, PREFECT_PORT
     if args.optuna:
         opened, usual = optuna_ui, OPTUNA_PORT
+    if opened is mlflow_ui and workspace.tracking_server is not None:
+        raise InputError(
+            f"MLflow is at {workspace.tracking_server} (MLFLOW_TRACKING_URI): open that address"
+        )
     port = args.port or usual
     command, more = opened(workspace, args.host, port)
     print(f"http://{args.host}:{port}  (Ctrl-C ends it)", flush=True)

@@ -35,6 +35,9 @@ def _ours(workspace: Workspace) -> Mapping[str, str]:
 def _settings(workspace: Workspace) -> Mapping[str, str]:
     return {
         "MLFLOW_LOGGING_LEVEL": "WARNING",
+        # With a server it would print addresses among our output, and a bar per file.
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         "PREFECT_HOME": str(workspace.prefect_home),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",

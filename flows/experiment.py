@@ -217,7 +217,7 @@ def _searched_and_judged(
     with workspace_locks(study.workspace).exclusive(f"judge-{study.name}"):
         with clock.part("choose"):
             chosen = choose(study, search, folder / "validation")
-        link = compare_url(study.experiment, [done.run for done in search.done])
+        link = compare_url(study.workspace, study.experiment, [done.run for done in search.done])
         with clock.part("reporting"):
             show_leaderboard(study, chosen.ranked, link)
             draw_study(study, search)

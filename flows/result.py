@@ -137,7 +137,10 @@ class Result:
 
     def _validation(self) -> dict[str, Any]:
         measured = {self.config.study.metric: self.best.value}
-        return {"validation": measured, "at_bound": dict(self.at_bound)}
+        found: dict[str, Any] = {"validation": measured, "at_bound": dict(self.at_bound)}
+        if self.chosen.best_on_sample is not None:
+            found["best_on_sample"] = self.chosen.best_on_sample
+        return found
 
     def _data(self) -> dict[str, Any]:
         ingested, filtered = self.facts["ingest"], self.facts["filter"]

@@ -245,7 +245,7 @@ def experiment_id(workspace: Workspace, path: Path) -> str:
             known = client.get_experiment_by_name(name)
         if known is None:
             # Where its files go is for a server to say; ours are in the workspace.
-            ours = workspace.tracking is None
+            ours = workspace.tracking_server is None
             location = workspace.artifacts_of(name).as_uri() if ours else None
             tags = {_SOURCE: str(path), **_KIND}
             return str(client.create_experiment(name, artifact_location=location, tags=tags))
@@ -425,8 +425,9 @@ def delete_runs(workspace: Workspace, run_ids: Sequence[str]) -> None:
         client.delete_run(run_id)
 
 
-def compare_url(experiment: str, run_ids: Sequence[str]) -> str:
-    """The address of MLflow's page that compares runs, while `recsys ui` runs."""
+def compare_url(workspace: Workspace, experiment: str, run_ids: Sequence[str]) -> str:
+    """The address of MLflow's page that compares runs, at its server or while `recsys ui` runs."""
+    server = workspace.tracking_server or f"http://{HOST}:{MLFLOW_PORT}"
     runs = quote(json.dumps(list(run_ids), separators=(",", ":")))
     experiments = quote(json.dumps([experiment]))
-    return f"http://{HOST}:{MLFLOW_PORT}/#/compare-runs?runs={runs}&experiments={experiments}"
+    return f"{server.rstrip('/')}/#/compare-runs?runs={runs}&experiments={experiments}"

@@ -15,7 +15,7 @@ class Workspace:
         root: The folder.
         storage: Address of the PostgreSQL database that holds the studies; None for a journal in
             the folder. It may hold a password: show `masked(storage)`.
-        tracking: Address of an MLflow server; None for a database in the folder.
+        tracking: Address of an MLflow server or database; None for a database in the folder.
     """
 
     root: Path
@@ -41,6 +41,12 @@ class Workspace:
     def tracking_uri(self) -> str:
         """MLflow's backend: a server, or a database, as plain folders are refused since 3.13."""
         return self.tracking or f"sqlite:///{self.tracking_database}"
+
+    @property
+    def tracking_server(self) -> str | None:
+        """Address of the MLflow server, where one is used; it says where files go."""
+        is_server = (self.tracking or "").startswith(("http://", "https://"))
+        return self.tracking if is_server else None
 
     @property
     def tracking_database(self) -> Path:

@@ -189,7 +189,9 @@ def test_the_winner_is_the_trial_with_the_highest_value(first: Result) -> None:
 def test_the_link_opens_all_trials_of_the_study(lab: Lab, first: Result) -> None:
     experiment = open_client(lab.workspace).get_run(first.runs["study"]).info.experiment_id
 
-    assert first.compare_url == compare_url(experiment, [t.run for t in first.trials])
+    assert first.compare_url == compare_url(
+        lab.workspace, experiment, [t.run for t in first.trials]
+    )
 
 
 def test_seconds_are_counted_by_part(first: Result) -> None:

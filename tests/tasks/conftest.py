@@ -19,6 +19,8 @@ _PLACE = Path(tempfile.mkdtemp(prefix="recsys-libraries-"))
 atexit.register(shutil.rmtree, _PLACE, ignore_errors=True)
 environment.prepare(Workspace(_PLACE))
 
+from tests.tasks.lab import bench, fit_raises, fits, folds, script  # noqa: E402, F401
+
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:

@@ -42,6 +42,7 @@ TABLE: dict[str, Any] = {
     "judge": {"ks": [1, 5], "curve_metrics": ["ndcg@5", "precision@1"], "resamples": 20},
 }
 ONE_POINT = {"factors": 2, "alpha": 4.0, "weighting": "linear", "regularization": 1.0}
+ONE = {**ONE_POINT, "iterations": {"low": 2, "high": 6}}  # a space of one point
 
 
 def experiment_of(**changed: Any) -> ExperimentConfig:
@@ -151,6 +152,17 @@ def trained(made: Bench, config: AlsConfig) -> Als:
     return Als(config, train_seed(made.study, "als")).fit(fold_at(made.folds / "validation").train)
 
 
+def of_both_sides(made: Bench) -> list[Any]:
+    """All that a study found, as it has to be however often it was interrupted."""
+    found = []
+    for done in made.search.finished:
+        run = made.run(done.run)
+        metrics = {n: v for n, v in run.data.metrics.items() if not n.startswith("seconds/")}
+        names = sorted(made.files(done.run))
+        found.append((done.slot, done.params, done.values, done.curve, done.facts, metrics, names))
+    return found
+
+
 MakeBench = Callable[..., Bench]
 
 
@@ -226,6 +238,30 @@ def fit_raises(monkeypatch: pytest.MonkeyPatch) -> FitRaises:
             yield
 
     return install
+
+
+class Pruning:
+    """A study whose last trial is hopeless: every trial before it is better everywhere."""
+
+    def __init__(self, bench: MakeBench, script: Callable[[Script], None], **table: Any) -> None:
+        self.bench = bench(
+            search={**ONE, "alpha": {"low": 1.0, "high": 9.0}, **table},
+            study={"pruner": "median", "trials": 6, "keep_factors": "none"},
+        )
+        self.n_begun = 0
+        script(self._value)
+
+    def _value(self, step: Iteration) -> float:
+        self.n_begun += step.number == 1
+        return 0.01 if self.n_begun == 6 else 0.1 * self.n_begun + step.number / 100
+
+    def finish_but_the_last(self) -> None:
+        for _ in range(5):
+            assert self.bench.attempt().state == "measured"
+
+
+def pruning(bench: MakeBench, script: Callable[[Script], None], **table: Any) -> Pruning:
+    return Pruning(bench, script, **table)
 
 
 class PowerCut(BaseException):

@@ -18,8 +18,6 @@ from tasks.tuning import Facts
 from tests.tasks import lab
 from tests.tasks.lab import Bench, MakeBench
 
-bench, folds, fits = lab.bench, lab.folds, lab.fits
-
 FACTORS = [2, 3, 4, 5]
 TABLE = {"factors": FACTORS, "alpha": 4.0, "weighting": "linear", "iterations": 3}
 N_USERS = 40

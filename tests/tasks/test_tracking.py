@@ -351,8 +351,14 @@ def test_a_run_that_was_deleted_is_not_gone_on_with(tracked: Workspace) -> None:
         reopen_run(tracked, run.id)
 
 
-def test_the_compare_address_holds_the_runs_and_their_experiment() -> None:
-    url = compare_url("7", ["aa11", "bb22"])
+def test_the_compare_address_is_at_the_server_where_one_is_used(tmp_path: Path) -> None:
+    team = Workspace(tmp_path, tracking="http://mlflow:5000/")
+
+    assert compare_url(team, "7", ["aa11"]).startswith("http://mlflow:5000/#/compare-runs?")
+
+
+def test_the_compare_address_holds_the_runs_and_their_experiment(tmp_path: Path) -> None:
+    url = compare_url(Workspace(tmp_path), "7", ["aa11", "bb22"])
 
     assert url.startswith("http://127.0.0.1:5000/#/compare-runs?")
     assert not set(url) & set('"[] ')

@@ -27,8 +27,6 @@ from tasks.training import (
 from tests.tasks import lab
 from tests.tasks.lab import Bench, MakeBench, summary_of
 
-bench, folds, fit_raises = lab.bench, lab.folds, lab.fit_raises
-
 WINNER = AlsConfig(factors=2, iterations=3, alpha=2.0, weighting="linear", regularization=1.0)
 BASELINE = PopularityConfig(kind="popularity-plays")
 REPORT = {"per_user.parquet", "exposure.parquet", "listener.json"}
