@@ -32,6 +32,7 @@ STUDY = "killed"
 USERS, ARTISTS = 300, 200
 COMMAND = [sys.executable, "-c", "import sys; from flows.cli import main; sys.exit(main())"]
 KILLED = -signal.SIGKILL
+STUCK = 120.0  # seconds after which nobody thinks that an attempt will end
 NEEDED = (
     *("flows.experiment", "flows.studies", "flows.terminal"),
     "mlflow.store.tracking.sqlalchemy_store",
@@ -242,10 +243,11 @@ def command(lab: Lab, place: Workspace, argv: Sequence[str], seconds: float) -> 
 
 
 def complete(lab: Lab, place: Workspace, argv: Sequence[str]) -> float:
-    """Let a fork come to its end; the seconds it took."""
+    """Let a fork come to its end, unless it is stuck; the seconds it took."""
     begin = time.monotonic()
-    code = fork(lab, place, argv)
+    code = fork(lab, place, argv, STUCK)
     if code != 0:
+        lab.tally.kills -= code == KILLED
         lab.note_broken(place, code)
     return time.monotonic() - begin
 

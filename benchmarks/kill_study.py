@@ -70,9 +70,9 @@ class Pace:
 
     def left(self, place: Workspace, trials: int, judged: bool) -> float:
         """About how long an attempt would take from here."""
-        fresh = self.again if place.studies.exists() else self.first
         todo = trials - ended(place, STUDY)
-        return fresh + todo * self.trial + (self.judging if judged else 0.0)
+        opening = self.again if todo < trials else self.first
+        return opening + todo * self.trial + (self.judging if judged else 0.0)
 
 
 def at_random(lab: Lab, kills: int, rng: random.Random) -> None:
@@ -80,7 +80,7 @@ def at_random(lab: Lab, kills: int, rng: random.Random) -> None:
     enough = lab.tally.kills + kills
     wholes: dict[str, tuple[Workspace, Pace]] = {}
     for n, config in enumerate(itertools.cycle(AT_RANDOM)):
-        if lab.tally.kills >= enough:
+        if lab.tally.kills >= enough or lab.tally.broken:
             return
         if config not in wholes:
             wholes[config] = _whole(lab, config)
@@ -168,7 +168,7 @@ def _each_write(
         shutil.rmtree(place.root)
         shutil.copytree(before, place.root)
         code = fork(lab, place, argv, prepare=strike_before(place.root, which, number, note))
-        if code == 0:
+        if code == 0 or lab.tally.broken:
             return
         write = f"{number.name} at write {which} of {argv[0]}"
         _tell(write)

@@ -30,7 +30,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "plain": {**OFF, "search.iterations": list(range(5, 16)), "judge.curve_every": 1000},
     "found": OFF,
     "patience": {"study.pruner": "none"},
-    "median": {"study.pruner": "median"},
     "halving": {"study.pruner": "halving"},
     "hyperband": {"study.pruner": "hyperband"},
     "default": {},

@@ -294,7 +294,8 @@ class Watch:
         self._search = search
         self._asked = asked(study.config, trial)
         self._paths = Paths(study.workspace.paths(study.name))
-        self._path = study.key("path", self._asked.model_copy(update={FOUND: 1}))
+        curve = sorted(study.config.judge.curve_metrics)
+        self._path = study.key("path", self._asked.model_copy(update={FOUND: 1}), curve=curve)
         waypoints = search.waypoints(trial)
         self._kept = self._kept_at(waypoints)
         known = self._paths.nearest(self._path, self._asked.iterations) if waypoints else None

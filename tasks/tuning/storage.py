@@ -1,6 +1,7 @@
 """Where studies are kept: a journal in the workspace, or PostgreSQL where several machines work."""
 
 import fcntl
+import functools
 import os
 from pathlib import Path
 
@@ -77,12 +78,15 @@ def open_storage(workspace: Workspace) -> BaseStorage:
     # Of two who make the tables at once, one would fail.
     with workspace_locks(workspace).exclusive("optuna"):
         try:
-            database = RDBStorage(
-                sqlalchemy_url(workspace.storage), engine_kwargs={"pool_pre_ping": True}
-            )
-            return get_storage(database)  # which remembers finished trials
+            return _database(workspace.storage)
         except SQLAlchemyError as error:
             raise InputError(
                 f"studies in {masked(workspace.storage)}: {type(error).__name__}; check the "
                 "address in --storage, and that its user may create tables"
             ) from error
+
+
+@functools.cache  # each holds connections, of which a server has few
+def _database(address: str) -> BaseStorage:
+    database = RDBStorage(sqlalchemy_url(address), engine_kwargs={"pool_pre_ping": True})
+    return get_storage(database)  # which remembers finished trials

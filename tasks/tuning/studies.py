@@ -13,6 +13,7 @@ from recsys.errors import InputError
 from recsys.pareto import LOWER_IS_BETTER
 from recsys.space import Point
 from tasks.locking import workspace_locks
+from tasks.tuning.sampling import key_of
 from tasks.tuning.search import Search
 from tasks.tuning.storage import open_storage
 from tasks.workspace import Workspace
@@ -78,7 +79,8 @@ def open_search(
     with locks.exclusive(f"study-{name}"):
         study_id = _find(storage, name)
         if study_id is None:
-            earlier = [point for source in sources for point in _best_points(workspace, source)]
+            best = [point for source in sources for point in _best_points(workspace, source)]
+            earlier = list({key_of(point): point for point in best}.values())
             study_id = _create(storage, name, config)
             storage.set_study_user_attr(study_id, _EARLIER, earlier)
             storage.set_study_user_attr(study_id, _REQUEST, dict(request))

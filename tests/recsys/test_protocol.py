@@ -248,12 +248,16 @@ def test_the_points_that_a_curve_begins_with_stay_as_they_were_given() -> None:
 
 def test_a_curve_over_strangers_folds_them_in_anew_at_every_point() -> None:
     """Else it would go on with what implicit keeps from its first fold-in."""
-    split = whole_users()
-    curve, _ = curved(split, n_users=1_000)
+    rng = np.random.default_rng(7)
+    heard = cells_of((rng.random((60, 40)) < 0.4) * rng.integers(1, 20, (60, 40)))
+    fold = user_split(heard, (0.4, 0.2), 0.5, (1, 2)).validation
+    config = AlsConfig(factors=8, iterations=5, regularization=0.1, weighting="linear")
+    curve = Curve(fold, ("ndcg@5", "precision@10"), 1_000, SEED)
 
+    build(config, SEED, curve).fit(fold.train)
+
+    assert len({point.metrics["ndcg@5"] for point in curve.points}) == 5
     for n, point in enumerate(curve.points, start=1):
-        shorter = build(SMALL.model_copy(update={"iterations": n}), SEED).fit(
-            split.validation.train
-        )
-        summary = judge(shorter, split.validation, (5, 10)).summary()
+        shorter = build(config.model_copy(update={"iterations": n}), SEED).fit(fold.train)
+        summary = judge(shorter, fold, (5, 10)).summary()
         assert point.metrics == pytest.approx({name: summary[name] for name in point.metrics})

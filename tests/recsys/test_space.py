@@ -323,10 +323,10 @@ def test_a_range_of_real_numbers_has_no_size_and_a_long_one_of_whole_numbers_has
 
 
 def test_branches_that_exclude_each_other_are_added_and_not_multiplied() -> None:
-    """Multiplied, these would be more than are counted."""
     kinds = ("share", "log", "bm25", "linear")
     space: Space = {"weighting": Choice(kinds)}
     for n, kind in enumerate(kinds[:3]):
         space[f"x{n}"] = Ints(1, 30, when={"weighting": kind})
 
-    assert size(space) == len(grid(space)) == 3 * 30 + 1
+    assert size(space) == size(space, most=91) == len(grid(space)) == 3 * 30 + 1
+    assert size(space, most=90) is None

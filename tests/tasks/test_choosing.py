@@ -36,15 +36,15 @@ def chosen_from(made: Bench) -> Chosen:
 
 
 def stored(made: Bench, values: Sequence[float], everybody: Sequence[float], at: Path) -> None:
-    """A study whose trials have these values, and these means over users in their files."""
+    """A study whose trials have these values, on all users too where they see a sample of them."""
     for value, mean in zip(values, everybody, strict=True):
         trial = made.claim()
         config = AlsConfig.model_validate(trial.params)
         run = start_child(made.study, f"trial {trial.slot}", config, {"stage": "trial"})
         made.search.started(trial, run.id)
-        for folder in (at / str(trial.slot), at / str(trial.slot) / ALL_USERS):
-            folder.mkdir(parents=True)
-            table_of(mean, trial.slot).to_parquet(folder / PER_USER)
+        (at / str(trial.slot) / ALL_USERS).mkdir(parents=True)
+        table_of(value, trial.slot).to_parquet(at / str(trial.slot) / PER_USER)
+        table_of(mean, trial.slot).to_parquet(at / str(trial.slot) / ALL_USERS / PER_USER)
         run.files(at / str(trial.slot))
         made.search.tell(trial, [value], Facts(3, 3, 3))
         run.end("FINISHED")
@@ -118,7 +118,7 @@ def test_without_a_sample_the_users_of_the_trials_are_compared_as_they_are(
 ) -> None:
     monkeypatch.setattr(choosing, "MOST", 3)
     made = bench(search=TABLE, study={"sampler": "grid", "trials": 4, "finalists": 1})
-    stored(made, [0.1, 0.4, 0.2, 0.3], [0.1, 0.4, 0.2, 0.3], tmp_path)
+    stored(made, [0.1, 0.4, 0.2, 0.3], [0.9, 0.1, 0.1, 0.1], tmp_path)
 
     chosen = chosen_from(made)
 

@@ -164,7 +164,7 @@ def test_planned_points_are_the_same_whoever_asks_and_in_which_order(
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-@settings(max_examples=6)
+@settings(max_examples=4)
 @given(seed=st.integers(0, 999), default_first=st.booleans())
 def test_a_finite_space_is_exhausted_exactly_and_no_point_comes_twice(
     sampler: Sampler, seed: int, default_first: bool

@@ -118,7 +118,7 @@ def test_postgres_moves_no_point(workspace: Workspace, postgres: str, sampler: S
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     stops=st.lists(st.integers(0, 13), max_size=3),
     how=st.sampled_from(["between", "told", "died"]),
