@@ -33,7 +33,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "halving": {"study.pruner": "halving"},
     "hyperband": {"study.pruner": "hyperband"},
     "default": {},
-    "default, 500 users": {"judge.validation_users": 500},
+    "default-500-users": {"judge.validation_users": 500},
 }
 
 
