@@ -83,9 +83,7 @@ def _add_asking(add: argparse.ArgumentParser) -> None:
     )
     add.add_argument("--profiles", type=Path, metavar="FILE", help="of the listeners")
     add.add_argument("--test", type=Path, metavar="FILE", help="a published test side")
-    add.add_argument(
-        "--config", metavar="NAME", help="default (without it), paper, or a TOML file"
-    )
+    add.add_argument("--config", metavar="NAME", help="default (without it), paper, or a TOML file")
     add.add_argument("--trials", type=int, metavar="N", help="how many the study is to have")
     add.add_argument("--timeout", type=float, metavar="S", help="no trial starts after S seconds")
     add.add_argument("--seed", type=int, metavar="N")

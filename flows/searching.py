@@ -9,9 +9,10 @@ from flows.clock import Clock
 from tasks.locking import workspace_locks
 from tasks.paths import Paths
 from tasks.telling import tell
+from tasks.tidying import tidy
 from tasks.tracking import Run
 from tasks.training import Study
-from tasks.trials import Outcome, TrialFailed, run_trial, tidy
+from tasks.trials import Outcome, TrialFailed, run_trial
 from tasks.tuning import Done, Search, Trial
 
 GIVE_UP_AFTER = 3  # failures in a row: the next would fail too

@@ -13,7 +13,8 @@ from flows import terminal
 from flows.result import Saved
 from recsys.config import ExperimentConfig
 from recsys.errors import InputError
-from tasks.tracking import children, delete_runs, open_client
+from tasks.copying import delete_runs
+from tasks.tracking import children, open_client
 from tasks.tuning import Done, Listed, Search, delete_study, find_search, has_study, list_studies
 from tasks.workspace import Workspace
 

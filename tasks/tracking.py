@@ -6,7 +6,6 @@ thread, and Prefect runs submitted tasks in other threads.
 
 import functools
 import json
-import os
 import shutil
 import sqlite3
 import time
@@ -33,7 +32,7 @@ from tasks.workspace import Workspace
 
 ERRORS = (MlflowException,)  # the database or the server cannot be used
 MAX_BATCH = 1000  # metrics in one log_batch, as MLflow allows
-_ERROR = "error"
+ERROR = "error"
 _KIND = {"mlflow.experimentKind": "custom_model_development"}  # else its pages are about prompts
 _SOURCE = "source"  # of an experiment: the file its data set is read from
 MEASURED = "measured"  # of a run: the hash of everything its values depend on
@@ -105,7 +104,7 @@ class Run:
 
     def files(self, folder: Path, into: str | None = None) -> None:
         """Attach every file of a folder, which may be gone afterwards, and on disk for good."""
-        place = self._local()
+        place = self.place()
         if place is None:
             self.client.log_artifacts(self.id, str(folder), into)
             return
@@ -116,11 +115,11 @@ class Run:
                 durable(path)
                 shutil.move(path, target)
         if place.exists():
-            _durable_names(place)
+            durable_names(place)
 
     def fetch(self, name: str, into: Path) -> Path:
         """An attached file or folder: where it lies, or a copy in `into` of one that is far."""
-        place = self._local()
+        place = self.place()
         if place is not None:
             return place / name
         into.mkdir(parents=True, exist_ok=True)
@@ -128,7 +127,7 @@ class Run:
 
     def has(self, name: str) -> bool:
         """Whether a file or folder of this name is attached."""
-        place = self._local()
+        place = self.place()
         if place is not None:
             return (place / name).exists()
         above = name.rpartition("/")[0] or None
@@ -138,7 +137,7 @@ class Run:
     def _uri(self) -> str:
         return str(self.client.get_run(self.id).info.artifact_uri)
 
-    def _local(self) -> Path | None:
+    def place(self) -> Path | None:
         """The folder of attached files where it is on this machine."""
         parsed = urlparse(self._uri)
         return Path(unquote(parsed.path)) if parsed.scheme == "file" else None
@@ -161,10 +160,10 @@ class Run:
         try:
             yield self
         except Exception as error:
-            self.end("FAILED", {_ERROR: f"{type(error).__name__}: {error}"[:5000]})
+            self.end("FAILED", {ERROR: f"{type(error).__name__}: {error}"[:5000]})
             raise
         except BaseException:
-            self.end("KILLED", {_ERROR: "interrupted"})
+            self.end("KILLED", {ERROR: "interrupted"})
             raise
         self.end("FINISHED")
 
@@ -222,7 +221,7 @@ def _write_ahead(database: Path) -> None:
         connection.execute("pragma journal_mode = wal")
 
 
-def _durable_names(place: Path) -> None:
+def durable_names(place: Path) -> None:
     """Wait until the names of a run's files, and of the folders they are in, are on disk."""
     inner = [path for path in place.rglob("*") if path.is_dir()]
     for folder in (place.parent.parent, place.parent, place, *inner):
@@ -310,8 +309,8 @@ def reopen_run(workspace: Workspace, run_id: str) -> Run:
             "another --study name"
         )
     run.client.update_run(run_id, status="RUNNING")
-    if _ERROR in run.client.get_run(run_id).data.tags:
-        run.client.delete_tag(run_id, _ERROR)
+    if ERROR in run.client.get_run(run_id).data.tags:
+        run.client.delete_tag(run_id, ERROR)
     return run
 
 
@@ -363,66 +362,6 @@ def find_measured(
     client = open_client(workspace)
     found = client.search_runs([experiment], query, max_results=1, order_by=["start_time"])
     return Run(found[0].info.run_id, client) if found else None
-
-
-@dataclass(frozen=True, slots=True)
-class Copied:
-    """What a run took over from another.
-
-    Attributes:
-        params: As text.
-        tags: All of them.
-        metrics: Under MLflow's names; the last value of each.
-        curves: Those with several values, as (step, value).
-    """
-
-    params: Mapping[str, str]
-    tags: Mapping[str, str]
-    metrics: Mapping[str, float]
-    curves: Mapping[str, Sequence[tuple[int, float]]]
-
-
-def copy_run(source: Run, target: Run, scratch: Path) -> Copied:
-    """Give a run the metrics, curves and files of another, and a link to it.
-
-    Files on this machine are linked, so they take no room, and stay when the source is deleted.
-    """
-    known = source.client.get_run(source.id)
-    curved = [name for name in known.data.metrics if name.startswith("curve/")]
-    curves = {
-        name: [(m.step, m.value) for m in source.client.get_metric_history(source.id, name)]
-        for name in curved
-    }
-    finals = {
-        name: [(0, value)] for name, value in known.data.metrics.items() if name not in curves
-    }
-    link = {SOURCE_RUN: source.id, SOURCE_FACTORS: f"{known.info.artifact_uri}/factors"}
-    target.log_curves({**finals, **curves}, tags=link)
-    here, there = source._local(), target._local()
-    if here is None or there is None:
-        target.client.log_artifacts(target.id, str(source.fetch("", scratch)))
-    else:
-        shutil.copytree(here, there, copy_function=_linked, dirs_exist_ok=True)
-        _durable_names(there)
-    return Copied(known.data.params, known.data.tags, known.data.metrics, curves)
-
-
-def _linked(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
-
-
-def delete_runs(workspace: Workspace, run_ids: Sequence[str]) -> None:
-    """Delete runs in MLflow, and their files."""
-    client = open_client(workspace)
-    for run_id in run_ids:
-        run = Run(run_id, client)
-        place = run._local()
-        if place is not None:
-            shutil.rmtree(place.parent, ignore_errors=True)
-        client.delete_run(run_id)
 
 
 def compare_url(workspace: Workspace, experiment: str, run_ids: Sequence[str]) -> str:

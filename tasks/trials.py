@@ -13,7 +13,6 @@ but its end, which `tidy` writes.
 """
 
 import time
-from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,45 +20,30 @@ from typing import Literal
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from recsys.config import FOUND, AlsConfig, ExperimentConfig
+from recsys.config import FOUND
 from recsys.models import build
-from recsys.models.als import Als, Iteration, State, StopTraining
-from recsys.protocol import Curve, CurvePoint
-from recsys.pruning import best_point, hopeless, plateau
-from recsys.seeds import seed_for
-from recsys.split import Fold
+from recsys.models.als import Als
 from tasks import tracking, tuning
-from tasks.locking import Locks
-from tasks.paths import Paths
-from tasks.telling import tell
-from tasks.tracking import (
-    MEASURED,
-    Copied,
-    Run,
-    copy_run,
-    find_measured,
-    metric_name,
-    running_children,
-)
+from tasks.copying import Copied, copy_run
+from tasks.tracking import ERROR, MEASURED, Run, find_measured, metric_name
 from tasks.training import (
     FACTORS,
     Measured,
     Study,
-    fold_at,
     judged,
     keep,
     log_measured,
-    remove_left_scratch,
     scratch,
     start_child,
     train_seed,
 )
 from tasks.tuning import Facts, Search, TakenOver, Trial
+from tasks.watching import Watch, asked, tuning_fold
 
 # What fails in them is the world around a trial, which will be repeated, not the trial.
 OUTSIDE = (OSError, *tracking.ERRORS, *tuning.ERRORS)
 
-_NUMBER, _STATE, _ERROR = "number", "state", "error"
+NUMBER, STATE = "number", "state"
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +132,7 @@ def _failed(trial: Trial, search: Search, run: Run | None, text: str) -> Outcome
 
 def _end(run: Run | None, status: str, error: str) -> None:
     if run is not None:
-        run.end(status, {_ERROR: error})
+        run.end(status, {ERROR: error})
 
 
 def _start(study: Study, trial: Trial, key: str) -> Run:
@@ -156,17 +140,11 @@ def _start(study: Study, trial: Trial, key: str) -> Run:
     tags = {
         "trial": str(trial.slot),
         "attempt": str(trial.attempt),
-        _NUMBER: str(trial.number),
+        NUMBER: str(trial.number),
         MEASURED: key,
     }
     without = {FOUND} if study.config.found else set()
     return start_child(study, f"trial {trial.slot:03d}", asked(study.config, trial), tags, without)
-
-
-def asked(config: ExperimentConfig, trial: Trial) -> AlsConfig:
-    """What a trial trains: its point, with the most iterations where they are to be found."""
-    most = {} if config.found is None else {FOUND: config.found.high}
-    return AlsConfig.model_validate({**trial.params, **most})
 
 
 def measured_key(study: Study, trial: Trial) -> str:
@@ -239,7 +217,7 @@ def _train(study: Study, validation: Path, trial: Trial, search: Search, run: Ru
 
 
 def _record_pruned(
-    study: Study, trial: Trial, search: Search, run: Run, watch: "Watch", fit_seconds: float
+    study: Study, trial: Trial, search: Search, run: Run, watch: Watch, fit_seconds: float
 ) -> Outcome:
     curve = {
         f"curve/{name}": watch.curve.values(name) for name in watch.curve.points[0].metrics
@@ -249,7 +227,7 @@ def _record_pruned(
         run.params({FOUND: watch.reached})
     facts = Facts(watch.reached, watch.ran, asked(study.config, trial).iterations)
     search.prune(trial, facts)
-    run.end("KILLED", {_STATE: "pruned"})
+    run.end("KILLED", {STATE: "pruned"})
     return Outcome(trial.slot, "pruned", fit_seconds, watch.curve.seconds)
 
 
@@ -258,173 +236,3 @@ def _keeps_factors(study: Study, search: Search, measured: Measured) -> bool:
     best = max((done.value for done in search.done), default=None)
     wins = best is None or measured.summary[study.config.study.metric] > best
     return asked_for == "all" or (asked_for == "best" and wins)
-
-
-def tuning_fold(config: ExperimentConfig, validation: Path) -> Fold:
-    """The validation fold, judged on a sample of its users where that is asked for."""
-    fold = fold_at(validation)
-    n_users = config.judge.validation_users
-    if n_users is None:
-        return fold
-    return fold.sample(n_users, seed_for(config.seed, "judge", "validation"))
-
-
-class Watch:
-    """Looks on while a trial trains: its curve, its best iteration, whether to stop.
-
-    Attributes:
-        start: Where another training on the same path stood, if it is known.
-        curve: So far.
-        reached: Iterations so far, those before the start included.
-        pruned: Whether the training was stopped as hopeless.
-        seconds: What all of it has cost.
-    """
-
-    def __init__(self, study: Study, fold: Fold, trial: Trial, search: Search) -> None:
-        """Prepare to watch one trial.
-
-        Args:
-            study: Shared by all trials.
-            fold: That tuning sees.
-            trial: The trial.
-            search: Its curve goes there, and it knows the curves of the others.
-        """
-        self._config = study.config
-        self._trial = trial
-        self._search = search
-        self._asked = asked(study.config, trial)
-        self._paths = Paths(study.workspace.paths(study.name))
-        curve = sorted(study.config.judge.curve_metrics)
-        self._path = study.key("path", self._asked.model_copy(update={FOUND: 1}), curve=curve)
-        waypoints = search.waypoints(trial)
-        self._kept = self._kept_at(waypoints)
-        known = self._paths.nearest(self._path, self._asked.iterations) if waypoints else None
-        self.start = None if known is None else known[0]
-        self.curve = _curve(study.config, fold, [] if known is None else known[1])
-        search.measured(trial, self.curve.values(study.config.study.metric))
-        self._others = search.curves() if study.config.pruner != "none" else {}
-        self._best: State | None = None
-        self.reached = 0 if self.start is None else self.start.iteration
-        self.pruned = False
-        self.seconds = 0.0
-
-    def _kept_at(self, waypoints: Collection[int]) -> set[int]:
-        """Iterations at which the factors are kept: others need them, or go on from our end."""
-        most = self._asked.iterations
-        goes_on = {most} if any(n > most for n in waypoints) else set()
-        return {n for n in waypoints if n < most} | goes_on
-
-    @property
-    def ran(self) -> int:
-        """Iterations that were trained here."""
-        return self.reached - (0 if self.start is None else self.start.iteration)
-
-    def __call__(self, step: Iteration) -> None:
-        """An iteration has ended.
-
-        Raises:
-            StopTraining: another would be a waste.
-        """
-        begin = time.perf_counter()
-        self.reached = step.number
-        tell(f"iterations of {self._asked.factors} factors", step.number, self._asked.iterations)
-        try:
-            self._look(step)
-        finally:
-            self.seconds += time.perf_counter() - begin
-
-    def _look(self, step: Iteration) -> None:
-        last = step.number == self._asked.iterations
-        kept = step.number in self._kept
-        # Also where others end: their curve is as far as this one, if they go on from here.
-        if step.number % self._config.judge.curve_every == 0 or last or kept:
-            self.curve(step)
-            self._note(step)
-        if kept:
-            self._paths.save(self._path, step.model.state(step.number), self.curve.points)
-        if self.curve.points and self.curve.points[-1].iteration == step.number and not last:
-            self._stop_if_useless()
-
-    def _note(self, step: Iteration) -> None:
-        values = self.curve.values(self._config.study.metric)
-        self._search.point(self._trial, *values[-1])
-        found = self._config.found
-        if found is not None and best_point(values, found.low)[0] == step.number:
-            self._best = step.model.state(step.number, into=self._best)
-
-    def _stop_if_useless(self) -> None:
-        values = self.curve.values(self._config.study.metric)
-        found = self._config.found
-        if self._is_hopeless(values):
-            self.pruned = True
-            raise StopTraining
-        if found is not None and self.reached >= found.low:
-            judged_from = [point for point in values if point[0] >= found.low]
-            if plateau(judged_from, self._config.study.patience):
-                raise StopTraining
-
-    def _is_hopeless(self, values: list[tuple[int, float]]) -> bool:
-        found = self._config.found
-        low = 1 if found is None else found.low
-        return hopeless(
-            self._config.pruner,
-            self._trial.slot,
-            values,
-            self._others,
-            low,
-            self._asked.iterations,
-            self._config.seed,
-        )
-
-    def settle(self, model: Als) -> int:
-        """Turn the model back to its best iteration where that was to be found; which it is."""
-        if self._best is not None:
-            model.rewind(self._best)
-            return self._best.iteration
-        return self.reached
-
-
-def _curve(config: ExperimentConfig, fold: Fold, points: list[CurvePoint]) -> Curve:
-    metrics = dict.fromkeys([config.study.metric, *config.judge.curve_metrics])
-    seed = seed_for(config.seed, "judge", "curve")
-    return Curve(fold, list(metrics), config.judge.curve_users, seed, points)
-
-
-def tidy(study: Study, search: Search, locks: Locks) -> None:
-    """Close what workers that are gone left open, on both sides; and ours, who are at no trial."""
-    search.free_the_dead(idle=study.worker)
-    outcomes = search.outcomes()
-    client = tracking.open_client(study.workspace)
-    for run_id, tags in running_children(study.workspace, study.experiment, study.parent).items():
-        ending = _ending(run_id, tags, outcomes, locks, study.worker)
-        if ending is not None:
-            Run(run_id, client).end(*ending)
-    remove_left_scratch(study.workspace, locks)
-
-
-def _ending(
-    run_id: str,
-    tags: Mapping[str, str],
-    outcomes: Mapping[int, tuple[str, str | None]],
-    locks: Locks,
-    me: str,
-) -> tuple[str, dict[str, str]] | None:
-    """Status and tags of a run that was left open; None for one that somebody is at."""
-    died = "KILLED", {_ERROR: "its process died"}
-    if _NUMBER not in tags:
-        maker = tags.get("worker", "")
-        return None if maker != me and locks.lives(maker) else died
-    state, counted = outcomes.get(int(tags[_NUMBER]), ("cut off", None))
-    if state == "running":
-        return None
-    if counted != run_id:
-        return died
-    match state:
-        case "complete":
-            return "FINISHED", {}
-        case "pruned":
-            return "KILLED", {_STATE: "pruned"}
-        case "failed":
-            return "FAILED", {_ERROR: "the trial failed, and then its process died"}
-        case _:
-            return died

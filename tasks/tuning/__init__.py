@@ -4,7 +4,7 @@ Ask and tell; the loop belongs to the flow.
 """
 
 from tasks.tuning.dashboard import serve_dashboard
-from tasks.tuning.search import Done, Facts, Search, TakenOver, Trial
+from tasks.tuning.search import Search
 from tasks.tuning.storage import ERRORS
 from tasks.tuning.studies import (
     Listed,
@@ -15,6 +15,7 @@ from tasks.tuning.studies import (
     open_search,
     stored_request,
 )
+from tasks.tuning.values import Done, Facts, TakenOver, Trial
 
 __all__ = [
     "ERRORS",

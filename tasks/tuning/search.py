@@ -7,7 +7,7 @@ claimed again with the same point under the same slot, by whoever notices.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
 import optuna
@@ -22,88 +22,12 @@ from recsys.pruning import Curve, Finished
 from recsys.space import Point, Value
 from tasks.locking import Locks
 from tasks.tuning.sampling import Points, Tried, distributions, key_of
+from tasks.tuning.values import Done, Facts, TakenOver, Trial
 
 _SLOT, _RUN, _ERROR, _POINT = "slot", "run", "error", "point"
 _ATTEMPT, _WORKER, _FACTS = "attempt", "worker", "facts"
 
 _ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
-
-
-class TakenOver(Exception):
-    """Another worker has taken this trial for dead and repeats it: this attempt counts no more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """A point to measure.
-
-    Attributes:
-        slot: Its place among the trials asked for, from 0.
-        number: Optuna's own number of this attempt.
-        key: Optuna's key of it in its storage.
-        params: The parameters that are searched.
-        attempt: 1, or more where earlier ones were cut off.
-        worker: Who works on it.
-    """
-
-    slot: int
-    number: int
-    key: int
-    params: Point
-    attempt: int
-    worker: str
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What a finished trial tells besides its values.
-
-    Attributes:
-        iterations: Those of the model that was judged: found, or asked for.
-        ran: Iterations that were trained for it, also those beyond the best; not those of a trial
-            alike that it went on from.
-        asked: Iterations it would have had without pruning and patience.
-        source: MLflow id of the run it was copied from; None where it was trained.
-    """
-
-    iterations: int
-    ran: int
-    asked: int
-    source: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """A trial that is finished, to its end or pruned.
-
-    Attributes:
-        slot: Its place among the trials asked for.
-        params: Its point, with the iterations that were found.
-        values: Of the objectives; empty where it was pruned.
-        run: Id of its MLflow run.
-        attempts: How many it took.
-        facts: More about it.
-        curve: (iteration, value of the first objective) along its training.
-    """
-
-    slot: int
-    params: Point
-    values: tuple[float, ...]
-    run: str
-    attempts: int = 1
-    facts: Facts = field(default_factory=lambda: Facts(0, 0, 0))
-    curve: tuple[tuple[int, float], ...] = ()
-
-    @property
-    def value(self) -> float:
-        """Of the objective that picks the winner.
-
-        Raises:
-            ValueError: the trial was pruned and has none.
-        """
-        if not self.values:
-            raise ValueError(f"trial {self.slot} was pruned and has no value")
-        return self.values[0]
 
 
 class Search:

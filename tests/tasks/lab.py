@@ -21,9 +21,10 @@ from recsys.protocol import Curve, CurvePoint
 from recsys.split import random_split
 from recsys.store import save_fold
 from tasks.locking import workspace_locks
+from tasks.tidying import tidy
 from tasks.tracking import children, open_client
 from tasks.training import Study, fold_at, open_study, train_seed
-from tasks.trials import Outcome, attempt, tidy
+from tasks.trials import Outcome, attempt
 from tasks.tuning import Search, Trial
 from tasks.workspace import Workspace
 from tests.conftest import cells_of

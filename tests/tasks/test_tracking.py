@@ -13,14 +13,13 @@ from mlflow import MlflowClient
 
 from recsys.errors import InputError
 from tasks import tracking
+from tasks.copying import copy_run, delete_runs
 from tasks.tracking import (
     MEASURED,
     DataSet,
     Run,
     children,
     compare_url,
-    copy_run,
-    delete_runs,
     experiment_id,
     find_measured,
     find_running_study,
@@ -418,7 +417,7 @@ def test_an_attached_file_is_whole_or_not_there(
 def reached(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Whether attached files are on this machine, or behind a server."""
     if request.param == "far":
-        monkeypatch.setattr(Run, "_local", lambda self: None)
+        monkeypatch.setattr(Run, "place", lambda self: None)
     return str(request.param)
 
 

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tasks.tracking import Run, delete_runs
+from tasks.copying import delete_runs
+from tasks.tracking import Run
 from tasks.trials import Outcome
 from tasks.tuning import Facts
 from tests.tasks.lab import (

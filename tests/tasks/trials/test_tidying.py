@@ -9,8 +9,9 @@ from recsys.config import AlsConfig
 from tasks.locking import workspace_locks
 from tasks.tracking import Run
 from tasks.training import start_child
-from tasks.trials import Outcome, asked
+from tasks.trials import Outcome
 from tasks.tuning import Trial
+from tasks.watching import asked
 from tests.tasks.lab import (
     ONE,
     Bench,

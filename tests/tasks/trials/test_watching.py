@@ -15,8 +15,8 @@ from recsys.pruning import hopeless
 from recsys.seeds import seed_for
 from recsys.store import load_report
 from tasks.training import fold_at
-from tasks.trials import tuning_fold
 from tasks.tuning import Facts
+from tasks.watching import tuning_fold
 from tasks.workspace import Workspace
 from tests.tasks.lab import (
     ONE,
@@ -173,7 +173,7 @@ def test_a_trial_is_pruned_by_its_slot_the_finished_curves_and_the_seed(
         told.append(given)
         return hopeless(*given)
 
-    monkeypatch.setattr("tasks.trials.hopeless", spied)
+    monkeypatch.setattr("tasks.watching.hopeless", spied)
     made = bench(study={"pruner": "hyperband", "trials": 2, "keep_factors": "none"}, seed=7)
     made.finish()
 
