@@ -175,7 +175,8 @@ def _each_write(
         write += f", before {note.read_text(encoding='utf-8')}"
         if number == signal.SIGINT:
             lab.tally.interrupts += 1
-            lab.tally.found += [(kind, f"{write}: {text}") for kind, text in orphans(place)]
+            running = [text for _, text in orphans(place) if text.endswith("RUNNING")]
+            lab.tally.found += [("orphaned", f"{write}: {text}") for text in running]
             if code != INTERRUPTED:
                 lab.note_broken(place, code)
         complete(lab, place, argv)

@@ -42,17 +42,23 @@ def strike_before(
         if path is not None and (inner := _inside(place, path)):
             about_to(f"{name} {inner}")
 
-    def begins(connection: Connection, _: Any, statement: str, *more: Any) -> None:
-        if not statement.lstrip().upper().startswith(_READS):
-            connection.info.setdefault("writes", []).append(" ".join(statement.split()[:3]))
+    def executes(connection: Connection, _: Any, statement: str, *more: Any) -> None:
+        if statement.lstrip().upper().startswith(_READS):
+            return
+        writes = connection.info.setdefault("writes", [])
+        writes.append(" ".join(statement.split()[:3]))
+        # Raised while committing, KeyboardInterrupt leaves SQLAlchemy with half a transaction.
+        if number == signal.SIGINT and len(writes) == 1:
+            about_to(f"transaction of {writes[0]}")
 
     def commits(connection: Connection) -> None:
-        if writes := connection.info.pop("writes", None):
+        writes = connection.info.pop("writes", None)
+        if writes and number != signal.SIGINT:
             about_to(f"commit of {', '.join(dict.fromkeys(writes))}")
 
     def install() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        event.listen(Engine, "before_cursor_execute", begins)
+        event.listen(Engine, "before_cursor_execute", executes)
         event.listen(Engine, "commit", commits)
         sys.addaudithook(audit)
 

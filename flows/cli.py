@@ -143,7 +143,9 @@ def _resumable(workspace: Workspace, study: str) -> Iterator[None]:
 
         why = "interrupted" if isinstance(error, KeyboardInterrupt) else type(error).__name__
         print(f"\nrecsys: {why}; {standing(workspace, study)}", file=sys.stderr)
-        print(f"recsys: {_again(workspace, 'study', 'resume', study)} goes on", file=sys.stderr)
+        same = ", with the same storage," if workspace.storage else ""
+        command = _again(workspace, "study", "resume", study)
+        print(f"recsys: {command}{same} goes on", file=sys.stderr)
         raise
 
 

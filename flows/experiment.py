@@ -2,7 +2,8 @@
 
 import secrets
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from flows.result import Result, Saved
 from flows.searching import Attempt, close_parent, joined, search_all, with_prefect
 from recsys.config import AlsConfig, ExperimentConfig, ModelConfig, PopularityConfig
 from recsys.space import on_bounds
-from tasks.cache import Entry, code_version
+from tasks.cache import Entry
 from tasks.choosing import Chosen, choose
 from tasks.comparing import (
     Compared,
@@ -29,7 +30,7 @@ from tasks.data import REJECTS, TEST_REJECTS, Plays, ingest, narrow, split
 from tasks.locking import workspace_locks
 from tasks.telling import tell
 from tasks.tracking import Run, compare_url
-from tasks.training import Measured, Study, open_study, run_final
+from tasks.training import Measured, Study, open_study, run_final, search_version
 from tasks.trials import attempt
 from tasks.tuning import Search, open_search
 from tasks.workspace import Workspace
@@ -59,15 +60,9 @@ def experiment(
     """
     place = environment.place(workspace)
     clock = Clock()
-    worker = new_worker()
+    source = Plays(plays, profiles)
     name = study or new_study_name(config)
-    with workspace_locks(place).living(worker):
-        with clock.part("data"):
-            stages = _prepare(place, Plays(plays, profiles), config, through_prefect=True)
-        with clock.part("tracking"):
-            search = _open(place, name, config, Plays(plays, profiles), stages, sources)
-            ids = stages["split"].folder / "validation"
-            shared = open_study(place, config, search, plays, _facts(stages), ids, worker)
+    with _opened(place, source, config, name, sources, clock) as (shared, search, stages):
         return _run(shared, search, stages, with_prefect, clock)
 
 
@@ -100,14 +95,10 @@ def work(
         InputError: the data or the configuration cannot be used.
     """
     clock = Clock()
-    worker = new_worker()
-    with workspace_locks(place).living(worker):
-        with clock.part("data"):
-            stages = _prepare(place, Plays(plays, profiles), config, through_prefect)
-        with clock.part("tracking"):
-            search = _open(place, study, config, Plays(plays, profiles), stages, sources)
-            ids = stages["split"].folder / "validation"
-            shared = open_study(place, config, search, plays, _facts(stages), ids, worker)
+    source = Plays(plays, profiles)
+    helping = {"through_prefect": through_prefect, "renews": False}
+    with _opened(place, source, config, study, sources, clock, **helping) as opened:
+        shared, search, stages = opened
         try:
             with joined(shared, search):
                 validation = stages["split"].folder / "validation"
@@ -118,6 +109,30 @@ def work(
             raise
         close_parent(shared, search, None)
     return search, clock
+
+
+@contextmanager
+def _opened(
+    place: Workspace,
+    source: Plays,
+    config: ExperimentConfig,
+    name: str,
+    sources: Sequence[str],
+    clock: Clock,
+    through_prefect: bool = True,
+    renews: bool = True,
+) -> Iterator[tuple[Study, Search, dict[str, Entry]]]:
+    """The data, the study and its run in MLflow; within the block this worker lives."""
+    worker = new_worker()
+    with workspace_locks(place).living(worker):
+        with clock.part("data"):
+            stages = _prepare(place, source, config, through_prefect)
+        with clock.part("tracking"):
+            search = _open(place, name, config, source, stages, sources, renews)
+            ids = stages["split"].folder / "validation"
+            facts = _facts(stages)
+            study = open_study(place, config, search, source.plays, facts, ids, worker)
+        yield study, search, stages
 
 
 @flow(name="work", flow_run_name="work on {study}")
@@ -167,10 +182,11 @@ def _open(
     source: Plays,
     stages: Mapping[str, Entry],
     sources: Sequence[str],
+    renews: bool,
 ) -> Search:
     made_from = {
         "split": stages["split"].facts["fingerprint"],
-        "code": code_version(),
+        "code": search_version(),
         **_what_values_depend_on(config),
     }
     request = {
@@ -178,7 +194,7 @@ def _open(
         "plays": str(source.plays.resolve()),
         "profiles": None if source.profiles is None else str(source.profiles.resolve()),
     }
-    return open_search(place, name, config, made_from, request, sources)
+    return open_search(place, name, config, made_from, request, sources, renews)
 
 
 def _what_values_depend_on(config: ExperimentConfig) -> dict[str, str]:
@@ -201,10 +217,10 @@ def _run(
     try:
         with joined(study, search):
             result = _searched_and_judged(study, search, stages, attempted, clock)
+        close_parent(study, search, None)
     except BaseException as error:
         close_parent(study, search, error)
         raise
-    close_parent(study, search, None)
     return result
 
 

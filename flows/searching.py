@@ -66,8 +66,7 @@ def search_all(
     """
     timeout = study.config.study.timeout
     start = time.monotonic()
-    in_a_row = 0
-    while in_a_row < GIVE_UP_AFTER:
+    while search.failed_in_a_row < GIVE_UP_AFTER:
         if timeout is not None and search.done and time.monotonic() - start > timeout:
             return
         with clock.part("optuna"):
@@ -79,8 +78,7 @@ def search_all(
             with clock.part("waiting"):
                 time.sleep(LOOK_AGAIN)
             continue
-        outcome = _timed(study, search, trial, validation, attempted, clock)
-        in_a_row = in_a_row + 1 if outcome.state == "failed" else 0
+        _timed(study, search, trial, validation, attempted, clock)
         _tell_best(search)
     if search.ended >= search.wanted:
         Paths(study.workspace.paths(study.name)).remove()
@@ -93,7 +91,7 @@ def _timed(
     validation: Path,
     attempted: Attempt,
     clock: Clock,
-) -> Outcome:
+) -> None:
     start = time.perf_counter()
     before = search.done if study.config.study.keep_factors == "best" else []
     outcome = attempted(study, validation, trial, search)
@@ -103,7 +101,6 @@ def _timed(
     clock.add("judge", outcome.judge_seconds)
     spent = time.perf_counter() - start
     clock.add("trial overhead", spent - outcome.fit_seconds - outcome.judge_seconds)
-    return outcome
 
 
 def _note_best(study: Study, search: Search, trial: Trial, before: list[Done]) -> None:

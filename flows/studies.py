@@ -1,5 +1,6 @@
 """Looking at studies, exporting and deleting them."""
 
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ from flows.result import Saved
 from recsys.config import ExperimentConfig
 from recsys.errors import InputError
 from tasks.copying import delete_runs
-from tasks.tracking import children, open_client
-from tasks.tuning import Done, Listed, Search, delete_study, find_search, has_study, list_studies
+from tasks.tracking import children, experiment_of
+from tasks.tuning import Done, Listed, Search, deleting_study, find_search, has_study, list_studies
 from tasks.workspace import Workspace
 
 KINDS = (".parquet", ".csv")
@@ -148,9 +149,11 @@ def delete(workspace: Workspace, name: str) -> int:
     search, _ = find_search(workspace, name)
     parent = search.recall("parent")
     runs: list[str] = []
-    if parent is not None:
-        experiment = open_client(workspace).get_run(parent).info.experiment_id
-        runs = [*children(workspace, experiment, parent), parent]
-    delete_study(workspace, name)
-    delete_runs(workspace, runs)
+    with deleting_study(workspace, name):
+        if parent is not None:
+            experiment = experiment_of(workspace, parent)
+            runs = [*children(workspace, experiment, parent), parent]
+        delete_runs(workspace, runs)
+        for left in (workspace.paths(name), workspace.final(name)):
+            shutil.rmtree(left, ignore_errors=True)
     return len(runs)

@@ -225,6 +225,8 @@ def on_bounds(space: Space, point: Point) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for name, value in point.items():
+        if name not in space:
+            continue  # found, or left as it is by default
         spec = space[name]
         numbers = [end for end in spec.ends if isinstance(end, int | float)]
         if isinstance(value, str | bool) or len(numbers) != len(spec.ends) or len(numbers) < 2:

@@ -22,13 +22,11 @@ class Copied:
 
     Attributes:
         params: As text.
-        tags: All of them.
         metrics: Under MLflow's names; the last value of each.
         curves: Those with several values, as (step, value).
     """
 
     params: Mapping[str, str]
-    tags: Mapping[str, str]
     metrics: Mapping[str, float]
     curves: Mapping[str, Sequence[tuple[int, float]]]
 
@@ -47,7 +45,9 @@ def copy_run(source: Run, target: Run, scratch: Path) -> Copied:
     finals = {
         name: [(0, value)] for name, value in known.data.metrics.items() if name not in curves
     }
-    link = {SOURCE_RUN: source.id, SOURCE_FACTORS: f"{known.info.artifact_uri}/factors"}
+    link = {SOURCE_RUN: source.id}
+    if source.has("factors"):
+        link[SOURCE_FACTORS] = f"{known.info.artifact_uri}/factors"
     target.log_curves({**finals, **curves}, tags=link)
     here, there = source.place(), target.place()
     if here is None or there is None:
@@ -55,7 +55,7 @@ def copy_run(source: Run, target: Run, scratch: Path) -> Copied:
     else:
         shutil.copytree(here, there, copy_function=_linked, dirs_exist_ok=True)
         durable_names(there)
-    return Copied(known.data.params, known.data.tags, known.data.metrics, curves)
+    return Copied(known.data.params, known.data.metrics, curves)
 
 
 def _linked(source: str, target: str) -> None:
@@ -66,11 +66,11 @@ def _linked(source: str, target: str) -> None:
 
 
 def delete_runs(workspace: Workspace, run_ids: Sequence[str]) -> None:
-    """Delete runs in MLflow, and their files."""
+    """Delete runs in MLflow, and their files where they are on this machine."""
     client = open_client(workspace)
     for run_id in run_ids:
         run = Run(run_id, client)
         place = run.place()
+        client.delete_run(run_id)
         if place is not None:
             shutil.rmtree(place.parent, ignore_errors=True)
-        client.delete_run(run_id)

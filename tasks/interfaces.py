@@ -15,12 +15,13 @@ Command = tuple[list[str], Mapping[str, str]]
 
 def mlflow_ui(workspace: Workspace, host: str, port: int) -> Command:
     """MLflow on the workspace's database, and what the environment has to add."""
-    options = ["--backend-store-uri", workspace.tracking_uri]
-    options += ["--default-artifact-root", workspace.artifacts.as_uri()]
+    options = ["--default-artifact-root", workspace.artifacts.as_uri()]
     options += ["--host", host, "--port", str(port), "--workers", "1"]
     # Its job runners, for judging language models, would double the memory and outlive a kill.
     lean = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    return [sys.executable, "-m", "mlflow", "server", *options], lean
+    # Not among the arguments, which everybody on the machine can read: it may hold a password.
+    store = {"MLFLOW_BACKEND_STORE_URI": workspace.tracking_uri}
+    return [sys.executable, "-m", "mlflow", "server", *options], {**lean, **store}
 
 
 def prefect_ui(workspace: Workspace, host: str, port: int) -> Command:

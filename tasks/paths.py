@@ -55,6 +55,7 @@ class Paths:
         (made / _POINTS).write_text(json.dumps(list(map(asdict, points))), encoding="utf-8")
         for name in (_USERS, _ITEMS, _POINTS):
             durable(made / name)
+        durable(made)
         try:
             made.rename(place)
         except OSError:  # another worker was first, with the same bits

@@ -65,6 +65,10 @@ def masked(storage: str) -> str:
     return _PASSWORD_OPTION.sub(r"\1***", _PASSWORD.sub(r"\1:***@", storage))
 
 
+class DatabaseLost(InputError):
+    """The database cannot be reached, for now or for good: what was at work is to be repeated."""
+
+
 class PostgresLocks:
     """Advisory locks of the database that holds the studies, for any number of machines.
 
@@ -142,7 +146,7 @@ class PostgresLocks:
         try:
             yield
         except psycopg.Error as error:
-            raise InputError(
+            raise DatabaseLost(
                 f"PostgreSQL at {masked(self._url)}: {' '.join(str(error).split())}; check that "
                 "the server runs, and the address, the user and the password in --storage"
             ) from error

@@ -12,9 +12,11 @@ from tasks.tuning import Search
 def tidy(study: Study, search: Search, locks: Locks) -> None:
     """Close what workers that are gone left open, on both sides; and ours, who are at no trial."""
     search.free_the_dead(idle=study.worker)
+    # In this order: a trial is claimed before its run is made, so all of them are known.
+    running = running_children(study.workspace, study.experiment, study.parent)
     outcomes = search.outcomes()
     client = open_client(study.workspace)
-    for run_id, tags in running_children(study.workspace, study.experiment, study.parent).items():
+    for run_id, tags in running.items():
         ending = _ending(run_id, tags, outcomes, locks, study.worker)
         if ending is not None:
             Run(run_id, client).end(*ending)

@@ -253,6 +253,11 @@ def experiment_id(workspace: Workspace, path: Path) -> str:
         return str(known.experiment_id)
 
 
+def experiment_of(workspace: Workspace, run_id: str) -> str:
+    """The id of the experiment that a run is in."""
+    return str(open_client(workspace).get_run(run_id).info.experiment_id)
+
+
 def start_run(
     workspace: Workspace,
     experiment: str,
@@ -354,14 +359,14 @@ def find_running_study(workspace: Workspace, experiment: str, study: str) -> str
 
 def find_measured(
     workspace: Workspace, experiment: str, key: str, parent: str | None = None
-) -> Run | None:
-    """The first run that is FINISHED and measured exactly `key`; under `parent` if given."""
+) -> list[Run]:
+    """The FINISHED runs that measured exactly `key`, oldest first, of one parent if given."""
     query = f"tags.{MEASURED} = '{key}' and attributes.status = 'FINISHED'"
     if parent is not None:
         query += f" and tags.`{MLFLOW_PARENT_RUN_ID}` = '{parent}'"
     client = open_client(workspace)
-    found = client.search_runs([experiment], query, max_results=1, order_by=["start_time"])
-    return Run(found[0].info.run_id, client) if found else None
+    found = client.search_runs([experiment], query, order_by=["start_time"])
+    return [Run(run.info.run_id, client) for run in found]
 
 
 def compare_url(workspace: Workspace, experiment: str, run_ids: Sequence[str]) -> str:

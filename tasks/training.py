@@ -36,6 +36,7 @@ from tasks.tracking import (
     Run,
     describe_run,
     experiment_id,
+    experiment_of,
     find_measured,
     find_running_study,
     reopen_run,
@@ -48,6 +49,8 @@ SHOWN = 10  # length of the lists that one listener is shown
 LISTENER = "listener.json"
 FACTORS, USER_FACTORS, ITEM_FACTORS = "factors", "user_factors.npy", "item_factors.npy"
 _SCRATCH = "worker-"
+# Beside `recsys`: what picks points, and what decides where a training stops.
+DECIDING = ("tuning/sampling.py", "watching.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +90,19 @@ class Study:
             "model": config.model_dump(mode="json"),
             "seed": self.config.seed,
             "ks": self.config.judge.ks,
-            "libraries": {name: version(name) for name in ("implicit", "numpy", "scipy")},
             **{name: self.tags[name] for name in ("split", "code")},
             **more,
         }
         return sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:32]
+
+
+@functools.cache
+def search_version() -> str:
+    """16 hex digits of what points and values depend on: code and libraries."""
+    parts = [code_version(), *(version(name) for name in ("implicit", "numpy", "optuna", "scipy"))]
+    root = Path(__file__).parent
+    parts += [(root / name).read_text(encoding="utf-8") for name in DECIDING]
+    return sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +144,14 @@ def open_study(
     tags = {
         "data": filtered["fingerprint"],
         "split": facts["split"]["fingerprint"],
-        "code": code_version(),
+        "code": search_version(),
     }
-    experiment = experiment_id(workspace, path)
     with workspace_locks(workspace).exclusive(f"parent-{search.name}"):
+        known = search.recall("parent")
+        # On another machine the same data may lie elsewhere: the study stays in its experiment.
+        experiment = (
+            experiment_id(workspace, path) if known is None else experiment_of(workspace, known)
+        )
         run = _parent(workspace, config, search, experiment, data, tags)
         every = {**tags, "worker": worker}
         study = Study(workspace, config, search.name, experiment, run.id, data, every, worker)
@@ -168,7 +183,11 @@ def _parent(
     else:
         run = Run.of(workspace, begun)
         describe_run(workspace, run, params, data)
-    search.remember("parent", run.id)
+    try:
+        search.remember("parent", run.id)
+    except BaseException:
+        run.end("KILLED")
+        raise
     return run
 
 
@@ -243,10 +262,12 @@ def keep(report: Report, model: Recommender, folder: Path, factors: bool) -> Non
         np.save(folder / FACTORS / ITEM_FACTORS, model.item_factors, allow_pickle=False)
 
 
-def _curves(points: list[CurvePoint]) -> dict[str, list[tuple[int, float]]]:
+def curves_of(points: Sequence[CurvePoint]) -> dict[str, list[tuple[int, float]]]:
+    """(iteration, value) of the loss and of every metric along a training."""
     names = points[0].metrics if points else {}
     curves = {name: [(p.iteration, p.metrics[name]) for p in points] for name in names}
-    return {"loss": [(p.iteration, p.loss) for p in points], **curves}
+    every = {"loss": [(p.iteration, p.loss) for p in points], **curves}
+    return {f"curve/{name}": curve for name, curve in every.items()}
 
 
 def log_measured(
@@ -259,8 +280,7 @@ def log_measured(
         "seconds/fit": [(0, measured.fit_seconds)],
         "seconds/judge": [(0, measured.judge_seconds)],
     }
-    curves = {f"curve/{name}": curve for name, curve in _curves(points).items()}
-    run.log_curves({**finals, **seconds, **curves})
+    run.log_curves({**finals, **seconds, **curves_of(points)})
 
 
 @task(task_run_name="judge {config.kind} on test", cache_policy=NO_CACHE)
@@ -277,9 +297,9 @@ def run_final(study: Study, test: Path, config: ModelConfig, into: Path) -> Meas
     """
     key = study.key("test", config)
     known = find_measured(study.workspace, study.experiment, key, study.parent)
-    if known is not None:
-        shutil.copytree(known.fetch("", into.with_name(f"{into.name}-fetched")), into)
-        return Measured(known.id, load_report(into).summary(), 0.0, 0.0)
+    if known:
+        shutil.copytree(known[0].fetch("", into.with_name(f"{into.name}-fetched")), into)
+        return Measured(known[0].id, load_report(into).summary(), 0.0, 0.0)
     tags = {"stage": "final", MEASURED: key}
     run = start_child(study, f"final {config.kind}", config, tags)
     with run.closing():

@@ -25,11 +25,13 @@ from recsys.models import build
 from recsys.models.als import Als
 from tasks import tracking, tuning
 from tasks.copying import Copied, copy_run
+from tasks.postgres import DatabaseLost
 from tasks.tracking import ERROR, MEASURED, Run, find_measured, metric_name
 from tasks.training import (
     FACTORS,
     Measured,
     Study,
+    curves_of,
     judged,
     keep,
     log_measured,
@@ -41,7 +43,7 @@ from tasks.tuning import Facts, Search, TakenOver, Trial
 from tasks.watching import Watch, asked, tuning_fold
 
 # What fails in them is the world around a trial, which will be repeated, not the trial.
-OUTSIDE = (OSError, *tracking.ERRORS, *tuning.ERRORS)
+OUTSIDE = (OSError, DatabaseLost, *tracking.ERRORS, *tuning.ERRORS)
 
 NUMBER, STATE = "number", "state"
 
@@ -165,10 +167,9 @@ def measured_key(study: Study, trial: Trial) -> str:
 
 def _source(study: Study, key: str) -> Run | None:
     """A run that measured the same before, with all that is asked of this one."""
-    run = find_measured(study.workspace, study.experiment, key)
-    if run is None or not run.has("per_user.parquet"):
-        return None
-    return None if study.config.study.keep_factors == "all" and not run.has(FACTORS) else run
+    needed = ["per_user.parquet", *[FACTORS] * (study.config.study.keep_factors == "all")]
+    known = find_measured(study.workspace, study.experiment, key)
+    return next((run for run in known if all(run.has(name) for name in needed)), None)
 
 
 def _reuse(study: Study, trial: Trial, search: Search, run: Run, source: Run) -> Outcome:
@@ -197,7 +198,8 @@ def _train(study: Study, validation: Path, trial: Trial, search: Search, run: Ru
     model = build(config, train_seed(study, config.kind), watch)
     assert isinstance(model, Als)
     begin = time.perf_counter()
-    model.fit(fold.train, watch.start)
+    if not watch.pruned:
+        model.fit(fold.train, watch.start)
     fit_seconds = time.perf_counter() - begin - watch.seconds
     if watch.pruned:
         return _record_pruned(study, trial, search, run, watch, fit_seconds)
@@ -219,10 +221,8 @@ def _train(study: Study, validation: Path, trial: Trial, search: Search, run: Ru
 def _record_pruned(
     study: Study, trial: Trial, search: Search, run: Run, watch: Watch, fit_seconds: float
 ) -> Outcome:
-    curve = {
-        f"curve/{name}": watch.curve.values(name) for name in watch.curve.points[0].metrics
-    } | {"curve/loss": [(point.iteration, point.loss) for point in watch.curve.points]}
-    run.log_curves({**curve, "seconds/fit": [(0, fit_seconds)]})
+    curves = curves_of(watch.curve.points)
+    run.log_curves({**curves, "seconds/fit": [(0, fit_seconds)]}, tags={STATE: "pruned"})
     if study.config.found is not None:
         run.params({FOUND: watch.reached})
     facts = Facts(watch.reached, watch.ran, asked(study.config, trial).iterations)

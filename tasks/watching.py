@@ -1,7 +1,7 @@
 """What looks on while a trial trains: its curve, its best iteration, whether to stop it."""
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from recsys.config import FOUND, AlsConfig, ExperimentConfig
@@ -56,19 +56,35 @@ class Watch:
         self._search = search
         self._asked = asked(study.config, trial)
         self._paths = Paths(study.workspace.paths(study.name))
-        curve = sorted(study.config.judge.curve_metrics)
-        self._path = study.key("path", self._asked.model_copy(update={FOUND: 1}), curve=curve)
+        self._path = study.key(
+            "path",
+            self._asked.model_copy(update={FOUND: 1}),
+            curve=study.config.judge.model_dump(mode="json"),
+            metric=study.config.study.metric,
+        )
         waypoints = search.waypoints(trial)
         self._kept = self._kept_at(waypoints)
         known = self._paths.nearest(self._path, self._asked.iterations) if waypoints else None
         self.start = None if known is None else known[0]
-        self.curve = _curve(study.config, fold, [] if known is None else known[1])
-        search.measured(trial, self.curve.values(study.config.study.metric))
         self._others = search.curves() if study.config.pruner != "none" else {}
         self._best: State | None = None
-        self.reached = 0 if self.start is None else self.start.iteration
-        self.pruned = False
         self.seconds = 0.0
+        points = [] if known is None else known[1]
+        given_up = self._given_up(points)
+        self.pruned = given_up is not None
+        self.curve = _curve(study.config, fold, points[:given_up])
+        search.measured(trial, self.curve.values(study.config.study.metric))
+        self.reached = 0 if self.start is None else self.start.iteration
+        if self.pruned:
+            self.reached = self.curve.points[-1].iteration
+
+    def _given_up(self, points: Sequence[CurvePoint]) -> int | None:
+        """After how many of the points that another has trained this trial would have stopped."""
+        metric = self._config.study.metric
+        values = [(point.iteration, point.metrics[metric]) for point in points]
+        most = self._asked.iterations
+        asked_at = (n for n in range(1, len(values) + 1) if values[n - 1][0] < most)
+        return next((n for n in asked_at if self._is_hopeless(values[:n])), None)
 
     def _kept_at(self, waypoints: Collection[int]) -> set[int]:
         """Iterations at which the factors are kept: others need them, or go on from our end."""
@@ -79,7 +95,7 @@ class Watch:
     @property
     def ran(self) -> int:
         """Iterations that were trained here."""
-        return self.reached - (0 if self.start is None else self.start.iteration)
+        return max(0, self.reached - (0 if self.start is None else self.start.iteration))
 
     def __call__(self, step: Iteration) -> None:
         """An iteration has ended.

@@ -2,7 +2,9 @@
 
 import re
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from recsys.errors import InputError
 
@@ -44,9 +46,11 @@ class Workspace:
 
     @property
     def tracking_server(self) -> str | None:
-        """Address of the MLflow server, where one is used; it says where files go."""
-        is_server = (self.tracking or "").startswith(("http://", "https://"))
-        return self.tracking if is_server else None
+        """Address of the MLflow server without user and password, where one is used."""
+        parts = urlsplit(self.tracking or "")
+        if parts.scheme not in ("http", "https"):
+            return None
+        return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
     @property
     def tracking_database(self) -> Path:
@@ -109,11 +113,11 @@ class Workspace:
 
     def final(self, study: str) -> Path:
         """Reports of the final models, until they are compared and recorded."""
-        return self.scratch / f"final-{_safe(study)}"
+        return self.scratch / f"final-{_own(study)}"
 
     def paths(self, study: str) -> Path:
         """Factors along the trainings of a study, while it is searched."""
-        return self.scratch / f"paths-{_safe(study)}"
+        return self.scratch / f"paths-{_own(study)}"
 
     def inspection(self, plays: Path) -> Path:
         """Where the plots of `recsys inspect` go."""
@@ -127,6 +131,11 @@ class Workspace:
     def lock(self, name: str) -> Path:
         """A file to hold a lock on."""
         return self.locks / f"{_safe(name)}.lock"
+
+
+def _own(name: str) -> str:
+    """A safe name that no other name has."""
+    return f"{_safe(name)}-{sha256(name.encode()).hexdigest()[:8]}"
 
 
 def _safe(name: str) -> str:

@@ -8,7 +8,7 @@ from tasks.tuning.search import Search
 from tasks.tuning.storage import ERRORS
 from tasks.tuning.studies import (
     Listed,
-    delete_study,
+    deleting_study,
     find_search,
     has_study,
     list_studies,
@@ -25,7 +25,7 @@ __all__ = [
     "Search",
     "TakenOver",
     "Trial",
-    "delete_study",
+    "deleting_study",
     "find_search",
     "has_study",
     "list_studies",

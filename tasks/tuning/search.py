@@ -96,6 +96,13 @@ class Search:
         return {t.user_attrs[_SLOT]: t.user_attrs[_ERROR] for t in trials if _ERROR in t.user_attrs}
 
     @property
+    def failed_in_a_row(self) -> int:
+        """How many of the latest slots that ended failed, back to the first that did not."""
+        failed = self.failed
+        latest = sorted([*failed, *(each.slot for each in self.finished)], reverse=True)
+        return next((n for n, slot in enumerate(latest) if slot not in failed), len(latest))
+
+    @property
     def ended(self) -> int:
         """How many slots are measured, pruned or failed."""
         return len(self._trials(*_ENDED)) + len(self.failed)

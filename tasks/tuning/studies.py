@@ -1,6 +1,7 @@
 """Studies by name: opened, listed, deleted."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -59,6 +60,7 @@ def open_search(
     made_from: Mapping[str, str],
     request: Request,
     sources: Sequence[str] = (),
+    renews: bool = True,
 ) -> Search:
     """Create the study, or continue it.
 
@@ -67,9 +69,10 @@ def open_search(
         name: Of the study.
         config: What is searched, and how.
         made_from: What its values depend on; a study is continued only with the same.
-        request: Kept with a new study, so that its name is enough to go on; the number of trials
-            in it is renewed.
+        request: Kept with the study, so that its name is enough to go on.
         sources: Studies whose best points a new study begins with.
+        renews: Whether the request takes the place of the one that is kept with the study; not
+            for one who only helps, perhaps from a machine where the data lies elsewhere.
 
     Raises:
         InputError: the study exists and was made from something else, or a source is missing.
@@ -88,7 +91,7 @@ def open_search(
             storage.set_study_user_attr(study_id, _MADE_FROM, dict(made_from))
         known = storage.get_study_user_attrs(study_id)
         _refuse_other(name, known[_MADE_FROM], made_from)
-        if known[_REQUEST] != dict(request):
+        if renews and known[_REQUEST] != dict(request):
             storage.set_study_user_attr(study_id, _REQUEST, dict(request))
     return Search(storage, study_id, name, config, locks, known[_EARLIER])
 
@@ -201,18 +204,22 @@ def _listed(workspace: Workspace, storage: BaseStorage, name: str) -> Listed:
     )
 
 
-def delete_study(workspace: Workspace, name: str) -> None:
-    """Take a study out of the storage.
+@contextmanager
+def deleting_study(workspace: Workspace, name: str) -> Iterator[None]:
+    """Take a study out of the storage after the block, in which nobody can claim its trials.
 
     Raises:
         InputError: there is no such study, or a worker is at it.
     """
     search = _existing(workspace, name)
     storage = open_storage(workspace)
-    with workspace_locks(workspace).exclusive(f"study-{name}"):
+    locks = workspace_locks(workspace)
+    # Whoever judges its winner holds the first, whoever claims a trial the second.
+    with locks.exclusive(f"judge-{name}"), locks.exclusive(f"study-{name}"):
         if busy := search.others(""):
             raise InputError(
                 f"study {name!r} is being worked on (trials {', '.join(map(str, busy))}); "
                 "stop its workers first"
             )
+        yield
         storage.delete_study(storage.get_study_id_from_name(name))

@@ -330,3 +330,9 @@ def test_branches_that_exclude_each_other_are_added_and_not_multiplied() -> None
 
     assert size(space) == size(space, most=91) == len(grid(space)) == 3 * 30 + 1
     assert size(space, most=90) is None
+
+
+def test_a_parameter_that_is_not_searched_is_on_no_bound() -> None:
+    assert on_bounds({"alpha": Floats(1, 10)}, {"alpha": 10.0, "iterations": 12}) == {
+        "alpha": "highest of 1..10"
+    }

@@ -278,12 +278,14 @@ def measuring(workspace: Workspace, key: str, parent: str | None = None) -> Run:
     return start_run(workspace, experiment, "r", {}, {MEASURED: key}, DATA, parent)
 
 
-def test_the_first_finished_run_that_measured_the_same_is_found(tracked: Workspace) -> None:
+def test_the_finished_runs_that_measured_the_same_are_found_oldest_first(
+    tracked: Workspace,
+) -> None:
     experiment = experiment_id(tracked, EXPERIMENT)
     parent = started(tracked)
     running, failed, first, second = (measuring(tracked, "key") for _ in range(4))
     other, child = measuring(tracked, "other key"), measuring(tracked, "key", parent.id)
-    assert find_measured(tracked, experiment, "key") is None
+    assert find_measured(tracked, experiment, "key") == []
     failed.end("FAILED")
     for run in (second, first, other, child):
         run.end("FINISHED")
@@ -291,12 +293,10 @@ def test_the_first_finished_run_that_measured_the_same_is_found(tracked: Workspa
     found = find_measured(tracked, experiment, "key")
     under = find_measured(tracked, experiment, "key", parent.id)
 
-    assert found is not None
-    assert found.id == first.id
-    assert under is not None
-    assert under.id == child.id
-    assert find_measured(tracked, experiment, "key", first.id) is None
-    assert find_measured(tracked, experiment, "no key") is None
+    assert [run.id for run in found] == [first.id, second.id, child.id]
+    assert [run.id for run in under] == [child.id]
+    assert find_measured(tracked, experiment, "key", first.id) == []
+    assert find_measured(tracked, experiment, "no key") == []
     assert running.client.get_run(running.id).info.status == "RUNNING"
 
 

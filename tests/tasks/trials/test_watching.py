@@ -338,3 +338,30 @@ def test_a_kept_path_is_gone_on_with_by_another_worker(
     (place,) = tracked.paths("study").iterdir()
     points = json.loads((place / "3" / "points.json").read_text())
     assert [point["iteration"] for point in points] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_what_another_has_trained_is_judged_point_by_point_as_if_it_were_trained_here(
+    bench: MakeBench, fits: list[int], monkeypatch: pytest.MonkeyPatch, killed: bool
+) -> None:
+    """Also when a worker died after it had kept its factors, before it was told to stop there."""
+    grid = {"sampler": "grid", "trials": 2, "pruner": "median"}
+    made = bench(search={**ONE_POINT, "iterations": [3, 6]}, study=grid)
+    slots = {int(point["iterations"]): n for n, point in enumerate(made.search._points.planned(2))}
+
+    def at_three(_: object, slot: int, curve: Any, *__: object) -> bool:
+        if killed and slot == slots[6] and curve[-1][0] == 3 and len(fits) == 1:
+            raise KeyboardInterrupt
+        return slot == slots[6] and int(curve[-1][0]) == 3
+
+    monkeypatch.setattr("tasks.watching.hopeless", at_three)
+    if killed and slots[6] == 0:
+        with pytest.raises(KeyboardInterrupt):
+            made.attempt()
+    made.finish()
+
+    (pruned,) = made.search.pruned
+    assert pruned.slot == slots[6]
+    assert [iteration for iteration, _ in pruned.curve] == [1, 2, 3]
+    assert pruned.params["iterations"] == 3
+    assert sum(fits) <= 6 + 3 * killed

@@ -11,7 +11,7 @@ from tasks.locking import workspace_locks
 from tasks.tuning import (
     Facts,
     Search,
-    delete_study,
+    deleting_study,
     find_search,
     has_study,
     list_studies,
@@ -147,6 +147,18 @@ def test_where_a_study_began_is_kept_whatever_becomes_of_its_source(workspace: W
     assert begun(opened(workspace, config), 1) == [best]
 
 
+def test_one_who_only_helps_leaves_what_was_asked_for_as_it_is(workspace: Workspace) -> None:
+    opened(workspace, CONFIG)
+    asked = stored_request(workspace, "study")
+    helper = {**asked, "plays": "/elsewhere/plays.tsv"}
+
+    open_search(workspace, "study", CONFIG, MADE_FROM, helper, renews=False)
+    assert stored_request(workspace, "study") == asked
+
+    open_search(workspace, "study", CONFIG, MADE_FROM, helper)
+    assert stored_request(workspace, "study") == helper
+
+
 def test_a_pruned_trial_is_no_point_to_begin_with(workspace: Workspace) -> None:
     search = opened(workspace, config_of(WIDER, trials=2), "old")
     told(search, claimed(search))
@@ -226,6 +238,11 @@ def test_a_study_that_somebody_works_on_is_not_deleted(workspace: Workspace) -> 
         assert has_study(workspace, "study")
     delete_study(workspace, "study")  # now the worker is dead
     assert list_studies(workspace) == []
+
+
+def delete_study(workspace: Workspace, name: str) -> None:
+    with deleting_study(workspace, name):
+        pass
 
 
 @pytest.mark.parametrize("act", [delete_study, find_search, stored_request])
