@@ -11,8 +11,8 @@ from flows.result import Result
 from recsys.config import AlsConfig
 from recsys.evaluate import KS
 from recsys.metrics import METRICS
-from tasks.cache import code_version
 from tasks.tracking import compare_url, open_client
+from tasks.training import search_version
 from tests.flows.conftest import Lab
 from tests.flows.recorded import artifact, comparable, running
 
@@ -121,7 +121,7 @@ def test_every_run_says_what_it_was_made_from(lab: Lab, first: Result) -> None:
         assert tags["study"] == "first"
         assert tags["data"] == first.facts["filter"]["fingerprint"]
         assert tags["split"] == first.facts["split"]["fingerprint"]
-        assert tags["code"] == code_version()
+        assert tags["code"] == search_version()
         assert run.inputs is not None
         (used,) = run.inputs.dataset_inputs
         assert used.dataset.digest == first.facts["filter"]["fingerprint"]

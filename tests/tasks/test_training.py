@@ -89,6 +89,7 @@ def test_a_run_whose_maker_died_before_the_study_knew_of_it_is_taken(
 
     with monkeypatch.context() as patch:
         patch.setattr("tasks.tuning.Search.remember", interrupted)
+        patch.setattr("tasks.tracking.Run.end", lambda *_: None)  # a dead process ends nothing
         with pytest.raises(KeyboardInterrupt):
             bench()
 
@@ -145,9 +146,7 @@ def test_a_study_whose_run_was_deleted_is_refused(bench: MakeBench) -> None:
         bench()
 
 
-def test_everything_that_values_depend_on_is_in_the_key_and_nothing_else(
-    bench: MakeBench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_everything_that_values_depend_on_is_in_the_key_and_nothing_else(bench: MakeBench) -> None:
     study = bench().study
     key = study.key("validation", WINNER, users=None)
 
@@ -168,9 +167,14 @@ def test_everything_that_values_depend_on_is_in_the_key_and_nothing_else(
             for other in ({"seed": 1}, {"judge": {"ks": [1, 5, 7]}})
         ),
     ]
-    monkeypatch.setattr(training, "version", lambda name: "9.9")
-    changed.append(study.key("validation", WINNER, users=None))
     assert len({key, *changed}) == len(changed) + 1
+
+
+def test_another_library_is_another_version_of_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = training.search_version.__wrapped__()
+    monkeypatch.setattr(training, "version", lambda name: "9.9")
+
+    assert training.search_version.__wrapped__() != before
 
 
 def test_the_seed_of_a_training_is_that_of_the_study_and_the_model(bench: MakeBench) -> None:
