@@ -7,7 +7,7 @@ import pyarrow.csv as pcsv
 import pytest
 
 from flows.result import Result
-from tasks import choosing, training, trials
+from tasks import choosing, training, watching
 from tasks.data import Plays, ingest
 from tests.flows.conftest import Lab, quick
 from tests.flows.recorded import has_factors, values
@@ -67,7 +67,7 @@ def hasty(lab: Lab, first: Result) -> tuple[Result, list[str]]:
         return load(folder)
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (training, trials, choosing):
+        for module in (training, watching, choosing):
             patch.setattr(module, "fold_at", noted)
         search = {"factors": [2], "alpha": [0.5, 1.0]}
         how = {"trials": 4, "sampler": "grid", "timeout": 1e-6, "keep_factors": "none"}
