@@ -1,6 +1,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ import optuna
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from optuna.storages import BaseStorage, InMemoryStorage, get_storage
+from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage, get_storage
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
@@ -17,7 +17,7 @@ from recsys.config import ExperimentConfig
 from recsys.errors import InputError
 from recsys.pruning import Finished
 from recsys.space import Point
-from tasks.locking import Locks, workspace_locks
+from tasks.locking import FileLocks, Locks, workspace_locks
 from tasks.tuning import Facts, Search, TakenOver, Trial, sampling
 from tasks.workspace import Workspace
 from tests.tasks.tuning.searching import (
@@ -686,3 +686,34 @@ def test_trials_of_optuna_carry_what_its_dashboard_shows(workspace: Workspace) -
     assert trial.params == search._trials()[0].params == trial.user_attrs["point"]
     assert trial.datetime_start is not None
     assert trial.datetime_complete is not None
+
+
+def test_a_claim_reads_and_writes_while_nobody_else_can(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search = opened(workspace, config_of(MIXED, trials=3))
+    held: list[str] = []
+    touched: list[tuple[str, bool]] = []
+    exclusive = FileLocks.exclusive
+
+    @contextmanager
+    def noted(self: FileLocks, name: str) -> Iterator[None]:
+        with exclusive(self, name):
+            held.append(name)
+            yield
+            held.remove(name)
+
+    monkeypatch.setattr(FileLocks, "exclusive", noted)
+    for name in ("get_all_trials", "create_new_trial"):
+        called = getattr(JournalStorage, name)
+
+        def spied(*args: Any, called: Any = called, name: str = name, **more: Any) -> Any:
+            touched.append((name, "study-study" in held))
+            return called(*args, **more)
+
+        monkeypatch.setattr(JournalStorage, name, spied)
+
+    claimed(search)
+
+    assert {name for name, _ in touched} == {"get_all_trials", "create_new_trial"}
+    assert all(locked for _, locked in touched)
