@@ -67,7 +67,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=12)
     parser.add_argument("--users", type=int, default=20_000)
-    parser.add_argument("--artists", type=int, default=67_000)
+    parser.add_argument("--artists", type=int, default=70_000)
     parser.add_argument("--per-user", type=int, default=68)
     parser.add_argument("--tiny", metavar="N,N,...", help="numbers of tiny trials instead")
     parser.add_argument("--sampler", default="tpe", help="of the tiny trials")
@@ -115,7 +115,7 @@ def made_up(path: Path, users: int, artists: int, per_user: int) -> int:
     """Plays of users with artists of very different popularity; how many rows."""
     rng = np.random.default_rng(0)
     weights = 1.0 / (np.arange(artists) + 60.0) ** 0.75
-    drawn = rng.choice(artists, (users, per_user * 5 // 4), p=weights / weights.sum())
+    drawn = rng.choice(artists, (users, per_user), p=weights / weights.sum())
     rows = np.repeat(np.arange(users), drawn.shape[1])
     frame = pd.DataFrame({"user": rows, "artist": drawn.ravel()}).drop_duplicates()
     frame["plays"] = np.ceil(rng.lognormal(4.0, 1.4, len(frame))).astype(np.int64)
@@ -127,7 +127,6 @@ def run(
     workspace: Workspace, plays: Path, config: str, columns: Any, **study: Any
 ) -> tuple[Any, Parts]:
     """An experiment with every part counted."""
-    from flows import searching
     from flows.cli import CONFIGS
     from flows.experiment import experiment
     from recsys.config import load_config
@@ -135,8 +134,6 @@ def run(
     overrides = {f"study.{name}": value for name, value in study.items()}
     settings = load_config(CONFIGS / f"{config}.toml", {**overrides, "data.columns": columns})
     parts = counted()
-    plain = searching.with_prefect
-    searching.with_prefect = plain
     return experiment(plays, settings, workspace.root, None, f"{config}-study"), parts
 
 
@@ -145,6 +142,8 @@ def counted() -> Parts:
     from mlflow import MlflowClient
     from optuna.storages import JournalStorage
 
+    from flows import experiment
+    from recsys.models.als import Als
     from tasks import trials
     from tasks.tracking import Run
     from tasks.tuning.sampling import Points
@@ -157,6 +156,10 @@ def counted() -> Parts:
         if not name.startswith("_") and callable(getattr(JournalStorage, name)):
             parts.wrap(JournalStorage, name, "Optuna storage")
     parts.wrap(Points, "point", "Optuna sampler")
+    parts.wrap(experiment, "with_prefect", "Prefect, around trials")
+    parts.wrap(trials, "attempt", "our own code in trials")
+    parts.wrap(Als, "fit", "(training and curves)")
+    parts.wrap(trials, "judged", "(judging)")
     parts.wrap(trials, "keep", "writing files")
     parts.wrap(Run, "files", "files to disk for good")
     return parts
