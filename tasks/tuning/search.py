@@ -21,7 +21,7 @@ from recsys.pareto import oriented
 from recsys.pruning import Curve, Finished
 from recsys.space import Point, Value
 from tasks.locking import Locks
-from tasks.tuning.sampling import Points, Tried, distributions, key_of
+from tasks.tuning.sampling import Key, Points, Tried, distributions, key_of
 from tasks.tuning.values import Done, Facts, TakenOver, Trial
 
 _SLOT, _RUN, _ERROR, _POINT = "slot", "run", "error", "point"
@@ -58,6 +58,10 @@ class Search:
         self._space = config.space
         self._config = config
         self._locks = locks
+        # By Optuna's number. What has ended never changes, so asking does not get slower.
+        self._ended: dict[int, Done] = {}
+        self._shown: dict[int, Tried] = {}
+        self._keys: dict[int, Key] = {}
         self._points = Points(config.space, config.study, config.seed, earlier)
 
     @property
@@ -77,17 +81,19 @@ class Search:
     @property
     def finished(self) -> list[Done]:
         """The trials that are measured or pruned, by slot."""
-        return sorted(map(_done, self._trials(*_ENDED)), key=lambda done: done.slot)
+        return sorted(map(self._done, self._trials(*_ENDED)), key=lambda done: done.slot)
 
     @property
     def done(self) -> list[Done]:
         """The measured trials by slot."""
-        return sorted(map(_done, self._trials(TrialState.COMPLETE)), key=lambda done: done.slot)
+        return sorted(
+            map(self._done, self._trials(TrialState.COMPLETE)), key=lambda done: done.slot
+        )
 
     @property
     def pruned(self) -> list[Done]:
         """The pruned trials by slot."""
-        return sorted(map(_done, self._trials(TrialState.PRUNED)), key=lambda done: done.slot)
+        return [done for done in self.finished if not done.values]
 
     @property
     def failed(self) -> dict[int, str]:
@@ -174,22 +180,30 @@ class Search:
         return next((slot for slot in range(self.wanted) if slot not in taken), None)
 
     def _point(self, slot: int, trials: Sequence[FrozenTrial]) -> Point:
-        taken = {key_of(trial.user_attrs[_POINT]) for trial in trials}
-        return self._points.point(slot, self._tried(trials), taken)
-
-    def _tried(self, trials: Sequence[FrozenTrial]) -> list[Tried]:
+        if self._points.is_planned:
+            return self._points.planned(slot + 1)[slot]
         ended = sorted(
             (trial for trial in trials if trial.state in _ENDED),
             key=lambda trial: trial.user_attrs[_SLOT],
         )
-        return [
-            Tried(t.user_attrs[_POINT], self._oriented(t), sorted(t.intermediate_values.items()))
-            for t in ended
-        ]
+        return self._points.point(slot, list(map(self._tried, ended)), set(map(self._key, trials)))
 
-    def _oriented(self, trial: FrozenTrial) -> tuple[float, ...]:
-        values = trial.values if trial.state == TrialState.COMPLETE else []
-        return tuple(map(oriented, self._config.objectives, values))
+    def _key(self, trial: FrozenTrial) -> Key:
+        if trial.number not in self._keys:
+            self._keys[trial.number] = key_of(trial.user_attrs[_POINT])
+        return self._keys[trial.number]
+
+    def _tried(self, trial: FrozenTrial) -> Tried:
+        if trial.number not in self._shown:
+            done = self._done(trial)
+            values = tuple(map(oriented, self._config.objectives, done.values))
+            self._shown[trial.number] = Tried(trial.user_attrs[_POINT], values, done.curve)
+        return self._shown[trial.number]
+
+    def _done(self, trial: FrozenTrial) -> Done:
+        if trial.number not in self._ended:
+            self._ended[trial.number] = _done(trial)
+        return self._ended[trial.number]
 
     def others(self, worker: str) -> list[int]:
         """The slots that other workers, living ones, are at."""
@@ -206,13 +220,7 @@ class Search:
 
     def curves(self) -> dict[int, Finished]:
         """The curves of the finished trials by slot."""
-        return {
-            trial.user_attrs[_SLOT]: Finished(
-                tuple(sorted(trial.intermediate_values.items())),
-                trial.state == TrialState.PRUNED,
-            )
-            for trial in self._trials(*_ENDED)
-        }
+        return {done.slot: Finished(done.curve, not done.values) for done in self.finished}
 
     def waypoints(self, trial: Trial) -> list[int]:
         """Iterations that other slots ask for on the path that this trial is on.
