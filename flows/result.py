@@ -32,7 +32,11 @@ class Saved:
     @classmethod
     def of(cls, finished: Sequence[Done]) -> "Saved":
         """Added up over all trials."""
-        plateaus = [done for done in finished if done.values and _reached(done) < done.facts.asked]
+        plateaus = [
+            done
+            for done in finished
+            if done.values and done.facts.source is None and _reached(done) < done.facts.asked
+        ]
         return cls(
             ran=sum(done.facts.ran for done in finished),
             asked=sum(done.facts.asked for done in finished),

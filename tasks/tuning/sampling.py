@@ -88,6 +88,7 @@ class Points:
         self.size = size(space)
         self._grid = self._shuffled_grid() if config.sampler == "grid" else []
         self._planned: list[Point] = []
+        self._planned_keys: set[Key] = set()
 
     @property
     def is_planned(self) -> bool:
@@ -97,8 +98,9 @@ class Points:
     def planned(self, n: int) -> list[Point]:
         """The points of the first n slots of a study that does not learn."""
         while len(self._planned) < n:
-            taken = {key_of(point) for point in self._planned}
-            self._planned.append(self._next(len(self._planned), [], taken))
+            point = self._next(len(self._planned), [], self._planned_keys)
+            self._planned.append(point)
+            self._planned_keys.add(key_of(point))
         return self._planned[:n]
 
     def point(self, slot: int, finished: Sequence[Tried], taken: Collection[Key]) -> Point:
