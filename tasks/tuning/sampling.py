@@ -5,8 +5,9 @@ an interrupted trial, and trials left running would count; so a sampler is made 
 slot and shown a study in memory that holds finished trials only, in the order of their slots.
 """
 
+import math
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from recsys.config import AlsConfig, StudyConfig
 from recsys.errors import InputError
+from recsys.pareto import front
 from recsys.seeds import seed_for
 from recsys.space import (
     Choice,
@@ -39,7 +41,7 @@ from recsys.space import (
 )
 
 STARTUP = 6  # trials before TPE models anything; those that the configuration begins with count
-BEST, LATEST = 60, 140  # finished trials that TPE is shown, so that asking never gets slower
+GOOD, REST = 25, 35  # finished trials that TPE is shown, so that asking never gets slower
 REDRAWS = 20  # for a point that was tried already, before one that was not is looked up
 
 Key = tuple[tuple[str, Value], ...]
@@ -120,9 +122,10 @@ class Points:
             return self._grid[slot]
         start = self._start(slot)
         shown = _shown(finished)
+        n_good = min(math.ceil(len(finished) / 10), GOOD)
         for redraw in range(REDRAWS):
             keys = (slot, redraw) if redraw else (slot,)
-            sampler = self._sampler(seed_for(self._seed, "search", *keys))
+            sampler = self._sampler(seed_for(self._seed, "search", *keys), n_good)
             point = self._drawn(sampler, {} if redraw else start, shown, slot)
             if key_of(point) not in taken:
                 return point
@@ -132,15 +135,18 @@ class Points:
         """The point that the configuration wants tried at this slot, if any."""
         return inside(self._space, self._starts[slot]) if slot < len(self._starts) else {}
 
-    def _sampler(self, seed: int) -> BaseSampler:
+    def _sampler(self, seed: int, n_good: int) -> BaseSampler:
         if self._config.sampler == "random":
             return RandomSampler(seed=seed)
         with warnings.catch_warnings():
-            # What we use of it is marked experimental; our tests pin what it does here.
+            # What we use of it is marked experimental, or to go (gamma, in Optuna 6); our tests
+            # pin what it does here.
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            warnings.simplefilter("ignore", FutureWarning)
             return TPESampler(
                 seed=seed,
                 n_startup_trials=STARTUP,
+                gamma=lambda _: n_good,  # Optuna's own rule, of all trials, not of those shown
                 multivariate=True,  # alpha and regularization only work together,
                 group=True,  # also where a weighting brings parameters of its own
                 constant_liar=False,
@@ -177,7 +183,8 @@ class Points:
                     params=tried.params,
                     distributions=distributions(self._space, tried.params),
                     values=tried.values or None,
-                    intermediate_values=dict(tried.curve),
+                    # TPE reads where a pruned trial ended, nothing else; the rest costs time.
+                    intermediate_values={} if tried.values else dict(tried.curve[-1:]),
                 )
             )
         return study
@@ -208,13 +215,30 @@ class Points:
 
 
 def _shown(finished: Sequence[Tried]) -> Sequence[Tried]:
-    """The best and the latest of many, in their order; all of fewer."""
-    if len(finished) <= BEST + LATEST:
+    """All of few trials; of many, the best and every so many of the others, in their order.
+
+    TPE models the good and the others apart. It takes at most GOOD for good, so only the model of
+    the others sees fewer, spread over the whole study.
+    """
+    if len(finished) <= GOOD + REST:
         return finished
-    earlier = range(len(finished) - LATEST)
-    value = {n: finished[n].values[0] if finished[n].values else -np.inf for n in earlier}
-    best = sorted(earlier, key=lambda n: (-value[n], n))[:BEST]
-    return [finished[n] for n in sorted(best)] + list(finished[-LATEST:])
+    best = sorted(range(len(finished)), key=_rank(finished))[:GOOD]
+    others = np.delete(np.arange(len(finished)), best)
+    spread = others[np.linspace(0, len(others) - 1, REST).round().astype(int)]
+    return [finished[n] for n in sorted([*best, *spread.tolist()])]
+
+
+def _rank(finished: Sequence[Tried]) -> Callable[[int], tuple[bool, float, int]]:
+    """How to sort trials: those that none beats first, then by the first objective; pruned last."""
+    ended = [n for n, tried in enumerate(finished) if len(tried.values) > 1]
+    on_front = front(np.array([finished[n].values for n in ended])) if ended else []
+    unbeaten = {n for n, is_on in zip(ended, on_front, strict=True) if is_on}
+
+    def rank(n: int) -> tuple[bool, float, int]:
+        values = finished[n].values
+        return n not in unbeaten, -values[0] if values else math.inf, n
+
+    return rank
 
 
 def _fresh(slot: int) -> FrozenTrial:

@@ -201,8 +201,8 @@ def test_the_order_in_which_trials_finish_moves_no_point(
 def test_points_stay_the_same_when_more_trials_are_finished_than_tpe_is_shown(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sampling, "BEST", 3)
-    monkeypatch.setattr(sampling, "LATEST", 4)
+    monkeypatch.setattr(sampling, "GOOD", 3)
+    monkeypatch.setattr(sampling, "REST", 4)
     config = config_of(MIXED, "tpe", trials=20)
     whole = measure(in_storage(InMemoryStorage(), workspace, config))
 
@@ -210,7 +210,7 @@ def test_points_stay_the_same_when_more_trials_are_finished_than_tpe_is_shown(
         measure(opened(workspace, config), 3)
 
     assert points_of(search) == whole
-    monkeypatch.setattr(sampling, "LATEST", 140)
+    monkeypatch.setattr(sampling, "REST", 40)
     assert measure(in_storage(InMemoryStorage(), workspace, config)) != whole
 
 
