@@ -47,6 +47,8 @@ OUTSIDE = (OSError, DatabaseLost, *tracking.ERRORS, *tuning.ERRORS)
 
 NUMBER, STATE = "number", "state"
 
+TRIES_FOR_MEMORY = 3  # attempts at a trial that memory did not suffice for; then it failed
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -54,14 +56,15 @@ class Outcome:
 
     Attributes:
         slot: Of the trial.
-        state: "taken over": another worker repeats it, so it counts for nothing.
+        state: "taken over": another worker repeats it, so it counts for nothing; "cut off": memory
+            did not suffice, so neither does it, and whoever claims next repeats it.
         fit_seconds: Training, without what watches it.
         judge_seconds: Recommending and scoring, curves included.
         error: Of a failed one.
     """
 
     slot: int
-    state: Literal["measured", "reused", "pruned", "failed", "taken over"]
+    state: Literal["measured", "reused", "pruned", "failed", "taken over", "cut off"]
     fit_seconds: float = 0.0
     judge_seconds: float = 0.0
     error: str = ""
@@ -109,6 +112,13 @@ def attempt(study: Study, validation: Path, trial: Trial, search: Search) -> Out
     except OUTSIDE as error:
         _cut_off(trial, search, run, f"{type(error).__name__}: {error}")
         raise
+    except MemoryError as error:
+        # Others may have had it, so it is worth another try, in the same process if it must be.
+        text = f"{type(error).__name__}: {error}"[:2000]
+        if trial.attempt >= TRIES_FOR_MEMORY:
+            return _failed(trial, search, run, text)
+        _cut_off(trial, search, run, text)
+        return Outcome(trial.slot, "cut off")
     except Exception as error:  # noqa: BLE001 - recorded on both sides; other points may do
         return _failed(trial, search, run, f"{type(error).__name__}: {error}"[:2000])
     except BaseException:

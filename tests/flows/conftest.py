@@ -79,11 +79,11 @@ class Lab:
         )
 
     def runs(self, parent: str) -> dict[str, MlflowRun]:
-        """The children of a study's run in MLflow by name."""
+        """The children of a study's run in MLflow by name; of attempts at a trial, the last."""
         client = open_client(self.workspace)
         experiment_id = client.get_run(parent).info.experiment_id
         found = client.search_runs([experiment_id], f"tags.`mlflow.parentRunId` = '{parent}'")
-        return {run.info.run_name: run for run in found}
+        return {run.info.run_name: run for run in reversed(found)}
 
     def study(self, name: str) -> MlflowRun:
         """The newest run of a study in MLflow; for a study whose flow returned nothing."""

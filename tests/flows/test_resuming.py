@@ -93,7 +93,7 @@ def test_a_study_is_widened_by_asking_for_more_trials(lab: Lab, cut_off: Result)
 def test_a_trial_that_fails_is_failed_on_both_sides_and_the_search_goes_on(
     lab: Lab, fit_fails: Callable[[Sequence[int], BaseException], None]
 ) -> None:
-    fit_fails([1], MemoryError("8 TiB of factors"))
+    fit_fails([1, 2, 3], MemoryError("8 TiB of factors"))
 
     result = lab.run("failing", study={"keep_factors": "none"})
 
@@ -103,6 +103,7 @@ def test_a_trial_that_fails_is_failed_on_both_sides_and_the_search_goes_on(
     failed = lab.runs(result.runs["study"])["trial 001"]
     assert failed.info.status == "FAILED"
     assert failed.data.tags["error"] == "MemoryError: 8 TiB of factors"
+    assert failed.data.tags["attempt"] == "3"  # memory may have been another's for a while
     assert running(lab) == []
     runs = [*(trial.run for trial in result.trials), result.runs["final"]]
     assert not any(has_factors(lab, run) for run in runs)
