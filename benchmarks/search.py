@@ -112,8 +112,8 @@ def searched(plays: Path, where: Path, seed: int, trials: int, changed: Mapping[
 
 def work(result: Any) -> float:
     """Multiplications of the iterations that were run, of all trials."""
-    from recsys.config import AlsConfig
     from recsys.models.als import training_cost
+    from recsys.params import AlsConfig
 
     size = result.facts["split"]["validation"]["train"]
     return sum(

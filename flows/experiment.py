@@ -14,7 +14,8 @@ from flows import environment
 from flows.clock import Clock
 from flows.result import Result, Saved
 from flows.searching import Attempt, close_parent, joined, search_all, with_prefect
-from recsys.config import AlsConfig, ExperimentConfig, ModelConfig, PopularityConfig
+from recsys.config import ExperimentConfig
+from recsys.params import AlsConfig, ModelConfig, PopularityConfig
 from recsys.space import on_bounds
 from tasks.cache import Entry
 from tasks.choosing import Chosen, choose

@@ -20,13 +20,13 @@ from pydantic import (
 
 from recsys.errors import InputError
 from recsys.metrics import METRICS
+from recsys.params import SEARCHED, named, whole
 from recsys.pruning import Pruner
 from recsys.sources.layout import ArtistKey, Format
 from recsys.space import Ints, Space, SpaceTable, Value, space_of
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 BEYOND = ("coverage", "gini", "novelty", "popularity")
-Weighting = Literal["linear", "log", "share", "bm25", "tfidf", "binary"]
 
 
 def _listed(value: Any) -> Any:
@@ -140,35 +140,6 @@ SplitConfig = Annotated[
 ]
 
 
-class PopularityConfig(_Config):
-    """What popularity counts: plays, or distinct listeners."""
-
-    kind: Literal["popularity-plays", "popularity-listeners"]
-
-
-class AlsConfig(_Config):
-    """Hyper-parameters of ALS; the defaults are the point that a search tries first."""
-
-    kind: Literal["als"] = "als"
-    factors: PositiveInt = 128
-    regularization: PositiveFloat = 50.0
-    iterations: PositiveInt = 12
-    alpha: PositiveFloat = 10.0
-    weighting: Weighting = "share"
-    epsilon: PositiveFloat = 1.0
-    """log: f(r) = log(1 + r / epsilon)."""
-    power: PositiveFloat = 0.9
-    """share: f(r) = (r / the listener's mean plays) ^ power."""
-    k1: PositiveFloat = 100.0
-    """bm25: how late the plays saturate."""
-    b: Annotated[float, Field(ge=0, le=1)] = 0.8
-    """bm25: how much the length of a listener's history counts."""
-
-
-ModelConfig = Annotated[PopularityConfig | AlsConfig, Field(discriminator="kind")]
-
-
-WHOLE = frozenset({"factors", "iterations"})
 FOUND = "iterations"
 """Searched along the training where it is given as a range, not drawn for each trial."""
 
@@ -221,6 +192,19 @@ class ExperimentConfig(_Config):
 
     name: str = "default"
     seed: NonNegativeInt = 0
+    model: Literal[
+        "als",
+        "item-knn",
+        "user-knn",
+        "fm",
+        "ease",
+        "slim",
+        "rp3beta",
+        "bpr",
+        "ncf",
+        "mult-vae",
+    ] = "als"
+    """Whose parameters are searched."""
     data: DataConfig = DataConfig()
     filter: FilterConfig = FilterConfig()
     split: SplitConfig = RandomSplit()
@@ -230,8 +214,8 @@ class ExperimentConfig(_Config):
 
     @property
     def whole_space(self) -> Space:
-        """The space of the ALS parameters as it was given."""
-        return space_of(self.search, WHOLE)
+        """The space of the parameters of the model as it was given."""
+        return space_of(self.search, whole(self.model))
 
     @property
     def space(self) -> Space:
@@ -241,8 +225,11 @@ class ExperimentConfig(_Config):
 
     @property
     def found(self) -> Ints | None:
-        """The range in which the number of iterations is found; None where the space pins it."""
-        spec = self.whole_space.get(FOUND)
+        """The range in which the number of iterations of ALS is found.
+
+        None where the space pins it, and for other models, which are not judged along the way.
+        """
+        spec = self.whole_space.get(FOUND) if self.model == "als" else None
         return spec if isinstance(spec, Ints) and not spec.when else None
 
     @property
@@ -257,14 +244,16 @@ class ExperimentConfig(_Config):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        names = AlsConfig.model_fields.keys() - {"kind"}
+        names = SEARCHED[self.model].model_fields.keys() - {"kind"}
         if unknown := sorted(self.search.keys() - names):
-            raise ValueError(f"search.{unknown[0]} is no parameter of als; it has {sorted(names)}")
+            raise ValueError(
+                f"search.{unknown[0]} is no parameter of {self.model}; it has {sorted(names)}"
+            )
         for name, spec in self.whole_space.items():
             for value in spec.ends:
-                AlsConfig.model_validate({name: value, **spec.when})
+                named(self.model, {name: value, **spec.when})
         for point in self.study.first:
-            AlsConfig.model_validate(point)
+            named(self.model, point)
         for metric in (self.study.metric, *self.judge.curve_metrics):
             _check_metric(metric, METRICS, self.judge.ks)
         for metric in self.study.also:

@@ -1,6 +1,7 @@
 """What listeners say about themselves; missing is explicit."""
 
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Self
 
 import numpy as np
@@ -52,6 +53,13 @@ class Profiles:
             age = np.where(there, self.age[at], np.float32(np.nan))
             signup = np.where(there, self.signup[at], -1)
         return type(self)(users, gender, age, country, signup)
+
+    def digest(self) -> bytes:
+        """32 bytes that change with any value."""
+        digest = sha256(self.age.tobytes() + self.signup.tobytes())
+        for texts in (self.gender, self.country):
+            digest.update("\0".join(text or "" for text in texts.to_pylist()).encode())
+        return digest.digest()
 
     def __len__(self) -> int:
         return len(self.users)

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.interactions import Interactions
+from recsys.profiles import Profiles
 
 NO_ITEM = -1
 
@@ -53,11 +54,24 @@ class Recommender(Protocol):
         """The k best items for each of `users` (int32, shape (m,)), none met in training."""
 
     def fold_in(
-        self, history: Interactions, users: npt.NDArray[np.int32], k: int
+        self,
+        history: Interactions,
+        users: npt.NDArray[np.int32],
+        k: int,
+        profiles: Profiles | None = None,
     ) -> Recommendations:
         """The k best items for users the model was not fitted on, none in their `history`.
 
-        Nothing learned changes. `history` shares the id maps of the training data.
+        Nothing learned changes. A user with neither a history nor a profile that the model can
+        use gets no items, or those that are good for anybody.
+
+        Args:
+            history: Of `users`, over the item map of the training data. Its users may be others
+                than those of the training.
+            users: Row numbers of `history`.
+            k: Length of the lists.
+            profiles: Of the users of `history`, aligned with them. Without, those of the training
+                where `history` is over its users, else nothing is known.
         """
 
 

@@ -7,7 +7,7 @@ read once, by the final comparison:
     test fold         train + validation  -> held out
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 
@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.interactions import Events, Interactions, Mask
+from recsys.profiles import Profiles
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,16 +31,20 @@ class Fold:
             of users that are not in `train`: those are folded in.
         held_out: What a recommendation has to find; every pair new to its user. A user who is
             folded in has a history.
+        profiles: Of all users of the id map, in its order, where they are known.
     """
 
     train: Interactions
     history: Interactions
     held_out: Interactions
+    profiles: Profiles | None = None
 
     def __post_init__(self) -> None:
         for side in (self.history, self.held_out):
             if side.users is not self.train.users or side.items is not self.train.items:
                 raise ValueError("the sides of a fold must share their id maps")
+        if self.profiles is not None and self.profiles.users is not self.train.users:
+            raise ValueError("the profiles of a fold must be aligned with its users")
         if not len(self.train):
             raise ValueError("nothing is left to train on")
         if not len(self.held_out):
@@ -74,7 +79,7 @@ class Fold:
         rng = np.random.default_rng(seed)
         drawn = np.sort(rng.choice(self.judged, n_users, replace=False))
         held_out = self.held_out.where(np.isin(self.held_out.rows, drawn))
-        return Fold(self.train, self.history, held_out)
+        return replace(self, held_out=held_out)
 
     @property
     def unreachable(self) -> int:
@@ -108,9 +113,15 @@ class Split:
         ):
             _refuse_common(side, hidden, name, "test held out")
 
+    def with_profiles(self, profiles: Profiles) -> "Split":
+        """The same split where profiles are known; of any users, in any order."""
+        known = profiles.aligned(self.test.train.users)
+        validation, test = (replace(f, profiles=known) for f in (self.validation, self.test))
+        return Split(validation, test, self.method)
+
     @cached_property
     def fingerprint(self) -> str:
-        """16 hex digits that change with any id, cell or side."""
+        """16 hex digits that change with any id, cell, side or profile."""
         digest = sha256()
         for ids in (self.test.train.users, self.test.train.items):
             digest.update(len(ids).to_bytes(8, "little"))
@@ -120,6 +131,8 @@ class Split:
             for side in (fold.train, fold.history, fold.held_out):
                 digest.update(side.keys.tobytes())
                 digest.update(side.plays.tobytes())
+        if self.test.profiles is not None:
+            digest.update(self.test.profiles.digest())
         return digest.hexdigest()[:16]
 
 

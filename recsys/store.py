@@ -53,6 +53,9 @@ def load_events(folder: Path) -> Events:
         return Events(users, items, arrays["rows"], arrays["cols"], arrays["plays"], times)
 
 
+_PROFILES = "profiles.parquet"
+
+
 def save_profiles(profiles: Profiles, folder: Path) -> None:
     """Write profiles.parquet."""
     table = pa.table(
@@ -64,12 +67,12 @@ def save_profiles(profiles: Profiles, folder: Path) -> None:
             "signup": profiles.signup,
         }
     )
-    pq.write_table(table, folder / "profiles.parquet")
+    pq.write_table(table, folder / _PROFILES)
 
 
 def load_profiles(folder: Path) -> Profiles:
     """Read what save_profiles wrote."""
-    table = pq.read_table(folder / "profiles.parquet").combine_chunks()
+    table = pq.read_table(folder / _PROFILES).combine_chunks()
     text = {
         name: pa.concat_arrays(table[name].cast(pa.string()).chunks or [pa.array([], pa.string())])
         for name in ("user", "gender", "country")
@@ -91,6 +94,8 @@ def save_fold(fold: Fold, folder: Path) -> None:
     sides = _SIDES if fold.folds_in else ("train", "held_out")
     for side in sides:
         _save_cells(getattr(fold, side), folder / f"{side}.npz")
+    if fold.profiles is not None:
+        save_profiles(fold.profiles, folder)
     (folder / "fold.json").write_text(json.dumps({"sides": sides}), encoding="utf-8")
 
 
@@ -99,7 +104,9 @@ def load_fold(folder: Path) -> Fold:
     users, items = load_ids(folder / "users.parquet"), load_ids(folder / "items.parquet")
     sides = json.loads((folder / "fold.json").read_text(encoding="utf-8"))["sides"]
     cells = {side: _load_cells(folder / f"{side}.npz", users, items) for side in sides}
-    return Fold(cells["train"], cells.get("history", cells["train"]), cells["held_out"])
+    known = (folder / _PROFILES).exists()
+    profiles = load_profiles(folder).aligned(users) if known else None
+    return Fold(cells["train"], cells.get("history", cells["train"]), cells["held_out"], profiles)
 
 
 def _save_cells(cells: Interactions, path: Path) -> None:

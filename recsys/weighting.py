@@ -8,9 +8,25 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
-from recsys.config import AlsConfig
+from recsys.errors import InputError
+from recsys.interactions import Interactions
+from recsys.params import Weighed
 
 Values = npt.NDArray[np.float64]
+
+
+DAY = 86_400  # seconds
+LEAST = 1e-6  # of a play that is so old that it hardly counts
+
+
+def _times(cells: Interactions) -> npt.NDArray[np.int64]:
+    if cells.last is None:
+        raise InputError("half_life needs plays with times; this data has none: leave it out")
+    return cells.last
+
+
+def _latest(cells: Interactions) -> int:
+    return int(_times(cells).max(initial=0))
 
 
 class Weights:
@@ -21,16 +37,27 @@ class Weights:
     cell in the training matrix, as those who are held out whole, do not count as users.
     """
 
-    def __init__(self, config: AlsConfig, train: csr_matrix) -> None:
-        """Learn the item statistics of `train`, float32 CSR, shape (n_users, n_items)."""
+    def __init__(self, config: Weighed, cells: Interactions) -> None:
+        """Learn the item statistics of the training data.
+
+        Raises:
+            InputError: plays are to decay and the data has no times.
+        """
         self._config = config
+        self._now = _latest(cells) if config.half_life is not None else 0
+        train = self._decayed(cells)
         n_users = max(int(np.count_nonzero(np.diff(train.indptr))), 1)
         listeners = np.bincount(train.indices, minlength=train.shape[1])
         self._idf = np.log(n_users / np.maximum(listeners, 1))
         self._mean_length = float(train.sum()) / n_users
 
-    def __call__(self, plays: csr_matrix) -> csr_matrix:
-        """f(r) for every cell of `plays`, float32 CSR of the same shape and sparsity.
+    def __call__(
+        self, cells: Interactions, users: npt.NDArray[np.int32] | None = None
+    ) -> csr_matrix:
+        """f(r) for every cell, float32 CSR, shape (n_users, n_items), or (len(users), n_items).
+
+        Where there is a half-life, r is the plays times 2^-(age / half-life) first; the age of a
+        cell is counted from its last play to the last play of the training data.
 
         linear   r
         binary   1
@@ -42,12 +69,25 @@ class Weights:
                  Walker 1994; a listener is the document, length is the sum of their plays,
                  mean length that of the users with a cell in training
         """
+        plays = self._decayed(cells)
+        if users is not None:
+            plays = plays[users]
         r = plays.data.astype(np.float64)
         sizes = np.diff(plays.indptr)
         return csr_matrix(
             (self._weigh(r, plays, sizes).astype(np.float32), plays.indices, plays.indptr),
             shape=plays.shape,
         )
+
+    def _decayed(self, cells: Interactions) -> csr_matrix:
+        half_life = self._config.half_life
+        plays = cells.matrix()
+        if half_life is not None:
+            age = np.maximum(self._now - _times(cells), 0) / DAY
+            # A play may be so old that nothing of it is left; a cell must stay one.
+            kept = np.maximum(np.exp2(-age / half_life), LEAST)
+            plays.data = (cells.plays * kept).astype(np.float32)
+        return plays
 
     def _weigh(self, r: Values, plays: csr_matrix, sizes: npt.NDArray[np.int32]) -> Values:
         config = self._config

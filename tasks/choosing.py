@@ -12,9 +12,9 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from recsys.compare import Estimate, column_intervals
-from recsys.config import AlsConfig
 from recsys.models import build
 from recsys.models.als import Als, State, training_cost
+from recsys.params import AlsConfig
 from recsys.protocol import judge
 from recsys.seeds import seed_for
 from recsys.split import Fold

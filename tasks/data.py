@@ -27,6 +27,7 @@ from tasks.telling import tell
 from tasks.workspace import Workspace
 
 REJECTS = "rejects.tsv"
+PROFILES = "profiles.parquet"
 PROFILE_REJECTS = "profile-rejects.tsv"
 TEST_REJECTS = "test-rejects.tsv"
 
@@ -127,6 +128,8 @@ def _filter(folder: Path, ingested: Entry, config: FilterConfig, seed: int) -> d
     tell("filtering", 0, None)
     events, steps = apply_filters(load_events(ingested.folder), profiles, config, seed)
     save_events(events, folder)
+    if profiles is not None:
+        save_profiles(profiles.aligned(events.users), folder)
     stats = MatrixStats.of(events.cells()).as_dict()
     return {
         "steps": [asdict(step) for step in steps],
@@ -166,6 +169,8 @@ def _split(folder: Path, filtered: Entry, config: ExperimentConfig) -> dict[str,
         test = reading.events
     tell(f"cutting: {config.split.kind}", 0, None)
     made = cut(load_events(filtered.folder), config, test)
+    if (filtered.folder / PROFILES).exists():
+        made = made.with_profiles(load_profiles(filtered.folder))
     facts |= {"method": made.method, "fingerprint": made.fingerprint}
     for name, fold in (("validation", made.validation), ("test", made.test)):
         (folder / name).mkdir()

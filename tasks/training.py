@@ -17,11 +17,12 @@ import numpy as np
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from recsys.config import AlsConfig, ExperimentConfig, ModelConfig
+from recsys.config import ExperimentConfig
 from recsys.evaluate import Report
 from recsys.listener import sample_listener, shown_to
 from recsys.models import build
 from recsys.models.als import Als, Iteration, OnIteration
+from recsys.params import AlsConfig, ModelConfig
 from recsys.protocol import CurvePoint, LossProbe, judge
 from recsys.recommend import Recommender
 from recsys.seeds import seed_for

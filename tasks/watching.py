@@ -4,8 +4,9 @@ import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from recsys.config import FOUND, AlsConfig, ExperimentConfig
+from recsys.config import FOUND, ExperimentConfig
 from recsys.models.als import Als, Iteration, State, StopTraining
+from recsys.params import AlsConfig
 from recsys.protocol import Curve, CurvePoint
 from recsys.pruning import best_point, hopeless, plateau
 from recsys.seeds import seed_for

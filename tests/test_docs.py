@@ -8,9 +8,10 @@ import pytest
 from pydantic import BaseModel
 
 from flows.arguments import parser
-from recsys.config import AlsConfig, ExperimentConfig
+from recsys.config import ExperimentConfig
 from recsys.evaluate import Report
 from recsys.metrics import METRICS
+from recsys.params import AlsConfig
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])

@@ -1,21 +1,83 @@
-"""One module per model; `build` is the only place that knows them all."""
+"""One module per model; `build` is the only place that knows them all.
 
-from recsys.config import AlsConfig, ModelConfig, PopularityConfig
+A model is imported when it is built: some need libraries that are slow to load, or optional.
+"""
+
 from recsys.models.als import Als, OnIteration
 from recsys.models.popularity import Popularity
+from recsys.params import (
+    AlsConfig,
+    BprConfig,
+    EaseConfig,
+    FmConfig,
+    ItemKnnConfig,
+    ModelConfig,
+    MultVaeConfig,
+    NcfConfig,
+    PopularityConfig,
+    Rp3betaConfig,
+    SlimConfig,
+    UserKnnConfig,
+)
+from recsys.profiles import Profiles
 from recsys.recommend import Recommender
 
 
-def build(config: ModelConfig, seed: int, on_iteration: OnIteration | None = None) -> Recommender:
+def build(
+    config: ModelConfig,
+    seed: int,
+    on_iteration: OnIteration | None = None,
+    profiles: Profiles | None = None,
+) -> Recommender:
     """The untrained model that `config` describes.
 
     Args:
         config: Which model, with its parameters.
         seed: Of everything random in it.
-        on_iteration: Told after each iteration of a model that has any.
+        on_iteration: Told after each iteration of ALS.
+        profiles: Of the users of the training data, aligned with them, for models that use them.
+
+    Raises:
+        InputError: the model needs a library that is not installed.
     """
     match config:
         case PopularityConfig():
-            return Popularity(config)
+            return Popularity(config, profiles)
         case AlsConfig():
             return Als(config, seed, on_iteration)
+        case ItemKnnConfig():
+            from recsys.models.item_knn import ItemKnn
+
+            return ItemKnn(config)
+        case UserKnnConfig():
+            from recsys.models.user_knn import UserKnn
+
+            return UserKnn(config, profiles)
+        case FmConfig():
+            from recsys.models.fm import Fm
+
+            return Fm(config, seed, profiles)
+        case EaseConfig():
+            from recsys.models.ease import Ease
+
+            return Ease(config)
+        case SlimConfig():
+            from recsys.models.slim import Slim
+
+            return Slim(config)
+        case Rp3betaConfig():
+            from recsys.models.rp3beta import Rp3beta
+
+            return Rp3beta(config)
+        case BprConfig():
+            from recsys.models.bpr import Bpr
+
+            return Bpr(config, seed)
+        case NcfConfig():
+            from recsys.models.ncf import Ncf
+
+            return Ncf(config, seed)
+        case MultVaeConfig():
+            from recsys.models.mult_vae import MultVae
+
+            return MultVae(config, seed)

@@ -9,8 +9,9 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
-from recsys.config import AlsConfig
 from recsys.interactions import Interactions
+from recsys.params import AlsConfig
+from recsys.profiles import Profiles
 from recsys.ranking import top_k
 from recsys.recommend import NO_ITEM, Recommendations
 from recsys.weighting import Weights
@@ -128,7 +129,7 @@ class Als:
             start: Of a training alike but for its number of iterations, not above ours.
         """
         self._train = train.matrix()
-        self._weights = Weights(self._config, self._train)
+        self._weights = Weights(self._config, train)
         before = 0 if start is None else start.iteration
         tell = self._on_iteration
         with threadpool_limits(1, "blas"):
@@ -144,11 +145,13 @@ class Als:
             if start is not None:
                 self.rewind(start)
             if self._config.iterations > before:
-                self._factorise(None if tell is None else self._told(tell, before))
+                self._factorise(train, None if tell is None else self._told(tell, before))
         return self
 
-    def _factorise(self, callback: Callable[[int, float, float], None] | None) -> None:
-        confidence = self._confidence(self._train)
+    def _factorise(
+        self, train: Interactions, callback: Callable[[int, float, float], None] | None
+    ) -> None:
+        confidence = self._confidence(train)
         try:
             self._model.fit(confidence, show_progress=False, callback=callback)
         except StopTraining:
@@ -188,8 +191,10 @@ class Als:
         self._model.item_factors = state.item_factors.copy()
         self._forget_products()
 
-    def _confidence(self, plays: csr_matrix) -> csr_matrix:
-        weights = self._weights(plays)
+    def _confidence(
+        self, cells: Interactions, users: npt.NDArray[np.int32] | None = None
+    ) -> csr_matrix:
+        weights = self._weights(cells, users)
         weights.data = 1.0 + np.float32(self._config.alpha) * weights.data
         return weights
 
@@ -199,12 +204,17 @@ class Als:
         return self._ranked(self._model.user_factors[users], seen, users, k)
 
     def fold_in(
-        self, history: Interactions, users: npt.NDArray[np.int32], k: int
+        self,
+        history: Interactions,
+        users: npt.NDArray[np.int32],
+        k: int,
+        profiles: Profiles | None = None,
     ) -> Recommendations:
         """The k best items for users solved from their history against the item factors."""
         seen = history.matrix()[users]
         with threadpool_limits(1, "blas"):
-            factors = self._model.recalculate_user(users, self._confidence(seen))
+            confidence = self._confidence(history, users)
+            factors = self._model.recalculate_user(users, confidence)
         return self._ranked(factors, seen, users, k)
 
     def _ranked(

@@ -6,8 +6,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
-from recsys.config import PopularityConfig
 from recsys.interactions import Interactions
+from recsys.params import PopularityConfig
+from recsys.profiles import Profiles
 from recsys.recommend import NO_ITEM, Recommendations, padded
 
 
@@ -23,8 +24,15 @@ class Popularity:
     _order: npt.NDArray[np.int32]
     _place: npt.NDArray[np.int64]
 
-    def __init__(self, config: PopularityConfig) -> None:
+    def __init__(self, config: PopularityConfig, profiles: Profiles | None = None) -> None:
+        """An untrained model.
+
+        Args:
+            config: What counts.
+            profiles: Of the users of the training data, aligned with them.
+        """
         self._config = config
+        self._profiles = profiles
 
     @property
     def scores(self) -> npt.NDArray[np.float32]:
@@ -47,7 +55,11 @@ class Popularity:
         return self._ranked(self._train[users], users, k)
 
     def fold_in(
-        self, history: Interactions, users: npt.NDArray[np.int32], k: int
+        self,
+        history: Interactions,
+        users: npt.NDArray[np.int32],
+        k: int,
+        profiles: Profiles | None = None,
     ) -> Recommendations:
         """The k most popular items that are not in each user's history."""
         return self._ranked(history.matrix()[users], users, k)

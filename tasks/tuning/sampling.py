@@ -22,8 +22,9 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from recsys.config import AlsConfig, StudyConfig
+from recsys.config import StudyConfig
 from recsys.errors import InputError
+from recsys.params import AlsConfig
 from recsys.pareto import front
 from recsys.seeds import seed_for
 from recsys.space import (
@@ -231,8 +232,10 @@ def _shown(finished: Sequence[Tried]) -> Sequence[Tried]:
 def _rank(finished: Sequence[Tried]) -> Callable[[int], tuple[bool, float, int]]:
     """How to sort trials: those that none beats first, then by the first objective; pruned last."""
     ended = [n for n, tried in enumerate(finished) if len(tried.values) > 1]
-    on_front = front(np.array([finished[n].values for n in ended])) if ended else []
-    unbeaten = {n for n, is_on in zip(ended, on_front, strict=True) if is_on}
+    unbeaten: set[int] = set()
+    if ended:
+        on_front = front(np.array([finished[n].values for n in ended]))
+        unbeaten = {n for n, is_on in zip(ended, on_front, strict=True) if is_on}
 
     def rank(n: int) -> tuple[bool, float, int]:
         values = finished[n].values

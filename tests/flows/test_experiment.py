@@ -8,9 +8,9 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, FlowRunFilter
 
 from flows.result import Result
-from recsys.config import AlsConfig
 from recsys.evaluate import KS
 from recsys.metrics import METRICS
+from recsys.params import AlsConfig
 from tasks.tracking import compare_url, open_client
 from tasks.training import search_version
 from tests.flows.conftest import Lab

@@ -5,7 +5,6 @@ import numpy.typing as npt
 import pytest
 from threadpoolctl import threadpool_info
 
-from recsys.config import AlsConfig
 from recsys.interactions import Interactions
 from recsys.models.als import (
     Als,
@@ -16,6 +15,7 @@ from recsys.models.als import (
     StopTraining,
     training_cost,
 )
+from recsys.params import AlsConfig
 from recsys.weighting import Weights
 from tests.conftest import cells_of
 
@@ -31,7 +31,7 @@ def listening(n_users: int = 25, n_items: int = 18, seed: int = 7) -> Interactio
 
 def confidence(config: AlsConfig, train: Interactions, plays: Interactions) -> Dense:
     """c = 1 + alpha f(r), and 1 where there is no cell; f is tested beside its definition."""
-    f = Weights(config, train.matrix())(plays.matrix())
+    f = Weights(config, train)(plays)
     return np.asarray(1 + config.alpha * f.toarray().astype(np.float64))
 
 

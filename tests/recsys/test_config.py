@@ -4,7 +4,6 @@ import pytest
 from pydantic import ValidationError
 
 from recsys.config import (
-    AlsConfig,
     ExperimentConfig,
     FilterConfig,
     GivenSplit,
@@ -17,6 +16,7 @@ from recsys.config import (
     parse_value,
 )
 from recsys.errors import InputError
+from recsys.params import AlsConfig
 from recsys.space import Choice, Floats, Ints, grid, inside
 
 CONFIGS = Path(__file__).parents[2] / "flows" / "configs"

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from recsys.config import (
-    AlsConfig,
     ExperimentConfig,
     GivenSplit,
     LastSplit,
@@ -21,6 +20,7 @@ from recsys.ids import strings
 from recsys.interactions import Events
 from recsys.models import build
 from recsys.models.als import Iteration
+from recsys.params import AlsConfig
 from recsys.protocol import Curve, judge
 from recsys.split import Split, last_split, time_split
 from tests.conftest import events_of, pairs, told

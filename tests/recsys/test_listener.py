@@ -3,10 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from recsys.config import AlsConfig, PopularityConfig
 from recsys.ids import strings
 from recsys.listener import sample_listener, shown_to
 from recsys.models import build
+from recsys.params import AlsConfig, PopularityConfig
 from recsys.split import Fold, random_split, user_split
 from tests.conftest import cells_of, two_camps
 

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from recsys.config import AlsConfig, ModelConfig, PopularityConfig
 from recsys.ids import IdMap
 from recsys.interactions import Interactions
 from recsys.models import build
+from recsys.params import AlsConfig, ModelConfig, PopularityConfig
 from recsys.recommend import NO_ITEM, Recommendations, Recommender, padded
 from tests.conftest import cells_of, two_camps
 

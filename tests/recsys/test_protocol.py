@@ -5,11 +5,11 @@ import numpy.typing as npt
 import pytest
 
 from recsys import protocol
-from recsys.config import AlsConfig, PopularityConfig
 from recsys.interactions import Interactions
 from recsys.metrics import METRICS
 from recsys.models import build
 from recsys.models.als import Als, Iteration
+from recsys.params import AlsConfig, PopularityConfig
 from recsys.protocol import Curve, CurvePoint, LossProbe, judge, recommend
 from recsys.recommend import Recommendations, Recommender
 from recsys.split import Fold, Split, random_split, user_split

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from recsys import store
-from recsys.config import AlsConfig
 from recsys.ids import IdMap, strings
 from recsys.interactions import Interactions
 from recsys.models import build
+from recsys.params import AlsConfig
 from recsys.profiles import Profiles
 from recsys.protocol import judge
 from recsys.split import Fold, last_split, random_split, user_split

@@ -1,5 +1,6 @@
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -8,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from recsys.config import AlsConfig
+from recsys.errors import InputError
+from recsys.interactions import Interactions
+from recsys.params import AlsConfig
 from recsys.weighting import Weights
 from tests.conftest import cells_of
 
@@ -80,7 +83,7 @@ def test_a_weighting_equals_its_formula_cell_by_cell(
     train[0, 0] = 1.0
     config = AlsConfig(weighting=slow.__name__, epsilon=epsilon, power=power, k1=k1, b=b)
 
-    weights = Weights(config, cells_of(train).matrix())(cells_of(plays).matrix())
+    weights = Weights(config, cells_of(train))(cells_of(plays))
 
     assert weights.dtype == np.float32
     assert weights.nnz == np.count_nonzero(plays)
@@ -94,28 +97,28 @@ def test_users_without_a_training_cell_change_no_weight(
 ) -> None:
     train[0, 0] = 1.0
     config = AlsConfig(weighting=slow.__name__)
-    with_idle = cells_of(np.insert(train, places, 0, axis=0)).matrix()
-    asked = cells_of(plays).matrix()
+    with_idle = cells_of(np.insert(train, places, 0, axis=0))
+    asked = cells_of(plays)
 
     weights = Weights(config, with_idle)(asked)
 
-    alone = Weights(config, cells_of(train).matrix())(asked)
+    alone = Weights(config, cells_of(train))(asked)
     np.testing.assert_array_equal(weights.toarray(), alone.toarray())
 
 
 @pytest.mark.parametrize("weighting", ["linear", "binary", "log", "share", "tfidf", "bm25"])
 def test_weighing_leaves_the_plays_alone(weighting: str) -> None:
-    plays = cells_of([[1, 2, 0], [0, 4, 5]]).matrix()
-    before = plays.toarray()
+    plays = cells_of([[1, 2, 0], [0, 4, 5]])
+    before = plays.matrix().toarray()
 
     Weights(AlsConfig(weighting=weighting), plays)(plays).data[:] = -1
 
-    np.testing.assert_array_equal(plays.toarray(), before)
+    np.testing.assert_array_equal(plays.matrix().toarray(), before)
 
 
 @pytest.mark.parametrize("weighting", ["linear", "binary", "log", "share", "tfidf", "bm25"])
 def test_a_listener_without_plays_has_no_weights(weighting: str) -> None:
-    plays = cells_of([[0, 0, 0], [0, 4, 5]]).matrix()
+    plays = cells_of([[0, 0, 0], [0, 4, 5]])
 
     weights = Weights(AlsConfig(weighting=weighting), plays)(plays)
 
@@ -124,8 +127,40 @@ def test_a_listener_without_plays_has_no_weights(weighting: str) -> None:
 
 
 def test_an_artist_unseen_in_training_weighs_as_if_one_had_listened() -> None:
-    train = cells_of([[1, 1, 0], [1, 0, 0]]).matrix()
+    train = cells_of([[1, 1, 0], [1, 0, 0]])
 
-    weights = Weights(AlsConfig(weighting="tfidf"), train)(cells_of([[0, 4, 4]]).matrix())
+    weights = Weights(AlsConfig(weighting="tfidf"), train)(cells_of([[0, 4, 4]]))
 
     assert weights.toarray()[0].tolist() == pytest.approx([0, 2 * math.log(2), 2 * math.log(2)])
+
+
+def timed(dense: npt.ArrayLike, last: list[int]) -> Interactions:
+    """The cells of a matrix with the second of the last play of each."""
+    cells = cells_of(dense)
+    times = np.array(last, dtype=np.int64)
+    return replace(cells, first=times, last=times)
+
+
+def test_plays_decay_with_their_half_life_counted_from_the_last_play_of_training() -> None:
+    day = 86_400
+    train = timed([[8, 8], [0, 8]], [0, 10 * day, 30 * day])
+    weights = Weights(AlsConfig(weighting="linear", half_life=10), train)
+
+    assert weights(train).toarray().tolist() == [[1, 2], [0, 8]]
+    later = timed([[8, 8], [0, 0]], [20 * day, 99 * day])
+    assert weights(later).toarray().tolist() == [[4, 8], [0, 0]]
+    assert weights(later, np.array([1, 0], np.int32)).toarray().tolist() == [[0, 0], [4, 8]]
+
+
+def test_a_play_long_past_stays_a_cell() -> None:
+    train = timed([[1, 1]], [0, 10**9])
+
+    weights = Weights(AlsConfig(weighting="linear", half_life=0.01), train)(train)
+
+    assert weights.nnz == 2
+    assert 0 < weights.data[0] < 1e-5
+
+
+def test_a_half_life_without_times_is_an_error() -> None:
+    with pytest.raises(InputError, match="half_life needs plays with times"):
+        Weights(AlsConfig(half_life=10), cells_of([[1, 1]]))

@@ -14,9 +14,10 @@ from mlflow import MlflowClient
 from mlflow.entities import Run as MlflowRun
 from optuna.storages.journal import JournalFileBackend
 
-from recsys.config import AlsConfig, ExperimentConfig
+from recsys.config import ExperimentConfig
 from recsys.interactions import Interactions
 from recsys.models.als import Als, Iteration, State
+from recsys.params import AlsConfig
 from recsys.protocol import Curve, CurvePoint
 from recsys.split import random_split
 from recsys.store import save_fold

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recsys.config import AlsConfig
 from recsys.errors import InputError
 from recsys.models.als import training_cost
+from recsys.params import AlsConfig
 from recsys.protocol import judge
 from tasks import choosing
 from tasks.choosing import ALL_USERS, PER_USER, Chosen, choose

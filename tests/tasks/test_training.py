@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recsys.config import AlsConfig, PopularityConfig
 from recsys.errors import InputError
 from recsys.models.als import Als
+from recsys.params import AlsConfig, PopularityConfig
 from recsys.protocol import judge
 from recsys.store import load_fold, load_report
 from tasks import training

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from mlflow.exceptions import MlflowException
 
-from recsys.config import AlsConfig
 from recsys.models.als import Iteration
+from recsys.params import AlsConfig
 from recsys.store import load_report
 from tasks.tracking import Run
 from tasks.trials import Outcome, TrialFailed, run_trial

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from recsys.config import AlsConfig
+from recsys.params import AlsConfig
 from tasks.locking import workspace_locks
 from tasks.tracking import Run
 from tasks.training import start_child

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recsys.config import AlsConfig, ExperimentConfig
+from recsys.config import ExperimentConfig
 from recsys.models.als import Iteration
+from recsys.params import AlsConfig
 from recsys.protocol import judge
 from recsys.pruning import hopeless
 from recsys.seeds import seed_for

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.config import AlsConfig, ExperimentConfig
+from recsys.config import ExperimentConfig
 from recsys.errors import InputError
+from recsys.params import AlsConfig
 from recsys.seeds import seed_for
 from recsys.space import Point, applies, contains, grid
 from tasks.tuning import sampling

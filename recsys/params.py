@@ -1,0 +1,198 @@
+"""The hyper-parameters of every model; a value outside its bounds is an error, not a default.
+
+The defaults are the point that a search of the model tries first.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal, get_args
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+)
+
+Weighting = Literal["linear", "log", "share", "bm25", "tfidf", "binary"]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Params(BaseModel):
+    """What all of them share."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Weighed(Params):
+    """How plays are weighed, see `recsys.weighting`."""
+
+    weighting: Weighting = "share"
+    epsilon: PositiveFloat = 1.0
+    """log: f(r) = log(1 + r / epsilon)."""
+    power: PositiveFloat = 0.9
+    """share: f(r) = (r / the listener's mean plays) ^ power."""
+    k1: PositiveFloat = 100.0
+    """bm25: how late the plays saturate."""
+    b: Share = 0.8
+    """bm25: how much the length of a listener's history counts."""
+    half_life: PositiveFloat | None = None
+    """Days after which a play counts half; None: all count the same. Needs times."""
+
+
+class PopularityConfig(Params):
+    """What popularity counts: plays, or distinct listeners."""
+
+    kind: Literal["popularity-plays", "popularity-listeners"]
+    within: Literal["all", "country", "age"] = "all"
+    """Whose plays count: everybody's, or those of the listener's country or age band."""
+
+
+class AlsConfig(Weighed):
+    """Weighted matrix factorization by alternating least squares."""
+
+    kind: Literal["als"] = "als"
+    factors: PositiveInt = 128
+    regularization: PositiveFloat = 50.0
+    iterations: PositiveInt = 12
+    alpha: PositiveFloat = 10.0
+
+
+class ItemKnnConfig(Weighed):
+    """The artists most similar to those in the history."""
+
+    kind: Literal["item-knn"] = "item-knn"
+    neighbours: PositiveInt = 100
+    """Artists kept for each artist."""
+    shrinkage: NonNegativeFloat = 0.0
+    """Added to the denominator of the cosine: few common listeners count less."""
+
+
+class UserKnnConfig(Weighed):
+    """The nearest listeners by plays and profile."""
+
+    kind: Literal["user-knn"] = "user-knn"
+    neighbours: PositiveInt = 100
+    plays_weight: NonNegativeFloat = 1.0
+    age_weight: NonNegativeFloat = 0.0
+    gender_weight: NonNegativeFloat = 0.0
+    country_weight: NonNegativeFloat = 0.0
+
+
+class FmConfig(Params):
+    """Factorization machine over listener, profile, history and artist, trained for ranking."""
+
+    kind: Literal["fm"] = "fm"
+    factors: PositiveInt = 64
+    epochs: PositiveInt = 30
+    learning_rate: PositiveFloat = 0.05
+    regularization: NonNegativeFloat = 0.01
+    negatives: PositiveInt = 4
+    history: bool = True
+    """Whether the artists of the history are features of the listener, as in SVD++."""
+
+
+class EaseConfig(Weighed):
+    """A linear autoencoder without a diagonal, in closed form."""
+
+    kind: Literal["ease"] = "ease"
+    regularization: PositiveFloat = 300.0
+    top_items: PositiveInt | None = None
+    """Only so many artists, the most listened to, are learned and shown."""
+
+
+class SlimConfig(Weighed):
+    """A sparse linear model of the items with l1 and l2 penalties."""
+
+    kind: Literal["slim"] = "slim"
+    l1: NonNegativeFloat = 1.0
+    l2: PositiveFloat = 100.0
+    neighbours: PositiveInt = 200
+    """Candidates of each artist, the most similar ones by cosine."""
+    iterations: PositiveInt = 30
+
+
+class Rp3betaConfig(Weighed):
+    """Random walks of three steps, with popular artists held back."""
+
+    kind: Literal["rp3beta"] = "rp3beta"
+    alpha: PositiveFloat = 1.0
+    """Exponent of the transition probabilities."""
+    beta: NonNegativeFloat = 0.6
+    """Exponent of the popularity that scores are divided by."""
+    neighbours: PositiveInt = 200
+
+
+class BprConfig(Params):
+    """Matrix factorization by Bayesian personalized ranking."""
+
+    kind: Literal["bpr"] = "bpr"
+    factors: PositiveInt = 64
+    learning_rate: PositiveFloat = 0.05
+    regularization: NonNegativeFloat = 0.01
+    iterations: PositiveInt = 100
+
+
+class NcfConfig(Params):
+    """Neural collaborative filtering."""
+
+    kind: Literal["ncf"] = "ncf"
+    factors: PositiveInt = 32
+    epochs: PositiveInt = 20
+    learning_rate: PositiveFloat = 0.003
+    regularization: NonNegativeFloat = 1e-6
+    negatives: PositiveInt = 4
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+
+class MultVaeConfig(Weighed):
+    """A variational autoencoder with a multinomial likelihood."""
+
+    kind: Literal["mult-vae"] = "mult-vae"
+    hidden: PositiveInt = 600
+    factors: PositiveInt = 200
+    epochs: PositiveInt = 100
+    learning_rate: PositiveFloat = 0.001
+    regularization: NonNegativeFloat = 0.0
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    beta: NonNegativeFloat = 0.2
+    """Weight of the divergence from the prior, reached at the end of the annealing."""
+
+
+Searched = (
+    AlsConfig
+    | ItemKnnConfig
+    | UserKnnConfig
+    | FmConfig
+    | EaseConfig
+    | SlimConfig
+    | Rp3betaConfig
+    | BprConfig
+    | NcfConfig
+    | MultVaeConfig
+)
+"""The models whose parameters are searched."""
+
+ModelConfig = Annotated[PopularityConfig | Searched, Field(discriminator="kind")]
+
+SEARCHED: dict[str, type[Searched]] = {
+    str(each.model_fields["kind"].default): each for each in get_args(Searched)
+}
+"""Parameters by the name of the model."""
+
+
+def named(kind: str, values: Mapping[str, object]) -> Searched:
+    """The parameters of a model; those that are not given are the defaults."""
+    return SEARCHED[kind].model_validate(dict(values))
+
+
+def whole(kind: str) -> set[str]:
+    """Which parameters of a model are whole numbers."""
+    fields = SEARCHED[kind].model_fields
+    return {name for name, field in fields.items() if int in _types(field.annotation)}
+
+
+def _types(annotation: object) -> set[object]:
+    inner = get_args(annotation)
+    return set().union(*map(_types, inner)) if inner else {annotation}
