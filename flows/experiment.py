@@ -15,7 +15,7 @@ from flows.clock import Clock
 from flows.result import Result, Saved
 from flows.searching import Attempt, close_parent, joined, search_all, with_prefect
 from recsys.config import ExperimentConfig
-from recsys.params import AlsConfig, ModelConfig, PopularityConfig
+from recsys.params import ModelConfig, PopularityConfig, named
 from recsys.space import on_bounds
 from tasks.cache import Entry
 from tasks.choosing import Chosen, choose
@@ -105,10 +105,10 @@ def work(
                 validation = stages["split"].folder / "validation"
                 attempted = with_prefect if through_prefect else attempt
                 search_all(shared, search, validation, attempted, clock)
+            close_parent(shared, search, None)
         except BaseException as error:
             close_parent(shared, search, error)
             raise
-        close_parent(shared, search, None)
     return search, clock
 
 
@@ -203,6 +203,7 @@ def _what_values_depend_on(config: ExperimentConfig) -> dict[str, str]:
     table = config.model_dump(mode="json")
     study, judge = table["study"], table["judge"]
     return {
+        "model": table["model"],
         "search": str(table["search"]),
         "seed": str(config.seed),
         "ks": str(judge["ks"]),
@@ -283,7 +284,7 @@ def _result(
         models=compared.models,
         comparison=compared.comparison,
         listeners=compared.listeners,
-        runs={"study": study.parent, "final": finals["als"].run},
+        runs={"study": study.parent, "final": finals[study.config.model].run},
         compare_url=link,
         seconds=clock.seconds,
     )
@@ -300,7 +301,7 @@ def _finish(
     models: list[ModelConfig] = [
         PopularityConfig(kind="popularity-plays"),
         PopularityConfig(kind="popularity-listeners"),
-        AlsConfig.model_validate(chosen.winner.params),
+        named(study.config.model, chosen.winner.params),
     ]
     folder = study.workspace.final(study.name)
     shutil.rmtree(folder, ignore_errors=True)

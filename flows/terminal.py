@@ -193,7 +193,7 @@ def front_table(result: Result) -> RenderableType:
 
 def search_summary(result: Result) -> RenderableType:
     """What the search did not have to train, and why it has fewer trials than were asked for."""
-    notes = [saved_text(result.saved)]
+    notes = [text for text in [saved_text(result.saved)] if text]
     asked = result.config.study.trials
     if result.space_size is not None and result.space_size < asked:
         notes.append(
@@ -205,14 +205,15 @@ def search_summary(result: Result) -> RenderableType:
 
 def saved_text(saved: Saved) -> str:
     """Iterations trained over those asked for, and why they differ."""
-    share = saved.ran / saved.asked if saved.asked else 1.0
     reasons = {
         "pruned": saved.pruned,
         "ended on a plateau": saved.stopped,
         "reused": saved.reused,
     }
     why = ", ".join(f"{n} trials {reason}" for reason, n in reasons.items() if n)
-    told = f"iterations: {saved.ran:,} run of {saved.asked:,} asked ({share:.0%})"
+    if not saved.asked:
+        return why
+    told = f"iterations: {saved.ran:,} run of {saved.asked:,} asked ({saved.ran / saved.asked:.0%})"
     return f"{told}; {why}" if why else told
 
 
@@ -222,7 +223,7 @@ def comparison_table(result: Result) -> RenderableType:
     baseline = result.config.judge.baseline
     table = Table(
         "metric",
-        *map(right, (baseline, "ALS", "difference", "improvement")),
+        *map(right, (baseline, result.config.model, "difference", "improvement")),
         title=f"On test: {judged:,} users, 95 % bootstrap intervals over users",
     )
     rows = {row.metric: row for row in result.comparison.rows}
@@ -255,11 +256,12 @@ def estimate_text(estimate: Estimate) -> str:
 def listener_table(result: Result) -> RenderableType:
     """One listener: what they play, and what both models show them."""
     baseline = result.config.judge.baseline
-    one, other = result.listeners[baseline], result.listeners["als"]
+    model = result.config.model
+    one, other = result.listeners[baseline], result.listeners[model]
     table = Table(
         "plays most",
         f"{baseline} shows",
-        "ALS shows",
+        f"{model} shows",
         title=Text(f"One listener: {other['user'][:40]}"),
     )
     columns = [

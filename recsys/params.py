@@ -74,6 +74,8 @@ class UserKnnConfig(Weighed):
 
     kind: Literal["user-knn"] = "user-knn"
     neighbours: PositiveInt = 100
+    metric: Literal["euclidean", "cosine"] = "euclidean"
+    """How far apart two listeners are."""
     plays_weight: NonNegativeFloat = 1.0
     age_weight: NonNegativeFloat = 0.0
     gender_weight: NonNegativeFloat = 0.0
@@ -185,6 +187,11 @@ SEARCHED: dict[str, type[Searched]] = {
 def named(kind: str, values: Mapping[str, object]) -> Searched:
     """The parameters of a model; those that are not given are the defaults."""
     return SEARCHED[kind].model_validate(dict(values))
+
+
+def default_point(kind: str) -> dict[str, str | int | float | bool]:
+    """The default of every parameter of a model that has one."""
+    return SEARCHED[kind]().model_dump(exclude={"kind"}, exclude_none=True)
 
 
 def whole(kind: str) -> set[str]:

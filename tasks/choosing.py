@@ -12,10 +12,11 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from recsys.compare import Estimate, column_intervals
-from recsys.models import build
-from recsys.models.als import Als, State, training_cost
-from recsys.params import AlsConfig
+from recsys.models import build, cost
+from recsys.models.als import Als, State
+from recsys.params import AlsConfig, named
 from recsys.protocol import judge
+from recsys.recommend import Recommender
 from recsys.seeds import seed_for
 from recsys.split import Fold
 from recsys.store import save_report
@@ -115,7 +116,7 @@ def _ranked(
             done,
             estimate,
             bool(is_tied),
-            training_cost(AlsConfig.model_validate(done.params), n_users, n_items, n_cells),
+            cost(named(study.config.model, done.params), n_users, n_items, n_cells),
         )
         for done, estimate, is_tied in zip(trials, estimates, tied, strict=True)
     ]
@@ -155,12 +156,11 @@ def _on_all_users(study: Study, done: Done, fold: Fold) -> npt.NDArray[np.float6
     return _per_user(study, done, f"{ALL_USERS}/{PER_USER}")
 
 
-def _restored(study: Study, done: Done, run: Run, fold: Fold) -> Als:
+def _restored(study: Study, done: Done, run: Run, fold: Fold) -> Recommender:
     """The model of a trial, from its factors where they were kept, else trained again."""
-    config = AlsConfig.model_validate(done.params)
-    model = build(config, train_seed(study, config.kind))
-    assert isinstance(model, Als)
-    if not run.has(FACTORS):
+    config = named(study.config.model, done.params)
+    model = build(config, train_seed(study, config.kind), profiles=fold.profiles)
+    if not (isinstance(model, Als) and isinstance(config, AlsConfig) and run.has(FACTORS)):
         return model.fit(fold.train)
     with scratch(study) as folder:
         place = run.fetch(FACTORS, folder)

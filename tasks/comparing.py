@@ -47,16 +47,17 @@ def compare(study: Study, finals: Mapping[str, Measured], folder: Path) -> Compa
 
     Args:
         study: Shared by all runs.
-        finals: What each model measured; the winner is "als".
+        finals: What each model measured, the winner among them.
         folder: Holds a folder per model with its report.
     """
     judge = study.config.judge
     seed = seed_for(study.config.seed, "judge", "bootstrap")
     reports = {kind: load_report(folder / kind) for kind in finals}
-    comparison = paired(reports[judge.baseline], reports["als"], seed, judge.resamples, tell)
+    winner = study.config.model
+    comparison = paired(reports[judge.baseline], reports[winner], seed, judge.resamples, tell)
     models: dict[str, dict[str, Estimate]] = {
         judge.baseline: {row.metric: row.a for row in comparison.rows},
-        "als": {row.metric: row.b for row in comparison.rows},
+        winner: {row.metric: row.b for row in comparison.rows},
     }
     for kind in finals.keys() - models.keys():
         models[kind] = interval(reports[kind], seed, judge.resamples, tell)
@@ -65,7 +66,7 @@ def compare(study: Study, finals: Mapping[str, Measured], folder: Path) -> Compa
     }
     compared = Compared(models, comparison, listeners)
     with scratch(study) as tables:
-        _record(study, finals["als"].run, compared, tables)
+        _record(study, finals[winner].run, compared, tables)
     return compared
 
 
@@ -189,7 +190,7 @@ def show_comparison(study: Study, comparison: Comparison) -> None:
             {
                 "metric": row.metric,
                 study.config.judge.baseline: _text(row.a),
-                "als": _text(row.b),
+                study.config.model: _text(row.b),
                 "difference": _text(row.difference),
                 "improvement": "" if row.improvement is None else f"{row.improvement:+.1%}",
             }

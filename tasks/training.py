@@ -310,7 +310,8 @@ def run_final(study: Study, test: Path, config: ModelConfig, into: Path) -> Meas
 
 def _measure_final(study: Study, fold: Fold, config: ModelConfig, run: Run, into: Path) -> Measured:
     probe = LossProbe()
-    model = build(config, train_seed(study, config.kind), _telling(config, probe))
+    seed = train_seed(study, config.kind)
+    model = build(config, seed, _telling(config, probe), fold.profiles)
     start = time.perf_counter()
     model.fit(fold.train)
     fit_seconds = time.perf_counter() - start

@@ -13,7 +13,7 @@ but its end, which `tidy` writes.
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -23,9 +23,12 @@ from prefect.cache_policies import NO_CACHE
 from recsys.config import FOUND
 from recsys.models import build
 from recsys.models.als import Als
+from recsys.params import AlsConfig, Searched
+from recsys.split import Fold
 from tasks import tracking, tuning
 from tasks.copying import Copied, copy_run
 from tasks.postgres import DatabaseLost
+from tasks.telling import tell
 from tasks.tracking import ERROR, MEASURED, Run, find_measured, metric_name
 from tasks.training import (
     FACTORS,
@@ -47,6 +50,7 @@ OUTSIDE = (OSError, DatabaseLost, *tracking.ERRORS, *tuning.ERRORS)
 
 NUMBER, STATE = "number", "state"
 
+NOT_WATCHED = Facts(iterations=0, ran=0, asked=0)  # of a model that is not judged along the way
 TRIES_FOR_MEMORY = 3  # attempts at a trial that memory did not suffice for; then it failed
 
 
@@ -177,7 +181,8 @@ def measured_key(study: Study, trial: Trial) -> str:
 
 def _source(study: Study, key: str) -> Run | None:
     """A run that measured the same before, with all that is asked of this one."""
-    needed = ["per_user.parquet", *[FACTORS] * (study.config.study.keep_factors == "all")]
+    keeps = study.config.study.keep_factors == "all" and study.config.model == "als"
+    needed = ["per_user.parquet", *[FACTORS] * keeps]
     known = find_measured(study.workspace, study.experiment, key)
     return next((run for run in known if all(run.has(name) for name in needed)), None)
 
@@ -189,8 +194,10 @@ def _reuse(study: Study, trial: Trial, search: Search, run: Run, source: Run) ->
         run.params({FOUND: copied.params[FOUND]})
     curve = _copied_curve(copied, study.config.study.metric)
     search.measured(trial, curve)
-    most = asked(study.config, trial).iterations
-    facts = Facts(int(copied.params[FOUND]), ran=0, asked=most, source=source.id)
+    config = asked(study.config, trial)
+    facts = replace(NOT_WATCHED, source=source.id)
+    if isinstance(config, AlsConfig):
+        facts = Facts(int(copied.params[FOUND]), 0, config.iterations, source.id)
     values = [copied.metrics[metric_name(f"validation/{name}")] for name in study.config.objectives]
     search.tell(trial, values, facts)
     run.end("FINISHED")
@@ -204,6 +211,8 @@ def _copied_curve(copied: Copied, metric: str) -> list[tuple[int, float]]:
 def _train(study: Study, validation: Path, trial: Trial, search: Search, run: Run) -> Outcome:
     config = asked(study.config, trial)
     fold = tuning_fold(study.config, validation)
+    if not isinstance(config, AlsConfig):
+        return _train_unwatched(study, fold, config, trial, search, run)
     watch = Watch(study, fold, trial, search)
     model = build(config, train_seed(study, config.kind), watch)
     assert isinstance(model, Als)
@@ -212,7 +221,7 @@ def _train(study: Study, validation: Path, trial: Trial, search: Search, run: Ru
         model.fit(fold.train, watch.start)
     fit_seconds = time.perf_counter() - begin - watch.seconds
     if watch.pruned:
-        return _record_pruned(study, trial, search, run, watch, fit_seconds)
+        return _record_pruned(study, config, trial, search, run, watch, fit_seconds)
     iterations = watch.settle(model)
     report, judge_seconds = judged(model, fold, study.config)
     measured = Measured(run.id, report.summary(), fit_seconds, judge_seconds + watch.curve.seconds)
@@ -228,14 +237,41 @@ def _train(study: Study, validation: Path, trial: Trial, search: Search, run: Ru
     return Outcome(trial.slot, "measured", measured.fit_seconds, measured.judge_seconds)
 
 
+def _train_unwatched(
+    study: Study, fold: Fold, config: Searched, trial: Trial, search: Search, run: Run
+) -> Outcome:
+    """A model that tells nobody of its iterations has no curve, and is never pruned."""
+    model = build(config, train_seed(study, config.kind), profiles=fold.profiles)
+    tell(f"training {config.kind}", 0, None)
+    begin = time.perf_counter()
+    model.fit(fold.train)
+    fit_seconds = time.perf_counter() - begin
+    report, judge_seconds = judged(model, fold, study.config)
+    measured = Measured(run.id, report.summary(), fit_seconds, judge_seconds)
+    with scratch(study) as folder:
+        keep(report, model, folder, _keeps_factors(study, search, measured))
+        run.files(folder)
+    log_measured(run, "validation", measured, [], study.config.objectives)
+    values = [measured.summary[name] for name in study.config.objectives]
+    search.tell(trial, values, NOT_WATCHED)
+    run.end("FINISHED")
+    return Outcome(trial.slot, "measured", measured.fit_seconds, measured.judge_seconds)
+
+
 def _record_pruned(
-    study: Study, trial: Trial, search: Search, run: Run, watch: Watch, fit_seconds: float
+    study: Study,
+    config: AlsConfig,
+    trial: Trial,
+    search: Search,
+    run: Run,
+    watch: Watch,
+    fit_seconds: float,
 ) -> Outcome:
     curves = curves_of(watch.curve.points)
-    run.log_curves({**curves, "seconds/fit": [(0, fit_seconds)]}, tags={STATE: "pruned"})
+    run.log_curves({**curves, "seconds/fit": [(0, fit_seconds)]})
     if study.config.found is not None:
         run.params({FOUND: watch.reached})
-    facts = Facts(watch.reached, watch.ran, asked(study.config, trial).iterations)
+    facts = Facts(watch.reached, watch.ran, config.iterations)
     search.prune(trial, facts)
     run.end("KILLED", {STATE: "pruned"})
     return Outcome(trial.slot, "pruned", fit_seconds, watch.curve.seconds)

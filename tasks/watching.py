@@ -6,7 +6,7 @@ from pathlib import Path
 
 from recsys.config import FOUND, ExperimentConfig
 from recsys.models.als import Als, Iteration, State, StopTraining
-from recsys.params import AlsConfig
+from recsys.params import AlsConfig, Searched, named
 from recsys.protocol import Curve, CurvePoint
 from recsys.pruning import best_point, hopeless, plateau
 from recsys.seeds import seed_for
@@ -17,10 +17,10 @@ from tasks.training import Study, fold_at
 from tasks.tuning import Search, Trial
 
 
-def asked(config: ExperimentConfig, trial: Trial) -> AlsConfig:
+def asked(config: ExperimentConfig, trial: Trial) -> Searched:
     """What a trial trains: its point, with the most iterations where they are to be found."""
     most = {} if config.found is None else {FOUND: config.found.high}
-    return AlsConfig.model_validate({**trial.params, **most})
+    return named(config.model, {**trial.params, **most})
 
 
 def tuning_fold(config: ExperimentConfig, validation: Path) -> Fold:
@@ -55,7 +55,10 @@ class Watch:
         self._config = study.config
         self._trial = trial
         self._search = search
-        self._asked = asked(study.config, trial)
+        wanted = asked(study.config, trial)
+        if not isinstance(wanted, AlsConfig):
+            raise TypeError(f"{wanted.kind} tells nobody of its iterations")
+        self._asked = wanted
         self._paths = Paths(study.workspace.paths(study.name))
         self._path = study.key(
             "path",

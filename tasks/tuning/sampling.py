@@ -24,7 +24,6 @@ from optuna.trial import FrozenTrial, TrialState
 
 from recsys.config import StudyConfig
 from recsys.errors import InputError
-from recsys.params import AlsConfig
 from recsys.pareto import front
 from recsys.seeds import seed_for
 from recsys.space import (
@@ -72,7 +71,12 @@ class Points:
     """The points of a study."""
 
     def __init__(
-        self, space: Space, config: StudyConfig, seed: int, earlier: Sequence[Point] = ()
+        self,
+        space: Space,
+        config: StudyConfig,
+        seed: int,
+        earlier: Sequence[Point] = (),
+        default: Mapping[str, Value] | None = None,
     ) -> None:
         """Plan them.
 
@@ -81,13 +85,14 @@ class Points:
             config: How.
             seed: Root seed.
             earlier: Points to begin with, from other studies.
+            default: The default point of the model, tried next where the configuration says so.
         """
         self._space = space
         self._config = config
         self._seed = seed
         self._n_objectives = 1 + len(config.also)
-        own = [AlsConfig().model_dump(exclude={"kind"})] * config.default_first
-        self._starts = [*earlier, *own, *config.first]
+        own = [dict(default)] if default is not None and config.default_first else []
+        self._starts: list[Point] = [*earlier, *own, *config.first]
         self.size = size(space)
         self._grid = self._shuffled_grid() if config.sampler == "grid" else []
         self._planned: list[Point] = []

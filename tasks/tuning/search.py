@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from recsys.config import FOUND, ExperimentConfig
 from recsys.errors import InputError
+from recsys.params import default_point
 from recsys.pareto import oriented
 from recsys.pruning import Curve, Finished
 from recsys.space import Point, Value
@@ -62,7 +63,9 @@ class Search:
         self._ended: dict[int, Done] = {}
         self._shown: dict[int, Tried] = {}
         self._keys: dict[int, Key] = {}
-        self._points = Points(config.space, config.study, config.seed, earlier)
+        self._points = Points(
+            config.space, config.study, config.seed, earlier, default_point(config.model)
+        )
 
     @property
     def wanted(self) -> int:
@@ -356,7 +359,8 @@ def _done(trial: FrozenTrial) -> Done:
     facts = Facts(**attrs[_FACTS])
     return Done(
         slot=attrs[_SLOT],
-        params={**attrs[_POINT], FOUND: facts.iterations},
+        # A model that is not judged along its training has its iterations, if any, in its point.
+        params=attrs[_POINT] | ({FOUND: facts.iterations} if facts.asked else {}),
         values=tuple(trial.values) if trial.state == TrialState.COMPLETE else (),
         run=attrs[_RUN],
         attempts=attrs[_ATTEMPT],

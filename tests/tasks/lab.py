@@ -198,9 +198,9 @@ def fits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     found: list[int] = []
     factorise = Als._factorise
 
-    def counting(self: Als, callback: Callable[[int, float, float], None] | None) -> None:
+    def counting(self: Als, train: Interactions, callback: Any) -> None:
         found.append(self._model.iterations)
-        factorise(self, callback)
+        factorise(self, train, callback)
 
     monkeypatch.setattr(Als, "_factorise", counting)
     return found
@@ -245,25 +245,33 @@ def fit_raises(monkeypatch: pytest.MonkeyPatch) -> FitRaises:
 class Pruning:
     """A study whose last trial is hopeless: every trial before it is better everywhere."""
 
-    def __init__(self, bench: MakeBench, script: Callable[[Script], None], **table: Any) -> None:
-        self.bench = bench(
-            search={**ONE, "alpha": {"low": 1.0, "high": 9.0}, **table},
-            study={"pruner": "median", "trials": 6, "keep_factors": "none"},
-        )
+    def __init__(
+        self,
+        bench: MakeBench,
+        script: Callable[[Script], None],
+        name: str = "study",
+        **table: Any,
+    ) -> None:
+        study = {"pruner": "median", "trials": 6, "keep_factors": "none", "fresh": True}
+        search = {**ONE, "alpha": {"low": 1.0, "high": 9.0}, **table}
+        self.open = lambda worker: bench(name, worker, search=search, study=study)
+        self.bench: Bench = self.open("worker")
         self.n_begun = 0
         script(self._value)
 
     def _value(self, step: Iteration) -> float:
         self.n_begun += step.number == 1
-        return 0.01 if self.n_begun == 6 else 0.1 * self.n_begun + step.number / 100
+        return 0.01 if self.n_begun >= 6 else 0.1 * self.n_begun + step.number / 100
 
     def finish_but_the_last(self) -> None:
         for _ in range(5):
             assert self.bench.attempt().state == "measured"
 
 
-def pruning(bench: MakeBench, script: Callable[[Script], None], **table: Any) -> Pruning:
-    return Pruning(bench, script, **table)
+def pruning(
+    bench: MakeBench, script: Callable[[Script], None], name: str = "study", **table: Any
+) -> Pruning:
+    return Pruning(bench, script, name, **table)
 
 
 class PowerCut(BaseException):

@@ -160,8 +160,8 @@ def assert_no_loose_ends(made: Bench, expected: list[Any]) -> None:
     finished = [r for r in made.runs() if made.run(r).info.status == "FINISHED"]
     assert sorted(finished) == sorted(done.run for done in made.search.done)
     assert "RUNNING" not in made.states()
-    for done in made.search.pruned:
-        assert made.run(done.run).data.tags["state"] == "pruned"
+    marked = [r for r in made.runs() if made.run(r).data.tags.get("state") == "pruned"]
+    assert sorted(marked) == sorted(done.run for done in made.search.pruned)
     assert set(made.files(made.study.parent)) == {"ids/users.parquet", "ids/items.parquet"}
     query = f"tags.study = '{made.study.name}' and tags.stage = 'study'"
     assert len(made.client.search_runs([made.study.experiment], query)) == 1
@@ -193,6 +193,29 @@ def test_after_a_kill_between_any_two_writes_everything_is_there_once_and_the_sa
             with pytest.raises(PowerCut):
                 bench(f"cut {n}", "first", config=config).finish()
         again = bench(f"cut {n}", "second", config=config)
+        again.tidy()
+        again.finish()
+
+        assert_no_loose_ends(again, expected)
+
+
+def test_a_pruned_trial_that_was_killed_between_any_two_writes_is_pruned_once(
+    bench: MakeBench, script: Callable[[Script], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = pruning(bench, script)
+    whole.finish_but_the_last()
+    with monkeypatch.context() as patch, watched(patch) as writes:
+        whole.bench.attempt()
+    expected, n_writes = of_both_sides(whole.bench), len(writes.names)
+
+    for n in range(n_writes):
+        made = pruning(bench, script, name=f"cut {n}")
+        made.finish_but_the_last()
+        with monkeypatch.context() as patch, watched(patch) as writes:
+            writes.end_after(n)
+            with pytest.raises(PowerCut):
+                made.bench.attempt()
+        again = made.open("second")
         again.tidy()
         again.finish()
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from recsys.config import ExperimentConfig
 from recsys.errors import InputError
-from recsys.params import AlsConfig
+from recsys.params import AlsConfig, default_point
 from recsys.seeds import seed_for
 from recsys.space import Point, applies, contains, grid
 from tasks.tuning import sampling
@@ -30,7 +30,8 @@ from tests.tasks.tuning.searching import (
 
 
 def points_of(config: ExperimentConfig, earlier: Sequence[Point] = ()) -> Points:
-    return Points(config.space, config.study, config.seed, earlier)
+    default = default_point(config.model)
+    return Points(config.space, config.study, config.seed, earlier, default)
 
 
 def tried(point: Point, value: float | None = None) -> Tried:
