@@ -12,7 +12,15 @@ from hypothesis.extra.numpy import arrays
 from recsys.ids import IdMap
 from recsys.interactions import Interactions
 from recsys.models import build
-from recsys.params import AlsConfig, ModelConfig, PopularityConfig
+from recsys.params import (
+    AlsConfig,
+    EaseConfig,
+    ItemKnnConfig,
+    ModelConfig,
+    PopularityConfig,
+    Rp3betaConfig,
+    SlimConfig,
+)
 from recsys.recommend import NO_ITEM, Recommendations, Recommender, padded
 from tests.conftest import cells_of, two_camps
 
@@ -20,7 +28,8 @@ BY_PLAYS = PopularityConfig(kind="popularity-plays")
 BY_LISTENERS = PopularityConfig(kind="popularity-listeners")
 SMALL = AlsConfig(factors=3, iterations=3, regularization=0.1)
 BY_DOCUMENT = SMALL.model_copy(update={"weighting": "bm25"})  # it learns from the artists too
-MODELS: list[ModelConfig] = [BY_PLAYS, BY_LISTENERS, SMALL]
+LINEAR = [ItemKnnConfig(), Rp3betaConfig(), EaseConfig(), SlimConfig(l1=0.01, l2=1.0)]
+MODELS: list[ModelConfig] = [BY_PLAYS, BY_LISTENERS, SMALL, *LINEAR]
 every_model = pytest.mark.parametrize("config", MODELS, ids=lambda config: config.kind)
 
 N_USERS, N_ITEMS = 5, 7
@@ -253,6 +262,19 @@ def test_als_has_nothing_to_show_a_stranger() -> None:
     assert lists(recs)[2] == []
     assert lists(folded)[2] == []
     assert all(lists(recs)[user] for user in (0, 1, 3, 4))
+
+
+@pytest.mark.parametrize("config", LINEAR, ids=lambda config: config.kind)
+def test_links_have_nothing_to_show_a_stranger(config: ModelConfig) -> None:
+    dense = two_camps(N_USERS, N_ITEMS)
+    dense[2] = 0
+    model = fitted(config, dense)
+
+    for recs in (
+        model.recommend(EVERYBODY, 4),
+        model.fold_in(cells_of(dense), EVERYBODY, 4),
+    ):
+        assert [len(row) for row in lists(recs)] == [4, 4, 0, 4, 4]
 
 
 WEIGHTINGS = ["linear", "log", "share", "bm25", "tfidf", "binary"]

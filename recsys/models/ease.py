@@ -1,0 +1,134 @@
+"""A linear autoencoder without a diagonal, in closed form (Steck 2019)."""
+
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+from scipy.linalg import lapack
+from scipy.sparse import csr_matrix
+from threadpoolctl import threadpool_limits
+
+from recsys.errors import InputError
+from recsys.models.linear import Doubles, Floats, Items, Linear, mean_square
+from recsys.params import EaseConfig
+
+ROWS = 512  # of a matrix that are changed at once
+BYTES = 8 + 4  # per cell: the inverse in float64, the links in float32
+GIB = 1 << 30
+
+
+class Ease(Linear):
+    """Equation 8 of "Embarrassingly Shallow Autoencoders for Sparse Data".
+
+        minimise |W - W B|^2 + regularization * s * |B|^2   where   diag(B) = 0
+        P = (W'W + regularization * s * I)^-1,   b_ij = -p_ij / p_jj
+
+    W are the weights of the plays and s their mean square, so that the regularization means the
+    same under every weighting; under binary weights s = 1, as in the paper.
+
+    B is dense: with `top_items`, only so many artists, those with most distinct listeners (of
+    equals the lower item number), are learned from and shown; the catalogue is cut.
+    """
+
+    _config: EaseConfig
+
+    def __init__(self, config: EaseConfig, available: int | None = None) -> None:
+        """An untrained model.
+
+        Args:
+            config: Hyper-parameters.
+            available: Bytes of memory that may be used; what is free by default.
+        """
+        super().__init__(config)
+        self._available = available
+
+    def _chosen(self, train: csr_matrix) -> Items:
+        """All items, or the `top_items`.
+
+        Raises:
+            InputError: their square does not fit into the memory.
+        """
+        n_items = train.shape[1]
+        most = self._config.top_items or n_items
+        chosen = min(most, n_items)
+        require_memory(chosen, available_memory() if self._available is None else self._available)
+        listeners = np.bincount(train.indices, minlength=n_items)
+        return np.sort(np.argsort(-listeners, kind="stable")[:chosen]).astype(np.int32)
+
+    def _learned(self, weighted: csr_matrix) -> Floats:
+        regularization = self._config.regularization * mean_square(weighted)
+        with threadpool_limits(1, "blas"):
+            return _without_diagonal(_inverse(_gram(weighted, regularization)))
+
+
+def require_memory(n_items: int, available: int) -> None:
+    """Refuse what would not fit.
+
+    Args:
+        n_items: Artists between which there are links.
+        available: Bytes.
+
+    Raises:
+        InputError: they need more; it says how much, and what helps.
+    """
+    needed = BYTES * n_items**2
+    if needed > available:
+        raise InputError(
+            f"ease needs {needed / GIB:.1f} GiB for the links between {n_items} artists and "
+            f"{available / GIB:.1f} GiB are available; set top_items to "
+            f"{math.isqrt(available // BYTES)} or fewer, or filter more artists"
+        )
+
+
+def _gram(weighted: csr_matrix, regularization: float) -> Doubles:
+    """W'W + regularization * I, float64, shape (n_items, n_items)."""
+    cells = weighted.astype(np.float64)
+    transposed = csr_matrix(cells.T)
+    n = cells.shape[1]
+    gram = np.empty((n, n))
+    for start in range(0, n, ROWS):
+        gram[start : start + ROWS] = (transposed[start : start + ROWS] @ cells).toarray()
+    gram[np.diag_indices(n)] += regularization
+    return gram
+
+
+def _inverse(gram: Doubles) -> Doubles:
+    """The lower triangle of the inverse of a positive definite matrix, in its place.
+
+    LAPACK wants columns; those of a symmetric matrix are its rows.
+    """
+    factor, failed = lapack.dpotrf(gram.T, lower=0, clean=0, overwrite_a=1)
+    if failed:
+        raise InputError("ease cannot invert the matrix; raise regularization")
+    inverse, _ = lapack.dpotri(factor, lower=0, overwrite_c=1)
+    return np.asarray(inverse.T)
+
+
+def _without_diagonal(inverse: Doubles) -> Floats:
+    """-p_ij / p_jj from the lower triangle of P, 0 where i = j; float32, same shape."""
+    n = len(inverse)
+    links = np.empty((n, n), dtype=np.float32)
+    scale = -1.0 / np.diag(inverse)
+    for start in range(0, n, ROWS):
+        stop = min(start + ROWS, n)
+        lower = inverse[start:stop, :stop]
+        links[start:stop, :stop] = lower * scale[:stop]
+        links[:stop, start:stop] = lower.T * scale[start:stop]
+        square = np.tril(lower[:, start:])
+        links[start:stop, start:stop] = (square + np.tril(square, -1).T) * scale[start:stop]
+    links[np.diag_indices(n)] = 0
+    return links
+
+
+def available_memory() -> int:
+    """Bytes that can be taken without swapping, and no more than a container may hold."""
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    known = [total]
+    meminfo, limit = Path("/proc/meminfo"), Path("/sys/fs/cgroup/memory.max")
+    if meminfo.exists():
+        lines = (line.split() for line in meminfo.read_text().splitlines())
+        known += [int(line[1]) * 1024 for line in lines if line[0] == "MemAvailable:"]
+    if limit.exists() and (text := limit.read_text().strip()).isdigit():
+        known.append(int(text))
+    return min(known)

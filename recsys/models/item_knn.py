@@ -1,0 +1,49 @@
+"""The artists most similar to those in the history (Deshpande and Karypis 2004)."""
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_matrix
+
+from recsys.models.linear import Doubles, Items, Linear, Links, mean_square, norms, strongest
+from recsys.params import ItemKnnConfig
+
+
+class ItemKnn(Linear):
+    """Cosine between the weighted columns of two artists, for the nearest of each.
+
+        b_ij = w_i . w_j / (|w_i| |w_j| + shrinkage * s)
+
+    for j among the `neighbours` of i, else 0; s is the mean square of the weights.
+    """
+
+    _config: ItemKnnConfig
+
+    def __init__(self, config: ItemKnnConfig) -> None:
+        """An untrained model.
+
+        Args:
+            config: Hyper-parameters.
+        """
+        super().__init__(config)
+
+    def _learned(self, weighted: csr_matrix) -> Links:
+        shrinkage = self._config.shrinkage * mean_square(weighted)
+        return cosines(weighted, self._config.neighbours, shrinkage)
+
+
+def cosines(weighted: csr_matrix, neighbours: int, shrinkage: float = 0.0) -> csr_matrix:
+    """The most similar items of each, float32 CSR, shape (n_items, n_items).
+
+    Args:
+        weighted: CSR, shape (n_users, n_items).
+        neighbours: Of each row.
+        shrinkage: Added to the product of the lengths.
+    """
+    length = norms(weighted)
+
+    def worth(rows: npt.NDArray[np.int64], cols: Items, products: Doubles) -> Doubles:
+        below = length[rows] * length[cols] + shrinkage
+        safe = np.where(below > 0, below, 1.0)
+        return np.asarray(products / safe)
+
+    return strongest(csr_matrix(weighted.T), weighted, neighbours, worth)

@@ -1,0 +1,229 @@
+"""Models that score a listener by links between artists: scores = weights of the history @ B."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_matrix, vstack
+
+from recsys.interactions import Interactions
+from recsys.params import Weighed
+from recsys.profiles import Profiles
+from recsys.ranking import best
+from recsys.recommend import NO_ITEM, Recommendations
+from recsys.weighting import Weights
+
+Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+Items = npt.NDArray[np.int32]
+Links = csr_matrix | Floats
+Worth = Callable[[npt.NDArray[np.int64], Items, Doubles], Doubles]
+
+SCORES = 1 << 22  # scores of a block of users: 16 MiB of float32
+PRODUCTS = 1 << 23  # multiplications of a block of items, so that it holds at most 100 MB
+
+
+class Linear(ABC):
+    """What these models share: all but how the links are learned.
+
+    A listener with a history gets every artist that is not in it. The links say nothing about
+    most artists, which then have a score of 0; ties go to the lower item number. A listener
+    without a history, or with none that was learned from, gets no list.
+    """
+
+    _train: csr_matrix
+    _weights: Weights
+    _weighted: csr_matrix
+    _shown: Items
+    _links: Links
+
+    def __init__(self, config: Weighed) -> None:
+        """An untrained model.
+
+        Args:
+            config: Hyper-parameters.
+        """
+        self._config = config
+
+    @property
+    def links(self) -> Links:
+        """B, float32, shape (n_shown, n_shown), dense or CSR: from row (heard) to column."""
+        return self._links
+
+    @property
+    def shown(self) -> Items:
+        """Numbers of the items that B is about, int32, rising, shape (n_shown,)."""
+        return self._shown
+
+    def fit(self, train: Interactions) -> Self:
+        """Weigh the plays and learn the links."""
+        self._train = train.matrix()
+        self._weights = Weights(self._config, train)
+        self._shown = self._chosen(self._train)
+        self._weighted = self._narrowed(self._weights(train))
+        self._links = self._learned(self._weighted)
+        return self
+
+    def _chosen(self, train: csr_matrix) -> Items:
+        """The items that are learned and shown, rising: all of them."""
+        return np.arange(train.shape[1], dtype=np.int32)
+
+    @abstractmethod
+    def _learned(self, weighted: csr_matrix) -> Links:
+        """B from the weights of the training cells, float32 CSR, shape (n_users, n_shown)."""
+
+    def _narrowed(self, cells: csr_matrix) -> csr_matrix:
+        """The columns of the items that are shown."""
+        return cells if len(self._shown) == cells.shape[1] else cells[:, self._shown]
+
+    def recommend(self, users: npt.NDArray[np.int32], k: int) -> Recommendations:
+        """The k best items each user has not met in training."""
+        seen = self._narrowed(self._train[users])
+        return self._ranked(self._weighted[users], seen, users, k)
+
+    def fold_in(
+        self,
+        history: Interactions,
+        users: npt.NDArray[np.int32],
+        k: int,
+        profiles: Profiles | None = None,
+    ) -> Recommendations:
+        """The k best items that are not in each user's history."""
+        seen = self._narrowed(history.matrix()[users])
+        weighted = self._narrowed(self._weights(history, users))
+        return self._ranked(weighted, seen, users, k)
+
+    def score(self, history: Interactions, user: int, profiles: Profiles | None = None) -> Floats:
+        """The score of every item for a user, known or not, float32, shape (n_items,).
+
+        -inf for items that were not learned, and for all where `fold_in` shows nothing.
+        """
+        one = np.array([user], dtype=np.int32)
+        scores = np.full(history.matrix().shape[1], -np.inf, dtype=np.float32)
+        if self._narrowed(history.matrix()[one]).nnz:
+            weighted = self._narrowed(self._weights(history, one))
+            scores[self._shown] = _dense(weighted @ self._links)[0]
+        return scores
+
+    def contributions(self, history: Interactions, user: int, item: int) -> Doubles:
+        """Weight times link to `item` of each cell of a user's history, float64, shape (n,).
+
+        They are in the order of the history and add up to the score; 0 for what was not learned.
+        """
+        weighted = self._weights(history, np.array([user], dtype=np.int32))
+        towards = np.zeros(weighted.shape[1])
+        place = np.flatnonzero(self._shown == item)
+        if len(place):
+            towards[self._shown] = _dense(self._links[:, place])[:, 0]
+        return np.asarray(weighted.data * towards[weighted.indices])
+
+    def similar(self, item: int, k: int) -> tuple[Items, Floats]:
+        """What the history of somebody who knows only `item` speaks for, best first.
+
+        Returns:
+            Items int32 and their links float32, both of shape (m,), m at most k: those with a
+            link above 0. Nothing for an item that was not learned.
+        """
+        place = np.flatnonzero(self._shown == item)
+        if not len(place):
+            return np.zeros(0, np.int32), np.zeros(0, np.float32)
+        row = _dense(self._links[place])
+        items, links = best(np.where(row > 0, row, np.float32(-np.inf)), k)
+        found = items[0] != NO_ITEM
+        return self._shown[items[0, found]], links[0, found]
+
+    def _ranked(
+        self, weighted: csr_matrix, seen: csr_matrix, users: npt.NDArray[np.int32], k: int
+    ) -> Recommendations:
+        """Score blocks of users; nothing is shown to those who have met none of the items."""
+        items = np.full((len(users), k), NO_ITEM, dtype=np.int32)
+        scores = np.full((len(users), k), np.nan, dtype=np.float32)
+        size = max(1, SCORES // max(len(self._shown), 1))
+        for start in range(0, len(users), size):
+            part = slice(start, start + size)
+            found, scores[part] = best(self._scored(weighted[part], seen[part]), k)
+            items[part] = np.where(found == NO_ITEM, NO_ITEM, self._shown[found])
+        unknown = np.diff(seen.indptr) == 0
+        items[unknown], scores[unknown] = NO_ITEM, np.nan
+        return Recommendations(users.astype(np.int32), items, scores)
+
+    def _scored(self, weighted: csr_matrix, seen: csr_matrix) -> Floats:
+        """Scores of a block, float32, shape (m, n_shown); -inf for what is in the history."""
+        scores = _dense(weighted @ self._links)
+        scores[np.repeat(np.arange(len(scores)), np.diff(seen.indptr)), seen.indices] = -np.inf
+        return scores
+
+
+def _dense(block: Links) -> Floats:
+    return block.toarray() if isinstance(block, csr_matrix) else np.asarray(block)
+
+
+def mean_square(weighted: csr_matrix) -> float:
+    """Of the weights of the cells; 1 under binary weights, and where all weights are 0.
+
+    Penalties are multiplied by it, so that they mean the same whatever the scale of the weights.
+    """
+    return float(np.mean(np.square(weighted.data, dtype=np.float64))) or 1.0
+
+
+def norms(weighted: csr_matrix) -> Doubles:
+    """Euclidean length of each column, float64, shape (n_items,)."""
+    squares = np.square(weighted.data, dtype=np.float64)
+    return np.sqrt(np.bincount(weighted.indices, squares, minlength=weighted.shape[1]))
+
+
+def strongest(left: csr_matrix, right: csr_matrix, k: int, worth: Worth) -> csr_matrix:
+    """The k highest cells of each row of left @ right, without the diagonal, by their worth.
+
+    Exact; the product is made in blocks of rows and cut at once, so it never stands as a whole.
+    Of equals the lower column stays. Cells that are not above 0 are left out.
+
+    Args:
+        left: CSR, shape (n, m).
+        right: CSR, shape (m, n).
+        k: How many.
+        worth: From rows, columns and products of cells (int64, int32, float64) to what they are
+            worth, float64.
+
+    Returns:
+        float32 CSR with sorted columns, shape (n, n).
+    """
+    left, right = left.astype(np.float64), right.astype(np.float64)
+    parts = []
+    for start, stop in _blocks(left, right):
+        block = left[start:stop] @ right
+        block.sort_indices()
+        rows = np.repeat(np.arange(start, stop), np.diff(block.indptr))
+        block.data = worth(rows, block.indices, block.data).astype(np.float32)
+        block.data[rows == block.indices] = 0
+        block.eliminate_zeros()
+        parts.append(_cut(block, k))
+    return csr_matrix(vstack(parts, format="csr"))
+
+
+def _blocks(left: csr_matrix, right: csr_matrix) -> Iterator[tuple[int, int]]:
+    """Ranges of rows of `left` that take about PRODUCTS multiplications, at least one row each."""
+    of_cell = np.diff(right.indptr)[left.indices]
+    done = np.concatenate([[0], np.cumsum(of_cell, dtype=np.int64)])[left.indptr]
+    start, n = 0, left.shape[0]
+    while start < n:
+        stop = int(np.searchsorted(done, done[start] + PRODUCTS, side="right")) - 1
+        stop = max(stop, start + 1)
+        yield start, stop
+        start = stop
+
+
+def _cut(block: csr_matrix, k: int) -> csr_matrix:
+    """The k highest of each row of a matrix with sorted columns."""
+    keep = np.ones(block.nnz, dtype=np.bool_)
+    for row in np.flatnonzero(np.diff(block.indptr) > k):
+        start, stop = block.indptr[row], block.indptr[row + 1]
+        values = block.data[start:stop]
+        least = np.partition(values, -k)[-k]
+        keep[start:stop] = values > least
+        equal = np.flatnonzero(values == least)
+        keep[start + equal[: k - int(keep[start:stop].sum())]] = True
+    kept = np.concatenate([[0], np.cumsum(keep)])[block.indptr]
+    return csr_matrix((block.data[keep], block.indices[keep], kept), shape=block.shape)

@@ -1,0 +1,52 @@
+"""Random walks of three steps, popular artists held back (Paudel et al. 2017)."""
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_matrix
+
+from recsys.models.linear import Doubles, Items, Linear, Links, strongest
+from recsys.params import Rp3betaConfig
+
+
+class Rp3beta(Linear):
+    """RP3beta of "Updatable, Accurate, Diverse, and Scalable Recommendations" (TiiS 7:1).
+
+    From a listener to an artist, to a listener of it, to an artist they play. A step is taken
+    with probability proportional to the weight of the cell, raised to alpha as in P3alpha:
+
+        b_ij = sum over u of p(i -> u)^alpha p(u -> j)^alpha / (listeners of j)^beta
+
+    Departures: steps are weighted; the first one is the weight of the history itself, which is
+    p(u -> i) up to a factor of the listener for alpha = 1; no walk returns to where it came from
+    (b_ii = 0); of each row the `neighbours` highest stay.
+    """
+
+    _config: Rp3betaConfig
+
+    def __init__(self, config: Rp3betaConfig) -> None:
+        """An untrained model.
+
+        Args:
+            config: Hyper-parameters.
+        """
+        super().__init__(config)
+
+    def _learned(self, weighted: csr_matrix) -> Links:
+        listeners = np.bincount(weighted.indices, minlength=weighted.shape[1])
+        held_back = np.maximum(listeners, 1) ** -self._config.beta
+
+        def worth(rows: npt.NDArray[np.int64], cols: Items, products: Doubles) -> Doubles:
+            return np.asarray(products * held_back[cols])
+
+        to_items = steps(weighted, self._config.alpha)
+        to_users = steps(csr_matrix(weighted.T), self._config.alpha)
+        return strongest(to_users, to_items, self._config.neighbours, worth)
+
+
+def steps(weighted: csr_matrix, alpha: float) -> csr_matrix:
+    """(weight / sum of the row)^alpha of each cell, float64 CSR of the same shape."""
+    cells = weighted.astype(np.float64)
+    sums = np.repeat(np.asarray(cells.sum(axis=1)).ravel(), np.diff(cells.indptr))
+    cells.data = np.divide(cells.data, sums, out=np.zeros_like(cells.data), where=sums > 0)
+    cells.data **= alpha
+    return cells

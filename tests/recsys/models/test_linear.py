@@ -1,0 +1,167 @@
+"""What the models with an item-item matrix share, tried with links that are given."""
+
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.sparse import csr_matrix
+
+from recsys.interactions import Interactions
+from recsys.models import linear
+from recsys.models.linear import Linear, Links, strongest
+from recsys.params import Weighed
+from recsys.recommend import NO_ITEM
+from tests.conftest import cells_of
+
+N_USERS, N_ITEMS = 4, 6
+EVERYBODY = np.arange(N_USERS, dtype=np.int32)
+LINKS = np.array(
+    [
+        [0, 3, 0, 0, 1, 0],
+        [3, 0, 0, 0, 0, 2],
+        [0, 0, 0, 0, 0, 0],
+        [0, 0, 1, 0, 0, -1],
+        [0, 2, 2, 2, 0, 0],
+        [0, 0, 0, 4, 4, 0],
+    ],
+    dtype=np.float32,
+)
+DENSE = np.array(
+    [[1, 0, 0, 0, 2, 0], [0, 0, 3, 0, 0, 0], [0, 0, 0, 0, 0, 0], [0, 0, 0, 5, 0, 0]], dtype=float
+)
+small = arrays(np.int8, (5, 6), elements=st.integers(0, 3))
+
+
+class Given(Linear):
+    """Its links are what it is told."""
+
+    def __init__(self, links: Links, config: Weighed | None = None) -> None:
+        super().__init__(config or Weighed(weighting="linear"))
+        self._given = links
+
+    def _learned(self, weighted: csr_matrix) -> Links:
+        return self._given
+
+
+class Cut(Given):
+    """Shows the last three items alone."""
+
+    def _chosen(self, train: csr_matrix) -> npt.NDArray[np.int32]:
+        return np.array([3, 4, 5], np.int32)
+
+    def fit(self, train: Interactions) -> Self:
+        self._given = LINKS[3:, 3:]
+        return super().fit(train)
+
+
+def lists(items: npt.NDArray[np.int32]) -> list[list[int]]:
+    return [[item for item in row if item != NO_ITEM] for row in items.tolist()]
+
+
+@pytest.mark.parametrize("links", [LINKS, csr_matrix(LINKS)], ids=["dense", "sparse"])
+def test_a_score_is_the_sum_of_weights_times_links_and_the_rest_has_nothing(links: Links) -> None:
+    model = Given(links).fit(cells_of(DENSE))
+
+    recs = model.recommend(EVERYBODY, N_ITEMS)
+
+    assert lists(recs.items) == [[1, 2, 3, 5], [0, 1, 3, 4, 5], [], [2, 0, 1, 4, 5]]
+    assert recs.scores[0, :4].tolist() == [1 * 3 + 2 * 2, 4, 4, 0]
+    assert recs.scores[1, :5].tolist() == [0, 0, 0, 0, 0]
+    assert recs.scores[3, :5].tolist() == [5, 0, 0, 0, -5]
+
+
+@pytest.mark.parametrize("links", [LINKS, csr_matrix(LINKS)], ids=["dense", "sparse"])
+def test_blocks_of_users_change_nothing(links: Links, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Given(links).fit(cells_of(DENSE))
+    whole = model.recommend(EVERYBODY, 4)
+
+    monkeypatch.setattr(linear, "SCORES", 1)
+    one_by_one = model.recommend(EVERYBODY, 4)
+
+    assert one_by_one.items.tolist() == whole.items.tolist()
+    assert one_by_one.scores.tobytes() == whole.scores.tobytes()
+
+
+def test_a_known_user_is_folded_in_exactly_as_recommended_to() -> None:
+    config = Weighed(weighting="bm25")
+    model = Given(LINKS, config).fit(cells_of(DENSE))
+
+    folded = model.fold_in(cells_of(DENSE), EVERYBODY, 4)
+
+    assert folded.scores.tobytes() == model.recommend(EVERYBODY, 4).scores.tobytes()
+    assert folded.items.tolist() == model.recommend(EVERYBODY, 4).items.tolist()
+
+
+@pytest.mark.parametrize("links", [LINKS, csr_matrix(LINKS)], ids=["dense", "sparse"])
+def test_similar_items_are_those_a_listener_of_one_item_alone_is_shown(links: Links) -> None:
+    model = Given(links).fit(cells_of(DENSE))
+
+    items, scores = model.similar(4, 2)
+
+    assert (items.dtype, scores.dtype) == (np.int32, np.float32)
+    assert (items.tolist(), scores.tolist()) == ([1, 2], [2, 2])
+    assert model.similar(4, 9)[0].tolist() == [1, 2, 3]
+    assert model.similar(3, 9)[0].tolist() == [2]
+    assert model.similar(2, 9)[0].tolist() == []
+
+
+@pytest.mark.parametrize("links", [LINKS, csr_matrix(LINKS)], ids=["dense", "sparse"])
+def test_contributions_add_up_to_the_score(links: Links) -> None:
+    model, history = Given(links).fit(cells_of(DENSE)), cells_of(DENSE)
+
+    parts = [model.contributions(history, 0, item) for item in range(N_ITEMS)]
+
+    assert parts[1].tolist() == [1 * 3, 2 * 2]
+    assert model.score(history, 0).tolist() == [float(part.sum()) for part in parts]
+
+
+def test_nobody_without_a_history_has_a_score() -> None:
+    model = Given(LINKS).fit(cells_of(DENSE))
+
+    assert (model.score(cells_of(DENSE), 2) == -np.inf).all()
+
+
+def test_what_is_not_learned_is_neither_shown_nor_counted() -> None:
+    model = Cut(LINKS).fit(cells_of(DENSE))
+
+    recs = model.recommend(EVERYBODY, N_ITEMS)
+    folded = model.fold_in(cells_of(DENSE), EVERYBODY, N_ITEMS)
+
+    assert lists(recs.items) == lists(folded.items) == [[3, 5], [], [], [4, 5]]
+    assert recs.scores[0, :2].tolist() == [4, 0]
+    assert model.similar(5, 5)[0].tolist() == [3, 4]
+    assert model.similar(1, 5)[0].tolist() == []
+    assert model.score(cells_of(DENSE), 0).tolist() == [-np.inf] * 3 + [4, 0, 0]
+    assert (model.score(cells_of(DENSE), 1) == -np.inf).all()
+    assert model.contributions(cells_of(DENSE), 0, 3).tolist() == [0, 4]
+    assert model.contributions(cells_of(DENSE), 0, 1).tolist() == [0, 0]
+
+
+@settings(max_examples=60)
+@given(dense=small, k=st.integers(1, 7), products=st.sampled_from([1, 7, 1 << 23]))
+def test_the_strongest_are_those_of_the_whole_product(
+    dense: npt.NDArray[np.int8], k: int, products: int
+) -> None:
+    left = dense.T.astype(np.float32)
+    whole = (left @ dense) / (1.0 + np.arange(6))
+    expected = np.zeros((6, 6), np.float32)
+    for row in range(6):
+        others = [col for col in range(6) if col != row and whole[row, col] > 0]
+        for col in sorted(others, key=lambda col: (-np.float32(whole[row, col]), col))[:k]:
+            expected[row, col] = whole[row, col]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(linear, "PRODUCTS", products)
+        found = strongest(
+            csr_matrix(left),
+            csr_matrix(dense.astype(np.float32)),
+            k,
+            lambda rows, cols, values: values / (1.0 + cols),
+        )
+
+    assert found.toarray().tolist() == expected.tolist()
+    assert found.has_sorted_indices
