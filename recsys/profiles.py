@@ -38,20 +38,23 @@ class Profiles:
         if known.size and not 0 <= float(known.min()) <= float(known.max()) <= 100:
             raise ValueError(f"ages run {known.min()}..{known.max()}, must lie within 0..100")
 
+    @classmethod
+    def unknown(cls, users: IdMap) -> Self:
+        """Profiles of which everything is missing."""
+        nothing = pa.nulls(len(users), pa.string())
+        age = np.full(len(users), np.nan, np.float32)
+        return cls(users, nothing, age, nothing, np.full(len(users), -1, np.int64))
+
     def aligned(self, users: IdMap) -> Self:
         """The profiles of `users`, in their order; a user without a profile is all missing."""
+        if not len(self):
+            return type(self).unknown(users)
         at = self.users.find(users.ids)
         there = at >= 0
         index = pa.array(at, mask=~there)
-        if not len(self):
-            nothing = pa.nulls(len(users), pa.string())
-            gender, country = nothing, nothing
-            age = np.full(len(users), np.nan, np.float32)
-            signup = np.full(len(users), -1, np.int64)
-        else:
-            gender, country = self.gender.take(index), self.country.take(index)
-            age = np.where(there, self.age[at], np.float32(np.nan))
-            signup = np.where(there, self.signup[at], -1)
+        gender, country = self.gender.take(index), self.country.take(index)
+        age = np.where(there, self.age[at], np.float32(np.nan))
+        signup = np.where(there, self.signup[at], -1)
         return type(self)(users, gender, age, country, signup)
 
     def digest(self) -> bytes:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -72,6 +72,48 @@ class Recommender(Protocol):
             k: Length of the lists.
             profiles: Of the users of `history`, aligned with them. Without, those of the training
                 where `history` is over its users, else nothing is known.
+        """
+
+
+@runtime_checkable
+class Scoring(Protocol):
+    """A model that can say what it thinks of every artist, heard or not."""
+
+    def score(
+        self, history: Interactions, user: int, profiles: Profiles | None = None
+    ) -> npt.NDArray[np.float32]:
+        """Scores by which `fold_in` ranks, float32, shape (n_items,); -inf for no score.
+
+        Args:
+            history: Over the item map of the training data.
+            user: Row number of `history`.
+            profiles: As in `fold_in`.
+        """
+
+
+@runtime_checkable
+class Relating(Protocol):
+    """A model that knows which artists are alike."""
+
+    def similar(self, item: int, k: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+        """The artists most like `item`, best first, without itself.
+
+        Returns:
+            Items int32 and how alike they are, float32, both of shape (m,), m at most k.
+        """
+
+
+@runtime_checkable
+class Explaining(Protocol):
+    """A model whose scores are sums over the history."""
+
+    def contributions(self, history: Interactions, user: int, item: int) -> npt.NDArray[np.float64]:
+        """What each cell of the history adds to the score of `item`, float64, shape (n,).
+
+        Args:
+            history: Over the item map of the training data.
+            user: Row number of `history`, who has n cells; the result is in their order.
+            item: Number of the artist.
         """
 
 

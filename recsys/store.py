@@ -19,6 +19,7 @@ from recsys.evaluate import Report
 from recsys.ids import IdMap
 from recsys.interactions import Events, Interactions
 from recsys.profiles import Profiles
+from recsys.recommend import Recommendations
 from recsys.split import Fold
 
 Columns = Mapping[str, npt.NDArray[Any]]
@@ -109,6 +110,23 @@ def load_fold(folder: Path) -> Fold:
     return Fold(cells["train"], cells.get("history", cells["train"]), cells["held_out"], profiles)
 
 
+def save_data(cells: Interactions, profiles: Profiles | None, folder: Path) -> None:
+    """Write users.parquet, items.parquet, cells.npz and, where there are any, profiles.parquet."""
+    save_ids(cells.users, folder / "users.parquet")
+    save_ids(cells.items, folder / "items.parquet")
+    _save_cells(cells, folder / "cells.npz")
+    if profiles is not None:
+        save_profiles(profiles, folder)
+
+
+def load_data(folder: Path) -> tuple[Interactions, Profiles | None]:
+    """Read what save_data wrote; the profiles are aligned with the users."""
+    users, items = load_ids(folder / "users.parquet"), load_ids(folder / "items.parquet")
+    known = (folder / _PROFILES).exists()
+    profiles = load_profiles(folder).aligned(users) if known else None
+    return _load_cells(folder / "cells.npz", users, items), profiles
+
+
 def _save_cells(cells: Interactions, path: Path) -> None:
     columns: Columns = {"rows": cells.rows, "cols": cells.cols, "plays": cells.plays}
     _save_arrays(path, columns, {"first": cells.first, "last": cells.last})
@@ -136,6 +154,26 @@ def save_report(report: Report, folder: Path) -> None:
     """Write per_user.parquet and exposure.parquet."""
     report.user_frame().to_parquet(folder / "per_user.parquet")
     report.exposure_frame().to_parquet(folder / "exposure.parquet")
+
+
+_LISTS = "lists.npz"
+
+
+def save_lists(recs: Recommendations, folder: Path) -> None:
+    """Write lists.npz: users, items and scores."""
+    np.savez(
+        folder / _LISTS,
+        allow_pickle=False,
+        users=recs.users,
+        items=recs.items,
+        scores=recs.scores,
+    )
+
+
+def load_lists(folder: Path) -> Recommendations:
+    """Read what save_lists wrote."""
+    with np.load(folder / _LISTS, allow_pickle=False) as arrays:
+        return Recommendations(arrays["users"], arrays["items"], arrays["scores"])
 
 
 def load_report(folder: Path) -> Report:

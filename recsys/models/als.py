@@ -9,10 +9,11 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
+from recsys.explaining import cosines, shares_of_score
 from recsys.interactions import Interactions
 from recsys.params import AlsConfig
 from recsys.profiles import Profiles
-from recsys.ranking import top_k
+from recsys.ranking import best, top_k
 from recsys.recommend import NO_ITEM, Recommendations
 from recsys.weighting import Weights
 
@@ -212,10 +213,76 @@ class Als:
     ) -> Recommendations:
         """The k best items for users solved from their history against the item factors."""
         seen = history.matrix()[users]
+        return self._ranked(self._solved(history, users), seen, users, k)
+
+    def _solved(self, history: Interactions, users: npt.NDArray[np.int32]) -> Factors:
+        """User factors, exactly, by Cholesky; zeros for a user without a cell."""
         with threadpool_limits(1, "blas"):
             confidence = self._confidence(history, users)
-            factors = self._model.recalculate_user(users, confidence)
-        return self._ranked(factors, seen, users, k)
+            return np.asarray(self._model.recalculate_user(users, confidence))
+
+    def score(self, history: Interactions, user: int, profiles: Profiles | None = None) -> Factors:
+        """The score of every item for a user solved from their history, float32, (n_items,)."""
+        factors = self._solved(history, np.array([user], dtype=np.int32))
+        with threadpool_limits(1, "blas"):
+            return np.asarray(self.item_factors @ factors[0])
+
+    def similar(self, item: int, k: int) -> tuple[npt.NDArray[np.int32], Factors]:
+        """The k items with the highest cosine to the factors of `item`, without itself.
+
+        Returns:
+            Items int32 and cosines float32, both of shape (m,), m at most k. Nothing for an item
+            that nobody plays, whose factors are zeros; nor are such items similar to any.
+        """
+        near = cosines(self.item_factors, item)
+        near[item] = -np.inf
+        items, scores = best(near[None, :], k)
+        found = items[0] != NO_ITEM
+        return items[0, found], scores[0, found]
+
+    def contributions(self, history: Interactions, user: int, item: int) -> npt.NDArray[np.float64]:
+        """What each item of a history adds to the score of `item`, float64, shape (n,).
+
+        They add up to the score of the user solved exactly, as `score` has it up to rounding; see
+        `recsys.explaining`. The score in `recommend` comes from the factors of the training,
+        which conjugate gradient left close to it.
+        """
+        confidence = self._confidence(history, np.array([user], dtype=np.int32))
+        return shares_of_score(
+            self.item_factors,
+            confidence.indices,
+            confidence.data,
+            self._config.regularization,
+            item,
+        )
+
+    def fold_in_items(self, cells: Interactions, items: npt.NDArray[np.int32]) -> Factors:
+        """Factors of items the model was not fitted on, from their listeners; nothing changes.
+
+        The mirror image of the fold-in of users: y = (X' C X + lambda I)^-1 X' C p over the
+        users the model was fitted on.
+
+        Args:
+            cells: All that those users play, these items included, over a map that may hold more
+                items than that of the training. All of it, for what a cell weighs depends on the
+                history that it is in, and on how many play the item.
+            items: Numbers of the new items in `cells`, shape (m,).
+
+        Returns:
+            float32, shape (m, factors); zeros for an item without listeners.
+
+        Raises:
+            ValueError: the users of `cells` are not those of the training.
+        """
+        if len(cells.users) != self._train.shape[0]:
+            raise ValueError(
+                f"{len(cells.users)} users, but the model was fitted on {self._train.shape[0]}"
+            )
+        weights = Weights(self._config, cells)(cells)[:, items]
+        weights.data = 1.0 + np.float32(self._config.alpha) * weights.data
+        with threadpool_limits(1, "blas"):
+            listeners = csr_matrix(weights.T)
+            return np.asarray(self._model.recalculate_item(items, listeners))
 
     def _ranked(
         self, factors: Factors, seen: csr_matrix, users: npt.NDArray[np.int32], k: int
