@@ -15,6 +15,7 @@ from recsys.plots.distributions import (
 )
 from recsys.plots.drawing import COLOURS, DPI, FAINT, INK, MARKERS, save
 from recsys.plots.experiments import Means, comparison, learning_curves
+from recsys.plots.models import Measured, groups, tradeoff
 from recsys.plots.parameters import contours, slices
 from recsys.plots.study import history, importance, pareto
 
@@ -26,11 +27,13 @@ __all__ = [
     "MARKERS",
     "Draw",
     "Means",
+    "Measured",
     "Values",
     "artists_per_user",
     "comparison",
     "contours",
     "distribution",
+    "groups",
     "history",
     "importance",
     "learning_curves",
@@ -39,4 +42,5 @@ __all__ = [
     "plays_per_row",
     "save",
     "slices",
+    "tradeoff",
 ]

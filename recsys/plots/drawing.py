@@ -70,6 +70,12 @@ def say_nothing(axes: Axes) -> None:
     axes.text(0.5, 0.5, "nothing to show", transform=axes.transAxes, ha="center", color=INK)
 
 
+def styles(n: int) -> list[tuple[str, str]]:
+    """Colour and marker of each of n lines; the pairs repeat after 49."""
+    size = len(COLOURS)
+    return [(COLOURS[i % size], MARKERS[(i + i // size) % size]) for i in range(n)]
+
+
 def whole_steps(axes: Axes) -> None:
     """Mark the axis of steps at whole numbers only."""
     from matplotlib.ticker import MaxNLocator

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recsys.plots.drawing import COLOURS, MARKERS, empty, label_ends, new_figure, whole_steps
+from recsys.plots.drawing import empty, label_ends, new_figure, styles, whole_steps
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,7 +28,7 @@ def comparison(means: Means, metric: str, title: str = "") -> Figure:
         title or f"{metric}@k on test, with 95 % intervals", "k", f"{metric}@k"
     )
     ends = []
-    for model, (colour, marker) in zip(means, _styles(len(means)), strict=True):
+    for model, (colour, marker) in zip(means, styles(len(means)), strict=True):
         points = _by_k(means[model], metric)
         if not points:
             continue
@@ -57,7 +57,7 @@ def learning_curves(
     """
     figure, axes = new_figure(title or f"{what} by iteration", "iteration", what)
     ends = []
-    for (name, values), (colour, marker) in zip(curves.items(), _styles(len(curves)), strict=True):
+    for (name, values), (colour, marker) in zip(curves.items(), styles(len(curves)), strict=True):
         if not len(values):
             continue
         steps = np.arange(first, first + len(values))
@@ -68,12 +68,6 @@ def learning_curves(
     whole_steps(axes)
     label_ends(axes, ends)
     return figure
-
-
-def _styles(n: int) -> list[tuple[str, str]]:
-    """Colour and marker of each of n lines; the pairs repeat after 49."""
-    size = len(COLOURS)
-    return [(COLOURS[i % size], MARKERS[(i + i // size) % size]) for i in range(n)]
 
 
 def _by_k(

@@ -1,10 +1,23 @@
+from dataclasses import replace
+from itertools import combinations
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.beyond import coverage, exposure, gini, novelty, popularity
+from recsys.beyond import (
+    coverage,
+    diversity,
+    exposure,
+    gini,
+    novelty,
+    popularity,
+    popularity_lift,
+)
 from recsys.recommend import NO_ITEM, Recommendations
+from tests.conftest import cells_of
 
 N_ITEMS = 6
 exposures = st.lists(st.integers(0, 1000), min_size=1, max_size=40).map(np.array)
@@ -139,3 +152,79 @@ def test_novelty_and_popularity_are_what_a_slow_loop_finds(
             bits = [-np.log2(max(count, 1) / 20) for count in shown]
             assert popular[u, j] == pytest.approx(np.mean(shown) if shown else 0)
             assert novel[u, j] == pytest.approx(np.mean(bits) if bits else 0)
+
+
+vectors = st.lists(
+    st.lists(st.floats(-3, 3, width=16), min_size=3, max_size=3), min_size=N_ITEMS, max_size=N_ITEMS
+).map(np.array)
+
+
+@given(ragged(), vectors, st.integers(1, 4))
+def test_diversity_is_what_a_slow_loop_over_pairs_finds(
+    recs: Recommendations, item_vectors: npt.NDArray[np.float64], k: int
+) -> None:
+    values = diversity(recs, item_vectors, k)
+
+    assert values.dtype == np.float64
+    for u, row in enumerate(recs.items.tolist()):
+        shown = [item_vectors[item] for item in row[:k] if item != NO_ITEM]
+        distances = []
+        for one, other in combinations(shown, 2):
+            lengths = np.linalg.norm(one) * np.linalg.norm(other)
+            distances.append(1 - (one @ other / lengths if lengths else 0))
+        assert values[u] == pytest.approx(np.mean(distances) if distances else 0, abs=1e-9)
+
+
+@given(ragged(), vectors, st.integers(1, 4))
+def test_diversity_depends_on_no_block_no_order_within_k_and_no_length_of_a_vector(
+    recs: Recommendations, item_vectors: npt.NDArray[np.float64], k: int
+) -> None:
+    values = diversity(recs, item_vectors, k)
+
+    turned = replace(recs, items=np.hstack([recs.items[:, :k][:, ::-1], recs.items[:, k:]]))
+    scaled = item_vectors * np.arange(1, N_ITEMS + 1)[:, None]
+    assert ((values >= 0) & (values <= 2)).all()
+    np.testing.assert_array_equal(diversity(recs, item_vectors, k, block_bytes=1), values)
+    np.testing.assert_allclose(diversity(turned, item_vectors, k), values, atol=1e-9)
+    np.testing.assert_allclose(diversity(recs, scaled, k), values, atol=1e-9)
+
+
+def test_diversity_is_0_of_the_same_1_of_the_unrelated_and_2_of_opposites() -> None:
+    item_vectors = np.array([[1, 0], [2, 0], [0, 5], [-3, 0], [0, 0], [0, 0]], np.float32)
+    recs = lists([0, 1], [0, 2], [0, 3], [4, 5], [0, NO_ITEM], [NO_ITEM, NO_ITEM])
+
+    assert diversity(recs, item_vectors, 2).tolist() == [0, 1, 2, 1, 0, 0]
+    assert diversity(recs, item_vectors, 1).tolist() == 6 * [0]
+
+
+@given(ragged(), st.lists(st.integers(0, 20), min_size=N_ITEMS, max_size=N_ITEMS), st.data())
+def test_popularity_lift_is_what_a_slow_loop_finds(
+    recs: Recommendations, listeners: list[int], data: st.DataObject
+) -> None:
+    row = st.lists(st.integers(0, 1), min_size=N_ITEMS, max_size=N_ITEMS)
+    heard = data.draw(st.lists(row, min_size=len(recs.users), max_size=len(recs.users)))
+    k = data.draw(st.integers(1, 4))
+
+    values = popularity_lift(recs, cells_of(heard), np.array(listeners), k)
+
+    for u, items in enumerate(recs.items.tolist()):
+        shown = [listeners[item] for item in items[:k] if item != NO_ITEM]
+        known = [n for n, there in zip(listeners, heard[u], strict=True) if there]
+        expected = np.mean(shown) / np.mean(known) - 1 if shown and sum(known) else 0
+        assert values[u] == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_list_twice_as_popular_as_the_history_has_a_lift_of_1() -> None:
+    history, listeners = cells_of([[1, 1, 0, 0], [0, 0, 0, 1]]), np.array([2, 4, 6, 0])
+    recs = replace(lists([2, 3], [2, 0]), users=np.array([0, 1], np.int32))
+
+    assert popularity_lift(recs, history, listeners, 1).tolist() == [1, 0]
+    assert popularity_lift(recs, history, listeners, 2).tolist() == [0, 0]
+    assert popularity_lift(lists([3]), history, listeners, 1).tolist() == [-1]
+
+
+def test_the_lift_of_a_user_is_against_their_own_history() -> None:
+    history, listeners = cells_of([[1, 0, 0], [0, 1, 0]]), np.array([8, 2, 4])
+    recs = replace(lists([2], [2]), users=np.array([1, 0], np.int32))
+
+    assert popularity_lift(recs, history, listeners, 1).tolist() == [1, -1 / 2]
