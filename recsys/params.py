@@ -63,10 +63,15 @@ class ItemKnnConfig(Weighed):
     """The artists most similar to those in the history."""
 
     kind: Literal["item-knn"] = "item-knn"
-    neighbours: PositiveInt = 100
+    weighting: Weighting = "bm25"
+    power: PositiveFloat = 0.35
+    neighbours: PositiveInt = 300
     """Artists kept for each artist."""
-    shrinkage: NonNegativeFloat = 0.0
-    """Added to the denominator of the cosine: few common listeners count less."""
+    shrinkage: NonNegativeFloat = 20.0
+    """Added to the denominator of the cosine: few common listeners count less.
+
+    In units of the mean square of the weights.
+    """
 
 
 class UserKnnConfig(Weighed):
@@ -99,7 +104,10 @@ class EaseConfig(Weighed):
     """A linear autoencoder without a diagonal, in closed form."""
 
     kind: Literal["ease"] = "ease"
+    weighting: Weighting = "bm25"
+    power: PositiveFloat = 0.35
     regularization: PositiveFloat = 300.0
+    """In units of the mean square of the weights."""
     top_items: PositiveInt | None = None
     """Only so many artists, the most listened to, are learned and shown."""
 
@@ -108,22 +116,29 @@ class SlimConfig(Weighed):
     """A sparse linear model of the items with l1 and l2 penalties."""
 
     kind: Literal["slim"] = "slim"
-    l1: NonNegativeFloat = 1.0
-    l2: PositiveFloat = 100.0
+    weighting: Weighting = "bm25"
+    power: PositiveFloat = 0.35
+    l1: NonNegativeFloat = 0.02
+    l2: PositiveFloat = 200.0
+    """Both penalties are in units of the mean square of the weights."""
     neighbours: PositiveInt = 200
     """Candidates of each artist, the most similar ones by cosine."""
     iterations: PositiveInt = 30
+    """Sweeps over the coefficients of an artist, at most; fewer once they stand still."""
 
 
 class Rp3betaConfig(Weighed):
     """Random walks of three steps, with popular artists held back."""
 
     kind: Literal["rp3beta"] = "rp3beta"
-    alpha: PositiveFloat = 1.0
+    weighting: Weighting = "bm25"
+    power: PositiveFloat = 0.35
+    alpha: PositiveFloat = 0.65
     """Exponent of the transition probabilities."""
-    beta: NonNegativeFloat = 0.6
+    beta: NonNegativeFloat = 0.2
     """Exponent of the popularity that scores are divided by."""
-    neighbours: PositiveInt = 200
+    neighbours: PositiveInt = 500
+    """Artists kept for each artist."""
 
 
 class BprConfig(Params):

@@ -20,7 +20,7 @@ Doubles = npt.NDArray[np.float64]
 N_ITEMS = 7
 plays = arrays(np.int32, (6, N_ITEMS), elements=st.integers(-4, 9)).map(lambda x: np.maximum(x, 0))
 weightings = pytest.mark.parametrize("weighting", ["share", "log", "binary"])
-OF_CONVERGENCE = 2000
+ENOUGH = 2000
 
 
 def scaled(config: SlimConfig, dense: npt.ArrayLike) -> Doubles:
@@ -42,12 +42,10 @@ def test_the_conditions_of_the_optimum_hold(
 ) -> None:
     """Karush, Kuhn, Tucker: no slope where a coefficient is above 0, none downwards at 0."""
     dense[0, 0] = 1
-    config = SlimConfig(
-        weighting=weighting, l1=l1, l2=l2, neighbours=neighbours, iterations=OF_CONVERGENCE
-    )
+    config = SlimConfig(weighting=weighting, l1=l1, l2=l2, neighbours=neighbours, iterations=ENOUGH)
     weights = scaled(config, dense)
-    near = ItemKnn(ItemKnnConfig(weighting=weighting, neighbours=neighbours)).fit(cells_of(dense))
-    may = near.links.toarray().T > 0
+    cosine = ItemKnnConfig(weighting=weighting, neighbours=neighbours, shrinkage=0)
+    may = ItemKnn(cosine).fit(cells_of(dense)).links.toarray().T > 0
 
     links = Slim(config).fit(cells_of(dense)).links.toarray().astype(float)
 
@@ -65,7 +63,7 @@ def test_the_conditions_of_the_optimum_hold(
 def test_scikit_learn_finds_the_same(weighting: Weighting, l1: float, l2: float) -> None:
     rng = np.random.default_rng(7)
     dense = rng.poisson(0.7, (30, 12)) * rng.integers(1, 50, (30, 12))
-    config = SlimConfig(weighting=weighting, l1=l1, l2=l2, iterations=OF_CONVERGENCE)
+    config = SlimConfig(weighting=weighting, l1=l1, l2=l2, iterations=ENOUGH)
     weights = scaled(config, dense)
     expected = np.zeros((12, 12))
     for item in range(12):
@@ -111,7 +109,7 @@ def test_a_high_l1_leaves_nothing() -> None:
 
 def test_the_scale_of_the_weights_changes_nothing() -> None:
     dense = two_camps(9, 11, of_other=3)
-    config = SlimConfig(weighting="linear", l1=0.1, l2=2.0, iterations=OF_CONVERGENCE)
+    config = SlimConfig(weighting="linear", l1=0.1, l2=2.0, iterations=ENOUGH)
 
     ones, thousands = (Slim(config).fit(cells_of(dense * scale)).links for scale in (1, 1000))
 
