@@ -18,6 +18,8 @@ def parser() -> argparse.ArgumentParser:
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for add_to in (_add_sample, _add_experiment, _add_inspect, _add_fetch, _add_ui):
         _add_place(add_to(commands))
+    for add_to in (_add_recommend, _add_similar, _add_explain):
+        _add_place(add_to(commands))
     study = commands.add_parser("study", help="work on, look at, export and delete studies")
     actions = study.add_subparsers(dest="action", required=True, metavar="ACTION")
     for add_action in (_add_list, _add_show, _add_resume, _add_work, _add_export, _add_delete):
@@ -211,3 +213,66 @@ def _add_ui(commands: Any) -> argparse.ArgumentParser:
     )
     add.set_defaults(run="ui")
     return add
+
+
+def _add_recommend(commands: Any) -> argparse.ArgumentParser:
+    add: argparse.ArgumentParser = commands.add_parser(
+        "recommend",
+        help="what somebody should play next",
+        description="For a listener of the data, for a history the model has not met, or for "
+        "somebody of whom only the profile is known, or nothing.",
+    )
+    _add_listener(add)
+    add.add_argument("--country", metavar="NAME", help="of a listener who is not in the data")
+    add.add_argument("--age", type=float, metavar="YEARS")
+    add.add_argument("--gender", metavar="WHICH", help="as in the data: m or f")
+    add.add_argument(
+        "--include-heard", action="store_true", help="rank what was heard among the rest"
+    )
+    _add_answer(add)
+    add.set_defaults(run="recommend")
+    return add
+
+
+def _add_similar(commands: Any) -> argparse.ArgumentParser:
+    add: argparse.ArgumentParser = commands.add_parser("similar", help="artists like one")
+    add.add_argument("artist", metavar="ARTIST", help="name or id")
+    _add_answer(add)
+    add.set_defaults(run="similar")
+    return add
+
+
+def _add_explain(commands: Any) -> argparse.ArgumentParser:
+    add: argparse.ArgumentParser = commands.add_parser(
+        "explain",
+        help="which artists of a history carry a recommendation",
+        description="The score is a sum over the history: what each artist adds to it. For ALS "
+        "it is the score of the listener solved exactly, which `recommend` ranks by.",
+    )
+    _add_listener(add)
+    add.add_argument("--artist", required=True, metavar="ARTIST", help="name or id")
+    _add_answer(add, ranked=False)
+    add.set_defaults(run="explain")
+    return add
+
+
+def _add_listener(add: argparse.ArgumentParser) -> None:
+    add.add_argument("--user", metavar="ID", help="a listener of the data")
+    add.add_argument(
+        "--artists",
+        metavar="LIST",
+        help='a history: names or ids with plays, 1 by default: "radiohead, muse:3"',
+    )
+
+
+def _add_answer(add: argparse.ArgumentParser, ranked: bool = True) -> None:
+    add.add_argument(
+        "--run",
+        dest="of_run",
+        metavar="ID",
+        help="MLflow run of a final model, a trial or a study (default: the last final model "
+        "that is no baseline)",
+    )
+    if ranked:
+        add.add_argument("--k", type=int, default=10, metavar="N", help="how many (default: 10)")
+    add.add_argument("--json", action="store_true", help="print one JSON object and nothing else")

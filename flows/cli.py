@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from flows.result import Result
+    from flows.serving import Alike, Explained, Recommended
     from recsys.config import ExperimentConfig
 
 STARTED = time.perf_counter()
@@ -377,6 +378,39 @@ def _inspect(args: argparse.Namespace, workspace: Workspace) -> None:
     print("\n".join(found.lines()))
 
 
+def _recommend(args: argparse.Namespace, workspace: Workspace) -> None:
+    from flows import serving
+
+    listener = serving.Listener(args.user, args.artists, args.country, args.age, args.gender)
+    with _telling():
+        found = serving.recommend(workspace, args.of_run, listener, args.k, args.include_heard)
+    _answer(found, args.json)
+
+
+def _similar(args: argparse.Namespace, workspace: Workspace) -> None:
+    from flows import serving
+
+    with _telling():
+        found = serving.similar(workspace, args.of_run, args.artist, args.k)
+    _answer(found, args.json)
+
+
+def _explain(args: argparse.Namespace, workspace: Workspace) -> None:
+    from flows import serving
+
+    with _telling():
+        listener = serving.Listener(args.user, args.artists)
+        found = serving.explain(workspace, args.of_run, listener, args.artist)
+    _answer(found, args.json)
+
+
+def _answer(found: "Recommended | Alike | Explained", as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(found.as_json(), sort_keys=True))
+        return
+    _console().print(found.shown())
+
+
 def _fetch(args: argparse.Namespace, workspace: Workspace) -> None:
     from tasks.fetching import fetch
     from tasks.telling import tell
@@ -415,6 +449,9 @@ HANDLERS: dict[str, Callable[[argparse.Namespace, Workspace], None]] = {
     "study_export": _study_export,
     "study_delete": _study_delete,
     "inspect": _inspect,
+    "recommend": _recommend,
+    "similar": _similar,
+    "explain": _explain,
     "fetch": _fetch,
     "ui": _ui,
 }

@@ -14,7 +14,7 @@ from recsys.errors import InputError
 from recsys.ids import IdMap, Strings
 
 LIKELY = 100  # names that are compared letter by letter
-LEAST = 0.5  # of difflib's ratio: what is less alike is not offered
+LEAST = 0.6  # of difflib's ratio: what is less alike is not offered
 OFFERED = 3
 LONGEST = 6  # commas, and one more, that a name in a list may have
 
@@ -74,8 +74,8 @@ class Lookup:
     def nearest(self, text: str) -> list[str]:
         """At most OFFERED names that are spelt most alike, nearest first.
 
-        difflib compares only those names that share most letters and pairs of letters with the text,
-        for their length: it would take seconds for all of 100,000.
+        difflib compares only those names that share most letters and pairs of letters with the
+        text, for their length: it would take seconds for all of 100,000.
         """
         wanted = text.casefold()
         likely = _likely(wanted, self._folded_column)

@@ -1,5 +1,6 @@
 """Bytes to a split, stage by stage, each kept in our own cache."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -13,10 +14,12 @@ from recsys.config import DataConfig, ExperimentConfig, FilterConfig, GivenSplit
 from recsys.cutting import cut
 from recsys.describe import MatrixStats
 from recsys.filtering import apply_filters
-from recsys.interactions import Events
+from recsys.interactions import Events, Interactions
+from recsys.profiles import Profiles
 from recsys.split import Fold
 from recsys.store import (
     load_events,
+    load_fold,
     load_profiles,
     save_events,
     save_fold,
@@ -177,6 +180,39 @@ def _split(folder: Path, filtered: Entry, config: ExperimentConfig) -> dict[str,
         save_fold(fold, folder / name)
         facts[name] = _fold_facts(fold)
     return facts
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Everything:
+    """All data of an experiment, none held out.
+
+    Attributes:
+        cells: Training, validation and test together.
+        profiles: Of their users, aligned with them; None where none are known.
+        made_from: Fingerprints of the "data" after the filter and, where the test was published,
+            of the "split".
+    """
+
+    cells: Interactions
+    profiles: Profiles | None
+    made_from: Mapping[str, str]
+
+
+def everything(workspace: Workspace, source: Plays, config: ExperimentConfig) -> Everything:
+    """All that is left after the filter; with the test file, where one was published."""
+    filtered = narrow.fn(
+        workspace, ingest.fn(workspace, source, config.data), config.filter, config.seed
+    )
+    made_from = {"data": str(filtered.facts["fingerprint"])}
+    if isinstance(config.split, GivenSplit):
+        cut_up = split.fn(workspace, filtered, config)
+        fold = load_fold(cut_up.folder / "test")
+        made_from["split"] = str(cut_up.facts["fingerprint"])
+        return Everything(fold.train.merged(fold.held_out), fold.profiles, made_from)
+    cells = load_events(filtered.folder).cells()
+    known = (filtered.folder / PROFILES).exists()
+    profiles = load_profiles(filtered.folder).aligned(cells.users) if known else None
+    return Everything(cells, profiles, made_from)
 
 
 def _fold_facts(fold: Fold) -> dict[str, Any]:

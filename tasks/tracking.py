@@ -19,6 +19,7 @@ from urllib.parse import quote, unquote, urlparse
 
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, LifecycleStage, Metric, Param, RunTag
+from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
@@ -32,6 +33,7 @@ from tasks.workspace import Workspace
 
 ERRORS = (MlflowException,)  # the database or the server cannot be used
 MAX_BATCH = 1000  # metrics in one log_batch, as MLflow allows
+NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # of what is no id at all, too
 ERROR = "error"
 _KIND = {"mlflow.experimentKind": "custom_model_development"}  # else its pages are about prompts
 _SOURCE = "source"  # of an experiment: the file its data set is read from
@@ -97,6 +99,10 @@ class Run:
     def steps(self, name: str) -> set[int]:
         """At which steps a metric has values."""
         return {m.step for m in self.client.get_metric_history(self.id, metric_name(name))}
+
+    def last(self, name: str) -> float:
+        """The last value of a metric; KeyError without one."""
+        return float(self.client.get_run(self.id).data.metrics[metric_name(name)])
 
     def params(self, params: Mapping[str, object]) -> None:
         """Record parameters; one that was recorded stays."""
@@ -367,6 +373,75 @@ def find_measured(
     client = open_client(workspace)
     found = client.search_runs([experiment], query, order_by=["start_time"])
     return [Run(run.info.run_id, client) for run in found]
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What MLflow knows of a run, as text.
+
+    Attributes:
+        id: Of the run.
+        name: Of the run.
+        experiment: Id of the experiment it is in.
+        status: RUNNING, FINISHED, FAILED or KILLED.
+        params: By name.
+        tags: By name.
+    """
+
+    id: str
+    name: str
+    experiment: str
+    status: str
+    params: Mapping[str, str]
+    tags: Mapping[str, str]
+
+    @classmethod
+    def of(cls, run: MlflowRun) -> Self:
+        """What is in a run of MLflow."""
+        info, data = run.info, run.data
+        return cls(
+            info.run_id, info.run_name, info.experiment_id, info.status, data.params, data.tags
+        )
+
+
+def read_run(workspace: Workspace, run_id: str) -> Recorded:
+    """A run by its id.
+
+    Raises:
+        InputError: there is none, or it was deleted.
+    """
+    try:
+        run = open_client(workspace).get_run(run_id)
+    except MlflowException as error:
+        if error.error_code not in NOT_THERE:
+            raise
+        raise InputError(f"run {run_id!r} is not in MLflow; pass the id of one that is") from error
+    if run.info.lifecycle_stage == LifecycleStage.DELETED:
+        raise InputError(f"run {run_id!r} was deleted in MLflow; restore it there, or pass another")
+    return Recorded.of(run)
+
+
+def finals(workspace: Workspace, parent: str | None = None) -> Iterator[Recorded]:
+    """The FINISHED runs of models that were judged on test, newest first, of one parent if given.
+
+    Args:
+        workspace: Holds the runs.
+        parent: Id of the run of a study.
+    """
+    client = open_client(workspace)
+    every = [each.experiment_id for each in client.search_experiments()]
+    query = "tags.stage = 'final' and attributes.status = 'FINISHED'"
+    if parent is not None:
+        query += f" and tags.`{MLFLOW_PARENT_RUN_ID}` = '{parent}'"
+    token: str | None = None
+    while True:
+        page = client.search_runs(
+            every, query, order_by=["attributes.start_time DESC"], page_token=token
+        )
+        yield from map(Recorded.of, page)
+        token = page.token
+        if not token:
+            return
 
 
 def compare_url(workspace: Workspace, experiment: str, run_ids: Sequence[str]) -> str:

@@ -1,0 +1,202 @@
+"""The model of a run, fitted on all the data of its study, made on first use and kept.
+
+    run in MLflow        its model, parameters and seed; its study; fingerprints of data and split
+    stage "everything"   all cells, ids and profiles, once per data
+    stage "served"       factors of ALS, plain arrays; other models are fitted when they are loaded
+
+What a run was measured on is held against what is read now: plays that changed since are refused.
+"""
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import TypeAdapter, ValidationError
+
+from recsys.config import checked
+from recsys.errors import InputError
+from recsys.interactions import Interactions
+from recsys.models import build
+from recsys.models.als import Als, Iteration, State
+from recsys.params import AlsConfig, ModelConfig
+from recsys.profiles import Profiles
+from recsys.recommend import Recommender
+from recsys.seeds import seed_for
+from recsys.serving import Served
+from recsys.store import load_data, save_data
+from tasks.cache import Entry, stage
+from tasks.telling import tell
+from tasks.tracking import Recorded, finals, read_run
+from tasks.workspace import Workspace
+
+USER_FACTORS, ITEM_FACTORS = "user_factors.npy", "item_factors.npy"
+BASELINE = "popularity"  # what their names begin with
+LIBRARIES = ("implicit", "numpy", "scipy")  # that the factors depend on
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Whose model is served.
+
+    Attributes:
+        run: Id of its run in MLflow.
+        study: Name of the study.
+        config: The model with its parameters.
+        seed: Of the experiment.
+        made_from: Fingerprints of "data" and "split".
+    """
+
+    run: str
+    study: str
+    config: ModelConfig
+    seed: int
+    made_from: dict[str, str]
+
+    @classmethod
+    def of(cls, run: Recorded) -> "Chosen":
+        """What a run of a model says about itself.
+
+        Raises:
+            InputError: it has parameters that its model does not have, or lacks something.
+        """
+        params = {name: _value(text) for name, text in run.params.items()}
+        given = {name: value for name, value in params.items() if value is not None}
+        try:
+            seed = int(given.pop("seed"))
+            config: ModelConfig = TypeAdapter(ModelConfig).validate_python(given)
+            made_from = {name: run.tags[name] for name in ("data", "split")}
+        except (KeyError, ValidationError) as error:
+            why = " ".join(str(error).split())
+            raise InputError(
+                f"run {run.id!r} cannot be fitted again, another version made it ({why[:200]}); "
+                "run the experiment again"
+            ) from error
+        return cls(run.id, run.tags["study"], config, seed, made_from)
+
+
+def _value(text: str) -> Any:  # a parameter has any type
+    """What MLflow keeps as the text of a Python value."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def champion(workspace: Workspace) -> str | None:
+    """Id of the run that was chosen to serve; None while nobody has chosen.
+
+    Args:
+        workspace: Where the choice would be kept.
+    """
+    return None
+
+
+def choose_served(workspace: Workspace, run_id: str | None = None) -> Chosen:
+    """The run that is to serve.
+
+    Args:
+        workspace: Holds the runs.
+        run_id: Of a trial, of a final model, or of a study, whose winner is meant. By default the
+            champion, or else the final model that was begun last and is no baseline.
+
+    Raises:
+        InputError: there is no such run, or it did not finish.
+    """
+    run_id = run_id or champion(workspace)
+    if run_id is None:
+        return Chosen.of(_winner(finals(workspace), "no experiment was finished"))
+    run = read_run(workspace, run_id)
+    if run.tags.get("stage") == "study":
+        nothing = f"study {run.tags['study']!r} has no winner"
+        return Chosen.of(_winner(finals(workspace, run.id), nothing))
+    if run.status != "FINISHED" or "model" not in run.tags:
+        raise InputError(
+            f"run {run_id!r} is {run.status}, model {run.tags.get('model', 'unknown')}; pass one "
+            "of a trial, a final model or a study that is FINISHED"
+        )
+    return Chosen.of(run)
+
+
+def _winner(runs: Iterator[Recorded], nothing: str) -> Recorded:
+    for run in runs:
+        if not run.tags["model"].startswith(BASELINE):
+            return run
+    raise InputError(f"{nothing}; `recsys experiment` makes one, `recsys study resume` ends one")
+
+
+def load_served(workspace: Workspace, chosen: Chosen) -> Served:
+    """The model of a run on all the data of its study, from the cache or made now.
+
+    Raises:
+        InputError: its study is gone, or its plays cannot be read or have changed.
+    """
+    entry = stage(
+        workspace,
+        "everything",
+        chosen.made_from,
+        lambda folder: _gather(workspace, chosen, folder),
+    )
+    tell("loading", 0, None)
+    cells, profiles = load_data(entry.folder)
+    seed = seed_for(chosen.seed, "train", chosen.config.kind)
+    if isinstance(chosen.config, AlsConfig):
+        model: Recommender = _als(workspace, chosen.config, seed, entry, cells)
+    else:
+        model = _fitted(chosen.config, seed, cells, profiles)
+    return Served(chosen.config, model, cells, profiles)
+
+
+def _gather(workspace: Workspace, chosen: Chosen, folder: Path) -> dict[str, Any]:
+    from tasks.data import Plays, everything  # Prefect, which is slow to load
+    from tasks.tuning import stored_request
+
+    request = stored_request(workspace, chosen.study)
+    config = checked(dict(request["config"]), f"of study {chosen.study}")
+    profiles = request["profiles"]
+    source = Plays(Path(request["plays"]), None if profiles is None else Path(profiles))
+    found = everything(workspace, source, config)
+    for name, fingerprint in found.made_from.items():
+        if fingerprint != chosen.made_from[name]:
+            raise InputError(
+                f"{source.plays}: its {name} is {fingerprint} now, and was "
+                f"{chosen.made_from[name]} when run {chosen.run} was measured; run the experiment "
+                "again, or bring the plays back"
+            )
+    save_data(found.cells, found.profiles, folder)
+    return {"cells": len(found.cells)}
+
+
+def _als(
+    workspace: Workspace, config: AlsConfig, seed: int, data: Entry, cells: Interactions
+) -> Als:
+    inputs = {
+        "of": data.key,
+        "model": config.model_dump(mode="json"),
+        "seed": seed,
+        "libraries": {name: version(name) for name in LIBRARIES},
+    }
+    entry = stage(workspace, "served", inputs, lambda folder: _train(folder, config, seed, cells))
+    names = (USER_FACTORS, ITEM_FACTORS)
+    factors = [np.load(entry.folder / name, allow_pickle=False) for name in names]
+    return Als(config, seed).fit(cells, State(config.iterations, *factors))
+
+
+def _train(folder: Path, config: AlsConfig, seed: int, cells: Interactions) -> dict[str, Any]:
+    def on_iteration(step: Iteration) -> None:
+        tell("fitting on all the data, iterations", step.number, config.iterations)
+
+    model = Als(config, seed, on_iteration).fit(cells)
+    np.save(folder / USER_FACTORS, model.user_factors, allow_pickle=False)
+    np.save(folder / ITEM_FACTORS, model.item_factors, allow_pickle=False)
+    return {}
+
+
+def _fitted(
+    config: ModelConfig, seed: int, cells: Interactions, profiles: Profiles | None
+) -> Recommender:
+    tell(f"fitting {config.kind} on all the data", 0, None)
+    return build(config, seed, profiles=profiles).fit(cells)
