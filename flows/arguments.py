@@ -16,7 +16,7 @@ def parser() -> argparse.ArgumentParser:
         description="From a listening log to a tuned, tracked, compared recommender.",
     )
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add_to in (_add_sample, _add_experiment, _add_inspect, _add_fetch, _add_ui):
+    for add_to in (_add_sample, _add_experiment, _add_compare, _add_inspect, _add_fetch, _add_ui):
         _add_place(add_to(commands))
     for add_to in (_add_recommend, _add_similar, _add_explain):
         _add_place(add_to(commands))
@@ -78,6 +78,27 @@ def _add_experiment(commands: Any) -> argparse.ArgumentParser:
     return add
 
 
+def _add_compare(commands: Any) -> argparse.ArgumentParser:
+    add: argparse.ArgumentParser = commands.add_parser(
+        "compare",
+        help="tune many models alike, judge each once on test, over several splits",
+        description="Every model is searched on validation with the same number of trials, for "
+        "every split anew. The same command with the same --name goes on where it stopped.",
+    )
+    _add_asking(add)
+    add.add_argument(
+        "--models", metavar="NAME,...", help="default: all that need no extra installation"
+    )
+    add.add_argument("--seeds", type=int, default=5, metavar="N", help="splits (default: 5)")
+    add.add_argument(
+        "--tune-once", action="store_true", help="tune on the first split; others take the winners"
+    )
+    add.add_argument("--name", metavar="NAME", help="go on with a comparison, or name a new one")
+    add.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    add.set_defaults(run="compare")
+    return add
+
+
 def _add_asking(add: argparse.ArgumentParser) -> None:
     """What is to be done with what; `study work` takes it too."""
     add.add_argument(
@@ -86,6 +107,7 @@ def _add_asking(add: argparse.ArgumentParser) -> None:
     add.add_argument("--profiles", type=Path, metavar="FILE", help="of the listeners")
     add.add_argument("--test", type=Path, metavar="FILE", help="a published test side")
     add.add_argument("--config", metavar="NAME", help="default (without it), paper, or a TOML file")
+    add.add_argument("--model", metavar="NAME", help="whose parameters are searched (default: als)")
     add.add_argument("--trials", type=int, metavar="N", help="how many the study is to have")
     add.add_argument("--timeout", type=float, metavar="S", help="no trial starts after S seconds")
     add.add_argument("--seed", type=int, metavar="N")

@@ -94,6 +94,49 @@ def _experiment(args: argparse.Namespace, workspace: Workspace) -> None:
     _run_experiment(args, workspace, plays, profiles, _config(args), args.study, args.sources)
 
 
+def _compare(args: argparse.Namespace, workspace: Workspace) -> None:
+    from flows.modelling import WITHOUT_EXTRAS
+
+    plays, profiles = _inputs(args, workspace)
+    config = _config(args)
+    models = tuple(args.models.split(",")) if args.models else WITHOUT_EXTRAS
+    name = args.name or f"compare-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
+    alone = not environment.has_prefect_server()
+    with _prefect(workspace) as ready, _telling():
+        _check_files(plays, profiles, config)
+        from flows.contest import Asked, compare
+        from tasks.telling import tell
+
+        asked = Asked(plays, profiles, config, models, args.seeds, args.tune_once, name)
+        tell("starting Prefect", 0, None)
+        ready()
+        with _without_heartbeat(alone), _comparable(workspace, name):
+            result = compare(asked, workspace.root)
+    if args.json:
+        print(json.dumps(result.as_json(), sort_keys=True))
+        return
+    from flows import tables
+
+    console = _console()
+    for part in (tables.contest_table, tables.listener_groups, tables.artist_groups):
+        console.print(part(result))
+    for line in tables.notes(result):
+        console.print(line, soft_wrap=True)
+
+
+@contextmanager
+def _comparable(workspace: Workspace, name: str) -> Iterator[None]:
+    """Say on the way out how to go on."""
+    try:
+        yield
+    except InputError:
+        raise
+    except BaseException as error:
+        why = "interrupted" if isinstance(error, KeyboardInterrupt) else type(error).__name__
+        print(f"\nrecsys: {why}; the same command with --name {name} goes on", file=sys.stderr)
+        raise
+
+
 def _study_resume(args: argparse.Namespace, workspace: Workspace) -> None:
     plays, profiles, config = _stored(workspace, args.name, args.trials)
     _run_experiment(args, workspace, plays, profiles, config, args.name, [])
@@ -255,7 +298,7 @@ def _check_files(plays: Path, profiles: Path | None, config: "ExperimentConfig")
 
 
 def _config(args: argparse.Namespace) -> "ExperimentConfig":
-    from recsys.config import load_config
+    from recsys.config import changed, load_config
 
     name = args.config or "default"
     built_in = CONFIGS / f"{name}.toml"
@@ -263,7 +306,16 @@ def _config(args: argparse.Namespace) -> "ExperimentConfig":
     if not path.is_file():
         names = ", ".join(sorted(each.stem for each in CONFIGS.glob("*.toml")))
         raise InputError(f"config {name}: no such file; pass one, or one of {names}")
-    return load_config(path, {**_options(args), **_settings(args.set)})
+    settings = {**_options(args), **_settings(args.set)}
+    model = getattr(args, "model", None)
+    if model is None:
+        return load_config(path, settings)
+    from flows.modelling import model_config
+
+    searched = {name: value for name, value in settings.items() if name.startswith("search.")}
+    base = load_config(path, {n: value for n, value in settings.items() if n not in searched})
+    config = model_config(base, model, base.seed, args.profiles is not None)
+    return changed(config, searched)
 
 
 def _options(args: argparse.Namespace) -> dict[str, Any]:
@@ -442,6 +494,7 @@ def _ui(args: argparse.Namespace, workspace: Workspace) -> None:
 HANDLERS: dict[str, Callable[[argparse.Namespace, Workspace], None]] = {
     "sample": _sample,
     "experiment": _experiment,
+    "compare": _compare,
     "study_list": _study_list,
     "study_show": _study_show,
     "study_resume": _study_resume,

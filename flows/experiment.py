@@ -63,7 +63,7 @@ def experiment(
     clock = Clock()
     source = Plays(plays, profiles)
     name = study or new_study_name(config)
-    with _opened(place, source, config, name, sources, clock) as (shared, search, stages):
+    with opened(place, source, config, name, sources, clock) as (shared, search, stages):
         return _run(shared, search, stages, with_prefect, clock)
 
 
@@ -98,8 +98,8 @@ def work(
     clock = Clock()
     source = Plays(plays, profiles)
     helping = {"through_prefect": through_prefect, "renews": False}
-    with _opened(place, source, config, study, sources, clock, **helping) as opened:
-        shared, search, stages = opened
+    with opened(place, source, config, study, sources, clock, **helping) as parts:
+        shared, search, stages = parts
         try:
             with joined(shared, search):
                 validation = stages["split"].folder / "validation"
@@ -113,7 +113,7 @@ def work(
 
 
 @contextmanager
-def _opened(
+def opened(
     place: Workspace,
     source: Plays,
     config: ExperimentConfig,
@@ -123,7 +123,18 @@ def _opened(
     through_prefect: bool = True,
     renews: bool = True,
 ) -> Iterator[tuple[Study, Search, dict[str, Entry]]]:
-    """The data, the study and its run in MLflow; within the block this worker lives."""
+    """The data, the study and its run in MLflow; within the block this worker lives.
+
+    Args:
+        place: Where state lives.
+        source: The log and the profiles.
+        config: What to do with it.
+        name: Of the study, new or to go on with.
+        sources: Studies whose best points a new study begins with.
+        clock: Takes the time.
+        through_prefect: Whether the data stages are tasks of Prefect; then inside a flow.
+        renews: Whether the study keeps this request in place of the one it was made with.
+    """
     worker = new_worker()
     with workspace_locks(place).living(worker):
         with clock.part("data"):

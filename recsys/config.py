@@ -193,6 +193,8 @@ class ExperimentConfig(_Config):
     name: str = "default"
     seed: NonNegativeInt = 0
     model: Literal[
+        "popularity-plays",
+        "popularity-listeners",
         "als",
         "item-knn",
         "user-knn",
@@ -293,6 +295,18 @@ def load_config(path: Path, overrides: Overrides | None = None) -> ExperimentCon
     for name, value in given.items():
         _put(table, name.split("."), value)
     return checked(table, str(path))
+
+
+def changed(config: ExperimentConfig, overrides: Overrides) -> ExperimentConfig:
+    """The same with single settings replaced, by dotted name as in `load_config`.
+
+    Raises:
+        InputError: a setting cannot be used.
+    """
+    table = config.model_dump(mode="json", exclude_none=True)
+    for name, value in overrides.items():
+        _put(table, name.split("."), value)
+    return checked(table, f"of {config.model}")
 
 
 def _cut_otherwise(table: dict[str, Any], given: Overrides) -> None:

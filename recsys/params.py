@@ -87,17 +87,27 @@ class UserKnnConfig(Weighed):
     country_weight: NonNegativeFloat = 0.0
 
 
-class FmConfig(Params):
-    """Factorization machine over listener, profile, history and artist, trained for ranking."""
+class FmConfig(Weighed):
+    """Factorization machine over listener, profile, history and artist, trained for ranking.
+
+    Its plays are weighed as features; what is asked for counts alike.
+    """
 
     kind: Literal["fm"] = "fm"
+    power: PositiveFloat = 0.3
     factors: PositiveInt = 64
-    epochs: PositiveInt = 30
-    learning_rate: PositiveFloat = 0.05
-    regularization: NonNegativeFloat = 0.01
-    negatives: PositiveInt = 4
+    epochs: PositiveInt = 40
+    learning_rate: PositiveFloat = 0.12
+    regularization: NonNegativeFloat = 0.2
+    """Of artists and features."""
+    listener_regularization: NonNegativeFloat = 30.0
+    """Of listener ids: the higher, the more is explained by profile and history."""
+    negatives: PositiveInt = 4000
+    """Artists drawn at each step, which those heard have to beat; all where there are no more."""
     history: bool = True
     """Whether the artists of the history are features of the listener, as in SVD++."""
+    dropout: Annotated[float, Field(gt=0, lt=1)] = 0.8
+    """Share of the history that is hidden in a step and asked for."""
 
 
 class EaseConfig(Weighed):
@@ -178,7 +188,8 @@ class MultVaeConfig(Weighed):
 
 
 Searched = (
-    AlsConfig
+    PopularityConfig
+    | AlsConfig
     | ItemKnnConfig
     | UserKnnConfig
     | FmConfig
@@ -191,22 +202,36 @@ Searched = (
 )
 """The models whose parameters are searched."""
 
-ModelConfig = Annotated[PopularityConfig | Searched, Field(discriminator="kind")]
+
+class EnsembleConfig(Params):
+    """Several models whose lists are merged by reciprocal rank."""
+
+    kind: Literal["ensemble"] = "ensemble"
+    members: tuple[Annotated[Searched, Field(discriminator="kind")], ...] = Field(min_length=2)
+    depth: PositiveInt = 200
+    """Length of the lists that are merged, or that of the merged one if it is longer."""
+    constant: PositiveFloat = 60.0
+    """Added to each rank: the higher, the less the first places count."""
+
+
+ModelConfig = Annotated[Searched | EnsembleConfig, Field(discriminator="kind")]
 
 SEARCHED: dict[str, type[Searched]] = {
-    str(each.model_fields["kind"].default): each for each in get_args(Searched)
+    kind: each
+    for each in get_args(Searched)
+    for kind in get_args(each.model_fields["kind"].annotation)
 }
 """Parameters by the name of the model."""
 
 
 def named(kind: str, values: Mapping[str, object]) -> Searched:
     """The parameters of a model; those that are not given are the defaults."""
-    return SEARCHED[kind].model_validate(dict(values))
+    return SEARCHED[kind].model_validate({"kind": kind, **values})
 
 
 def default_point(kind: str) -> dict[str, str | int | float | bool]:
     """The default of every parameter of a model that has one."""
-    return SEARCHED[kind]().model_dump(exclude={"kind"}, exclude_none=True)
+    return named(kind, {}).model_dump(exclude={"kind"}, exclude_none=True)
 
 
 def whole(kind: str) -> set[str]:

@@ -58,6 +58,16 @@ def judge(
         progress: Told after each batch of users.
     """
     recs = recommend(model, fold, fold.judged, max(ks), progress)
+    return scored(recs, fold, ks, metrics)
+
+
+def scored(
+    recs: Recommendations,
+    fold: Fold,
+    ks: Sequence[int],
+    metrics: Sequence[str] = tuple(METRICS),
+) -> Report:
+    """Score lists that were made for the judged users of `fold`, at least max(ks) long."""
     n_train_users = len(fold.train.users_with_cells())
     return evaluate(recs, fold.held_out, fold.train.per_item(), n_train_users, ks, metrics)
 

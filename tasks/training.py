@@ -23,11 +23,11 @@ from recsys.listener import sample_listener, shown_to
 from recsys.models import build
 from recsys.models.als import Als, Iteration, OnIteration
 from recsys.params import AlsConfig, ModelConfig
-from recsys.protocol import CurvePoint, LossProbe, judge
+from recsys.protocol import CurvePoint, LossProbe, judge, recommend, scored
 from recsys.recommend import Recommender
 from recsys.seeds import seed_for
 from recsys.split import Fold
-from recsys.store import load_fold, load_report, save_report
+from recsys.store import load_fold, load_report, save_lists, save_report
 from tasks.cache import code_version
 from tasks.locking import Locks, workspace_locks
 from tasks.telling import tell
@@ -308,6 +308,34 @@ def run_final(study: Study, test: Path, config: ModelConfig, into: Path) -> Meas
     return measured
 
 
+@task(task_run_name="judge {config.kind} on validation", cache_policy=NO_CACHE)
+def run_on_validation(study: Study, validation: Path, config: ModelConfig) -> float:
+    """The objective of a model that no trial measured, such as an ensemble of winners.
+
+    Args:
+        study: Shared by all runs.
+        validation: Folder of the validation fold.
+        config: The model.
+    """
+    metric = study.config.study.metric
+    key = study.key("validation", config)
+    known = find_measured(study.workspace, study.experiment, key, study.parent)
+    if known:
+        return known[0].last(f"validation/{metric}")
+    tags = {"stage": "validation", MEASURED: key}
+    run = start_child(study, f"{config.kind} on validation", config, tags)
+    with run.closing():
+        fold = fold_at(validation)
+        model = build(config, train_seed(study, config.kind), profiles=fold.profiles)
+        start = time.perf_counter()
+        model.fit(fold.train)
+        fit_seconds = time.perf_counter() - start
+        report, seconds = judged(model, fold, study.config)
+        measured = Measured(run.id, report.summary(), fit_seconds, seconds)
+        log_measured(run, "validation", measured, [], study.config.objectives)
+    return measured.summary[metric]
+
+
 def _measure_final(study: Study, fold: Fold, config: ModelConfig, run: Run, into: Path) -> Measured:
     probe = LossProbe()
     seed = train_seed(study, config.kind)
@@ -315,8 +343,12 @@ def _measure_final(study: Study, fold: Fold, config: ModelConfig, run: Run, into
     start = time.perf_counter()
     model.fit(fold.train)
     fit_seconds = time.perf_counter() - start
-    report, seconds = judged(model, fold, study.config)
+    start = time.perf_counter()
+    recs = recommend(model, fold, fold.judged, max(study.config.judge.ks), tell)
+    report = scored(recs, fold, study.config.judge.ks)
+    seconds = time.perf_counter() - start
     into.mkdir(parents=True)
+    save_lists(recs, into)
     keep(report, model, into, study.config.study.keep_factors != "none")
     listener = sample_listener(fold, study.config.seed)
     shown = shown_to(model, fold, listener, SHOWN)

@@ -9,6 +9,7 @@ from recsys.params import (
     AlsConfig,
     BprConfig,
     EaseConfig,
+    EnsembleConfig,
     FmConfig,
     ItemKnnConfig,
     ModelConfig,
@@ -91,6 +92,10 @@ def build(
             from recsys.models.ncf import Ncf
 
             return Ncf(config, seed)
+        case EnsembleConfig():
+            from recsys.models.ensemble import Ensemble
+
+            return Ensemble(config, [build(each, seed, None, profiles) for each in config.members])
         case MultVaeConfig():
             from recsys.models.mult_vae import MultVae
 

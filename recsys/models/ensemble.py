@@ -1,0 +1,79 @@
+"""Several models whose lists are merged by reciprocal rank (Cormack, Clarke and Buettcher 2009)."""
+
+from collections.abc import Callable, Sequence
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_matrix
+
+from recsys.interactions import Interactions
+from recsys.params import EnsembleConfig
+from recsys.profiles import Profiles
+from recsys.ranking import best
+from recsys.recommend import NO_ITEM, Recommendations, Recommender
+
+SCORES = 1 << 24  # dense scores at a time, 64 MiB of float32
+
+
+class Ensemble:
+    """Each model gives an item at rank r, from 1, 1 / (constant + r); the sums are ranked.
+
+    Ties go to the lower item number. An item that no list of `depth` holds is not shown.
+    """
+
+    def __init__(self, config: EnsembleConfig, members: Sequence[Recommender]) -> None:
+        """Of untrained models."""
+        self._config = config
+        self._members = list(members)
+
+    def fit(self, train: Interactions) -> Self:
+        """Fit every member."""
+        self._n_items = len(train.items)
+        for member in self._members:
+            member.fit(train)
+        return self
+
+    def recommend(self, users: npt.NDArray[np.int32], k: int) -> Recommendations:
+        """The k items with the highest sum of reciprocal ranks, none met in training."""
+        return self._merged(users, k, lambda model, depth: model.recommend(users, depth))
+
+    def fold_in(
+        self,
+        history: Interactions,
+        users: npt.NDArray[np.int32],
+        k: int,
+        profiles: Profiles | None = None,
+    ) -> Recommendations:
+        """As `recommend`, from what each member shows users with this history."""
+        return self._merged(
+            users, k, lambda model, depth: model.fold_in(history, users, depth, profiles)
+        )
+
+    def _merged(
+        self,
+        users: npt.NDArray[np.int32],
+        k: int,
+        ask: Callable[[Recommender, int], Recommendations],
+    ) -> Recommendations:
+        depth = min(max(self._config.depth, k), self._n_items)
+        sums = csr_matrix((len(users), self._n_items), dtype=np.float64)
+        for member in self._members:
+            sums = sums + self._reciprocal(ask(member, depth))
+        size = max(1, SCORES // max(self._n_items, 1))
+        items, scores = [np.zeros((0, k), np.int32)], [np.zeros((0, k), np.float32)]
+        for start in range(0, len(users), size):
+            block = sums[start : start + size].toarray().astype(np.float32)
+            block[block == 0] = -np.inf
+            found = best(block, k)
+            items.append(found[0])
+            scores.append(found[1])
+        return Recommendations(
+            users.astype(np.int32), np.concatenate(items), np.concatenate(scores)
+        )
+
+    def _reciprocal(self, recs: Recommendations) -> csr_matrix:
+        rows, ranks = np.nonzero(recs.items != NO_ITEM)
+        values = 1.0 / (self._config.constant + 1 + ranks)
+        shape = (len(recs.users), self._n_items)
+        return csr_matrix((values, (rows, recs.items[rows, ranks])), shape=shape)
