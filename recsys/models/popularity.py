@@ -1,15 +1,42 @@
 """What everybody listens to. The baseline every other model must beat."""
 
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
+from recsys.errors import InputError
+from recsys.ids import IdMap
 from recsys.interactions import Interactions
+from recsys.models.features import age_bands, known, numbered
 from recsys.params import PopularityConfig
 from recsys.profiles import Profiles
 from recsys.recommend import NO_ITEM, Recommendations, padded
+
+Groups = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ranking:
+    """All items, best first.
+
+    Attributes:
+        scores: By item, float32, shape (n_items,).
+        order: Items, best first, int32, shape (n_items,).
+        place: Where in `order` each item stands, int64, shape (n_items,).
+    """
+
+    scores: npt.NDArray[np.float32]
+    order: npt.NDArray[np.int32]
+    place: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, counts: npt.NDArray[np.float64], among: npt.NDArray[np.int32]) -> Self:
+        """Highest count first; of equal ones, that which comes first in `among`, all items."""
+        order = among[np.argsort(-counts[among], kind="stable")]
+        return cls(counts.astype(np.float32), order, np.argsort(order))
 
 
 class Popularity:
@@ -17,12 +44,18 @@ class Popularity:
 
     Ties go to the lower item number. Artists nobody has in training are ranked last, with a
     score of 0: the catalogue is never cut.
+
+    Within a country or an age band (0-17, 18-24, 25-34, 35-44, 45-54, 55 and above) only its
+    listeners count, and ties go to the more popular one among all. Whose field is missing, or
+    whose country nobody in training has, is shown what is popular among all.
     """
 
-    _train: csr_matrix
-    _scores: npt.NDArray[np.float32]
-    _order: npt.NDArray[np.int32]
-    _place: npt.NDArray[np.int64]
+    _train: Interactions
+    _seen: csr_matrix
+    _all: Ranking
+    _groups: Groups
+    _counts: csr_matrix
+    _countries: IdMap
 
     def __init__(self, config: PopularityConfig, profiles: Profiles | None = None) -> None:
         """An untrained model.
@@ -30,29 +63,39 @@ class Popularity:
         Args:
             config: What counts.
             profiles: Of the users of the training data, aligned with them.
+
+        Raises:
+            InputError: it counts within countries or age bands and there are no profiles.
         """
+        if config.within != "all" and profiles is None:
+            raise InputError(
+                f'{config.kind} with within = "{config.within}" needs listener profiles; pass '
+                f'--profiles FILE, or set within = "all"'
+            )
         self._config = config
         self._profiles = profiles
 
     @property
     def scores(self) -> npt.NDArray[np.float32]:
-        """Score of each item, float32, shape (n_items,)."""
-        return self._scores
+        """Score of each item among all, float32, shape (n_items,)."""
+        return self._all.scores
 
     def fit(self, train: Interactions) -> Self:
         """Count."""
-        self._train = train.matrix()
+        self._train, self._seen = train, train.matrix()
         by_plays = self._config.kind == "popularity-plays"
         weights = train.plays if by_plays else None
-        counts = np.bincount(train.cols, weights, minlength=len(train.items))
-        self._order = np.argsort(-counts, kind="stable").astype(np.int32)
-        self._place = np.argsort(self._order)
-        self._scores = counts.astype(np.float32)
+        n_items = len(train.items)
+        counts = np.bincount(train.cols, weights, minlength=n_items).astype(np.float64)
+        self._all = Ranking.of(counts, np.arange(n_items, dtype=np.int32))
+        self._countries = known(None if self._profiles is None else self._profiles.country)
+        self._groups = self._groups_of(self._profiles, len(train.users))
+        self._counts = self._counted(train, train.plays if by_plays else np.ones(len(train)))
         return self
 
     def recommend(self, users: npt.NDArray[np.int32], k: int) -> Recommendations:
         """The k most popular items each user has not met in training."""
-        return self._ranked(self._train[users], users, k)
+        return self._ranked(self._seen[users], users, k, self._groups[users])
 
     def fold_in(
         self,
@@ -62,24 +105,64 @@ class Popularity:
         profiles: Profiles | None = None,
     ) -> Recommendations:
         """The k most popular items that are not in each user's history."""
-        return self._ranked(history.matrix()[users], users, k)
+        if profiles is None and history.users is self._train.users:
+            profiles = self._profiles
+        groups = self._groups_of(profiles, len(history.users))
+        return self._ranked(history.matrix()[users], users, k, groups[users])
 
-    def _ranked(self, seen: csr_matrix, users: npt.NDArray[np.int32], k: int) -> Recommendations:
-        """Walk down one common ranking, past what each user has met.
+    def _groups_of(self, profiles: Profiles | None, n_users: int) -> Groups:
+        """Number of each user's country or band, int32, shape (n_users,); -1 is everybody."""
+        if profiles is None or self._config.within == "all":
+            return np.full(n_users, -1, np.int32)
+        if self._config.within == "country":
+            return numbered(profiles.country, self._countries)
+        return age_bands(profiles.age)
 
-        Of the places p0 < p1 < ... a user has met, p_i has p_i - i open places before it. So
-        the j-th open place, from 0, is j plus the number of met places with p_i - i <= j.
-        """
-        sizes = np.diff(seen.indptr)
-        rows = np.repeat(np.arange(len(users)), sizes)
-        n_items = seen.shape[1]
-        met = np.sort(rows * n_items + self._place[seen.indices]) - rows * n_items
-        before = met - (np.arange(len(met)) - np.repeat(seen.indptr[:-1], sizes))
-        near = before < k
-        passed = np.bincount(rows[near] * k + before[near], minlength=len(users) * k)
-        place = np.arange(k) + np.cumsum(passed.reshape(len(users), k), axis=1)
-        shown = place < n_items
-        item = self._order[np.minimum(place, n_items - 1)]
-        items = np.where(shown, item, NO_ITEM)
-        scores = np.where(shown, self._scores[item], np.float32(np.nan))
-        return padded(users, items, scores, k)
+    def _counted(self, train: Interactions, weights: npt.NDArray[np.float64]) -> csr_matrix:
+        """The counts of each group, float64 CSR, shape (n_groups, n_items)."""
+        group = self._groups[train.rows]
+        inside = group >= 0
+        cells = weights[inside], (group[inside], train.cols[inside])
+        n_groups = int(self._groups.max(initial=-1)) + 1
+        return csr_matrix(cells, shape=(n_groups, len(train.items)), dtype=np.float64)
+
+    def _ranking(self, group: int) -> Ranking:
+        if not 0 <= group < self._counts.shape[0] or not self._counts[[group]].nnz:
+            return self._all
+        return Ranking.of(self._counts[[group]].toarray().ravel(), self._all.order)
+
+    def _ranked(
+        self, seen: csr_matrix, users: npt.NDArray[np.int32], k: int, groups: Groups
+    ) -> Recommendations:
+        if (groups < 0).all():
+            return _walked(self._all, seen, users, k)
+        items = np.empty((len(users), k), np.int32)
+        scores = np.empty((len(users), k), np.float32)
+        for group in np.unique(groups):
+            of = np.flatnonzero(groups == group)
+            part = _walked(self._ranking(int(group)), seen[of], users[of], k)
+            items[of], scores[of] = part.items, part.scores
+        return Recommendations(users.astype(np.int32), items, scores)
+
+
+def _walked(
+    ranking: Ranking, seen: csr_matrix, users: npt.NDArray[np.int32], k: int
+) -> Recommendations:
+    """Walk down one common ranking, past what each user has met.
+
+    Of the places p0 < p1 < ... a user has met, p_i has p_i - i open places before it. So
+    the j-th open place, from 0, is j plus the number of met places with p_i - i <= j.
+    """
+    sizes = np.diff(seen.indptr)
+    rows = np.repeat(np.arange(len(users)), sizes)
+    n_items = seen.shape[1]
+    met = np.sort(rows * n_items + ranking.place[seen.indices]) - rows * n_items
+    before = met - (np.arange(len(met)) - np.repeat(seen.indptr[:-1], sizes))
+    near = before < k
+    passed = np.bincount(rows[near] * k + before[near], minlength=len(users) * k)
+    place = np.arange(k) + np.cumsum(passed.reshape(len(users), k), axis=1)
+    shown = place < n_items
+    item = ranking.order[np.minimum(place, n_items - 1)]
+    items = np.where(shown, item, NO_ITEM)
+    scores = np.where(shown, ranking.scores[item], np.float32(np.nan))
+    return padded(users, items, scores, k)

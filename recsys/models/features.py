@@ -1,0 +1,33 @@
+"""What a profile says, as numbers a model can add up."""
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_matrix
+
+from recsys.ids import IdMap, Strings
+
+Numbers = npt.NDArray[np.int32]
+
+BANDS = (18, 25, 35, 45, 55)  # ages at which a band begins; the first begins at 0
+
+
+def age_bands(age: npt.NDArray[np.float32]) -> Numbers:
+    """0-17, 18-24, 25-34, 35-44, 45-54, 55 and above as 0 to 5, int32; -1 for NaN."""
+    return np.where(np.isnan(age), -1, np.digitize(age, BANDS)).astype(np.int32)
+
+
+def known(texts: Strings | None) -> IdMap:
+    """The values that occur; none where there are no texts. Missing and empty are no value."""
+    return IdMap.of([] if texts is None else filter(None, texts.to_pylist()))
+
+
+def numbered(texts: Strings, values: IdMap) -> Numbers:
+    """Which of `values` each text is, int32; -1 for another one and where it is missing."""
+    return values.find(texts.fill_null(""))
+
+
+def one_hot(numbers: Numbers, width: int) -> csr_matrix:
+    """A one in the column of each number, none for -1; float64 CSR, shape (m, width)."""
+    rows = np.flatnonzero(numbers >= 0)
+    cells = np.ones(len(rows)), (rows, numbers[rows])
+    return csr_matrix(cells, shape=(len(numbers), width))
