@@ -1,0 +1,188 @@
+"""Nearest listeners: what those who are alike in plays and profile listen to."""
+
+from collections.abc import Iterator
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_matrix, diags_array, hstack
+
+from recsys.ids import IdMap
+from recsys.interactions import Interactions
+from recsys.models.features import known, numbered, one_hot
+from recsys.params import UserKnnConfig
+from recsys.profiles import Profiles
+from recsys.ranking import best
+from recsys.recommend import NO_ITEM, Recommendations
+from recsys.weighting import Weights
+
+Floats = npt.NDArray[np.float32]
+Users = npt.NDArray[np.int32]
+
+CELLS = 1 << 22  # distances, or scores, of a block of listeners: 32 MiB of float64
+OLDEST = 100.0  # years
+ROUNDING = 1e-13  # what of |a|^2 + |b|^2 - 2 ab is left of two equal rows
+ALIKE = 1e-6  # relative differences of distances, which are float32, that are none
+
+
+class UserKnn:
+    """Listeners near to one, each with a vote for what they play.
+
+    A listener is a row of features: their weighted plays p (`recsys.weighting`) divided by
+    their sum, times `plays_weight`; age / 100 less the mean of those that are known, times
+    `age_weight`; gender and country one-hot, times their weights. What is missing is zeros.
+
+        euclidean   d = |a - b|, where |a - b|^2 = |a|^2 + |b|^2 - 2 ab
+        cosine      d = 1 - ab / (|a| |b|)
+
+    The `neighbours` listeners of the training with the smallest d, of equal ones the lower
+    number, vote with 1 - d / d_max, d_max being the distance of the farthest of them; with 1
+    where all are equally far. The score of an artist is the sum of votes times normalised p
+    (Sarwar et al. 2000, with the profile of Pazzani 1999 among the features).
+
+    The distances are exact. They are made for a block of listeners at a time, so that
+    neither users by users nor users by items is ever held as a whole.
+    """
+
+    _rows: csr_matrix
+    _features: csr_matrix
+    _weights: Weights
+    _train: Interactions
+    _seen: csr_matrix
+    _genders: IdMap
+    _countries: IdMap
+    _mean_age: float
+
+    def __init__(self, config: UserKnnConfig, profiles: Profiles | None = None) -> None:
+        """An untrained model.
+
+        Args:
+            config: Hyper-parameters.
+            profiles: Of the users of the training data, aligned with them.
+        """
+        self._config = config
+        self._profiles = profiles
+
+    def fit(self, train: Interactions) -> Self:
+        """Keep the features of every listener."""
+        self._train, self._seen = train, train.matrix()
+        self._weights = Weights(self._config, train)
+        self._learn_profiles()
+        self._rows = _shares(self._weights(train))
+        self._features = self._described(self._rows, self._profiles, None)
+        # Who plays nothing has no vote, and would be near to everybody.
+        self._silent = np.diff(self._rows.indptr) == 0
+        self._squares = _squares(self._features)
+        self._transposed = self._features.T.tocsr()
+        return self
+
+    def recommend(self, users: Users, k: int) -> Recommendations:
+        """The k artists of each user's neighbours with the highest scores, none met before.
+
+        A user with neither plays nor a profile that counts gets no list.
+        """
+        return self._ranked(self._features[users], self._seen[users], users, users, k)
+
+    def fold_in(
+        self,
+        history: Interactions,
+        users: Users,
+        k: int,
+        profiles: Profiles | None = None,
+    ) -> Recommendations:
+        """As `recommend`, for listeners who are no neighbours of anybody."""
+        if profiles is None and history.users is self._train.users:
+            profiles = self._profiles
+        rows = _shares(self._weights(history, users))
+        features = self._described(rows, profiles, users)
+        nobody = np.full(len(users), -1, np.int32)
+        return self._ranked(features, history.matrix()[users], users, nobody, k)
+
+    def _ranked(
+        self, features: csr_matrix, seen: csr_matrix, users: Users, selves: Users, k: int
+    ) -> Recommendations:
+        items = np.full((len(users), k), NO_ITEM, np.int32)
+        scores = np.full((len(users), k), np.nan, np.float32)
+        described = np.flatnonzero(np.diff(features.indptr) > 0)
+        for part in _blocks(described, max(self._seen.shape)):
+            votes = self._votes(features[part], selves[part])
+            table = (votes @ self._rows).toarray()
+            met = seen[part]
+            table[np.repeat(np.arange(len(part)), np.diff(met.indptr)), met.indices] = -np.inf
+            items[part], scores[part] = best(table, k)
+        return Recommendations(users.astype(np.int32), items, scores)
+
+    def _votes(self, features: csr_matrix, selves: Users) -> csr_matrix:
+        """What each neighbour counts, float32 CSR, shape (m, n_users); -1 is nobody's self."""
+        near = -self._distances(features)
+        near[:, self._silent] = -np.inf
+        there = np.flatnonzero(selves >= 0)
+        near[there, selves[there]] = -np.inf
+        found, nearness = best(near, self._config.neighbours)
+        chosen = found != NO_ITEM
+        distances = np.where(chosen, -nearness, 0)
+        farthest = distances.max(axis=1, initial=0, keepdims=True)
+        nearest = np.where(chosen, distances, np.inf).min(axis=1, initial=np.inf, keepdims=True)
+        alike = farthest - nearest <= ALIKE * farthest
+        votes = np.where(alike, 1, 1 - distances / np.where(farthest > 0, farthest, 1))
+        indptr = np.append(0, np.cumsum(chosen.sum(axis=1)))
+        shape = (len(selves), len(self._silent))
+        return csr_matrix((votes[chosen].astype(np.float32), found[chosen], indptr), shape=shape)
+
+    def _distances(self, features: csr_matrix) -> Floats:
+        """To every listener of the training, float32, shape (m, n_users)."""
+        common = (features @ self._transposed).toarray()
+        own = _squares(features)[:, None]
+        if self._config.metric == "cosine":
+            lengths = np.sqrt(own * self._squares)
+            return np.asarray(1 - common / np.where(lengths > 0, lengths, 1), np.float32)
+        lengths = own + self._squares
+        squared = lengths - 2 * common
+        squared[squared < ROUNDING * lengths] = 0
+        return np.asarray(np.sqrt(squared), np.float32)
+
+    def _learn_profiles(self) -> None:
+        their = self._profiles
+        self._genders = known(None if their is None else their.gender)
+        self._countries = known(None if their is None else their.country)
+        ages = np.zeros(0) if their is None else their.age[~np.isnan(their.age)]
+        self._mean_age = float(ages.mean()) if len(ages) else 0.0
+
+    def _described(
+        self, rows: csr_matrix, profiles: Profiles | None, users: Users | None
+    ) -> csr_matrix:
+        """All features of listeners, float64 CSR; zeros are not stored."""
+        config = self._config
+        parts = [config.plays_weight * rows]
+        if profiles is not None:
+            at = np.arange(len(profiles)) if users is None else users
+            age = (np.nan_to_num(profiles.age[at], nan=self._mean_age) - self._mean_age) / OLDEST
+            parts.append(config.age_weight * csr_matrix(age[:, None]))
+            gender = numbered(profiles.gender, self._genders)[at]
+            country = numbered(profiles.country, self._countries)[at]
+            parts.append(config.gender_weight * one_hot(gender, len(self._genders)))
+            parts.append(config.country_weight * one_hot(country, len(self._countries)))
+        else:
+            extra = 1 + len(self._genders) + len(self._countries)
+            parts.append(csr_matrix((rows.shape[0], extra)))
+        features = csr_matrix(hstack(parts, format="csr", dtype=np.float64))
+        features.eliminate_zeros()
+        return features
+
+
+def _shares(rows: csr_matrix) -> csr_matrix:
+    """Rows scaled to a sum of 1, float64 CSR; rows of zeros are left empty."""
+    rows = csr_matrix(rows, dtype=np.float64, copy=True)
+    rows.eliminate_zeros()
+    sums = np.asarray(rows.sum(axis=1)).ravel()
+    return csr_matrix(diags_array(1 / np.where(sums > 0, sums, 1)) @ rows)
+
+
+def _squares(features: csr_matrix) -> npt.NDArray[np.float64]:
+    """Squared length of each row, float64, shape (m,)."""
+    return np.asarray(features.multiply(features).sum(axis=1), np.float64).ravel()
+
+
+def _blocks(at: npt.NDArray[np.intp], width: int) -> Iterator[npt.NDArray[np.intp]]:
+    size = max(1, CELLS // max(width, 1))
+    return (at[start : start + size] for start in range(0, len(at), size))

@@ -1,0 +1,232 @@
+import math
+import tracemalloc
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from recsys.ids import IdMap
+from recsys.interactions import Interactions
+from recsys.models.user_knn import UserKnn
+from recsys.params import UserKnnConfig
+from recsys.profiles import Profiles
+from recsys.recommend import NO_ITEM, Recommendations
+from recsys.weighting import Weights
+from tests.conftest import cells_of, two_camps
+
+N_USERS, N_ITEMS = 6, 7
+EVERYBODY = np.arange(N_USERS, dtype=np.int32)
+plays = arrays(np.int32, (N_USERS, N_ITEMS), elements=st.integers(-4, 9)).map(
+    lambda dense: np.maximum(dense, 0)
+)
+Described = tuple[float | None, str | None, str | None]  # age, gender, country
+
+
+def profiles_of(users: IdMap, described: Sequence[Described]) -> Profiles:
+    ages = [math.nan if age is None else age for age, _, _ in described]
+    gender, country = (pa.array([d[n] for d in described], pa.string()) for n in (1, 2))
+    signup = np.full(len(described), -1, np.int64)
+    return Profiles(users, gender, np.array(ages, np.float32), country, signup)
+
+
+def brute_force(
+    dense: npt.NDArray[np.int32], described: Sequence[Described], config: UserKnnConfig
+) -> npt.NDArray[np.float64]:
+    """Scores of every item for every user, by loops over pairs of users."""
+    cells = cells_of(dense)
+    weighted = Weights(config, cells)(cells).toarray().astype(float)
+    share = [row / row.sum() if row.sum() else row for row in weighted]
+    ages = [age for age, _, _ in described if age is not None]
+    mean = sum(ages) / len(ages) if ages else 0.0
+
+    def features(user: int) -> dict[tuple[str, str], float]:
+        age, gender, country = described[user]
+        found = {("i", str(n)): config.plays_weight * x for n, x in enumerate(share[user])}
+        if age is not None:
+            found["age", ""] = config.age_weight * (age - mean) / 100
+        if gender is not None:
+            found["gender", gender] = config.gender_weight
+        if country is not None:
+            found["country", country] = config.country_weight
+        return found
+
+    def distance(one: int, other: int) -> float:
+        a, b = features(one), features(other)
+        if config.metric == "euclidean":
+            return math.sqrt(sum((a.get(f, 0) - b.get(f, 0)) ** 2 for f in {*a, *b}))
+        lengths = math.sqrt(sum(x * x for x in a.values()) * sum(x * x for x in b.values()))
+        return 1 - sum(a[f] * b[f] for f in {*a} & {*b}) / lengths if lengths else 1.0
+
+    scores = np.zeros((len(dense), dense.shape[1]))
+    for user in range(len(dense)):
+        others = [v for v in range(len(dense)) if v != user and share[v].sum() > 0]
+        near = sorted((distance(user, v), v) for v in others)[: config.neighbours]
+        for d, v in near:
+            alike = near[-1][0] - near[0][0] < 1e-6
+            scores[user] += (1 if alike else 1 - d / near[-1][0]) * share[v]
+    return scores
+
+
+described = st.lists(
+    st.tuples(
+        st.none() | st.integers(10, 80).map(float),
+        st.none() | st.sampled_from("mf"),
+        st.none() | st.sampled_from(["Chile", "Iceland"]),
+    ),
+    min_size=N_USERS,
+    max_size=N_USERS,
+)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+@pytest.mark.parametrize("weighting", ["share", "binary"])
+@given(dense=plays, described=described)
+def test_scores_are_those_of_a_loop_over_all_pairs(
+    metric: str, weighting: str, dense: npt.NDArray[np.int32], described: list[Described]
+) -> None:
+    dense[0, 0] = 1
+    config = UserKnnConfig(
+        neighbours=N_USERS,  # all: which of two equally far ones is left out is rounding
+        metric=metric,
+        weighting=weighting,
+        age_weight=0.7,
+        gender_weight=0.2,
+        country_weight=0.4,
+    )
+    cells = cells_of(dense)
+    model = UserKnn(config, profiles_of(cells.users, described)).fit(cells)
+
+    recs = model.recommend(EVERYBODY, N_ITEMS)
+
+    expected = brute_force(dense, described, config)
+    for user, row in enumerate(recs.items):
+        shown = row[row != NO_ITEM]
+        np.testing.assert_allclose(
+            recs.scores[user, : len(shown)], expected[user, shown], rtol=1e-4, atol=1e-5
+        )
+
+
+def test_only_the_nearest_vote() -> None:
+    """Listener 0 shares all with 1, half with 2 and little with 3."""
+    dense = [
+        [5, 5, 0, 0, 0, 0],
+        [5, 5, 0, 1, 0, 0],
+        [5, 0, 0, 0, 5, 0],
+        [1, 0, 0, 0, 0, 9],
+    ]
+    first = np.array([0], np.int32)
+
+    def shown(neighbours: int) -> list[int]:
+        model = UserKnn(UserKnnConfig(neighbours=neighbours)).fit(cells_of(dense))
+        recs = model.recommend(first, 6)
+        return recs.items[0, np.nan_to_num(recs.scores[0]) > 0].tolist()
+
+    assert shown(1) == [3]
+    assert shown(2) == [3]  # the second is the farthest of them: its vote is 1 - 1
+    assert shown(3) == [4, 3]
+
+
+def test_neighbours_at_the_same_distance_vote_alike() -> None:
+    dense = [[0, 0, 3, 0], [4, 0, 0, 0], [0, 2, 0, 0], [0, 0, 0, 1]]
+    model = UserKnn(UserKnnConfig()).fit(cells_of(dense))
+
+    recs = model.recommend(np.array([0], np.int32), 3)
+
+    assert recs.items.tolist() == [[0, 1, 3]]
+    assert recs.scores.tolist() == [[1, 1, 1]]
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_the_hidden_item_of_each_camp_is_found(metric: str) -> None:
+    dense = two_camps(12, 12)
+    everybody = np.arange(12, dtype=np.int32)
+    model = UserKnn(UserKnnConfig(neighbours=5, metric=metric)).fit(cells_of(dense))
+
+    assert model.recommend(everybody, 1).items[:, 0].tolist() == everybody.tolist()
+
+
+COUNTRIES: list[Described] = [(None, None, "Chile" if user % 2 else "Iceland") for user in range(6)]
+
+
+def by_country(cells: Interactions) -> UserKnn:
+    """Four neighbours: more than a country has, so that its farthest has a vote too."""
+    config = UserKnnConfig(neighbours=4, country_weight=2)
+    return UserKnn(config, profiles_of(cells.users, COUNTRIES)).fit(cells)
+
+
+def test_who_plays_nothing_is_served_from_their_country() -> None:
+    dense = two_camps(6, 6)
+    dense[[0, 1]] = 0
+
+    recs = by_country(cells_of(dense)).recommend(np.array([0, 1], np.int32), 3)
+
+    assert [set(row) for row in recs.items.tolist()] == [{0, 2, 4}, {1, 3, 5}]
+
+
+def test_a_stranger_is_served_from_the_profile_that_comes_with_them() -> None:
+    model = by_country(cells_of(two_camps(6, 6)))
+    history = cells_of(np.zeros((3, 6)))
+    theirs = profiles_of(
+        history.users, [(None, None, "Chile"), (None, None, "Iceland"), (None, None, None)]
+    )
+    users = np.arange(3, dtype=np.int32)
+
+    recs = model.fold_in(history, users, 3, theirs)
+    unknown = model.fold_in(history, users, 3)
+
+    assert [set(row) for row in recs.items.tolist()] == [{1, 3, 5}, {0, 2, 4}, {NO_ITEM}]
+    assert (unknown.items == NO_ITEM).all()
+
+
+def test_history_over_the_users_of_training_has_their_profiles() -> None:
+    dense = two_camps(6, 6)
+    dense[[0, 1]] = 0
+    cells = cells_of(dense)
+
+    folded = by_country(cells).fold_in(cells, np.array([0, 1], np.int32), 3)
+
+    assert [set(row) for row in folded.items.tolist()] == [{0, 2, 4}, {1, 3, 5}]
+
+
+def told(recs: Recommendations) -> tuple[list[list[int]], bytes]:
+    return recs.items.tolist(), recs.scores.tobytes()
+
+
+def test_the_size_of_a_block_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(5)
+    cells = cells_of(rng.poisson(0.3, (30, 20)))
+    everybody = np.arange(30, dtype=np.int32)
+    model = UserKnn(UserKnnConfig(neighbours=4)).fit(cells)
+    whole = model.recommend(everybody, 5)
+
+    monkeypatch.setattr("recsys.models.user_knn.CELLS", 70)
+
+    assert told(model.recommend(everybody, 5)) == told(whole)
+
+
+def test_neither_users_by_users_nor_users_by_items_is_held() -> None:
+    """6,000 listeners: 144 MB as float32 distances to each other; a block of them is far less."""
+    n_users, n_items = 6_000, 5_000
+    rng = np.random.default_rng(3)
+    keys = np.unique(rng.integers(0, n_users * n_items, 30_000))
+    users, items = (
+        IdMap.of(f"{name}{n:05}" for n in range(size))
+        for name, size in (("u", n_users), ("i", n_items))
+    )
+    at = (keys // n_items).astype(np.int32), (keys % n_items).astype(np.int32)
+    cells = Interactions(users, items, *at, np.ones(len(keys)))
+    model = UserKnn(UserKnnConfig(neighbours=10)).fit(cells)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("recsys.models.user_knn.CELLS", 1 << 18)
+        tracemalloc.start()
+        model.recommend(np.arange(n_users, dtype=np.int32), 10)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+
+    assert peak < 20e6
