@@ -13,7 +13,7 @@ LAYERS = ("recsys", "tasks", "flows")  # each may import itself and what stands 
 DOORS = {
     "mlflow": {"tasks/tracking.py", "tasks/registry.py"},
     "optuna": {"tasks/tuning/"},
-    "implicit": {"recsys/models/als.py"},
+    "implicit": {"recsys/models/als.py", "recsys/models/bpr.py"},
     "matplotlib": {"recsys/plots/"},  # all files of this folder
 }
 OUTSIDE = {"prefect", "mlflow", "optuna"}

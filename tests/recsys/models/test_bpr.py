@@ -1,0 +1,121 @@
+import math
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from scipy.sparse import csr_matrix
+
+from recsys.interactions import Interactions
+from recsys.models.bpr import Bpr
+from recsys.params import BprConfig
+from recsys.recommend import NO_ITEM
+from tests.conftest import cells_of, two_camps
+
+SMALL = BprConfig(factors=4, learning_rate=0.1, regularization=0.02, iterations=60)
+
+
+def test_the_same_seed_gives_the_same_factors_and_another_seed_others() -> None:
+    cells = cells_of(two_camps(20, 16, of_other=1))
+    once, again, other = (Bpr(SMALL, seed).fit(cells) for seed in (1, 1, 2))
+
+    assert once.item_factors.tobytes() == again.item_factors.tobytes()
+    assert once.user_factors.tobytes() == again.user_factors.tobytes()
+    assert once.item_factors.tobytes() != other.item_factors.tobytes()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_camps_are_told_apart(seed: int) -> None:
+    dense = two_camps(20, 20)
+    everybody = np.arange(20, dtype=np.int32)
+
+    recs = Bpr(SMALL, seed).fit(cells_of(dense)).recommend(everybody, 1)
+
+    assert recs.items[:, 0].tolist() == everybody.tolist()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_stranger_is_folded_into_their_camp(seed: int) -> None:
+    model = Bpr(SMALL, seed).fit(cells_of(two_camps(20, 20)))
+    history = np.zeros((2, 20))
+    history[0, [2, 4, 8]] = 1
+    history[1, [3, 7, 11]] = 1
+
+    recs = model.fold_in(cells_of(history), np.array([0, 1], np.int32), 7)
+
+    assert [set(row % 2) for row in recs.items] == [{0}, {1}]
+
+
+def trained() -> tuple[Bpr, Interactions]:
+    rng = np.random.default_rng(4)
+    cells = cells_of(two_camps(60, 40, of_other=3) * rng.integers(0, 2, (60, 40)))
+    config = BprConfig(factors=6, learning_rate=0.05, regularization=0.05, iterations=150)
+    return Bpr(config, 1).fit(cells), cells
+
+
+def slope(model: Bpr, x: npt.NDArray[np.float32], heard: set[int]) -> npt.NDArray[np.float64]:
+    """Of the folded factor of one listener, by a loop over the pairs (i, j)."""
+    q, b = model.item_factors[:, :-1].astype(float), model.item_factors[:, -1].astype(float)
+    total, n = np.zeros(q.shape[1]), 0
+    for i in heard:
+        for j in model.rivals:
+            if j not in heard:
+                margin = x @ (q[i] - q[j]) + b[i] - b[j]
+                total += (q[i] - q[j]) / (1 + math.exp(margin))
+                n += 1
+    return total / max(n, 1) - SLOPE_REGULARIZATION * x
+
+
+SLOPE_REGULARIZATION = 0.05
+
+
+def test_the_gradient_vanishes_at_a_folded_factor() -> None:
+    model, cells = trained()
+    users = np.arange(60)
+    found = model.folded(cells.matrix())
+
+    for user in users[::7]:
+        heard = set(cells.cols[cells.rows == user].tolist())
+        x = found[user, :-1].astype(float)
+        start = slope(model, np.zeros_like(x), heard)
+
+        assert np.abs(slope(model, x, heard)).max() < 0.02 * np.abs(start).max()
+
+
+def test_folding_in_comes_close_to_what_training_found() -> None:
+    model, cells = trained()
+    everybody = np.arange(60, dtype=np.int32)
+    recs, folded = model.recommend(everybody, 10), model.fold_in(cells, everybody, 10)
+
+    common = [len({*a} & {*b}) for a, b in zip(recs.items, folded.items, strict=True)]
+
+    assert np.mean(common) > 7
+
+
+def test_the_size_of_a_block_changes_no_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, cells = trained()
+    everybody = np.arange(60, dtype=np.int32)
+    whole = model.fold_in(cells, everybody, 5)
+
+    monkeypatch.setattr("recsys.models.bpr.PAIRS", 700)
+
+    assert model.fold_in(cells, everybody, 5).items.tolist() == whole.items.tolist()
+
+
+def test_who_has_heard_nothing_is_shown_what_is_good_for_anybody() -> None:
+    model, _ = trained()
+
+    recs = model.fold_in(cells_of(np.zeros((1, 40))), np.array([0], np.int32), 3)
+
+    assert recs.items[0].tolist() == np.argsort(-model.item_factors[:, -1])[:3].tolist()
+
+
+def test_an_artist_nobody_has_stands_behind_those_somebody_has_for_a_stranger() -> None:
+    dense = two_camps(20, 16)
+    dense[:, 5] = 0
+    model = Bpr(SMALL, 1).fit(cells_of(dense))
+
+    nothing = csr_matrix((1, 16), dtype=np.float32)
+    recs = model.fold_in(cells_of(nothing.toarray()), np.array([0], np.int32), 16)
+
+    assert NO_ITEM not in recs.items
+    assert recs.scores[0, recs.items[0] == 5] == recs.scores.min()
