@@ -11,7 +11,7 @@ from prefect import flow
 from flows import environment
 from flows.clock import Clock
 from flows.experiment import opened
-from flows.modelling import ensemble_of, model_config, pinned
+from flows.modelling import check_model, ensemble_of, model_config, pinned
 from flows.searching import close_parent, joined, search_all, with_prefect
 from recsys.config import ExperimentConfig
 from recsys.contest import Contest, Round
@@ -132,8 +132,11 @@ def compare(asked: Asked, workspace: Path = Path("mlruns")) -> ContestResult:
         workspace: Where state lives.
 
     Raises:
-        InputError: the data or the configuration cannot be used, or fewer than two models can.
+        InputError: the data or the configuration cannot be used, there is no such model, or
+            fewer than two models can be used on this data.
     """
+    for model in asked.models:
+        check_model(model)
     place = environment.place(workspace)
     clock = Clock()
     folder = place.final(asked.name)

@@ -17,6 +17,12 @@ WITHOUT_EXTRAS = (
 )
 
 
+def check_model(model: str) -> None:
+    """Raise InputError where there is no such model."""
+    if model not in SEARCHED:
+        raise InputError(f"no model is called {model!r}; there are {', '.join(SEARCHED)}")
+
+
 def model_config(
     base: ExperimentConfig, model: str, seed: int, has_profiles: bool
 ) -> ExperimentConfig:
@@ -31,8 +37,7 @@ def model_config(
     Raises:
         InputError: there is no such model.
     """
-    if model not in SEARCHED:
-        raise InputError(f"no model is called {model!r}; there are {', '.join(SEARCHED)}")
+    check_model(model)
     table = base.model_dump(mode="json", exclude_none=True) | {"model": model, "seed": seed}
     if model != base.model:
         table |= {"name": model, **_own(model, table["study"], has_profiles)}

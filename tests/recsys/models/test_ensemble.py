@@ -1,0 +1,74 @@
+"""Lists merged by reciprocal rank."""
+
+import numpy as np
+import numpy.typing as npt
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recsys.models.ensemble import Ensemble
+from recsys.params import AlsConfig, EnsembleConfig
+from recsys.recommend import NO_ITEM, Recommendations
+from tests.conftest import cells_of
+
+MEMBERS = (AlsConfig(), AlsConfig(factors=8))
+N_ITEMS = 6
+
+
+class Says:
+    """A model that shows everybody the same list."""
+
+    def __init__(self, items: list[int]) -> None:
+        self.items = items
+
+    def fit(self, train: object) -> "Says":
+        return self
+
+    def recommend(self, users: npt.NDArray[np.int32], k: int) -> Recommendations:
+        shown = np.full((len(users), k), NO_ITEM, np.int32)
+        scores = np.full((len(users), k), np.nan, np.float32)
+        n = min(k, len(self.items))
+        shown[:, :n], scores[:, :n] = self.items[:n], -np.arange(n)
+        return Recommendations(users, shown, scores)
+
+    def fold_in(
+        self, history: object, users: npt.NDArray[np.int32], k: int, profiles: object = None
+    ) -> Recommendations:
+        return self.recommend(users, k)
+
+
+def merged(lists: list[list[int]], k: int, constant: float = 60.0, depth: int = 200) -> list[int]:
+    config = EnsembleConfig(members=MEMBERS, constant=constant, depth=depth)
+    model = Ensemble(config, [Says(items) for items in lists]).fit(cells_of(np.eye(N_ITEMS)))
+    recs = model.recommend(np.array([0], np.int32), k)
+    return [item for item in recs.items[0].tolist() if item != NO_ITEM]
+
+
+def expected(lists: list[list[int]], k: int, constant: float) -> list[int]:
+    sums: dict[int, float] = {}
+    for items in lists:
+        for rank, item in enumerate(items, 1):
+            sums[item] = sums.get(item, 0.0) + 1.0 / (constant + rank)
+    return sorted(sums, key=lambda item: (-np.float32(sums[item]), item))[:k]
+
+
+def test_what_both_models_show_beats_what_one_shows_first() -> None:
+    assert merged([[1, 2, 3], [4, 2, 5]], k=3) == [2, 1, 4]
+
+
+def test_a_small_constant_lets_the_first_place_win() -> None:
+    assert merged([[1, 2], [3, 4, 2]], k=1, constant=60) == [2]
+    assert merged([[1, 2], [3, 4, 2]], k=1, constant=0.01) == [1]
+
+
+def test_only_so_many_of_each_list_count() -> None:
+    assert merged([[1, 2, 3], [4, 5, 3]], k=1, depth=3) == [3]
+    assert merged([[1, 2, 3], [4, 5, 3]], k=1, depth=2) == [1]
+
+
+@given(
+    lists=st.lists(st.lists(st.integers(0, N_ITEMS - 1), unique=True), min_size=2, max_size=3),
+    k=st.integers(1, N_ITEMS),
+)
+def test_lists_are_merged_as_the_formula_says(lists: list[list[int]], k: int) -> None:
+    assert merged(lists, k) == expected(lists, k, 60.0)
+    assert merged(lists[::-1], k) == expected(lists, k, 60.0)
