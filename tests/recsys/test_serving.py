@@ -13,7 +13,7 @@ from recsys.ids import strings
 from recsys.interactions import Interactions
 from recsys.models import build
 from recsys.models.als import Als
-from recsys.params import AlsConfig, ModelConfig, PopularityConfig
+from recsys.params import AlsConfig, ItemKnnConfig, ModelConfig, PopularityConfig
 from recsys.profiles import Profiles
 from recsys.serving import (
     Answer,
@@ -228,6 +228,20 @@ def test_a_typed_history_is_explained_too(camps: Served) -> None:
 
     assert {each.name for each in told.shares} == {"i02", "i04"}
     assert told.score == pytest.approx(best.score, rel=1e-4)
+
+
+def test_models_of_links_between_artists_serve_and_explain_as_als_does() -> None:
+    served = served_by(ItemKnnConfig(neighbours=5), cells_of(two_camps(N_USERS, N_ITEMS)))
+
+    for user in (0, 5):
+        (best,) = known_user(served, user, 1).artists
+        told = explain(served, served.cells, user, served.artists.number(best.id))
+        all_ = known_user(served, user, N_ITEMS, include_heard=True).artists
+
+        assert best.id == f"i{user:02}"
+        assert told.score == pytest.approx(best.score, rel=1e-5)
+        assert {each.id for each in all_ if each.heard} == {each.id for each in told.shares}
+        assert {int(each.id[1:]) % 2 for each in similar(served, user, 4)} == {user % 2}
 
 
 def test_listeners_are_found_by_id_and_the_nearest_are_offered(camps: Served) -> None:
