@@ -253,15 +253,17 @@ def explain(served: Served, history: Interactions, user: int, item: int) -> Expl
             f"the model {served.config.kind} cannot be explained by the history; "
             "pass --run of another model, such as als"
         )
-    shares = served.model.contributions(history, user, item)
-    at = _cells_of(history, user)
+    theirs, _ = _only(history, user, None)
+    shares = served.model.contributions(theirs, 0, item)
     items = history.items
     listed = [
-        Share(items.id(history.cols[i]), items.name(history.cols[i]), float(history.plays[i]), s)
-        for i, s in zip(at, shares.tolist(), strict=True)
+        Share(items.id(col), items.name(col), plays, share)
+        for col, plays, share in zip(
+            theirs.cols.tolist(), theirs.plays.tolist(), shares.tolist(), strict=True
+        )
     ]
     listed.sort(key=lambda each: -each.share)
-    heard = bool((history.cols[at] == item).any())
+    heard = bool((theirs.cols == item).any())
     return Explanation(items.id(item), items.name(item), float(shares.sum()), heard, listed)
 
 
@@ -293,8 +295,9 @@ def _scored(
     profiles: Profiles | None,
 ) -> Answer:
     assert isinstance(served.model, Scoring)
-    scores = np.array(served.model.score(history, user, profiles), dtype=np.float32)
-    heard = history.cols[_cells_of(history, user)]
+    theirs, profile = _only(history, user, profiles)
+    scores = np.array(served.model.score(theirs, 0, profile), dtype=np.float32)
+    heard = theirs.cols
     if not include_heard:
         scores[heard] = -np.inf
     items, values = best(scores[None, :], k)
@@ -309,10 +312,27 @@ def _scored(
     )
 
 
-def _cells_of(history: Interactions, user: int) -> npt.NDArray[np.int64]:
-    """Positions of the cells of a user."""
-    start, stop = np.searchsorted(history.rows, [user, user + 1])
-    return np.arange(start, stop)
+def _only(
+    history: Interactions, user: int, profiles: Profiles | None
+) -> tuple[Interactions, Profiles | None]:
+    """The history and the profile of one user alone: a model need not walk through all."""
+    one = slice(user, user + 1)
+    users = IdMap(history.users.ids[one], history.users.names[one])
+    mine = slice(*np.searchsorted(history.rows, [user, user + 1]))
+    first, last = (None if t is None else t[mine] for t in (history.first, history.last))
+    theirs = Interactions(
+        users,
+        history.items,
+        np.zeros_like(history.rows[mine]),
+        history.cols[mine],
+        history.plays[mine],
+        first,
+        last,
+    )
+    if profiles is None:
+        return theirs, None
+    fields = (profiles.gender[one], profiles.age[one], profiles.country[one], profiles.signup[one])
+    return theirs, Profiles(users, *fields)
 
 
 def _refuse_heard(served: Served, include_heard: bool) -> None:

@@ -12,7 +12,10 @@ from flows.result import Result
 from tests.flows.conftest import Lab
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
-COMMANDS = ("sample", "experiment", "inspect", "fetch", "ui", "study")
+COMMANDS = (
+    *("sample", "experiment", "inspect", "recommend", "similar", "explain", "fetch", "ui"),
+    "study",
+)
 ACTIONS = ("list", "show", "resume", "work", "export", "delete")
 
 Recsys = Callable[..., int]
