@@ -78,8 +78,9 @@ class UserKnnConfig(Weighed):
     """The nearest listeners by plays and profile."""
 
     kind: Literal["user-knn"] = "user-knn"
-    neighbours: PositiveInt = 100
-    metric: Literal["euclidean", "cosine"] = "euclidean"
+    weighting: Weighting = "bm25"
+    neighbours: PositiveInt = 160
+    metric: Literal["euclidean", "cosine"] = "cosine"
     """How far apart two listeners are."""
     plays_weight: NonNegativeFloat = 1.0
     age_weight: NonNegativeFloat = 0.0
@@ -94,13 +95,13 @@ class FmConfig(Weighed):
     """
 
     kind: Literal["fm"] = "fm"
-    power: PositiveFloat = 0.3
+    power: PositiveFloat = 0.35
     factors: PositiveInt = 64
-    epochs: PositiveInt = 40
-    learning_rate: PositiveFloat = 0.12
-    regularization: NonNegativeFloat = 0.2
+    epochs: PositiveInt = 100
+    learning_rate: PositiveFloat = 0.05
+    regularization: NonNegativeFloat = 0.05
     """Of artists and features."""
-    listener_regularization: NonNegativeFloat = 30.0
+    listener_regularization: NonNegativeFloat = 300.0
     """Of listener ids: the higher, the more is explained by profile and history."""
     negatives: PositiveInt = 4000
     """Artists drawn at each step, which those heard have to beat; all where there are no more."""
@@ -155,10 +156,10 @@ class BprConfig(Params):
     """Matrix factorization by Bayesian personalized ranking."""
 
     kind: Literal["bpr"] = "bpr"
-    factors: PositiveInt = 64
-    learning_rate: PositiveFloat = 0.05
-    regularization: NonNegativeFloat = 0.01
-    iterations: PositiveInt = 100
+    factors: PositiveInt = 32
+    learning_rate: PositiveFloat = 0.004
+    regularization: NonNegativeFloat = 0.008
+    iterations: PositiveInt = 250
 
 
 class NcfConfig(Params):

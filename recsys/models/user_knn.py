@@ -71,7 +71,7 @@ class UserKnn:
         self._rows = _shares(self._weights(train))
         self._features = self._described(self._rows, self._profiles, None)
         # Who plays nothing has no vote, and would be near to everybody.
-        self._silent = np.diff(self._rows.indptr) == 0
+        self._silent = np.diff(self._seen.indptr) == 0
         self._squares = _squares(self._features)
         self._transposed = self._features.T.tocsr()
         return self
@@ -103,8 +103,9 @@ class UserKnn:
     ) -> Recommendations:
         items = np.full((len(users), k), NO_ITEM, np.int32)
         scores = np.full((len(users), k), np.nan, np.float32)
-        described = np.flatnonzero(np.diff(features.indptr) > 0)
-        for part in _blocks(described, max(self._seen.shape)):
+        # A history may weigh nothing: of artists that everybody plays, by tf-idf.
+        told = np.flatnonzero(np.diff(features.indptr) + np.diff(seen.indptr))
+        for part in _blocks(told, max(self._seen.shape)):
             votes = self._votes(features[part], selves[part])
             table = (votes @ self._rows).toarray()
             met = seen[part]

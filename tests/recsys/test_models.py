@@ -14,12 +14,15 @@ from recsys.interactions import Interactions
 from recsys.models import build
 from recsys.params import (
     AlsConfig,
+    BprConfig,
     EaseConfig,
+    FmConfig,
     ItemKnnConfig,
     ModelConfig,
     PopularityConfig,
     Rp3betaConfig,
     SlimConfig,
+    UserKnnConfig,
 )
 from recsys.recommend import NO_ITEM, Recommendations, Recommender, padded
 from tests.conftest import cells_of, two_camps
@@ -29,7 +32,9 @@ BY_LISTENERS = PopularityConfig(kind="popularity-listeners")
 SMALL = AlsConfig(factors=3, iterations=3, regularization=0.1)
 BY_DOCUMENT = SMALL.model_copy(update={"weighting": "bm25"})  # it learns from the artists too
 LINEAR = [ItemKnnConfig(), Rp3betaConfig(), EaseConfig(), SlimConfig(l1=0.01, l2=1.0)]
-MODELS: list[ModelConfig] = [BY_PLAYS, BY_LISTENERS, SMALL, *LINEAR]
+BPR = BprConfig(factors=3, iterations=20, learning_rate=0.05)
+FM = FmConfig(factors=3, epochs=5)
+MODELS: list[ModelConfig] = [BY_PLAYS, BY_LISTENERS, SMALL, *LINEAR, UserKnnConfig(), BPR, FM]
 every_model = pytest.mark.parametrize("config", MODELS, ids=lambda config: config.kind)
 
 N_USERS, N_ITEMS = 5, 7

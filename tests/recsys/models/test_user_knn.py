@@ -19,6 +19,7 @@ from recsys.recommend import NO_ITEM, Recommendations
 from recsys.weighting import Weights
 from tests.conftest import cells_of, two_camps
 
+PLAIN = UserKnnConfig(metric="euclidean", weighting="share")
 N_USERS, N_ITEMS = 6, 7
 EVERYBODY = np.arange(N_USERS, dtype=np.int32)
 plays = arrays(np.int32, (N_USERS, N_ITEMS), elements=st.integers(-4, 9)).map(
@@ -122,7 +123,7 @@ def test_only_the_nearest_vote() -> None:
     first = np.array([0], np.int32)
 
     def shown(neighbours: int) -> list[int]:
-        model = UserKnn(UserKnnConfig(neighbours=neighbours)).fit(cells_of(dense))
+        model = UserKnn(PLAIN.model_copy(update={"neighbours": neighbours})).fit(cells_of(dense))
         recs = model.recommend(first, 6)
         return recs.items[0, np.nan_to_num(recs.scores[0]) > 0].tolist()
 
@@ -133,7 +134,7 @@ def test_only_the_nearest_vote() -> None:
 
 def test_neighbours_at_the_same_distance_vote_alike() -> None:
     dense = [[0, 0, 3, 0], [4, 0, 0, 0], [0, 2, 0, 0], [0, 0, 0, 1]]
-    model = UserKnn(UserKnnConfig()).fit(cells_of(dense))
+    model = UserKnn(PLAIN).fit(cells_of(dense))
 
     recs = model.recommend(np.array([0], np.int32), 3)
 
@@ -145,7 +146,9 @@ def test_neighbours_at_the_same_distance_vote_alike() -> None:
 def test_the_hidden_item_of_each_camp_is_found(metric: str) -> None:
     dense = two_camps(12, 12)
     everybody = np.arange(12, dtype=np.int32)
-    model = UserKnn(UserKnnConfig(neighbours=5, metric=metric)).fit(cells_of(dense))
+    model = UserKnn(PLAIN.model_copy(update={"neighbours": 5, "metric": metric})).fit(
+        cells_of(dense)
+    )
 
     assert model.recommend(everybody, 1).items[:, 0].tolist() == everybody.tolist()
 
@@ -155,7 +158,7 @@ COUNTRIES: list[Described] = [(None, None, "Chile" if user % 2 else "Iceland") f
 
 def by_country(cells: Interactions) -> UserKnn:
     """Four neighbours: more than a country has, so that its farthest has a vote too."""
-    config = UserKnnConfig(neighbours=4, country_weight=2)
+    config = PLAIN.model_copy(update={"neighbours": 4, "country_weight": 2.0})
     return UserKnn(config, profiles_of(cells.users, COUNTRIES)).fit(cells)
 
 
@@ -230,3 +233,10 @@ def test_neither_users_by_users_nor_users_by_items_is_held() -> None:
         tracemalloc.stop()
 
     assert peak < 20e6
+
+
+def test_a_history_that_weighs_nothing_is_still_one() -> None:
+    """Everybody plays item 0: its inverse document frequency is log 1."""
+    model = UserKnn(UserKnnConfig(weighting="tfidf")).fit(cells_of([[1, 0, 0], [1, 2, 0]]))
+
+    assert model.recommend(np.array([0], np.int32), 2).items.tolist() == [[1, 2]]

@@ -1,0 +1,330 @@
+"""Factorization machine (Rendle 2010) trained to rank what is heard above what is not."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_matrix, hstack
+from threadpoolctl import threadpool_limits
+
+from recsys.ids import IdMap
+from recsys.interactions import Interactions
+from recsys.models.features import BANDS, age_bands, known, numbered, one_hot
+from recsys.params import FmConfig
+from recsys.profiles import Profiles
+from recsys.ranking import top_k
+from recsys.recommend import Recommendations
+from recsys.weighting import Weights
+
+Floats = npt.NDArray[np.float32]
+Users = npt.NDArray[np.int32]
+Rows = npt.NDArray[np.integer]
+
+BATCH = 256  # listeners of a step
+SPREAD = 0.05  # standard deviation of the first factors
+FIRST = 1e-6  # what the sums of squares of Adagrad begin with
+
+
+class Fm:
+    """A score for the features x of a listener together with an artist i.
+
+    The machine of second order (Rendle 2010, equation 1) over listener id, gender, country,
+    age band, the artists of the history and the artist i is
+
+        w_0 + sum_a w_a x_a + sum over pairs a < b of <v_a, v_b> x_a x_b
+
+    What does not depend on i ranks nothing and is left out, so that there remains
+
+        score(x, i) = w_i + <q_i, sum_a v_a x_a>
+
+    with a running over the features of the listener alone: the inner product of one vector of
+    the listener with one of the artist. The history has the weighted plays
+    (`recsys.weighting`) p as x, divided by |p|: with equal plays n^(-1/2) for each of n
+    artists, as in SVD++ (Koren 2008). Its v are others than the q of the same artists.
+
+    Learned by minibatches of listeners with Adagrad (Duchi et al. 2011). At each step a share
+    `dropout` of the history, drawn anew, is hidden and asked for, because an artist must not
+    explain itself (as in FISM, Kabbur et al. 2013). The loss is a softmax as of Liang et al.
+    2018: for each artist i that is asked for of a listener with score s,
+
+        -ln(exp s_i / (sum over j asked for of exp s_j + n / m sum over j of exp s_j))
+
+    where the last sum is over those of m artists, drawn of all n for the step, that the
+    listener has not heard. To it is added half the squared length of the factors of artists
+    and features times `regularization`, and of listeners times `listener_regularization`.
+
+    A listener who is folded in has no id that is known, but profile and history; who has
+    neither is shown the artists with the highest w.
+    """
+
+    _train: Interactions
+    _seen: csr_matrix
+    _weights: Weights
+    _genders: IdMap
+    _countries: IdMap
+    _profile: csr_matrix
+    _history: csr_matrix
+    _features: csr_matrix
+    _listeners: "Table"
+    _of_features: "Table"
+    _artists: "Table"
+
+    def __init__(self, config: FmConfig, seed: int, profiles: Profiles | None = None) -> None:
+        """An untrained model.
+
+        Args:
+            config: Hyper-parameters.
+            seed: Of the first factors, the order of listeners, and what is hidden and drawn.
+            profiles: Of the users of the training data, aligned with them.
+        """
+        self._config = config
+        self._seed = seed
+        self._profiles = profiles
+
+    @property
+    def artists(self) -> Floats:
+        """q_i and, as the last column, w_i, float32, shape (n_items, factors + 1)."""
+        return self._artists.values
+
+    @property
+    def of_features(self) -> Floats:
+        """The v of gender, country, age band and history, float32, (n_features, factors)."""
+        return self._of_features.values
+
+    @property
+    def listeners(self) -> Floats:
+        """The v of the listener ids, float32, shape (n_users, factors)."""
+        return self._listeners.values
+
+    def fit(self, train: Interactions) -> Self:
+        """Learn from seeded factors."""
+        self._train, self._seen = train, train.matrix()
+        self._weights = Weights(self._config, train)
+        self._genders = known(None if self._profiles is None else self._profiles.gender)
+        self._countries = known(None if self._profiles is None else self._profiles.country)
+        self._profile = self._described(self._profiles, np.arange(len(train.users)))
+        self._history = self._weights(train)
+        self._features = self._joined(self._profile, self._history)
+        rng = np.random.default_rng(self._seed)
+        factors = self._config.factors
+        artists = rng.normal(0, SPREAD, (len(train.items), factors + 1))
+        artists[:, -1] = 0
+        self._artists = Table(artists)
+        self._of_features = Table(rng.normal(0, SPREAD, (self._features.shape[1], factors)))
+        self._listeners = Table(np.zeros((len(train.users), factors)))
+        with threadpool_limits(1, "blas"):
+            self._learn(rng)
+        return self
+
+    def _learn(self, rng: np.random.Generator) -> None:
+        active = self._train.users_with_cells()
+        n_steps = -(-len(active) // BATCH)
+        penalties = self._penalties(n_steps)
+        for _ in range(self._config.epochs):
+            for users in np.array_split(rng.permutation(active), n_steps):
+                self._step(self.batch(users, rng), penalties)
+
+    def batch(self, users: Users, rng: np.random.Generator) -> "Batch":
+        """Hide a part of each history and draw the artists it is compared with."""
+        hidden = rng.random(self._seen[users].nnz) < self._asked
+        rows = np.repeat(np.arange(len(users)), np.diff(self._seen[users].indptr))
+        asked_of = np.bincount(rows, hidden, len(users)) > 0
+        users, hidden = users[asked_of], hidden[asked_of[rows]]
+        history = self._history[users]
+        items, known = history.indices, ~hidden
+        history.data = history.data * known
+        drawn = rng.choice(self._seen.shape[1], self._n_drawn, replace=False)
+        candidates = np.union1d(items[hidden], drawn)
+        at = np.searchsorted(candidates, items)
+        there = candidates[np.minimum(at, len(candidates) - 1)] == items
+        rows = np.repeat(np.arange(len(users)), np.diff(history.indptr))
+        counts = np.where(np.isin(candidates, drawn), self._seen.shape[1] / self._n_drawn, 0)
+        weights = np.tile(counts.astype(np.float32), (len(users), 1))
+        weights[rows[there], at[there]] = hidden[there]
+        asked = np.zeros_like(weights)
+        asked[rows[hidden], at[hidden]] = 1
+        return Batch(users, self._joined(self._profile[users], history), candidates, weights, asked)
+
+    def gradients(self, batch: "Batch") -> "Gradients":
+        """Of the loss of a batch, without the regularization."""
+        x, artists = batch.features, self.artists[batch.candidates]
+        vectors = self.listeners[batch.users] + x @ self.of_features
+        pull = slopes(vectors @ artists[:, :-1].T + artists[:, -1], batch.weights, batch.asked)
+        back = pull @ artists[:, :-1]
+        used = np.unique(x.indices)
+        return (
+            (batch.users, back),
+            (used, x[:, used].T @ back),
+            (batch.candidates, np.hstack([pull.T @ vectors, pull.sum(axis=0)[:, None]])),
+        )
+
+    def _step(self, batch: "Batch", penalties: Sequence[Floats]) -> None:
+        tables = (self._listeners, self._of_features, self._artists)
+        for table, penalty, (rows, slope) in zip(
+            tables, penalties, self.gradients(batch), strict=True
+        ):
+            table.descend(rows, slope, penalty[rows], self._config.learning_rate)
+
+    @property
+    def _asked(self) -> float:
+        """Share of a history that is asked for; all of it where it is no feature."""
+        return self._config.dropout if self._config.history else 1.0
+
+    @property
+    def _n_drawn(self) -> int:
+        return min(self._config.negatives, self._seen.shape[1])
+
+    def _penalties(self, n_steps: int) -> Sequence[Floats]:
+        """The regularization of a row in a step it is in: that of an epoch over their number.
+
+        How many steps of an epoch a feature or an artist is in is an expectation.
+
+        Returns:
+            Of listeners, features and artists, float32, shape (n, 1) each.
+        """
+        heard = np.bincount(self._seen.indices, minlength=self._seen.shape[1])
+        uses = self._profile.sum(axis=0), heard * (1 - self._asked)
+        use = np.concatenate([np.ravel(each) for each in uses[: 1 + self._config.history]])
+        in_step = 1 - np.exp(-use / n_steps)
+        missed = 1 - self._n_drawn / self._seen.shape[1]
+        drawn = 1 - missed * np.exp(-heard * self._asked / n_steps)
+        config = self._config
+        return (
+            np.full((len(self._train.users), 1), config.listener_regularization, np.float32),
+            _spread(config.regularization, in_step * n_steps),
+            _spread(config.regularization, drawn * n_steps),
+        )
+
+    def recommend(self, users: Users, k: int) -> Recommendations:
+        """The k artists with the highest scores for each user, none met in training."""
+        vectors = self.listeners[users] + self._features[users] @ self.of_features
+        return self._ranked(vectors, self._seen[users], users, k)
+
+    def fold_in(
+        self,
+        history: Interactions,
+        users: Users,
+        k: int,
+        profiles: Profiles | None = None,
+    ) -> Recommendations:
+        """As `recommend`, from profile and history alone, whether the listener is known or not.
+
+        Without `config.history` and without profile: the artists with the highest w.
+        """
+        vectors = self.features(history, users, profiles) @ self.of_features
+        return self._ranked(vectors, history.matrix()[users], users, k)
+
+    def features(
+        self, history: Interactions, users: Users, profiles: Profiles | None = None
+    ) -> csr_matrix:
+        """The x of some listeners: gender, country, age band, history.
+
+        Returns:
+            float32 CSR, shape (len(users), n_features); without `config.history` the part of
+            the history has no columns.
+        """
+        if profiles is None and history.users is self._train.users:
+            profiles = self._profiles
+        return self._joined(self._described(profiles, users), self._weights(history, users))
+
+    def _joined(self, profile: csr_matrix, history: csr_matrix) -> csr_matrix:
+        parts = [profile, scaled(history)] if self._config.history else [profile]
+        features = csr_matrix(hstack(parts, format="csr", dtype=np.float32))
+        features.eliminate_zeros()
+        return features
+
+    def _described(self, profiles: Profiles | None, users: Rows) -> csr_matrix:
+        """Gender, country and age band one-hot, float32 CSR."""
+        columns = [np.full(len(users), -1, np.int32)] * 3
+        if profiles is not None:
+            gender = numbered(profiles.gender, self._genders)
+            country = numbered(profiles.country, self._countries)
+            columns = [each[users] for each in (gender, country, age_bands(profiles.age))]
+        sizes = (len(self._genders), len(self._countries), len(BANDS) + 1)
+        parts = [one_hot(column, size) for column, size in zip(columns, sizes, strict=True)]
+        return csr_matrix(hstack(parts, format="csr", dtype=np.float32))
+
+    def _ranked(self, vectors: Floats, seen: csr_matrix, users: Users, k: int) -> Recommendations:
+        ones = np.ones((len(vectors), 1), np.float32)
+        items, scores = top_k(np.hstack([vectors, ones]), self.artists, seen, k)
+        return Recommendations(users.astype(np.int32), items, scores)
+
+
+class Table:
+    """Rows of parameters that go down their slopes, each coordinate by Adagrad."""
+
+    def __init__(self, values: npt.NDArray[np.floating]) -> None:
+        """Begin at `values`, shape (n, f)."""
+        self.values: Floats = values.astype(np.float32)
+        self._squares = np.full_like(self.values, FIRST)
+
+    def descend(self, rows: Rows, slope: Floats, penalty: Floats, rate: float) -> None:
+        """One step of distinct rows; the others are left alone.
+
+        Args:
+            rows: Which, shape (m,).
+            slope: Of the loss, shape (m, f).
+            penalty: Of half the squared length of each row, shape (m, 1).
+            rate: Length of the step.
+        """
+        slope = slope + penalty * self.values[rows]
+        squares = self._squares[rows] + slope * slope
+        self._squares[rows] = squares
+        self.values[rows] -= np.float32(rate) * slope / np.sqrt(squares)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """What one step learns from.
+
+    Attributes:
+        users: Listeners of whom something is asked, int32, shape (m,).
+        features: Their x, without what is asked for, float32 CSR, shape (m, n_features).
+        candidates: Artists that are scored, rising, shape (c,).
+        weights: How often each counts in the denominator of the softmax: 1 where it is asked
+            for, n / m where it was drawn and the listener has not heard it, else 0; float32,
+            shape (m, c).
+        asked: 1 where it is asked for, else 0; float32, shape (m, c).
+    """
+
+    users: Users
+    features: csr_matrix
+    candidates: Rows
+    weights: Floats
+    asked: Floats
+
+
+Gradients = tuple[tuple[Rows, Floats], tuple[Rows, Floats], tuple[Rows, Floats]]
+"""Rows and their slopes, of listeners, features and artists."""
+
+
+def slopes(scores: Floats, weights: Floats, asked: Floats) -> Floats:
+    """Derivative by the scores of the loss that `Fm` describes.
+
+    Args:
+        scores: float32, shape (m, c).
+        weights: See `Batch`; each row has one above 0.
+        asked: See `Batch`.
+
+    Returns:
+        float32, shape (m, c).
+    """
+    counted = np.where(weights > 0, scores, -np.inf)
+    odds = weights * np.exp(counted - counted.max(axis=1, keepdims=True))
+    odds *= asked.sum(axis=1, keepdims=True) / odds.sum(axis=1, keepdims=True)
+    return np.asarray(odds - asked)
+
+
+def scaled(history: csr_matrix) -> csr_matrix:
+    """Rows p as p / |p|, float32 CSR; rows of zeros stay."""
+    lengths = np.sqrt(np.asarray(history.multiply(history).sum(axis=1), np.float64)).ravel()
+    scale = np.repeat(np.where(lengths > 0, lengths, 1), np.diff(history.indptr))
+    data = (history.data / scale).astype(np.float32)
+    return csr_matrix((data, history.indices, history.indptr), shape=history.shape)
+
+
+def _spread(regularization: float, steps: npt.NDArray[np.float64]) -> Floats:
+    shares = np.divide(regularization, steps, out=np.zeros_like(steps), where=steps > 0)
+    return shares.astype(np.float32)[:, None]

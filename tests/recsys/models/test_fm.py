@@ -1,0 +1,261 @@
+import itertools
+import math
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.sparse import csr_matrix
+
+from recsys.ids import IdMap
+from recsys.interactions import Interactions
+from recsys.models.fm import Fm, Table, scaled, slopes
+from recsys.params import FmConfig
+from recsys.profiles import Profiles
+from tests.conftest import cells_of, two_camps
+
+SMALL = FmConfig(factors=4, epochs=30, learning_rate=0.1, dropout=0.5)
+
+
+def profiles_of(users: IdMap, countries: list[str | None]) -> Profiles:
+    """The first is a man of 30, the second a woman, of others only the country is known."""
+    n = len(users)
+    age = np.full(n, np.nan, np.float32)
+    age[0] = 30
+    gender = pa.array(["m", "f", *[None] * n][:n], pa.string())
+    return Profiles(users, gender, age, pa.array(countries, pa.string()), np.full(n, -1, np.int64))
+
+
+def countries(n: int) -> list[str | None]:
+    return ["Chile" if user % 2 else "Iceland" for user in range(n)]
+
+
+def trained(config: FmConfig, dense: npt.ArrayLike, seed: int = 1) -> tuple[Fm, Interactions]:
+    cells = cells_of(dense)
+    model = Fm(config, seed, profiles_of(cells.users, countries(len(cells.users))))
+    return model.fit(cells), cells
+
+
+def machine(
+    linear: dict[str, float],
+    factors: dict[str, npt.NDArray[np.float32]],
+    x: dict[str, float],
+) -> float:
+    """Rendle 2010, equation 1, by loops over features and pairs of features."""
+    total = sum(linear.get(name, 0.0) * value for name, value in x.items())
+    for a, b in itertools.combinations(x, 2):
+        total += float(factors[a] @ factors[b]) * x[a] * x[b]
+    return total
+
+
+@pytest.mark.parametrize("history", [True, False])
+def test_scores_differ_as_those_of_the_full_machine_with_all_pairs(history: bool) -> None:
+    """The pairs among the features of the listener are the same for every artist."""
+    config = SMALL.model_copy(update={"history": history, "listener_regularization": 0.1})
+    dense = two_camps(6, 8, of_other=1)
+    model, cells = trained(config, dense)
+    everybody = np.arange(6, dtype=np.int32)
+    rows = model.features(cells, everybody).toarray()
+    recs = model.recommend(everybody, 8)
+
+    for user in everybody:
+        names = [f"x{n}" for n in np.flatnonzero(rows[user])]
+        x = {name: float(rows[user, int(name[1:])]) for name in names} | {"listener": 1.0}
+        factors = {name: model.of_features[int(name[1:])] for name in names}
+        factors["listener"] = model.listeners[user]
+        assert np.abs(factors["listener"]).max() > 0
+        full = {}
+        for item in recs.items[user][recs.items[user] >= 0].tolist():
+            every = factors | {"artist": model.artists[item, :-1]}
+            linear = {"artist": float(model.artists[item, -1]), "listener": 0.3}
+            full[item] = machine(linear, every, x | {"artist": 1.0})
+        shown = list(full)
+        gaps = [full[item] - full[shown[0]] for item in shown]
+        np.testing.assert_allclose(
+            recs.scores[user, : len(shown)] - recs.scores[user, 0], gaps, atol=1e-4
+        )
+
+
+def test_features_are_gender_country_age_band_and_the_history_of_length_one() -> None:
+    dense = [[0, 3, 4], [1, 0, 0], [0, 0, 0]]
+    config = SMALL.model_copy(update={"weighting": "linear"})
+    model, cells = trained(config, dense)
+
+    rows = model.features(cells, np.arange(3, dtype=np.int32)).toarray()
+
+    f_m, chile_iceland, bands = rows[:, :2], rows[:, 2:4], rows[:, 4:10]
+    assert f_m.tolist() == [[0, 1], [1, 0], [0, 0]]
+    assert chile_iceland.tolist() == [[0, 1], [1, 0], [0, 1]]
+    assert bands.tolist() == [[0, 0, 1, 0, 0, 0], [0] * 6, [0] * 6]
+    np.testing.assert_allclose(rows[:, 10:], [[0, 0.6, 0.8], [1, 0, 0], [0, 0, 0]], rtol=1e-6)
+
+
+def loss(scores: npt.NDArray[np.float64], weights: npt.NDArray[np.float32], asked: object) -> float:
+    """What `Fm` describes, by loops."""
+    total = 0.0
+    wanted = np.asarray(asked)
+    for u in range(len(scores)):
+        odds = zip(weights[u].tolist(), scores[u].tolist(), strict=True)
+        everything = sum(weight * math.exp(score) for weight, score in odds)
+        for i in np.flatnonzero(wanted[u]):
+            total -= math.log(math.exp(scores[u, i]) / everything)
+    return total
+
+
+@given(seed=st.integers(0, 1000))
+def test_slopes_are_those_of_the_loss(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    scores = rng.normal(0, 2, (3, 5))
+    asked = (rng.random((3, 5)) < 0.4).astype(np.float32)
+    asked[:, 0] = 1
+    weights = np.where(asked > 0, 1, rng.choice([0, 2.5], (3, 5))).astype(np.float32)
+
+    found = slopes(scores.astype(np.float32), weights, asked)
+
+    step = 1e-5
+    for at in np.ndindex(3, 5):
+        more, less = scores.copy(), scores.copy()
+        more[at] += step
+        less[at] -= step
+        numeric = (loss(more, weights, asked) - loss(less, weights, asked)) / (2 * step)
+        assert found[at] == pytest.approx(numeric, abs=1e-4)
+
+
+def test_a_step_goes_down_the_whole_loss_of_its_batch() -> None:
+    """Each table moves against the numeric gradient; Adagrad's first step has but its sign."""
+    dense = two_camps(6, 8, of_other=1)
+    config = SMALL.model_copy(update={"epochs": 1, "regularization": 0.0, "negatives": 5})
+    model, _ = trained(config.model_copy(update={"listener_regularization": 0.0}), dense)
+    batch = model.batch(np.arange(6, dtype=np.int32), np.random.default_rng(2))
+    tables = (model.listeners, model.of_features, model.artists)
+
+    def whole() -> float:
+        v = model.listeners[batch.users] + batch.features @ model.of_features
+        q = model.artists[batch.candidates]
+        return loss((v @ q[:, :-1].T + q[:, -1]).astype(float), batch.weights, batch.asked)
+
+    numeric = []
+    for table in tables:
+        slope = np.zeros(table.shape)
+        for at in np.ndindex(table.shape):
+            kept, step = table[at], np.float32(2e-2)
+            table[at] = kept + step
+            more = whole()
+            table[at] = kept - step
+            slope[at] = (more - whole()) / (2 * step)
+            table[at] = kept
+        numeric.append(slope)
+    given = model.gradients(batch)
+
+    for slope, (rows, found) in zip(numeric, given, strict=True):
+        np.testing.assert_allclose(found, slope[rows], atol=2e-2)
+        rest = np.setdiff1d(np.arange(len(slope)), rows)
+        assert np.abs(slope[rest]).max(initial=0) < 1e-6
+
+
+def test_what_is_asked_for_is_no_feature_and_what_is_known_is_no_rival() -> None:
+    dense = two_camps(10, 12, of_other=2)
+    model, cells = trained(SMALL.model_copy(update={"epochs": 1, "negatives": 12}), dense)
+    batch = model.batch(np.arange(10, dtype=np.int32), np.random.default_rng(3))
+    features = batch.features.toarray()[:, -12:]
+    table = np.zeros((2, len(batch.users), 12))
+    table[:, :, batch.candidates] = batch.asked, batch.weights
+    asked, weights = table
+    heard = cells.matrix()[batch.users].toarray() > 0
+
+    assert (asked.sum(axis=1) > 0).all()
+    assert ((asked > 0) | (features > 0) == heard).all()
+    assert not ((asked > 0) & (features > 0)).any()
+    assert (weights == np.where(heard, asked, 1)).all()
+
+
+def test_a_few_drawn_artists_stand_for_all_others() -> None:
+    dense = two_camps(10, 30)
+    model, _ = trained(SMALL.model_copy(update={"epochs": 1, "negatives": 6}), dense)
+    rng = np.random.default_rng(3)
+    total = np.zeros((10, 30))
+    for _ in range(300):
+        batch = model.batch(np.arange(10, dtype=np.int32), rng)
+        rows = np.ix_(batch.users, batch.candidates)
+        total[rows] += batch.weights * (batch.asked == 0)
+
+    unheard = dense == 0
+
+    assert (total[~unheard] == 0).all()
+    np.testing.assert_allclose(total[unheard].mean() / 300, 1, atol=0.05)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("history", [True, False])
+def test_the_hidden_item_of_each_camp_is_found(seed: int, history: bool) -> None:
+    """Without profiles: those would tell the camps apart."""
+    dense = two_camps(12, 12)
+    everybody = np.arange(12, dtype=np.int32)
+    config = SMALL.model_copy(update={"history": history, "listener_regularization": 0.1})
+    recs = Fm(config, seed).fit(cells_of(dense)).recommend(everybody, 1)
+
+    assert recs.items[:, 0].tolist() == everybody.tolist()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_who_plays_nothing_is_served_from_their_country(seed: int) -> None:
+    dense = two_camps(12, 12)
+    dense[[0, 1]] = 0
+    model, _ = trained(SMALL, dense, seed)
+    history = cells_of(np.zeros((3, 12)))
+    theirs = profiles_of(history.users, ["Chile", "Iceland", None])
+
+    recs = model.recommend(np.array([0, 1], np.int32), 6)
+    folded = model.fold_in(history, np.array([0, 1], np.int32), 6, theirs)
+
+    assert [set(row % 2) for row in recs.items] == [{0}, {1}]
+    assert [set(row % 2) for row in folded.items] == [{1}, {0}]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_stranger_is_folded_into_their_camp(seed: int) -> None:
+    history = np.zeros((2, 12))
+    history[0, [2, 4, 8]] = 1
+    history[1, [3, 7, 11]] = 1
+    model = Fm(SMALL, seed).fit(cells_of(two_camps(12, 12)))
+
+    recs = model.fold_in(cells_of(history), np.array([0, 1], np.int32), 3)
+
+    assert [set(row % 2) for row in recs.items] == [{0}, {1}]
+
+
+def test_of_whom_nothing_is_known_is_shown_what_is_good_for_anybody() -> None:
+    model = Fm(SMALL, 1).fit(cells_of(two_camps(12, 9, of_other=2)))
+
+    recs = model.fold_in(cells_of(np.zeros((1, 9))), np.array([0], np.int32), 4)
+
+    assert recs.items[0].tolist() == np.argsort(-model.artists[:, -1])[:4].tolist()
+
+
+def test_the_seed_decides_every_bit() -> None:
+    cells = cells_of(two_camps(10, 9, of_other=1))
+    once, again, other = (Fm(SMALL, seed).fit(cells) for seed in (1, 1, 2))
+
+    assert once.artists.tobytes() == again.artists.tobytes()
+    assert once.of_features.tobytes() == again.of_features.tobytes()
+    assert once.artists.tobytes() != other.artists.tobytes()
+
+
+def test_adagrad_divides_by_the_root_of_the_sum_of_squares() -> None:
+    table = Table(np.array([[1.0, 2.0], [3.0, 4.0]]))
+    slope = np.array([[0.5, -2.0]], np.float32)
+    nothing = np.zeros((1, 1), np.float32)
+
+    table.descend(np.array([1]), slope, nothing, 0.1)
+    table.descend(np.array([1]), slope, nothing, 0.1)
+
+    moved = 0.1 * (1 + 1 / math.sqrt(2))
+    np.testing.assert_allclose(table.values, [[1, 2], [3 - moved, 4 + moved]], rtol=1e-5)
+
+
+def test_a_history_of_nothing_stays_nothing() -> None:
+    rows = scaled(csr_matrix(np.array([[3.0, 4.0], [0.0, 0.0]])))
+
+    np.testing.assert_allclose(rows.toarray(), [[0.6, 0.8], [0, 0]])
