@@ -10,7 +10,7 @@ from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
 from recsys.errors import InputError
-from recsys.models.linear import Doubles, Floats, Items, Linear, mean_square
+from recsys.models.linear import Doubles, Floats, Items, Linear, gram, mean_square
 from recsys.params import EaseConfig
 
 ROWS = 512  # of a matrix that are changed at once
@@ -59,7 +59,7 @@ class Ease(Linear):
     def _learned(self, weighted: csr_matrix) -> Floats:
         regularization = self._config.regularization * mean_square(weighted)
         with threadpool_limits(1, "blas"):
-            return _without_diagonal(_inverse(_gram(weighted, regularization)))
+            return _without_diagonal(_inverse(_regular(weighted, regularization)))
 
 
 def require_memory(n_items: int, available: int) -> None:
@@ -81,24 +81,19 @@ def require_memory(n_items: int, available: int) -> None:
         )
 
 
-def _gram(weighted: csr_matrix, regularization: float) -> Doubles:
+def _regular(weighted: csr_matrix, regularization: float) -> Doubles:
     """W'W + regularization * I, float64, shape (n_items, n_items)."""
-    cells = weighted.astype(np.float64)
-    transposed = csr_matrix(cells.T)
-    n = cells.shape[1]
-    gram = np.empty((n, n))
-    for start in range(0, n, ROWS):
-        gram[start : start + ROWS] = (transposed[start : start + ROWS] @ cells).toarray()
-    gram[np.diag_indices(n)] += regularization
-    return gram
+    products = gram(weighted.astype(np.float64))
+    products[np.diag_indices(len(products))] += regularization
+    return products
 
 
-def _inverse(gram: Doubles) -> Doubles:
+def _inverse(products: Doubles) -> Doubles:
     """The lower triangle of the inverse of a positive definite matrix, in its place.
 
     LAPACK wants columns; those of a symmetric matrix are its rows.
     """
-    factor, failed = lapack.dpotrf(gram.T, lower=0, clean=0, overwrite_a=1)
+    factor, failed = lapack.dpotrf(products.T, lower=0, clean=0, overwrite_a=1)
     if failed:
         raise InputError("ease cannot invert the matrix; raise regularization")
     inverse, _ = lapack.dpotri(factor, lower=0, overwrite_c=1)

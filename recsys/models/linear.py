@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ Links = csr_matrix | Floats
 Worth = Callable[[npt.NDArray[np.int64], Items, Doubles], Doubles]
 
 SCORES = 1 << 22  # scores of a block of users: 16 MiB of float32
+ROWS = 512  # of a dense matrix that are filled at once
 PRODUCTS = 1 << 23  # multiplications of a block of items, so that it holds at most 100 MB
 
 
@@ -172,6 +173,16 @@ def norms(weighted: csr_matrix) -> Doubles:
     """Euclidean length of each column, float64, shape (n_items,)."""
     squares = np.square(weighted.data, dtype=np.float64)
     return np.sqrt(np.bincount(weighted.indices, squares, minlength=weighted.shape[1]))
+
+
+def gram(weighted: csr_matrix) -> npt.NDArray[Any]:
+    """Inner products of all columns, of the type of the weights, shape (n_items, n_items)."""
+    transposed = csr_matrix(weighted.T)
+    n_items = transposed.shape[0]
+    products = np.empty((n_items, n_items), dtype=weighted.dtype)
+    for start in range(0, n_items, ROWS):
+        products[start : start + ROWS] = (transposed[start : start + ROWS] @ weighted).toarray()
+    return products
 
 
 def strongest(left: csr_matrix, right: csr_matrix, k: int, worth: Worth) -> csr_matrix:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
 from recsys.models.item_knn import cosines
-from recsys.models.linear import Floats, Items, Linear, Links, mean_square
+from recsys.models.linear import Floats, Items, Linear, Links, gram, mean_square
 from recsys.params import SlimConfig
 
 Grams = Callable[[Items], Floats]
@@ -60,9 +60,9 @@ class Slim(Linear):
     def _block(self, near: csr_matrix, targets: Items, grams: Grams) -> tuple[Items, Items, Floats]:
         """Targets, artists that speak for them, and how much; only coefficients above 0."""
         candidates, real = _padded(near, targets)
-        gram = grams(np.column_stack([candidates, targets]))
-        towards = np.where(real, gram[:, -1, :-1], np.float32(-np.inf))
-        found = _descended(gram[:, :-1, :-1], towards, self._config)
+        products = grams(np.column_stack([candidates, targets]))
+        towards = np.where(real, products[:, -1, :-1], np.float32(-np.inf))
+        found = _descended(products[:, :-1, :-1], towards, self._config)
         of, place = np.nonzero(found)
         return targets[of], candidates[of, place], found[of, place]
 
@@ -81,10 +81,10 @@ def _grams(weighted: csr_matrix) -> Grams:
 
     What it returns is float32 of shape (b, m, m).
     """
-    transposed = csr_matrix(weighted.T)
     if weighted.shape[1] <= DENSE:
-        whole = (transposed @ weighted).toarray()
+        whole = gram(weighted)
         return lambda items: whole[items[:, :, None], items[:, None, :]]
+    transposed = csr_matrix(weighted.T)
 
     def of(items: Items) -> Floats:
         rows = (transposed[each] for each in items)
@@ -93,29 +93,29 @@ def _grams(weighted: csr_matrix) -> Grams:
     return of
 
 
-def _descended(gram: Floats, towards: Floats, config: SlimConfig) -> Floats:
+def _descended(products: Floats, towards: Floats, config: SlimConfig) -> Floats:
     """Coefficients of the candidates of some artists, float32, shape (b, m).
 
     Args:
-        gram: Between the candidates of each, float32, shape (b, m, m).
+        products: Between the candidates of each, float32, shape (b, m, m).
         towards: Between them and the artist, float32, shape (b, m); -inf where there is none.
         config: Penalties, times s = 1, and how many sweeps at most.
     """
     l1, l2 = np.float32(config.l1), np.float32(config.l2)
     found = np.zeros_like(towards)
     left = towards.copy()
-    squares = np.diagonal(gram, axis1=1, axis2=2)
-    live = np.arange(len(gram))
+    squares = np.diagonal(products, axis1=1, axis2=2)
+    live = np.arange(len(products))
     for _ in range(config.iterations):
         largest = np.zeros(len(live), dtype=np.float32)
-        for place in range(gram.shape[1]):
+        for place in range(products.shape[1]):
             square, before = squares[live, place], found[live, place]
             best = np.maximum((left[live, place] + square * before - l1) / (square + l2), 0)
             change = best - before
             np.maximum(largest, np.abs(change), out=largest)
             moved = np.flatnonzero(change)
             at = live[moved]
-            left[at] -= change[moved, None] * gram[at, place]
+            left[at] -= change[moved, None] * products[at, place]
             found[at, place] = best[moved]
         live = live[largest > SMALL]
         if not len(live):

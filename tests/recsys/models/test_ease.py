@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from recsys.errors import InputError
-from recsys.models import ease
+from recsys.models import ease, linear
 from recsys.models.ease import Ease, available_memory, require_memory
 from recsys.params import EaseConfig, Weighting
 from recsys.weighting import Weights
@@ -51,6 +51,7 @@ def test_blocks_of_rows_give_the_closed_form(
     weighting: Weighting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ease, "ROWS", 3)
+    monkeypatch.setattr(linear, "ROWS", 4)
     dense = two_camps(9, 11, of_other=3)
     config = EaseConfig(weighting=weighting, regularization=2.0)
     weights, penalty = problem(config, dense)
@@ -86,6 +87,14 @@ def test_what_does_not_fit_into_the_memory_is_refused_with_the_remedy() -> None:
 def test_the_refusal_names_both_amounts() -> None:
     with pytest.raises(InputError, match=r"needs 44\.7 GiB .* 63246 artists and 3\.0 GiB are"):
         require_memory(63_246, 3 * GIB)
+
+
+def test_a_matrix_without_an_inverse_is_refused() -> None:
+    """Two artists with the same listeners, and no regularization to speak of."""
+    model = Ease(EaseConfig(weighting="binary", regularization=1e-30))
+
+    with pytest.raises(InputError, match="raise regularization"):
+        model.fit(cells_of(np.ones((4, 2))))
 
 
 def test_there_is_some_memory() -> None:
