@@ -13,7 +13,8 @@ from recsys.params import SlimConfig
 Grams = Callable[[Items], Floats]
 
 CELLS = 1 << 25  # of the Gram matrices of a block of items: 128 MiB of float32
-DENSE = 16_384  # items up to which the whole Gram matrix is kept, 1 GiB of float32
+DENSE = 16_384  # items up to which the whole Gram matrix is kept, 1 GiB of float32; beyond, the
+# products of each item's candidates are made for it: no memory, but some 25 ms for each item
 SMALL = 1e-5  # once no coefficient of an item changes by more, it is learned
 
 
