@@ -140,8 +140,8 @@ class Worth:
         hit_rate: By "als", and "popularity" where the artist ranks by the known listeners: for
             each cut-off k, the share of an artist's other listeners whose top k it is in, mean
             over artists.
-        elsewhere: Likewise the share of those among the asked who do not play the artist. A hit
-            rate is worth something as far as it is above this.
+        elsewhere: Likewise the share of those among the asked who do not play the artist, NaN
+            without any. A hit rate is worth something as far as it is above this.
     """
 
     known: int
@@ -212,13 +212,16 @@ def _rates(
 ) -> Doubles:
     """Means over artists, float64, shape (2, len(ks)): of its listeners, and of the other users.
 
-    Each is the share whose bar the artist passes.
+    Each is the share whose bar the artist passes; NaN where there is nobody.
     """
-    rates = []
+    hits: list[Doubles] = []
+    elsewhere: list[Doubles] = []
     for at, factors in enumerate(of_artists):
         passed = (of_users @ factors)[:, None] > bars
         asked = np.isin(users, hidden.asked(at))
         others = ~np.isin(users, hidden.listeners[at])
-        if asked.any() and others.any():
-            rates.append([passed[asked].mean(axis=0), passed[others].mean(axis=0)])
-    return np.asarray(np.mean(rates, axis=0), dtype=np.float64)
+        for rates, who in ((hits, asked), (elsewhere, others)):
+            if who.any():
+                rates.append(passed[who].mean(axis=0))
+    nobody = np.full(bars.shape[1], np.nan)
+    return np.array([np.mean(r, axis=0) if r else nobody for r in (hits, elsewhere)])

@@ -191,3 +191,16 @@ def test_hit_rates_are_those_of_a_slow_count(hidden: Hidden) -> None:
 def test_more_listeners_than_were_set_aside_cannot_be_known(hidden: Hidden) -> None:
     with pytest.raises(ValueError, match="11 known listeners, but 10"):
         judge_newcomers(hidden, Als(CONFIG, 1).fit(hidden.train), (1, 11))
+
+
+def test_who_is_as_popular_as_the_last_that_is_shown_is_not_shown() -> None:
+    dense = np.zeros((40, 8))
+    for item in range(6):
+        dense[(5 * item + np.arange(12)) % 40, item] = 1
+    dense[:30, 6:] = 1
+    hidden = hide(cells_of(dense), 1, 12, seed=0)
+    model = Als(CONFIG, 1).fit(hidden.train)
+
+    fewer, as_many = judge_newcomers(hidden, model, (11, 12), (1,))
+
+    assert fewer.hit_rate["popularity"][1] == as_many.hit_rate["popularity"][1] == 0
