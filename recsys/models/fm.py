@@ -133,8 +133,8 @@ class Fm:
         asked_of = np.bincount(rows, hidden, len(users)) > 0
         users, hidden = users[asked_of], hidden[asked_of[rows]]
         history = self._history[users]
-        items, known = history.indices, ~hidden
-        history.data = history.data * known
+        items = history.indices
+        history.data = history.data * ~hidden
         drawn = rng.choice(self._seen.shape[1], self._n_drawn, replace=False)
         candidates = np.union1d(items[hidden], drawn)
         at = np.searchsorted(candidates, items)

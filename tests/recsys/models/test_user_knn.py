@@ -213,10 +213,10 @@ def test_the_size_of_a_block_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_neither_users_by_users_nor_users_by_items_is_held() -> None:
-    """6,000 listeners: 144 MB as float32 distances to each other; a block of them is far less."""
-    n_users, n_items = 6_000, 5_000
+    """4,000 listeners: 64 MB as float32 distances to each other; a block of them is far less."""
+    n_users, n_items = 4_000, 3_000
     rng = np.random.default_rng(3)
-    keys = np.unique(rng.integers(0, n_users * n_items, 30_000))
+    keys = np.unique(rng.integers(0, n_users * n_items, 20_000))
     users, items = (
         IdMap.of(f"{name}{n:05}" for n in range(size))
         for name, size in (("u", n_users), ("i", n_items))
