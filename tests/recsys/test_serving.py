@@ -325,6 +325,18 @@ def test_popular_models_that_use_the_profile_are_asked_by_it(profiled: Served) -
     assert all(item % 2 == 0 for item in shown(answer))
 
 
+def test_a_model_that_answers_everybody_alike_is_not_asked_by_the_profile(
+    profiled: Served,
+) -> None:
+    served = served_by(BY_LISTENERS, profiled.cells, profiled.profiles)
+    assert served.profiles is not None
+
+    answer = from_profile(served, profile_of(served.profiles, "Sweden", None, None), 4)
+
+    assert answer.by == "alike"
+    assert all(item % 2 == 1 for item in shown(answer))
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
