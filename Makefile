@@ -8,7 +8,7 @@ ARGS ?=
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test test-postgres check format lock clean FORCE
+.PHONY: help run test test-postgres test-neural check format lock lock-neural-cpu clean FORCE
 
 BIN := .venv/bin
 # A stamp is named after what it vouches for and written last, so neither an interrupted
@@ -16,7 +16,10 @@ BIN := .venv/bin
 sum = $(shell { printf '%s ' '$(CURDIR)'; cat $(1); } | cksum | tr ' ' '-')
 VENV_DONE := .venv/made-$(call sum,/dev/null)
 RUN_DONE := .venv/installed-run-$(call sum,pyproject.toml requirements.lock)
+NEURAL := .venv-neural
+NEURAL_LOCKS := requirements-neural.lock requirements-neural-cpu.lock
 DEV_DONE := .venv/installed-dev-$(call sum,pyproject.toml requirements.lock requirements-dev.lock)
+NEURAL_DONE := $(NEURAL)/installed-$(call sum,pyproject.toml requirements-dev.lock $(NEURAL_LOCKS))
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +33,9 @@ test: $(DEV_DONE) ## run the tests; ARGS="-k split" chooses some
 
 test-postgres: $(DEV_DONE) ## run the tests that need PostgreSQL, on a server of their own
 	$(BIN)/python tests/with_postgres.py $(BIN)/python -m pytest -m postgres $(ARGS)
+
+test-neural: $(NEURAL_DONE) ## run the tests of the models that need PyTorch, which it installs
+	$(NEURAL)/bin/python -m pytest -m neural $(ARGS)
 
 check: $(DEV_DONE) ## formatting, lint, types and tests
 	$(BIN)/ruff format --check .
@@ -50,9 +56,21 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 lock: $(DEV_DONE) ## write the lock files anew; UPGRADE=1 takes the newest versions allowed
 	$(COMPILE) pyproject.toml --group build -o requirements.lock
 	$(COMPILE) pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
+	$(call neural,) | $(COMPILE) - -c requirements-dev.lock -o requirements-neural.lock
 
-clean: ## remove .venv and the caches of the tools; data and results under mlruns/ stay
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+# The build without CUDA, for the Pythons whose files uv finds: tell it where they are, with
+# UV_FIND_LINKS or UV_EXTRA_INDEX_URL. PyPI does not have it.
+lock-neural-cpu: $(DEV_DONE) ## lock PyTorch without CUDA anew, where uv is told of its files
+	$(call neural,+cpu) | $(COMPILE) - -c requirements-dev.lock -c requirements-neural.lock \
+	  -o requirements-neural-cpu.lock
+
+# What the extra asks for, a line each; $(1) goes behind the version of torch.
+neural = $(BIN)/python -c 'import tomllib; from pathlib import Path; \
+  extra = tomllib.loads(Path("pyproject.toml").read_text())["project"]["optional-dependencies"]; \
+  print(*(line + "$(1)" * line.startswith("torch==") for line in extra["neural"]), sep="\n")'
+
+clean: ## remove the virtual environments and the caches of the tools; data and results under mlruns/ stay
+	rm -rf .venv $(NEURAL) .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find recsys tasks flows tests -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV_DONE):
@@ -83,6 +101,29 @@ $(RUN_DONE): $(VENV_DONE)
 $(DEV_DONE): $(VENV_DONE)
 	$(call install,requirements-dev.lock)
 	@touch $(RUN_DONE) $@
+
+# PyTorch lies beside the packages of .venv, which it sees, so that nothing else ever needs it.
+#
+# On Linux the PyTorch of PyPI is built for CUDA, is of no use without several GB of libraries,
+# which requirements-neural.lock therefore lists, and computes the same on the CPU. PyTorch
+# publishes a build without CUDA, on an index of its own: requirements-neural-cpu.lock, 0.2 GB.
+# It is taken where pip finds it, by PIP_FIND_LINKS (a folder) or PIP_EXTRA_INDEX_URL, and is the
+# file of a Python that the lock knows. Elsewhere than on Linux, PyPI's is without CUDA too.
+NEURAL_PIP := $(BIN)/python -m pip --python $(NEURAL)/bin/python --disable-pip-version-check \
+	--quiet install --no-compile --no-deps --ignore-installed --require-hashes
+
+$(NEURAL_DONE): $(DEV_DONE) $(NEURAL_LOCKS)
+	@echo "Installing PyTorch into $(NEURAL)"
+	@$(BIN)/python -m venv --clear --without-pip $(NEURAL)
+	@$(BIN)/python -c '$(packages); print(f"import site; site.addsitedir({folder!r})")' \
+	  > "$$($(NEURAL)/bin/python -c '$(packages); print(folder)')/dev.pth"
+	@$(NEURAL_PIP) -r requirements-neural-cpu.lock 2> $(NEURAL)/cpu.log || { \
+	  tail -n 1 $(NEURAL)/cpu.log; \
+	  echo "PyTorch without CUDA could not be had, see the Makefile: taking that of PyPI"; \
+	  $(NEURAL_PIP) -r requirements-neural.lock; }
+	@touch $@
+
+packages = import sysconfig; folder = sysconfig.get_path("purelib")
 
 # A .venv whose Python is gone, or is not the one asked for, is made again.
 ifneq ($(wildcard $(VENV_DONE)),)

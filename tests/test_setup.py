@@ -15,6 +15,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
 LOCKS = ("requirements.lock", "requirements-dev.lock")
+NEURAL = ("requirements-neural.lock", "requirements-neural-cpu.lock")
 PYTHONS = ("3.11", "3.12", "3.13")
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
@@ -63,7 +64,7 @@ def group(name: str) -> list[str]:
     return wanted
 
 
-@pytest.mark.parametrize("lock", LOCKS)
+@pytest.mark.parametrize("lock", [*LOCKS, *NEURAL])
 def test_every_package_is_pinned_to_one_version_with_hashes(lock: str) -> None:
     loose = [
         str(pin.requirement)
@@ -77,7 +78,7 @@ def test_every_package_is_pinned_to_one_version_with_hashes(lock: str) -> None:
     assert loose == []
 
 
-@pytest.mark.parametrize("lock", LOCKS)
+@pytest.mark.parametrize("lock", [*LOCKS, *NEURAL])
 def test_no_lock_names_a_host_or_a_path(lock: str) -> None:
     text = (ROOT / lock).read_text(encoding="utf-8")
     options = [
@@ -122,6 +123,29 @@ def test_the_lock_satisfies_what_is_declared(lock: str, wanted: list[str], pytho
     assert unmet == {}, "run `make lock`"
 
 
+@pytest.mark.parametrize("python", PYTHONS)
+@pytest.mark.parametrize("lock", NEURAL)
+def test_pytorch_is_that_of_the_extra_and_its_packages_are_those_of_the_tests(
+    lock: str, python: str
+) -> None:
+    locked, dev = versions(lock, python), versions("requirements-dev.lock", python)
+    [wanted] = map(Requirement, PYPROJECT["project"]["optional-dependencies"]["neural"])
+
+    assert wanted.name == "torch"
+    assert all(wanted.specifier.contains(version) for version in locked["torch"])
+    assert all(len(found) == 1 for found in locked.values())
+    assert {name: found for name, found in locked.items() if name in dev} == {
+        name: dev[name] for name in locked if name in dev
+    }
+
+
+def test_only_the_lock_of_pypi_holds_libraries_of_cuda() -> None:
+    pypi, cpu = (versions(lock, "3.11") for lock in NEURAL)
+
+    assert [name for name in cpu if name.startswith(("cuda-", "nvidia-", "triton"))] == []
+    assert [name for name in pypi if name.startswith("nvidia-")]
+
+
 def test_the_pins_without_which_prefect_does_not_run_are_declared() -> None:
     declared = {
         Requirement(text).name: Requirement(text).specifier
@@ -132,12 +156,12 @@ def test_the_pins_without_which_prefect_does_not_run_are_declared() -> None:
     assert not declared["sqlalchemy"].contains("2.1.0")
 
 
-def test_ci_runs_the_tests_through_make_beside_a_postgres() -> None:
+def test_ci_runs_the_tests_through_make_beside_a_postgres_and_those_with_pytorch() -> None:
     script = ROOT / ".ci" / "run"
-    last = script.read_text(encoding="utf-8").splitlines()[-1]
+    last = script.read_text(encoding="utf-8").splitlines()[-2:]
 
     assert os.access(script, os.X_OK)
-    assert last == "python3 tests/with_postgres.py make test"
+    assert last == ["python3 tests/with_postgres.py make test", "make test-neural"]
 
 
 def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -155,7 +179,7 @@ def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """What make looks at, without a virtual environment."""
-    for name in ("Makefile", "pyproject.toml", *LOCKS):
+    for name in ("Makefile", "pyproject.toml", *LOCKS, *NEURAL):
         shutil.copy(ROOT / name, tmp_path)
     return tmp_path
 
@@ -179,7 +203,17 @@ def installs(checkout: Path, target: str) -> bool:
 def test_make_alone_lists_its_commands(checkout: Path) -> None:
     listed = make(checkout).stdout
 
-    for command in ("run", "test", "test-postgres", "check", "format", "lock", "clean", "help"):
+    for command in (
+        "run",
+        "test",
+        "test-postgres",
+        "test-neural",
+        "check",
+        "format",
+        "lock",
+        "clean",
+        "help",
+    ):
         assert f"make {command} " in listed
 
 
