@@ -11,6 +11,7 @@ from pydantic import (
     ConfigDict,
     Field,
     NonNegativeFloat,
+    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
 )
@@ -178,14 +179,20 @@ class MultVaeConfig(Weighed):
     """A variational autoencoder with a multinomial likelihood."""
 
     kind: Literal["mult-vae"] = "mult-vae"
-    hidden: PositiveInt = 600
-    factors: PositiveInt = 200
-    epochs: PositiveInt = 100
-    learning_rate: PositiveFloat = 0.001
-    regularization: NonNegativeFloat = 0.0
+    weighting: Weighting = "bm25"
+    """Of what goes in; what is to come out is heard or not."""
+    hidden: NonNegativeInt = 0
+    """Units of the layers between artists and factors; 0: there are none."""
+    factors: PositiveInt = 400
+    epochs: PositiveInt = 70
+    batch: PositiveInt = 500
+    """Listeners of a step."""
+    learning_rate: PositiveFloat = 0.003
+    regularization: NonNegativeFloat = 2.0
+    """Decay of the weights."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
-    beta: NonNegativeFloat = 0.2
-    """Weight of the divergence from the prior, reached at the end of the annealing."""
+    beta: NonNegativeFloat = 0.3
+    """Weight of the divergence from the prior, reached at the end of the training."""
 
 
 Searched = (

@@ -15,6 +15,7 @@ DOORS = {
     "optuna": {"tasks/tuning/"},
     "implicit": {"recsys/models/als.py", "recsys/models/bpr.py"},
     "matplotlib": {"recsys/plots/"},  # all files of this folder
+    "torch": {"recsys/models/neural.py"},
 }
 OUTSIDE = {"prefect", "mlflow", "optuna"}
 NETWORK = {"socket", "ssl", "http", "urllib.request", "requests", "httpx", "aiohttp"}

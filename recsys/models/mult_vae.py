@@ -1,0 +1,247 @@
+"""A variational autoencoder with a multinomial likelihood (Liang et al. 2018)."""
+
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_matrix
+from threadpoolctl import threadpool_limits
+
+from recsys.interactions import Interactions
+from recsys.models.neural import (
+    Floats,
+    Items,
+    Tensor,
+    Torch,
+    load_torch,
+    ranked,
+    repeatable,
+    uniform,
+)
+from recsys.params import MultVaeConfig
+from recsys.profiles import Profiles
+from recsys.recommend import Recommendations
+from recsys.weighting import Weights
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layers:
+    """What is learned, as arrays of float32 or, while it is learned, as tensors.
+
+    With `hidden` of 0 there are no inner layers: the second ones are None.
+
+    Attributes:
+        encoder: From the items, shape (n_items, hidden), or (n_items, 2 * factors).
+        encoder_bias: Shape (hidden,), or (2 * factors,).
+        inner: To mean and log variance, shape (hidden, 2 * factors).
+        inner_bias: Shape (2 * factors,).
+        outer: From the latent factors, shape (factors, hidden).
+        outer_bias: Shape (hidden,).
+        decoder: To the items, shape (hidden, n_items), or (factors, n_items).
+        decoder_bias: Shape (n_items,).
+    """
+
+    encoder: Any
+    encoder_bias: Any
+    inner: Any
+    inner_bias: Any
+    outer: Any
+    outer_bias: Any
+    decoder: Any
+    decoder_bias: Any
+
+    def parts(self) -> list[Any]:
+        """The arrays that there are, in the order of the attributes."""
+        every = (getattr(self, field.name) for field in fields(self))
+        return [part for part in every if part is not None]
+
+    def arrays(self) -> "Layers":
+        """The same as numpy arrays."""
+        every = (getattr(self, field.name) for field in fields(self))
+        return Layers(*(None if part is None else part.detach().numpy() for part in every))
+
+
+class MultVae:
+    """Mult-VAE: a listener's artists are squeezed through a few factors and come back as odds.
+
+        z ~ N(mu(x), sigma(x)),   log p(y | z) = sum_i y_i log softmax(f(z))_i
+        minimise   -log p(y | z) + beta * KL(q(z | x) | N(0, 1))
+
+    (Liang et al. 2018, equations 2, 5 and 7; beta rises from 0 to its value along the training.)
+    x are the weights of the plays, divided by their Euclidean length, of which a share is dropped
+    while training; y is 1 for what is heard, as in the paper, whatever the weights are: targets
+    that are weighed did worse. Adam; `regularization` is the decay of the weights beside it
+    (Loshchilov & Hutter 2019).
+
+    Nothing is dropped and nothing drawn when it recommends: z is mu. A listener without history
+    gets no list; whoever has one is folded in by the same pass, trained on or not.
+    """
+
+    _train: csr_matrix
+    _weights: Weights
+    _weighted: csr_matrix
+    _layers: Layers
+
+    def __init__(self, config: MultVaeConfig, seed: int) -> None:
+        """An untrained model.
+
+        Args:
+            config: Hyper-parameters.
+            seed: Of the first weights, the order of the listeners, what is dropped and z.
+
+        Raises:
+            InputError: PyTorch is not installed.
+        """
+        load_torch()
+        self._config = config
+        self._seed = seed
+        self.losses: list[float] = []
+        """Mean of -log p(y | z) of a listener in each epoch of the last fit."""
+
+    def fit(self, train: Interactions) -> Self:
+        """Train from seeded weights, on one thread."""
+        self._train = train.matrix()
+        self._weights = Weights(self._config, train)
+        self._weighted = _normalised(self._weights(train))
+        with repeatable() as torch:
+            layers, self.losses = _Training(torch, self._config, self._weighted, self._seed).run()
+        self._layers = layers
+        return self
+
+    def recommend(self, users: Items, k: int) -> Recommendations:
+        """The k best items each user has not met in training."""
+        return self._ranked(self._weighted[users], self._train[users], users, k)
+
+    def fold_in(
+        self,
+        history: Interactions,
+        users: Items,
+        k: int,
+        profiles: Profiles | None = None,
+    ) -> Recommendations:
+        """The k best items that are not in each user's history."""
+        weighted = _normalised(self._weights(history, users))
+        return self._ranked(weighted, history.matrix()[users], users, k)
+
+    def score(self, history: Interactions, user: int, profiles: Profiles | None = None) -> Floats:
+        """The score of every item for a user, known or not, float32, shape (n_items,).
+
+        -inf for all where there is no history.
+        """
+        weighted = _normalised(self._weights(history, np.array([user], dtype=np.int32)))
+        if not weighted.nnz:
+            return np.full(weighted.shape[1], -np.inf, dtype=np.float32)
+        with threadpool_limits(1, "blas"):
+            return np.asarray(_scores(self._layers, weighted)[0])
+
+    def _ranked(
+        self, weighted: csr_matrix, seen: csr_matrix, users: Items, k: int
+    ) -> Recommendations:
+        def scored(part: slice) -> Floats:
+            scores = _scores(self._layers, weighted[part])
+            scores[np.diff(seen[part].indptr) == 0] = -np.inf
+            return scores
+
+        return ranked(scored, seen, users, k)
+
+
+def _normalised(weighted: csr_matrix) -> csr_matrix:
+    """Rows divided by their Euclidean length; those of zeros stay."""
+    lengths = np.sqrt(weighted.multiply(weighted).sum(axis=1)).A1
+    lengths[lengths == 0] = 1
+    data = weighted.data / np.repeat(lengths, np.diff(weighted.indptr))
+    return csr_matrix(
+        (data.astype(np.float32), weighted.indices, weighted.indptr), shape=weighted.shape
+    )
+
+
+def _scores(layers: Layers, weighted: csr_matrix) -> Floats:
+    """Log odds of all items at the mean of z, float32, shape (m, n_items)."""
+    between = np.asarray(weighted @ layers.encoder) + layers.encoder_bias
+    if layers.inner is not None:
+        between = np.tanh(between) @ layers.inner + layers.inner_bias
+    mean = between[:, : between.shape[1] // 2]
+    if layers.outer is not None:
+        mean = np.tanh(mean @ layers.outer + layers.outer_bias)
+    return np.asarray(mean @ layers.decoder + layers.decoder_bias)
+
+
+class _Training:
+    """One training: its data, its layers, its source of chance."""
+
+    def __init__(
+        self, torch: Torch, config: MultVaeConfig, weighted: csr_matrix, seed: int
+    ) -> None:
+        self._torch = torch
+        self._config = config
+        self._weighted = weighted
+        self._users = np.flatnonzero(np.diff(weighted.indptr))
+        self._chance = torch.Generator().manual_seed(seed)
+        self._layers = self._fresh(weighted.shape[1])
+
+    def _fresh(self, n_items: int) -> Layers:
+        hidden, latent = self._config.hidden, self._config.factors
+        inner = [(hidden, 2 * latent), (latent, hidden)] if hidden else []
+        shapes = [(n_items, hidden or 2 * latent), *inner, (hidden or latent, n_items)]
+        parts: list[Tensor] = []
+        for shape in shapes:
+            bias = self._torch.zeros(shape[1], requires_grad=True)
+            parts += [uniform(self._chance, *shape), bias]
+        return Layers(*(parts if hidden else [*parts[:2], *[None] * 4, *parts[2:]]))
+
+    def run(self) -> tuple[Layers, list[float]]:
+        """The layers after all epochs, and the mean loss of each."""
+        config = self._config
+        adam = self._torch.optim.AdamW(
+            self._layers.parts(), lr=config.learning_rate, weight_decay=config.regularization
+        )
+        steps = config.epochs * -(-len(self._users) // config.batch)
+        losses, step = [], 0
+        for _ in range(config.epochs):
+            lost = 0.0
+            for users in self._batches():
+                likelihood, divergence = self._loss(self._weighted[users])
+                adam.zero_grad()
+                (likelihood + config.beta * step / steps * divergence).backward()
+                adam.step()
+                step += 1
+                lost += likelihood.item() * len(users)
+            losses.append(lost / len(self._users))
+        return self._layers.arrays(), losses
+
+    def _batches(self) -> list[npt.NDArray[np.int64]]:
+        order = self._torch.randperm(len(self._users), generator=self._chance).numpy()
+        size = self._config.batch
+        return [self._users[order[at : at + size]] for at in range(0, len(order), size)]
+
+    def _loss(self, cells: csr_matrix) -> tuple[Tensor, Tensor]:
+        """-log p(y | z) and the divergence from the prior, means over the listeners."""
+        torch, layers, m = self._torch, self._layers, cells.shape[0]
+        rows = torch.from_numpy(np.repeat(np.arange(m), np.diff(cells.indptr)))
+        cols = torch.from_numpy(cells.indices.astype(np.int64))
+        mean, log_variance = self._encoded(cells, cols)
+        noise = torch.randn(mean.shape, generator=self._chance)
+        latent = mean + torch.exp(log_variance / 2) * noise
+        if layers.outer is not None:
+            latent = torch.tanh(latent @ layers.outer + layers.outer_bias)
+        odds = torch.log_softmax(latent @ layers.decoder + layers.decoder_bias, dim=1)
+        divergence = (mean**2 + log_variance.exp() - 1 - log_variance).sum() / 2
+        return -odds[rows, cols].sum() / m, divergence / m
+
+    def _encoded(self, cells: csr_matrix, cols: Tensor) -> tuple[Tensor, Tensor]:
+        torch, layers, dropout = self._torch, self._layers, self._config.dropout
+        values = torch.from_numpy(cells.data)
+        kept = torch.rand(len(values), generator=self._chance) >= dropout
+        starts = torch.from_numpy(cells.indptr[:-1].astype(np.int64))
+        between = layers.encoder_bias + torch.nn.functional.embedding_bag(
+            cols,
+            layers.encoder,
+            starts,
+            mode="sum",
+            per_sample_weights=values * kept / (1 - dropout),
+        )
+        if layers.inner is not None:
+            between = torch.tanh(between) @ layers.inner + layers.inner_bias
+        mean, log_variance = between.chunk(2, dim=1)
+        return mean, log_variance

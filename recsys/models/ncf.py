@@ -1,0 +1,311 @@
+"""Neural collaborative filtering (He et al. 2017): a product and a network, side by side."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_matrix
+
+from recsys.interactions import Interactions
+from recsys.models.neural import (
+    Floats,
+    Items,
+    Tensor,
+    Torch,
+    load_torch,
+    ranked,
+    repeatable,
+    uniform,
+)
+from recsys.params import NcfConfig
+from recsys.profiles import Profiles
+from recsys.recommend import Recommendations
+
+BATCH = 1024  # plays of a step; each brings its negatives
+SPREAD = 0.01  # standard deviation of the first embeddings, as in the paper
+RIVALS = 64  # artists that a history is compared with when it is folded in
+STEPS = 60  # of the solver that does it
+RATE = 0.05  # length of such a step
+AT_ONCE = 256  # listeners that are folded in together
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Network:
+    """What is learned, as arrays of float32 or, while it is learned, as tensors.
+
+    Attributes:
+        user_gmf: p of the product, shape (n_users, factors).
+        item_gmf: q of the product, shape (n_items, factors).
+        user_mlp: What the network is told of a user, shape (n_users, factors).
+        item_mlp: What it is told of an item, shape (n_items, factors).
+        first_user: First layer, from a user, shape (factors, factors).
+        first_item: First layer, from an item, shape (factors, factors).
+        first_bias: Shape (factors,).
+        second: Second layer, shape (factors, half), half being factors // 2, at least 1.
+        second_bias: Shape (half,).
+        out_gmf: How much each factor of the product counts, shape (factors,).
+        out_mlp: How much each unit of the second layer counts, shape (half,).
+        out_bias: Shape (1,).
+    """
+
+    user_gmf: Any
+    item_gmf: Any
+    user_mlp: Any
+    item_mlp: Any
+    first_user: Any
+    first_item: Any
+    first_bias: Any
+    second: Any
+    second_bias: Any
+    out_gmf: Any
+    out_mlp: Any
+    out_bias: Any
+
+    def parts(self) -> list[Any]:
+        """All arrays in the order of the attributes."""
+        return [getattr(self, field.name) for field in fields(self)]
+
+
+class Ncf:
+    """NeuMF without pre-training: generalised matrix factorization beside a perceptron.
+
+        score(u, i) = h_g . (p_u * q_i) + h_m . relu(W2 relu(W1 [p'_u, q'_i] + b1) + b2) + b
+
+    (He et al. 2017, equations 9, 10 and 12, with two layers.) What is minimised is the binary
+    cross-entropy of sigmoid(score) (equation 7) over the plays and, beside each, `negatives`
+    artists drawn anew in each epoch, all alike; one drawn that the listener has played does not
+    count. Adam; `regularization` is its L2 on all parameters, `dropout` falls on what enters the
+    network.
+
+    Plays count as heard or not. A listener without history is given the mean of the embeddings
+    of the others.
+    """
+
+    _train: csr_matrix
+    _network: Network
+    _rivals: npt.NDArray[np.int64]
+
+    def __init__(self, config: NcfConfig, seed: int) -> None:
+        """An untrained model.
+
+        Args:
+            config: Hyper-parameters.
+            seed: Of the first parameters, the negatives, the order of the plays and the dropout.
+
+        Raises:
+            InputError: PyTorch is not installed.
+        """
+        load_torch()
+        self._config = config
+        self._seed = seed
+        self.losses: list[float] = []
+        """Mean cross-entropy of a pair in each epoch of the last fit."""
+
+    def fit(self, train: Interactions) -> Self:
+        """Train from seeded parameters, on one thread."""
+        self._train = train.matrix()
+        rng = np.random.default_rng(self._seed)
+        with repeatable() as torch:
+            learned, self.losses = _trained(torch, self._config, self._train, rng)
+        strangers = np.diff(self._train.indptr) == 0
+        for table in (learned.user_gmf, learned.user_mlp):
+            table[strangers] = table[~strangers].mean(axis=0)
+        self._network = learned
+        self._rivals = rng.integers(0, self._train.shape[1], RIVALS)
+        return self
+
+    def recommend(self, users: Items, k: int) -> Recommendations:
+        """The k best items for the embeddings of each user, none met in training."""
+        mine = self._network.user_gmf[users], self._network.user_mlp[users]
+        return self._ranked(*mine, self._train[users], users, k)
+
+    def fold_in(
+        self,
+        history: Interactions,
+        users: Items,
+        k: int,
+        profiles: Profiles | None = None,
+    ) -> Recommendations:
+        """As `recommend`, for embeddings fitted to each history while all else stays.
+
+        From the mean of the embeddings, 60 steps of Adam go down the cross-entropy over the
+        history and those of a fixed draw of 64 artists that are not in it, which weigh together
+        `negatives` times what the history weighs. It draws nothing, and in float64 it comes to
+        the same whoever else is asked for.
+        """
+        seen = history.matrix()[users]
+        return self._ranked(*self._folded(seen), seen, users, k)
+
+    def score(self, history: Interactions, user: int, profiles: Profiles | None = None) -> Floats:
+        """The score of every item for a user folded in, float32, shape (n_items,)."""
+        seen = history.matrix()[np.array([user])]
+        return np.asarray(_scores(self._network, *self._folded(seen))[0])
+
+    def _ranked(
+        self, gmf: Floats, mlp: Floats, seen: csr_matrix, users: Items, k: int
+    ) -> Recommendations:
+        def scored(part: slice) -> Floats:
+            return _scores(self._network, gmf[part], mlp[part])
+
+        return ranked(scored, seen, users, k, width=2 * mlp.shape[1])
+
+    def _folded(self, seen: csr_matrix) -> tuple[Floats, Floats]:
+        """Both embeddings of listeners with these artists, float32, shape (m, factors)."""
+        parts = [seen[start : start + AT_ONCE] for start in range(0, seen.shape[0], AT_ONCE)]
+        factors = self._network.user_gmf.shape[1]
+        found = [np.zeros((0, factors), np.float32)], [np.zeros((0, factors), np.float32)]
+        with repeatable() as torch:
+            for part in parts:
+                solved = _solved(torch, self._config, self._network, part, self._rivals)
+                for table, rows in zip(found, solved, strict=True):
+                    table.append(rows)
+        return np.concatenate(found[0]), np.concatenate(found[1])
+
+
+def _scores(network: Network, gmf: Floats, mlp: Floats) -> Floats:
+    """Scores of all items for users with these embeddings, float32, shape (m, n_items)."""
+    scores = (gmf * network.out_gmf) @ network.item_gmf.T + network.out_bias
+    theirs = network.item_mlp @ network.first_item + network.first_bias
+    mine = mlp @ network.first_user
+    for user, mixed in enumerate(mine):
+        hidden = np.maximum(theirs + mixed, 0) @ network.second + network.second_bias
+        scores[user] += np.maximum(hidden, 0) @ network.out_mlp
+    return np.asarray(scores, dtype=np.float32)
+
+
+def _fresh(torch: Torch, config: NcfConfig, shape: tuple[int, int], generator: Tensor) -> Network:
+    """Random parameters; the last layer starts with equal weights for product and network."""
+    f, half = config.factors, max(config.factors // 2, 1)
+
+    def table(n: int) -> Tensor:
+        return (torch.randn(n, f, generator=generator) * SPREAD).requires_grad_()
+
+    def zeros(n: int) -> Tensor:
+        return torch.zeros(n, requires_grad=True)
+
+    tables = [table(n) for n in (*shape, *shape)]
+    first = [uniform(generator, f, f) for _ in range(2)]
+    second = uniform(generator, f, half)
+    out = [uniform(generator, n, 1).detach()[:, 0].requires_grad_() for n in (f, half)]
+    parts = [*tables, *first, zeros(f), second, zeros(half), *out, zeros(1)]
+    return Network(*parts)
+
+
+def _trained(
+    torch: Torch, config: NcfConfig, train: csr_matrix, rng: np.random.Generator
+) -> tuple[Network, list[float]]:
+    """The network after all epochs, and the mean loss of each."""
+    generator = torch.Generator().manual_seed(int(rng.integers(1 << 62)))
+    network = _fresh(torch, config, train.shape, generator)
+    adam = torch.optim.Adam(
+        network.parts(), lr=config.learning_rate, weight_decay=config.regularization
+    )
+    losses = []
+    for _ in range(config.epochs):
+        lost, counted = 0.0, 0
+        for rows, cols, heard in _batches(train, config.negatives, rng):
+            users, items, labels = map(torch.from_numpy, (rows, cols, heard))
+            scores = _pair_scores(torch, network, users, items, config.dropout, generator)
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(scores, labels)
+            adam.zero_grad()
+            loss.backward()
+            adam.step()
+            lost, counted = lost + loss.item() * len(rows), counted + len(rows)
+        losses.append(lost / counted)
+    return Network(*(part.detach().numpy() for part in network.parts())), losses
+
+
+def _batches(
+    train: csr_matrix, negatives: int, rng: np.random.Generator
+) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Floats]]:
+    """Users, items and whether heard (0 or 1): every play once, and what is drawn beside it."""
+    n_items = train.shape[1]
+    rows = np.repeat(np.arange(train.shape[0]), np.diff(train.indptr))
+    keys = rows * n_items + train.indices
+    order = rng.permutation(len(keys))
+    for start in range(0, len(order), BATCH):
+        chosen = keys[order[start : start + BATCH]]
+        drawn = np.repeat(chosen // n_items, negatives) * n_items
+        drawn += rng.integers(0, n_items, len(drawn))
+        place = np.minimum(np.searchsorted(keys, drawn), len(keys) - 1)
+        pairs = np.concatenate([chosen, drawn[keys[place] != drawn]])
+        heard = np.zeros(len(pairs), np.float32)
+        heard[: len(chosen)] = 1
+        yield pairs // n_items, pairs % n_items, heard
+
+
+def _pair_scores(
+    torch: Torch, network: Network, users: Tensor, items: Tensor, dropout: float, generator: Tensor
+) -> Tensor:
+    """Scores of pairs while training, shape (n,)."""
+
+    def kept(entering: Tensor) -> Tensor:
+        if not dropout:
+            return entering
+        mask = torch.rand(entering.shape, generator=generator) >= dropout
+        return entering * mask / (1 - dropout)
+
+    product = network.user_gmf[users] * network.item_gmf[items] @ network.out_gmf
+    mixed = kept(network.user_mlp[users]) @ network.first_user
+    mixed = mixed + kept(network.item_mlp[items]) @ network.first_item
+    return product + _tower(torch, network, mixed)
+
+
+def _tower(torch: Torch, network: Network, mixed: Tensor) -> Tensor:
+    """What follows the first product of the perceptron, shape (n,)."""
+    hidden = torch.relu(mixed + network.first_bias)
+    hidden = torch.relu(hidden @ network.second + network.second_bias)
+    return hidden @ network.out_mlp + network.out_bias
+
+
+def _solved(
+    torch: Torch,
+    config: NcfConfig,
+    learned: Network,
+    seen: csr_matrix,
+    rivals: npt.NDArray[np.int64],
+) -> tuple[Floats, Floats]:
+    """The embeddings of a few listeners, float32, shape (m, factors)."""
+    network = Network(*(torch.from_numpy(part.astype(np.float64)) for part in learned.parts()))
+    rows, cols, labels, weights = map(torch.from_numpy, _pairs(seen, rivals, config.negatives))
+    theirs = network.item_mlp[cols] @ network.first_item
+    weighed = network.item_gmf[cols] * network.out_gmf
+    start = [network.user_gmf.mean(0), network.user_mlp.mean(0)]
+    mine = [each.repeat(seen.shape[0], 1).requires_grad_() for each in start]
+    adam = torch.optim.Adam(mine, lr=RATE)
+    for _ in range(STEPS if len(rows) else 0):
+        scores = (mine[0][rows] * weighed).sum(1)
+        scores = scores + _tower(torch, network, mine[1][rows] @ network.first_user + theirs)
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(
+            scores, labels, weights, reduction="sum"
+        )
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+    gmf, mlp = (each.detach().numpy().astype(np.float32) for each in mine)
+    return gmf, mlp
+
+
+def _pairs(
+    seen: csr_matrix, rivals: npt.NDArray[np.int64], negatives: int
+) -> tuple[npt.NDArray[Any], ...]:
+    """Rows, items, labels and weights of what embeddings are fitted to.
+
+    The plays of a listener weigh 1 together, the rivals `negatives`.
+    """
+    sizes = np.diff(seen.indptr)
+    rows = np.repeat(np.arange(len(sizes)), sizes)
+    heard = csr_matrix((np.ones(seen.nnz), seen.indices, seen.indptr), seen.shape)
+    free = heard[:, rivals].toarray() == 0
+    free[sizes == 0] = False
+    of, which = np.nonzero(free)
+    labels = np.concatenate([np.ones(len(rows)), np.zeros(len(of))])
+    weights = np.concatenate([1 / sizes[rows], negatives / free.sum(axis=1)[of]])
+    return (
+        np.concatenate([rows, of]),
+        np.concatenate([seen.indices, rivals[which]]),
+        labels,
+        weights,
+    )

@@ -1,0 +1,91 @@
+"""The door to PyTorch, an optional library: loaded when needed, repeatable to the bit.
+
+Networks are trained with torch and then kept as numpy arrays, with which they recommend: what a
+model learned is a few arrays, and asking it needs one multiplication after another.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_matrix
+from threadpoolctl import threadpool_limits
+
+from recsys.errors import InputError
+from recsys.ranking import SCORES, best
+from recsys.recommend import NO_ITEM, Recommendations
+
+Floats = npt.NDArray[np.float32]
+Items = npt.NDArray[np.int32]
+Torch = Any  # torch is not there where types are checked
+Tensor = Any
+
+
+def load_torch() -> Torch:
+    """The library.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise InputError(
+            "the models ncf and mult-vae need PyTorch, which is not installed: "
+            "pip install 'recsys[neural]'"
+        ) from error
+    return torch
+
+
+@contextmanager
+def repeatable() -> Iterator[Torch]:
+    """PyTorch on one thread and with deterministic algorithms only, as it was afterwards.
+
+    More threads would add in another order. BLAS is kept to one thread too. Both are settings of
+    the process: do not train in several threads of it at once.
+    """
+    torch = load_torch()
+    threads = torch.get_num_threads()
+    strict = torch.are_deterministic_algorithms_enabled()
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    try:
+        with threadpool_limits(1, "blas"):
+            yield torch
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(strict)
+
+
+def uniform(generator: Tensor, rows: int, columns: int) -> Tensor:
+    """A matrix to learn, float32, shape (rows, columns), drawn as Glorot & Bengio 2010, eq. 16."""
+    drawn = load_torch().rand(rows, columns, generator=generator)
+    bound = np.sqrt(6 / (rows + columns))
+    return ((2 * drawn - 1) * bound).requires_grad_()
+
+
+def ranked(
+    scored: Callable[[slice], Floats], seen: csr_matrix, users: Items, k: int, width: int = 1
+) -> Recommendations:
+    """The k best items of each user by scores that are made for a few users at once.
+
+    Args:
+        scored: Scores of some of the users, float32, shape (m, n_items).
+        seen: CSR, shape (len(users), n_items); its cells are never shown.
+        users: Their numbers.
+        k: Length of the lists.
+        width: How many numbers a score takes while it is made.
+    """
+    items = np.full((len(users), k), NO_ITEM, dtype=np.int32)
+    scores = np.full((len(users), k), np.nan, dtype=np.float32)
+    size = max(1, SCORES // max(seen.shape[1] * width, 1))
+    with threadpool_limits(1, "blas"):
+        for start in range(0, len(users), size):
+            part = slice(start, start + size)
+            known, block = seen[part], scored(part)
+            rows = np.repeat(np.arange(len(block)), np.diff(known.indptr))
+            block[rows, known.indices] = -np.inf
+            items[part], scores[part] = best(block, k)
+    return Recommendations(users.astype(np.int32), items, scores)
