@@ -167,12 +167,12 @@ class NcfConfig(Params):
     """Neural collaborative filtering."""
 
     kind: Literal["ncf"] = "ncf"
-    factors: PositiveInt = 32
-    epochs: PositiveInt = 20
-    learning_rate: PositiveFloat = 0.003
+    factors: PositiveInt = 64
+    epochs: PositiveInt = 10
+    learning_rate: PositiveFloat = 0.002
     regularization: NonNegativeFloat = 1e-6
     negatives: PositiveInt = 4
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
 
 
 class MultVaeConfig(Weighed):
