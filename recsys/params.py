@@ -58,6 +58,9 @@ class AlsConfig(Weighed):
     regularization: PositiveFloat = 50.0
     iterations: PositiveInt = 12
     alpha: PositiveFloat = 10.0
+    """c = 1 + alpha f(r): 1 over the weight of unobserved pairs, see `recsys.models.als_scaled`."""
+    nu: Share = 0.0
+    """How much the regularization of a row rises with its frequency; its mean stays as it is."""
 
 
 class ItemKnnConfig(Weighed):

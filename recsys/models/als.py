@@ -1,5 +1,6 @@
 """Weighted matrix factorization (Hu, Koren and Volinsky 2008) through the implicit package."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
@@ -11,6 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from recsys.explaining import cosines, shares_of_score
 from recsys.interactions import Interactions
+from recsys.models.als_scaled import Regularization, Sweeps
 from recsys.params import AlsConfig
 from recsys.profiles import Profiles
 from recsys.ranking import best, top_k
@@ -31,7 +33,7 @@ class Iteration:
         number: 1 for the first.
         seconds: Of this sweep.
         loss: Weighted squared error with regularization over all pairs, divided by the sum of
-            the confidences, as implicit computes it.
+            the confidences, as implicit computes it; with lambda of each row where nu is not 0.
         model: The model with the factors as they are now; do not keep it.
     """
 
@@ -81,6 +83,9 @@ class Als:
     implicit takes the values of its matrix as the confidence itself, so it is given
     1 + alpha * f(r) and its own alpha stays at 1.
 
+    Where nu is not 0, each row has a lambda by its frequency, which implicit does not know: it
+    draws the first factors, `recsys.models.als_scaled` moves them.
+
     Conjugate gradient with 3 steps (Takacs, Pilaszy and Tikk 2011) in float32. Results do not
     depend on the number of threads; BLAS is held to one, because implicit has its own.
     """
@@ -88,6 +93,7 @@ class Als:
     _model: Any  # implicit ships no types
     _train: csr_matrix
     _weights: Weights
+    _scaled: Regularization
 
     def __init__(
         self,
@@ -131,6 +137,7 @@ class Als:
         """
         self._train = train.matrix()
         self._weights = Weights(self._config, train)
+        self._scaled = Regularization.of(self._config, self._train)
         before = 0 if start is None else start.iteration
         tell = self._on_iteration
         with threadpool_limits(1, "blas"):
@@ -146,7 +153,8 @@ class Als:
             if start is not None:
                 self.rewind(start)
             if self._config.iterations > before:
-                self._factorise(train, None if tell is None else self._told(tell, before))
+                factorise = self._sweep if self._config.nu else self._factorise
+                factorise(train, None if tell is None else self._told(tell, before))
         return self
 
     def _factorise(
@@ -157,6 +165,27 @@ class Als:
             self._model.fit(confidence, show_progress=False, callback=callback)
         except StopTraining:
             self._model._check_fit_errors()  # which fit does at its end
+
+    def _sweep(
+        self, train: Interactions, callback: Callable[[int, float, float], None] | None
+    ) -> None:
+        confidence = self._confidence(train)
+        sweeps = Sweeps(confidence, self._scaled, self._threads)
+        iterations, self._model.iterations = self._model.iterations, 0
+        self._model.calculate_training_loss = False  # there is none after no iteration
+        self._factorise(train, None)
+        users, items = self.user_factors, self.item_factors
+        try:
+            for n in range(iterations):
+                start = time.perf_counter()
+                sweeps(users, items)
+                if callback is not None:
+                    loss = sweeps.loss(users, items)
+                    callback(n, time.perf_counter() - start, loss)
+        except StopTraining:
+            pass
+        self._forget_products()
+        self._model._check_fit_errors()
 
     def _told(self, tell: OnIteration, before: int) -> Callable[[int, float, float], None]:
         def callback(n: int, seconds: float, loss: float) -> None:
@@ -219,7 +248,29 @@ class Als:
         """User factors, exactly, by Cholesky; zeros for a user without a cell."""
         with threadpool_limits(1, "blas"):
             confidence = self._confidence(history, users)
-            return np.asarray(self._model.recalculate_user(users, confidence))
+            lambdas = self._scaled.of_users(np.diff(confidence.indptr))
+            return self._by_lambda(self._model.recalculate_user, users, confidence, lambdas)
+
+    def _by_lambda(
+        self,
+        recalculate: Callable[[npt.NDArray[np.int32], csr_matrix], Factors],
+        rows: npt.NDArray[np.int32],
+        confidence: csr_matrix,
+        lambdas: npt.NDArray[np.float64],
+    ) -> Factors:
+        """What implicit solves with one lambda at a time, float32, shape (n, factors)."""
+        if not self._config.nu:
+            return np.asarray(recalculate(rows, confidence))
+        solved = np.zeros((len(rows), self._config.factors), dtype=np.float32)
+        usual = self._model.regularization
+        try:
+            for each in np.unique(lambdas):
+                alike = np.flatnonzero(lambdas == each)
+                self._model.regularization = float(each)
+                solved[alike] = recalculate(rows[alike], confidence[alike])
+        finally:
+            self._model.regularization = usual
+        return solved
 
     def score(self, history: Interactions, user: int, profiles: Profiles | None = None) -> Factors:
         """The score of every item for a user solved from their history, float32, (n_items,)."""
@@ -252,7 +303,7 @@ class Als:
             self.item_factors,
             confidence.indices,
             confidence.data,
-            self._config.regularization,
+            float(self._scaled.of_users(np.array(len(confidence.data)))),
             item,
         )
 
@@ -260,7 +311,7 @@ class Als:
         """Factors of items the model was not fitted on, from their listeners; nothing changes.
 
         The mirror image of the fold-in of users: y = (X' C X + lambda I)^-1 X' C p over the
-        users the model was fitted on.
+        users the model was fitted on, with the lambda of so many listeners.
 
         Args:
             cells: All that those users play, these items included, over a map that may hold more
@@ -282,7 +333,8 @@ class Als:
         weights.data = 1.0 + np.float32(self._config.alpha) * weights.data
         with threadpool_limits(1, "blas"):
             listeners = csr_matrix(weights.T)
-            return np.asarray(self._model.recalculate_item(items, listeners))
+            lambdas = self._scaled.of_items(np.diff(listeners.indptr))
+            return self._by_lambda(self._model.recalculate_item, items, listeners, lambdas)
 
     def _ranked(
         self, factors: Factors, seen: csr_matrix, users: npt.NDArray[np.int32], k: int

@@ -31,11 +31,17 @@ BY_PLAYS = PopularityConfig(kind="popularity-plays")
 BY_LISTENERS = PopularityConfig(kind="popularity-listeners")
 SMALL = AlsConfig(factors=3, iterations=3, regularization=0.1)
 BY_DOCUMENT = SMALL.model_copy(update={"weighting": "bm25"})  # it learns from the artists too
+BY_FREQUENCY = SMALL.model_copy(update={"nu": 0.5})
 LINEAR = [ItemKnnConfig(), Rp3betaConfig(), EaseConfig(), SlimConfig(l1=0.01, l2=1.0)]
 BPR = BprConfig(factors=3, iterations=20, learning_rate=0.05)
 FM = FmConfig(factors=3, epochs=5)
-MODELS: list[ModelConfig] = [BY_PLAYS, BY_LISTENERS, SMALL, *LINEAR, UserKnnConfig(), BPR, FM]
-every_model = pytest.mark.parametrize("config", MODELS, ids=lambda config: config.kind)
+MODELS: list[ModelConfig] = [
+    *(BY_PLAYS, BY_LISTENERS, SMALL, BY_FREQUENCY),
+    *(*LINEAR, UserKnnConfig(), BPR, FM),
+]
+every_model = pytest.mark.parametrize(
+    "config", MODELS, ids=lambda config: config.kind + "-nu" * bool(getattr(config, "nu", 0))
+)
 
 N_USERS, N_ITEMS = 5, 7
 EVERYBODY = np.arange(N_USERS, dtype=np.int32)
