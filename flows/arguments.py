@@ -108,6 +108,9 @@ def _add_asking(add: argparse.ArgumentParser) -> None:
     add.add_argument("--test", type=Path, metavar="FILE", help="a published test side")
     add.add_argument("--config", metavar="NAME", help="default (without it), paper, or a TOML file")
     add.add_argument("--model", metavar="NAME", help="whose parameters are searched (default: als)")
+    add.add_argument(
+        "--top-items", type=int, metavar="N", help="ease learns and shows only so many artists"
+    )
     add.add_argument("--trials", type=int, metavar="N", help="how many the study is to have")
     add.add_argument("--timeout", type=float, metavar="S", help="no trial starts after S seconds")
     add.add_argument("--seed", type=int, metavar="N")

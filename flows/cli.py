@@ -107,7 +107,9 @@ def _compare(args: argparse.Namespace, workspace: Workspace) -> None:
         from flows.contest import Asked, compare
         from tasks.telling import tell
 
-        asked = Asked(plays, profiles, config, models, args.seeds, args.tune_once, name)
+        asked = Asked(
+            plays, profiles, config, models, args.seeds, args.tune_once, name, args.top_items
+        )
         tell("starting Prefect", 0, None)
         ready()
         with _without_heartbeat(alone), _comparable(workspace, name):
@@ -314,7 +316,8 @@ def _config(args: argparse.Namespace) -> "ExperimentConfig":
 
     searched = {name: value for name, value in settings.items() if name.startswith("search.")}
     base = load_config(path, {n: value for n, value in settings.items() if n not in searched})
-    config = model_config(base, model, base.seed, args.profiles is not None)
+    has_profiles = args.profiles is not None
+    config = model_config(base, model, base.seed, has_profiles, args.top_items)
     return changed(config, searched)
 
 

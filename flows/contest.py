@@ -42,6 +42,7 @@ class Asked:
         n_splits: Split seeds, from that of the configuration on.
         tune_once: Whether later splits take over the points found on the first.
         name: Of the comparison; its studies are called after it.
+        top_items: Artists that EASE learns and shows; all by default.
     """
 
     plays: Path
@@ -51,6 +52,7 @@ class Asked:
     n_splits: int
     tune_once: bool
     name: str
+    top_items: int | None = None
 
     @property
     def seeds(self) -> range:
@@ -204,7 +206,8 @@ def _entry(
     clock: Clock,
     folder: Path,
 ) -> _Entry:
-    config = model_config(asked.config, model, seed, asked.profiles is not None)
+    has_profiles = asked.profiles is not None
+    config = model_config(asked.config, model, seed, has_profiles, asked.top_items)
     if known is not None:
         config = pinned(config, known)
     source = Plays(asked.plays, asked.profiles)

@@ -24,7 +24,11 @@ def check_model(model: str) -> None:
 
 
 def model_config(
-    base: ExperimentConfig, model: str, seed: int, has_profiles: bool
+    base: ExperimentConfig,
+    model: str,
+    seed: int,
+    has_profiles: bool,
+    top_items: int | None = None,
 ) -> ExperimentConfig:
     """The experiment of one model on one split.
 
@@ -33,6 +37,7 @@ def model_config(
         model: Name of the model.
         seed: Root seed, of the split too.
         has_profiles: Whether popularity may be that within the listener's country or age band.
+        top_items: Artists that EASE learns and shows; all by default.
 
     Raises:
         InputError: there is no such model.
@@ -41,6 +46,8 @@ def model_config(
     table = base.model_dump(mode="json", exclude_none=True) | {"model": model, "seed": seed}
     if model != base.model:
         table |= {"name": model, **_own(model, table["study"], has_profiles)}
+    if model == "ease" and top_items is not None:
+        table["search"] = {**table["search"], "top_items": top_items}
     return checked(table, f"of {model}")
 
 
