@@ -16,6 +16,7 @@ from recsys.params import (
     AlsConfig,
     BprConfig,
     EaseConfig,
+    EnsembleConfig,
     FmConfig,
     ItemKnnConfig,
     ModelConfig,
@@ -38,6 +39,7 @@ FM = FmConfig(factors=3, epochs=5)
 MODELS: list[ModelConfig] = [
     *(BY_PLAYS, BY_LISTENERS, SMALL, BY_FREQUENCY),
     *(*LINEAR, UserKnnConfig(), BPR, FM),
+    EnsembleConfig(members=(SMALL, ItemKnnConfig())),
 ]
 every_model = pytest.mark.parametrize(
     "config", MODELS, ids=lambda config: config.kind + "-nu" * bool(getattr(config, "nu", 0))
