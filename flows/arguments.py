@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from tasks.interfaces import HOST, MLFLOW_PORT, OPTUNA_PORT, PREFECT_PORT
+from tasks.interfaces import HOST, MLFLOW_PORT, MODEL, OPTUNA_PORT, PREFECT_PORT
 
 WORKSPACE = Path("mlruns")
 
@@ -19,6 +19,8 @@ def parser() -> argparse.ArgumentParser:
     for add_to in (_add_sample, _add_experiment, _add_compare, _add_inspect, _add_fetch, _add_ui):
         _add_place(add_to(commands))
     for add_to in (_add_recommend, _add_similar, _add_explain):
+        _add_place(add_to(commands))
+    for add_to in (_add_register, _add_promote, _add_rollback, _add_models):
         _add_place(add_to(commands))
     study = commands.add_parser("study", help="work on, look at, export and delete studies")
     actions = study.add_subparsers(dest="action", required=True, metavar="ACTION")
@@ -295,9 +297,72 @@ def _add_answer(add: argparse.ArgumentParser, ranked: bool = True) -> None:
         "--run",
         dest="of_run",
         metavar="ID",
-        help="MLflow run of a final model, a trial or a study (default: the last final model "
-        "that is no baseline)",
+        help="MLflow run of a final model, a trial or a study (default: the champion, or else the "
+        "last final model that is no baseline)",
     )
     if ranked:
         add.add_argument("--k", type=int, default=10, metavar="N", help="how many (default: 10)")
     add.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+
+
+def _add_register(commands: Any) -> argparse.ArgumentParser:
+    add: argparse.ArgumentParser = commands.add_parser(
+        "register",
+        help="put a final model into MLflow's registry, fitted on all its data",
+        description="What is registered can be served anywhere by MLflow. The same model, of the "
+        "same run, data and code, is the same version.",
+    )
+    add.add_argument(
+        "--run",
+        dest="of_run",
+        metavar="ID",
+        help="MLflow run of a final model or a study (default: the last final model that is no "
+        "baseline)",
+    )
+    _add_name(add)
+    add.set_defaults(run="register")
+    return add
+
+
+def _add_promote(commands: Any) -> argparse.ArgumentParser:
+    add: argparse.ArgumentParser = commands.add_parser(
+        "promote",
+        help="let a model serve: it becomes the champion, the champion the previous one",
+        description="`recsys recommend` asks the champion.",
+    )
+    add.add_argument(
+        "which",
+        metavar="RUN|VERSION",
+        help="a version, or the run of a model, which is registered if it is not",
+    )
+    _add_name(add)
+    add.set_defaults(run="promote")
+    return add
+
+
+def _add_rollback(commands: Any) -> argparse.ArgumentParser:
+    add: argparse.ArgumentParser = commands.add_parser(
+        "rollback", help="let the previous champion serve again; once more takes it back"
+    )
+    _add_name(add)
+    add.set_defaults(run="rollback")
+    return add
+
+
+def _add_models(commands: Any) -> argparse.ArgumentParser:
+    add: argparse.ArgumentParser = commands.add_parser(
+        "models", help="every version of the registered model, and which one serves"
+    )
+    _add_name(add)
+    add.add_argument("--json", action="store_true", help="print one JSON array and nothing else")
+    add.set_defaults(run="models")
+    return add
+
+
+def _add_name(add: argparse.ArgumentParser) -> None:
+    add.add_argument(
+        "--name",
+        default=MODEL,
+        metavar="NAME",
+        help=f"of the registered model (default: {MODEL}, which `recsys recommend` asks)",
+    )

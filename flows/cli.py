@@ -18,6 +18,7 @@ from flows.arguments import WORKSPACE, parser
 from recsys.errors import InputError
 from tasks.interfaces import (
     MLFLOW_PORT,
+    MODEL,
     OPTUNA_PORT,
     PREFECT_PORT,
     mlflow_ui,
@@ -466,6 +467,48 @@ def _answer(found: "Recommended | Alike | Explained", as_json: bool) -> None:
     _console().print(found.shown())
 
 
+def _register(args: argparse.Namespace, workspace: Workspace) -> None:
+    from flows import registry
+
+    with _telling():
+        made = registry.register(workspace, args.of_run, args.name)
+    print(registry.line(made.version))
+    if not made.new:
+        print("it was registered before: same run, data and code")
+    if not made.version.aliases:
+        command = _again(workspace, "promote", str(made.version.number), *_named(args))
+        print(f"{command} lets it serve")
+    print(f"over HTTP: {registry.how_to_serve(workspace, made.version)}")
+
+
+def _promote(args: argparse.Namespace, workspace: Workspace) -> None:
+    from flows import registry
+
+    with _telling():
+        promoted = registry.promote(workspace, args.which, args.name)
+    print(registry.line(promoted))
+    print(f"over HTTP: {registry.how_to_serve(workspace, promoted)}")
+
+
+def _rollback(args: argparse.Namespace, workspace: Workspace) -> None:
+    from flows import registry
+
+    print(registry.line(registry.rollback(workspace, args.name)))
+
+
+def _named(args: argparse.Namespace) -> list[str]:
+    return [] if args.name == MODEL else ["--name", args.name]
+
+
+def _models(args: argparse.Namespace, workspace: Workspace) -> None:
+    from flows import registry
+
+    if args.json:
+        print(json.dumps(registry.listed(workspace, args.name), sort_keys=True))
+        return
+    _console().print(registry.table(workspace, args.name))
+
+
 def _fetch(args: argparse.Namespace, workspace: Workspace) -> None:
     from tasks.fetching import fetch
     from tasks.telling import tell
@@ -508,6 +551,10 @@ HANDLERS: dict[str, Callable[[argparse.Namespace, Workspace], None]] = {
     "recommend": _recommend,
     "similar": _similar,
     "explain": _explain,
+    "register": _register,
+    "promote": _promote,
+    "rollback": _rollback,
+    "models": _models,
     "fetch": _fetch,
     "ui": _ui,
 }

@@ -15,6 +15,7 @@ from flows.result import Saved
 from recsys.config import ExperimentConfig
 from recsys.errors import InputError
 from tasks.copying import delete_runs
+from tasks.registry import versions
 from tasks.tracking import children, experiment_of
 from tasks.tuning import Done, Listed, Search, deleting_study, find_search, has_study, list_studies
 from tasks.workspace import Workspace
@@ -144,7 +145,7 @@ def delete(workspace: Workspace, name: str) -> int:
     """Delete a study on both sides; how many MLflow runs went with it.
 
     Raises:
-        InputError: there is no such study, or somebody works on it.
+        InputError: there is no such study, somebody works on it, or its model serves.
     """
     search, _ = find_search(workspace, name)
     parent = search.recall("parent")
@@ -153,7 +154,18 @@ def delete(workspace: Workspace, name: str) -> int:
         if parent is not None:
             experiment = experiment_of(workspace, parent)
             runs = [*children(workspace, experiment, parent), parent]
+        _refuse_serving(workspace, name, runs)
         delete_runs(workspace, runs)
         for left in (workspace.paths(name), workspace.final(name)):
             shutil.rmtree(left, ignore_errors=True)
     return len(runs)
+
+
+def _refuse_serving(workspace: Workspace, name: str, runs: list[str]) -> None:
+    """What `recsys recommend` asks, or asks again after a rollback, is fitted from its study."""
+    for version in versions(workspace):
+        if version.run in runs and version.aliases:
+            raise InputError(
+                f"study {name} made version {version.number} of {version.name}, the "
+                f"{' and '.join(version.aliases)}; `recsys promote` another model first"
+            )

@@ -9,6 +9,8 @@ HOST = "127.0.0.1"
 MLFLOW_PORT = 5000
 PREFECT_PORT = 4200
 OPTUNA_PORT = 8080
+MODEL_PORT = 5001  # of a registered model; MLflow's own default is that of its pages
+MODEL = "recsys"  # name of the registered model whose champion `recsys recommend` asks
 
 Command = tuple[list[str], Mapping[str, str]]
 

@@ -29,6 +29,7 @@ from recsys.seeds import seed_for
 from recsys.serving import Served
 from recsys.store import load_data, save_data
 from tasks.cache import Entry, stage
+from tasks.registry import champion_run
 from tasks.telling import tell
 from tasks.tracking import Recorded, finals, read_run
 from tasks.workspace import Workspace
@@ -87,12 +88,12 @@ def _value(text: str) -> Any:  # a parameter has any type
 
 
 def champion(workspace: Workspace) -> str | None:
-    """Id of the run that was chosen to serve; None while nobody has chosen.
+    """Id of the run that was chosen to serve (`recsys promote`); None while nobody has chosen.
 
     Args:
-        workspace: Where the choice would be kept.
+        workspace: Where the choice is kept.
     """
-    return None
+    return champion_run(workspace)
 
 
 def choose_served(workspace: Workspace, run_id: str | None = None) -> Chosen:
@@ -106,19 +107,32 @@ def choose_served(workspace: Workspace, run_id: str | None = None) -> Chosen:
     Raises:
         InputError: there is no such run, or it did not finish.
     """
-    run_id = run_id or champion(workspace)
+    return Chosen.of(find_model(workspace, run_id or champion(workspace)))
+
+
+def find_model(workspace: Workspace, run_id: str | None) -> Recorded:
+    """The run of a model.
+
+    Args:
+        workspace: Holds the runs.
+        run_id: Of a trial, of a final model, or of a study, whose winner is meant; without one
+            the final model that was begun last and is no baseline.
+
+    Raises:
+        InputError: there is no such run, or it did not finish.
+    """
     if run_id is None:
-        return Chosen.of(_winner(finals(workspace), "no experiment was finished"))
+        return _winner(finals(workspace), "no experiment was finished")
     run = read_run(workspace, run_id)
     if run.tags.get("stage") == "study":
         nothing = f"study {run.tags['study']!r} has no winner"
-        return Chosen.of(_winner(finals(workspace, run.id), nothing))
+        return _winner(finals(workspace, run.id), nothing)
     if run.status != "FINISHED" or "model" not in run.tags:
         raise InputError(
             f"run {run_id!r} is {run.status}, model {run.tags.get('model', 'unknown')}; pass one "
             "of a trial, a final model or a study that is FINISHED"
         )
-    return Chosen.of(run)
+    return run
 
 
 def _winner(runs: Iterator[Recorded], nothing: str) -> Recorded:

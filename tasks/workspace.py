@@ -88,6 +88,11 @@ class Workspace:
         return self.root / "tmp"
 
     @property
+    def registering(self) -> Path:
+        """A model on its way into the registry."""
+        return self.scratch / "registering"
+
+    @property
     def libraries(self) -> Path:
         """What libraries would otherwise put into the user's home."""
         return self.root / "home"

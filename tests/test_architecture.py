@@ -11,7 +11,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LAYERS = ("recsys", "tasks", "flows")  # each may import itself and what stands before it
 DOORS = {
-    "mlflow": {"tasks/tracking.py", "tasks/registry.py"},
+    # The last one runs where a registered model is loaded, without the rest of us.
+    "mlflow": {"tasks/tracking.py", "tasks/registry.py", "tasks/registered_model.py"},
     "optuna": {"tasks/tuning/"},
     "implicit": {"recsys/models/als.py", "recsys/models/bpr.py"},
     "matplotlib": {"recsys/plots/"},  # all files of this folder
@@ -89,6 +90,13 @@ def test_each_outside_library_has_one_door(library: str) -> None:
     users = {path for path, tree in sources(*LAYERS) if within(imported(tree), [library])}
 
     assert {user for user in users if not through(user, DOORS[library])} == set()
+
+
+def test_what_travels_with_a_registered_model_needs_nothing_else_of_ours() -> None:
+    (tree,) = (tree for path, tree in sources("tasks") if path == "tasks/registered_model.py")
+    ours = {name.partition(".")[0] for name in imported(tree)} - sys.stdlib_module_names
+
+    assert ours == {"mlflow", "pandas", "recsys"}
 
 
 def test_recsys_imports_no_orchestrator_and_no_network_even_inside_a_function() -> None:
