@@ -15,9 +15,10 @@ from recsys.errors import InputError
 from recsys.portable import check_portable, pack
 from recsys.seeds import seed_for
 from recsys.serving import Served
-from tasks import registry
+from tasks import registering, registry
 from tasks.interfaces import HOST, MODEL, MODEL_PORT
-from tasks.registry import Portable, Version
+from tasks.registering import Portable
+from tasks.registry import Version
 from tasks.serving import Chosen, find_model, load_served
 from tasks.telling import tell
 from tasks.workspace import Workspace
@@ -60,7 +61,7 @@ def register(workspace: Workspace, run: str | None, name: str = MODEL) -> Regist
             f"run {judged.id!r} was not judged on test, and only what was is registered; pass the "
             "run of a final model, or of a study"
         )
-    known = registry.find_version(workspace, judged, name)
+    known = registering.find_version(workspace, judged, name)
     if known is not None:
         return Registered(known, new=False)
     chosen = Chosen.of(judged)
@@ -69,7 +70,7 @@ def register(workspace: Workspace, run: str | None, name: str = MODEL) -> Regist
     tell("registering", 0, None)
     seed = seed_for(chosen.seed, "train", chosen.config.kind)
     portable = Portable(judged, lambda folder: pack(served, seed, folder), example(served))
-    return Registered(registry.add_version(workspace, portable, name), new=True)
+    return Registered(registering.add_version(workspace, portable, name), new=True)
 
 
 def promote(workspace: Workspace, which: str, name: str = MODEL) -> Version:

@@ -1,7 +1,7 @@
 """What MLflow runs to load a registered model: models from code, nothing is pickled.
 
 This file travels with the model, beside a copy of `recsys`, and runs where nothing else of ours
-is: it may import `recsys` and `mlflow` alone. `tasks.registry` ships it.
+is: it may import `recsys` and `mlflow` alone. `tasks.registering` ships it.
 """
 
 from pathlib import Path

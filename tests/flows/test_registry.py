@@ -23,6 +23,7 @@ from flows.result import Result
 from flows.serving import Listener, recommend
 from recsys.errors import InputError
 from recsys.interactions import Interactions
+from tasks import registering
 from tasks import registry as store
 from tasks.data import Plays, everything
 from tasks.interfaces import MODEL
@@ -129,7 +130,7 @@ def test_nothing_is_pickled_and_only_what_serving_needs_is_required(
     wanted = (folder / "requirements.txt").read_text(encoding="utf-8").split()
     assert f"implicit=={installed('implicit')}" in wanted
     assert all("==" in line for line in wanted)
-    assert {line.partition("==")[0] for line in wanted} == set(store.LIBRARIES)
+    assert {line.partition("==")[0] for line in wanted} == set(registering.LIBRARIES)
 
 
 def test_the_same_model_is_the_same_version(
@@ -139,8 +140,10 @@ def test_the_same_model_is_the_same_version(
 
     assert not again.new
     assert again.version.number == winner.version.number
-    monkeypatch.setattr(store, "code_version", lambda: "of another day")
-    assert store.identity(read_run(lab.workspace, again.version.run)) != again.version.identity
+    monkeypatch.setattr(registering, "code_version", lambda: "of another day")
+    assert (
+        registering.identity(read_run(lab.workspace, again.version.run)) != again.version.identity
+    )
 
 
 LOAD = """
@@ -358,7 +361,7 @@ def test_what_a_killed_registration_left_is_gone_on_with(
     def dying(*_: object) -> None:
         raise Killed
 
-    monkeypatch.setattr(store, "_copy_metrics", dying)
+    monkeypatch.setattr(registering, "_copy_metrics", dying)
     with pytest.raises(Killed):
         registry.register(lab.workspace, run, "cut-off")
     left = mine()
