@@ -9,6 +9,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help run test test-postgres test-neural check format lock lock-neural-cpu clean FORCE
+.PHONY: up work down
 
 BIN := .venv/bin
 # A stamp is named after what it vouches for and written last, so neither an interrupted
@@ -57,6 +58,7 @@ lock: $(DEV_DONE) ## write the lock files anew; UPGRADE=1 takes the newest versi
 	$(COMPILE) pyproject.toml --group build -o requirements.lock
 	$(COMPILE) pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
 	$(call neural,) | $(COMPILE) - -c requirements-dev.lock -o requirements-neural.lock
+	$(COMPILE) docker/requirements.in -c requirements-dev.lock -o docker/requirements.lock
 
 # The build without CUDA, for the Pythons whose files uv finds: tell it where they are, with
 # UV_FIND_LINKS or UV_EXTRA_INDEX_URL. PyPI does not have it.
@@ -68,6 +70,27 @@ lock-neural-cpu: $(DEV_DONE) ## lock PyTorch without CUDA anew, where uv is told
 neural = $(BIN)/python -c 'import tomllib; from pathlib import Path; \
   extra = tomllib.loads(Path("pyproject.toml").read_text())["project"]["optional-dependencies"]; \
   print(*(line + "$(1)" * line.startswith("torch==") for line in extra["neural"]), sep="\n")'
+
+DOCKER := docker compose --env-file docker/.env --file docker/compose.yaml
+SECRETS := POSTGRES_PASSWORD STUDIES_PASSWORD MLFLOW_ADMIN_PASSWORD MLFLOW_SECRET_KEY
+WORKERS ?= 1
+
+up: docker/.env ## start the servers of a team in containers: docs/team.md
+	$(DOCKER) up --detach --build --wait
+
+work: docker/.env ## work on a study in containers: STUDY=name WORKERS=4 ARGS="--plays /data/plays.tsv"
+	@test -n '$(STUDY)' || { echo 'Which study? make work STUDY=name' >&2; exit 2; }
+	STUDY='$(STUDY)' WORK="$$ARGS" $(DOCKER) --profile study up --detach --no-deps \
+	  --scale worker='$(WORKERS)' worker
+
+down: ## stop the containers; what is in their volumes stays
+	$(DOCKER) --profile study down
+
+# Secrets are made once. To change one, change it here and say make up; docs/team.md has the rest.
+docker/.env:
+	@umask 077 && for name in $(SECRETS); do \
+	  echo "$$name=$$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')"; done > $@.new && mv $@.new $@
+	@echo "Wrote new secrets into $@: keep a copy of it beside your backups"
 
 clean: ## remove the virtual environments and the caches of the tools; data and results under mlruns/ stay
 	rm -rf .venv $(NEURAL) .mypy_cache .pytest_cache .ruff_cache .hypothesis

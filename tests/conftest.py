@@ -34,14 +34,20 @@ def real_data() -> Path:
     return Path(folder).resolve()
 
 
-@pytest.fixture
-def postgres() -> Iterator[str]:
-    """Address of a database made for one test; tests that use it are marked `postgres`."""
+def postgres_server() -> str:
+    """Address of the PostgreSQL server for tests, which skip without it."""
     server = os.environ.get("RECSYS_TEST_POSTGRES")
     if not server:
         pytest.skip("RECSYS_TEST_POSTGRES is unset: `make test-postgres` starts a server")
+    return server
+
+
+@pytest.fixture
+def postgres() -> Iterator[str]:
+    """Address of a database made for one test; tests that use it are marked `postgres`."""
     import psycopg
 
+    server = postgres_server()
     name = f"recsys_{uuid4().hex}"
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}".encode())

@@ -1,0 +1,16 @@
+#!/bin/sh
+# MLflow's server; with MLFLOW_AUTH=1 nobody is let in without a name and a password.
+set -eu
+
+case "${MLFLOW_AUTH:-0}" in
+  0) exec mlflow server "$@" ;;
+  1)
+    : "${MLFLOW_AUTH_ADMIN_PASSWORD:?MLFLOW_AUTH=1 needs MLFLOW_ADMIN_PASSWORD in docker/.env}"
+    : "${MLFLOW_FLASK_SERVER_SECRET_KEY:?MLFLOW_AUTH=1 needs MLFLOW_SECRET_KEY in docker/.env}"
+    exec mlflow server --app-name basic-auth "$@"
+    ;;
+  *)
+    echo "MLFLOW_AUTH is ${MLFLOW_AUTH}; it must be 0 or 1" >&2
+    exit 2
+    ;;
+esac

@@ -1,0 +1,256 @@
+import re
+import secrets
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.team.described import COMPOSE, ROOT, Service, Unset, interpolated, services
+
+SECRETS = ("POSTGRES_PASSWORD", "STUDIES_PASSWORD", "MLFLOW_ADMIN_PASSWORD", "MLFLOW_SECRET_KEY")
+REQUIRED = SECRETS[:2]  # the others where MLFLOW_AUTH=1
+GIVEN = {name: secrets.token_hex(24) for name in SECRETS}
+SERVERS = ("postgres", "mlflow", "prefect", "runner")
+ONCE = ("init", "deploy")
+SAID: Mapping[str, Any] = yaml.safe_load(COMPOSE.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(params=SAID["services"])
+def service(request: pytest.FixtureRequest) -> Service:
+    return services(GIVEN)[request.param]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("$$5 and $A, ${A}", "$5 and a, a"),
+        ("${A:-b}${EMPTY:-b}${NONE:-b}", "abb"),
+        ("${A:+b}${EMPTY:+b}${NONE:+b}.", "b."),
+        ("${NONE:-${EMPTY:-${A}}}!", "a!"),
+        ("${A:-${NONE:?never asked for}}", "a"),
+        ("${NONE}${A:?is there}", "a"),
+    ],
+)
+def test_variables_are_replaced_as_compose_does(text: str, expected: str) -> None:
+    assert interpolated(text, {"A": "a", "EMPTY": ""}) == expected
+
+
+@pytest.mark.parametrize("missing", REQUIRED)
+@pytest.mark.parametrize("value", ["", None])
+def test_without_a_password_nothing_starts(missing: str, value: str | None) -> None:
+    given = {name: secret for name, secret in GIVEN.items() if name != missing}
+    with pytest.raises(Unset, match=f"^{missing} is not set"):
+        services(given if value is None else given | {missing: value})
+
+
+def test_no_secret_has_a_default_or_stands_in_the_file() -> None:
+    text = COMPOSE.read_text(encoding="utf-8")
+    words = re.findall(r"^\s+(\w*(?:PASSWORD|SECRET|AUTH_STRING|ACCESS_KEY)\w*):(.*)$", text, re.M)
+
+    assert len(words) > len(SECRETS)
+    for name, value in words:
+        assert re.fullmatch(r"(\s\$\{\w+:(\?[^}]*|-|-\$\{\w+:-\})\})?", value), name
+    assert not re.search(r"://[^\s/]*:[^\s/]*@", text)
+
+
+def test_every_port_is_published_on_the_loopback_interface_alone(service: Service) -> None:
+    published = service.said.get("ports", [])
+
+    assert [port for port in published if not port.startswith("127.0.0.1:")] == []
+    assert "network_mode" not in service.said
+
+
+def test_images_are_of_a_named_version(service: Service) -> None:
+    _, _, tag = service.said["image"].partition(":")
+
+    assert tag not in ("", "latest")
+
+
+def test_no_service_has_rights_it_does_not_need(service: Service) -> None:
+    assert service.said["security_opt"] == ["no-new-privileges:true"]
+    assert not {"privileged", "cap_add", "devices", "pid", "ipc", "userns_mode"} & {*service.said}
+    if service.name != "postgres":  # which changes its user itself
+        assert service.said["cap_drop"] == ["ALL"]
+        assert "user" not in service.said
+
+
+def test_what_goes_on_is_asked_for_its_health_and_comes_back(service: Service) -> None:
+    asked = "HEALTH_URL" in service.environment or "test" in service.said.get("healthcheck", {})
+
+    assert asked == (service.name in SERVERS)
+    assert asked != (service.said.get("healthcheck") == {"disable": True})
+    assert (service.said["restart"] == "unless-stopped") == asked
+
+
+def test_who_is_waited_for_can_be_waited_for(service: Service) -> None:
+    """`up --wait` fails on a service that ends, unless another one waits for that end."""
+    expected = dict.fromkeys(SERVERS, "service_healthy")
+    expected |= dict.fromkeys(ONCE, "service_completed_successfully")
+    waits = {name: how["condition"] for name, how in service.said.get("depends_on", {}).items()}
+    awaited = {
+        name for each in services(GIVEN).values() for name in each.said.get("depends_on", {})
+    }
+
+    assert waits == {name: expected[name] for name in waits}
+    assert service.name in awaited or service.name in ("runner", "worker")
+
+
+def test_data_is_on_volumes_that_have_names() -> None:
+    mounted = {
+        mount.split(":")[0]
+        for each in services(GIVEN).values()
+        for mount in each.said.get("volumes", [])
+        if not mount.endswith(":ro")
+    }
+
+    assert mounted == {*SAID["volumes"]} == {"postgres", "artifacts", "workspace"}
+
+
+def test_only_workers_wait_to_be_asked_for() -> None:
+    optional = [each.name for each in services(GIVEN).values() if "profiles" in each.said]
+
+    assert optional == ["worker"]
+    assert "container_name" not in services(GIVEN)["worker"].said  # --scale wants none
+    assert services(GIVEN)["worker"].ports == {}
+
+
+def test_a_worker_is_told_its_study_and_what_to_do() -> None:
+    asked = {"STUDY": "mine", "WORK": "--plays '/data/my plays.tsv' --trials 40"}
+
+    assert services(GIVEN | asked)["worker"].command == [
+        *("recsys", "study", "work", "mine"),
+        *("--plays", "/data/my plays.tsv", "--trials", "40"),
+    ]
+
+
+def test_mlflow_is_known_by_its_published_port_and_further_names() -> None:
+    usual = services(GIVEN)["mlflow"].environment["MLFLOW_SERVER_ALLOWED_HOSTS"]
+    moved = services(GIVEN | {"MLFLOW_PORT": "5001", "MLFLOW_HOSTS": "mlflow.example.org"})
+
+    assert usual == "mlflow:5000,localhost:5000,127.0.0.1:5000"
+    assert moved["mlflow"].environment["MLFLOW_SERVER_ALLOWED_HOSTS"] == (
+        "mlflow:5000,localhost:5001,127.0.0.1:5001,mlflow.example.org"
+    )
+
+
+@pytest.mark.parametrize("name", ["AWS_SECRET_ACCESS_KEY", "MLFLOW_S3_ENDPOINT_URL"])
+def test_s3_is_told_of_where_it_is_asked_for(name: str) -> None:
+    asked = services(GIVEN | {"ARTIFACTS": "s3://bucket/runs", name: "told"})["mlflow"].environment
+
+    assert services(GIVEN)["mlflow"].environment["MLFLOW_ARTIFACTS_DESTINATION"] == "/artifacts"
+    assert name not in services(GIVEN)["mlflow"].environment
+    assert asked["MLFLOW_ARTIFACTS_DESTINATION"] == "s3://bucket/runs"
+    assert asked[name] == "told"
+
+
+@pytest.mark.parametrize("name", ["runner", "worker"])
+def test_whoever_works_sends_and_gets_files_through_the_server_alone(name: str) -> None:
+    environment = services(GIVEN | {"AWS_SECRET_ACCESS_KEY": "told"})[name].environment
+
+    assert [key for key in environment if key.startswith("AWS_")] == []
+    assert environment["MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD"] == "false"
+    assert environment["MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD"] == "false"
+
+
+def test_an_empty_login_of_prefect_is_not_passed_on() -> None:
+    """Prefect would take it for one, and refuse everybody."""
+    assert "PREFECT_SERVER_API_AUTH_STRING" not in services(GIVEN)["prefect"].environment
+    assert "PREFECT_API_AUTH_STRING" not in services(GIVEN)["worker"].environment
+
+
+def test_docker_takes_the_file() -> None:
+    docker = shutil.which("docker")
+    known = (
+        docker and subprocess.run([docker, "compose", "version"], capture_output=True).returncode
+    )
+    if known != 0:
+        pytest.skip("Docker's plugin compose is not installed")
+    checked = subprocess.run(
+        [str(docker), "compose", "--file", COMPOSE, "--profile", "study", "config", "--quiet"],
+        env=GIVEN,
+        capture_output=True,
+        text=True,
+    )
+
+    assert (checked.returncode, checked.stderr) == (0, "")
+
+
+def installed_beside(folder: Path, name: str, script: str) -> dict[str, str]:
+    """An environment in which a program is what `script` says."""
+    (folder / name).write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+    (folder / name).chmod(0o755)
+    return {"PATH": f"{folder}:/usr/bin:/bin"}
+
+
+def run_script(
+    folder: Path, script: str, environment: Mapping[str, str], *arguments: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["sh", ROOT / "docker" / script, *arguments],
+        cwd=folder,
+        env=dict(environment),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("auth", "code", "said"),
+    [
+        ({}, 0, "server --x\n"),
+        ({"MLFLOW_AUTH": "0"}, 0, "server --x\n"),
+        ({"MLFLOW_AUTH": "yes"}, 2, "must be 0 or 1"),
+        ({"MLFLOW_AUTH": "1"}, 2, "needs MLFLOW_ADMIN_PASSWORD"),
+        ({"MLFLOW_AUTH": "1", "MLFLOW_AUTH_ADMIN_PASSWORD": "a"}, 2, "needs MLFLOW_SECRET_KEY"),
+        (
+            {
+                "MLFLOW_AUTH": "1",
+                "MLFLOW_AUTH_ADMIN_PASSWORD": "a",
+                "MLFLOW_FLASK_SERVER_SECRET_KEY": "b",
+            },
+            0,
+            "server --app-name basic-auth --x\n",
+        ),
+    ],
+)
+def test_mlflow_asks_for_passwords_where_it_is_told_to(
+    tmp_path: Path, auth: dict[str, str], code: int, said: str
+) -> None:
+    environment = installed_beside(tmp_path, "mlflow", 'echo "$@"') | auth
+    done = run_script(tmp_path, "mlflow.sh", environment, "--x")
+
+    assert done.returncode == code
+    assert said in (done.stdout or done.stderr)
+
+
+@pytest.mark.parametrize("has_file", [True, False])
+@pytest.mark.parametrize("has_pool", [True, False])
+def test_deployments_are_made_where_there_are_any(
+    tmp_path: Path, has_pool: bool, has_file: bool
+) -> None:
+    environment = installed_beside(
+        tmp_path, "prefect", f'echo "$@" >> calls; [ "$2" != inspect ] || {str(has_pool).lower()}'
+    )
+    if has_file:
+        (tmp_path / "prefect.yaml").touch()
+    done = run_script(tmp_path, "deploy.sh", environment, "pool")
+    calls = (tmp_path / "calls").read_text(encoding="utf-8").splitlines()
+
+    assert done.returncode == 0
+    assert calls == [
+        "work-pool inspect pool",
+        *(["work-pool create --type process pool"] if not has_pool else []),
+        *(["--no-prompt deploy --all"] if has_file else []),
+    ]
+    assert ("nothing to deploy" in done.stdout) != has_file
+
+
+def test_a_server_that_prefect_does_not_reach_fails_the_deployment(tmp_path: Path) -> None:
+    done = run_script(tmp_path, "deploy.sh", installed_beside(tmp_path, "prefect", "exit 1"), "p")
+
+    assert done.returncode != 0
