@@ -310,7 +310,7 @@ def _config(args: argparse.Namespace) -> "ExperimentConfig":
         names = ", ".join(sorted(each.stem for each in CONFIGS.glob("*.toml")))
         raise InputError(f"config {name}: no such file; pass one, or one of {names}")
     settings = {**_options(args), **_settings(args.set)}
-    model = getattr(args, "model", None)
+    model = args.model
     if model is None:
         return load_config(path, settings)
     from flows.modelling import model_config
