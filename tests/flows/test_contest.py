@@ -45,9 +45,8 @@ def test_every_model_is_tuned_on_every_split_with_the_same_budget(
     for seed in (0, 1):
         for model in ("item-knn", "als"):
             assert len(trials_of(lab, compared.asked, model, seed)) == 2
-        assert (
-            len(trials_of(lab, compared.asked, "popularity-listeners", seed)) == 3
-        )  # all there are
+        # Two of the three that profiles allow.
+        assert len(trials_of(lab, compared.asked, "popularity-listeners", seed)) == 2
     found = [each.entrants["als"].params for each in compared.contest.rounds]
     assert found[0] != found[1]
 
