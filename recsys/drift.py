@@ -1,0 +1,168 @@
+"""Is today's log of the same kind as the last? Facts of a log, and what is wrong with new ones.
+
+The plays of a row are compared by the Kolmogorov-Smirnov distance: the largest gap between the two
+shares of rows with at most so many plays. It is taken at quarter powers of two, which the facts
+store, so neither log is needed again; between these it can only be missed, never overstated.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+STEPS = 4  # bins for a doubling of plays
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is kept of a log.
+
+    Attributes:
+        rows: Read, usable or not.
+        rejected: Of these, not usable.
+        users: Distinct users of the usable rows.
+        items: Distinct items of the usable rows.
+        plays: Rows by floor(4 log2(plays)), the numbers as text as JSON has them.
+    """
+
+    rows: int
+    rejected: int
+    users: int
+    items: int
+    plays: Mapping[str, int]
+
+    @classmethod
+    def of(
+        cls, rows: int, rejected: int, users: int, items: int, plays: npt.NDArray[np.float64]
+    ) -> Self:
+        """The facts of a log whose usable rows have `plays`, float64 > 0, shape (n,)."""
+        bins, counts = np.unique(np.floor(STEPS * np.log2(plays)), return_counts=True)
+        pairs = zip(bins.astype(int).tolist(), counts.tolist(), strict=True)
+        return cls(rows, rejected, users, items, {str(each): n for each, n in pairs})
+
+    @classmethod
+    def from_json(cls, table: Mapping[str, Any]) -> Self:
+        """What `as_json` gave."""
+        return cls(**{each.name: table[each.name] for each in fields(cls)})
+
+    def as_json(self) -> dict[str, Any]:
+        """One object."""
+        return asdict(self)
+
+    @property
+    def rejects(self) -> float:
+        """Share of the rows that were not usable; 0 without rows."""
+        return self.rejected / self.rows if self.rows else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What still counts as the same kind of log.
+
+    Attributes:
+        shrink: Rows, users and artists may be this share of what they were.
+        grow: They may be so many times what they were.
+        rejects: The share of unusable rows may rise by this much.
+        shift: The Kolmogorov-Smirnov distance of the plays may be this.
+    """
+
+    shrink: float = 0.5
+    grow: float = 3.0
+    rejects: float = 0.05
+    shift: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("shrink", 0, 1),
+            ("grow", 1, np.inf),
+            ("rejects", 0, 1),
+            ("shift", 0, 1),
+        ):
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(
+                    f"drift limit {name} is {getattr(self, name):g}: use {low} to {high}"
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is not as it was.
+
+    Attributes:
+        what: "rows", "users", "artists", "rejects" or "plays".
+        value: How much it changed: a ratio, a rise of a share, or a distance.
+        limit: That it went beyond.
+        words: The same for people.
+    """
+
+    what: str
+    value: float
+    limit: float
+    words: str
+
+
+def check(new: Facts, old: Facts, limits: Limits | None = None) -> list[Finding]:
+    """What is wrong with a new log, by the last one; nothing where it is of the same kind.
+
+    Args:
+        new: Of the new log.
+        old: Of the last one that was learned from.
+        limits: What is let pass; the defaults if None.
+    """
+    limits = limits or Limits()
+    sizes = (("rows", "rows"), ("users", "users"), ("artists", "items"))
+    found = [_size(what, getattr(new, name), getattr(old, name), limits) for what, name in sizes]
+    return [each for each in (*found, _rejects(new, old, limits), _plays(new, old, limits)) if each]
+
+
+def _size(what: str, new: int, old: int, limits: Limits) -> Finding | None:
+    ratio = new / old if old else np.inf
+    if limits.shrink <= ratio <= limits.grow:
+        return None
+    limit, words = (limits.shrink, "fewer") if ratio < limits.shrink else (limits.grow, "more")
+    return Finding(
+        what,
+        ratio,
+        limit,
+        f"{words} {what}: {new:,} after {old:,}, {ratio:.2f} times as many; {limit:g} is allowed",
+    )
+
+
+def _rejects(new: Facts, old: Facts, limits: Limits) -> Finding | None:
+    rise = new.rejects - old.rejects
+    if rise <= limits.rejects:
+        return None
+    return Finding(
+        "rejects",
+        rise,
+        limits.rejects,
+        f"more rows cannot be used: {new.rejects:.1%} ({new.rejected:,} of {new.rows:,}) after "
+        f"{old.rejects:.1%}; a rise of {limits.rejects:.1%} is allowed",
+    )
+
+
+def _plays(new: Facts, old: Facts, limits: Limits) -> Finding | None:
+    distance = shift(new, old)
+    if distance <= limits.shift:
+        return None
+    return Finding(
+        "plays",
+        distance,
+        limits.shift,
+        f"plays are distributed otherwise: Kolmogorov-Smirnov distance {distance:.3f}; "
+        f"{limits.shift:g} is allowed",
+    )
+
+
+def shift(new: Facts, old: Facts) -> float:
+    """Kolmogorov-Smirnov distance of the plays of a row, 0 to 1; 1 where one has no rows."""
+    bins = sorted({int(each) for each in (*new.plays, *old.plays)})
+    below = []
+    for facts in (new, old):
+        counts = np.cumsum([facts.plays.get(str(each), 0) for each in bins])
+        if not len(counts) or not counts[-1]:
+            return 1.0
+        below.append(counts / counts[-1])
+    return float(np.abs(below[0] - below[1]).max())
