@@ -10,7 +10,7 @@ from prefect import flow
 
 from flows import environment
 from flows.clock import Clock
-from flows.experiment import opened
+from flows.experiment import new_worker, opened
 from flows.modelling import check_model, ensemble_of, model_config, pinned
 from flows.searching import close_parent, joined, search_all, with_prefect
 from recsys.config import ExperimentConfig
@@ -23,7 +23,7 @@ from tasks.contesting import judge_round, record_contest
 from tasks.data import Plays
 from tasks.locking import workspace_locks
 from tasks.telling import tell
-from tasks.training import Measured, Study, run_final, run_on_validation
+from tasks.training import Measured, Study, own_scratch, run_final, run_on_validation
 from tasks.tuning import Search
 from tasks.workspace import Workspace
 
@@ -140,13 +140,14 @@ def compare(asked: Asked, workspace: Path = Path("mlruns")) -> ContestResult:
     for model in asked.models:
         check_model(model)
     place = environment.place(workspace)
-    clock = Clock()
-    folder = place.final(asked.name)
-    shutil.rmtree(folder, ignore_errors=True)
-    try:
-        return _compared(asked, place, clock, folder)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    worker = new_worker()
+    # Of this process alone: another may be at the same comparison, and share its studies.
+    with workspace_locks(place).living(worker):
+        folder = own_scratch(place, worker)
+        try:
+            return _compared(asked, place, Clock(), folder)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _compared(asked: Asked, place: Workspace, clock: Clock, folder: Path) -> ContestResult:

@@ -373,11 +373,17 @@ def _telling(config: ModelConfig, probe: LossProbe) -> OnIteration | None:
     return on_iteration
 
 
+def own_scratch(workspace: Workspace, worker: str) -> Path:
+    """The folder of a worker for what is on its way; when it is gone, whoever comes removes it."""
+    folder = workspace.scratch / f"{_SCRATCH}{worker}"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 @contextmanager
 def scratch(study: Study) -> Iterator[Path]:
     """A folder for files on their way; when we are killed, whoever goes on removes it."""
-    mine = study.workspace.scratch / f"{_SCRATCH}{study.worker}"
-    mine.mkdir(parents=True, exist_ok=True)
+    mine = own_scratch(study.workspace, study.worker)
     folder = Path(tempfile.mkdtemp(dir=mine))
     try:
         yield folder

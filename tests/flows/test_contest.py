@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from flows import contest as contest_module
 from flows.contest import Asked, ContestResult, compare
 from flows.experiment import experiment
 from flows.modelling import model_config
@@ -93,6 +94,26 @@ def test_the_same_comparison_again_trains_nothing_and_says_the_same(
     again = compare(compared.asked, lab.workspace.root)
 
     assert again.contest.as_json() == compared.contest.as_json()
+
+
+def test_two_at_the_same_comparison_share_its_studies_and_disturb_nobody(
+    lab: Lab, compared: ContestResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second runs to its end while the first is about to put its splits together."""
+    inside: list[ContestResult] = []
+    judged = contest_module.judge_round
+
+    def judging(*given: Any) -> Any:
+        if not inside:
+            monkeypatch.setattr(contest_module, "judge_round", judged)
+            inside.append(compare(compared.asked, lab.workspace.root))
+        return judged(*given)
+
+    monkeypatch.setattr(contest_module, "judge_round", judging)
+    outer = compare(compared.asked, lab.workspace.root)
+
+    assert outer.contest.as_json() == inside[0].contest.as_json() == compared.contest.as_json()
+    assert list(lab.workspace.scratch.glob("*")) == []
 
 
 def test_tuned_once_the_other_splits_take_the_winner_of_the_first(lab: Lab) -> None:
