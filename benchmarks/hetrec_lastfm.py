@@ -49,6 +49,9 @@ def main() -> int:
         done = subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, check=True)
     told = json.loads(done.stdout)
     below = show(told)
+    if told["ensemble"] is not None:
+        members = " and ".join(told["ensemble"]["members"])
+        print(f"the ensemble is of {members}, the best two on validation")
     print(
         f"best: {told['best']}; below the figure by more than noise: {', '.join(below) or 'none'}"
     )
@@ -60,7 +63,9 @@ def show(told: dict) -> list[str]:
     """Print a line per model; gives those whose interval ends below the figure."""
     print(f"{'model':<22}{METRIC:>9}  {'95 % interval':>18}  {'sd':>7}  {'p vs best':>9}  figure")
     below = []
-    for model, of in told["models"].items():
+    models = told["models"]
+    for model in sorted(models, key=lambda name: -models[name]["test"][METRIC]["mean"]):
+        of = models[model]
         value, against = of["test"][METRIC], of["against_best"]
         p = "best" if against is None else f"{against['p_holm']:.4f}"
         figure = MEASURED.get(model)

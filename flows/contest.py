@@ -9,6 +9,7 @@ from typing import Any
 from prefect import flow
 
 from flows import environment
+from flows.alerting import ALERTS
 from flows.clock import Clock
 from flows.experiment import new_worker, opened
 from flows.modelling import check_model, ensemble_of, model_config, pinned
@@ -93,10 +94,17 @@ class ContestResult:
             "tuned": "once" if self.asked.tune_once else "on every split",
             "models": self.contest.as_json(),
             "best": self.contest.models[0],
+            "ensemble": self._merged(),
             "failed": dict(self.failed),
             "runs": {"compare": self.run, "name": self.asked.name},
             "seconds": {part: round(value, 3) for part, value in self.seconds.items()},
         }
+
+    def _merged(self) -> dict[str, Any] | None:
+        if self.ensemble is None:
+            return None
+        members, best, value = self.ensemble
+        return {"members": list(members), "validation": value, "best_alone": best}
 
 
 @dataclass(slots=True)
@@ -122,7 +130,12 @@ class _Entry:
         }
 
 
-@flow(name="compare", flow_run_name="compare {asked.name}")
+@flow(
+    name="compare",
+    flow_run_name="compare {asked.name}",
+    on_failure=ALERTS,
+    on_crashed=ALERTS,
+)
 def compare(asked: Asked, workspace: Path = Path("mlruns")) -> ContestResult:
     """Tune each model on validation, judge each once on test, for every split.
 
