@@ -8,6 +8,7 @@ from tasks.workspace import Workspace
 
 STORAGE = "RECSYS_STORAGE"  # a PostgreSQL address, for studies that several machines work on
 TRACKING = "MLFLOW_TRACKING_URI"  # an MLflow server, as everything of MLflow reads it
+WEBHOOK = "RECSYS_WEBHOOK"  # an address that is told of flows that failed
 
 
 def prepare(workspace: Workspace) -> None:
@@ -64,6 +65,17 @@ def place(root: Path) -> Workspace:
 def use_storage(address: str) -> None:
     """Keep the studies of this process at `address`."""
     os.environ[STORAGE] = address
+
+
+def webhook() -> str | None:
+    """Who is told of flows that failed. Whoever knows the address may write there."""
+    return os.environ.get(WEBHOOK) or None
+
+
+def use_for_jobs(settings: Mapping[str, str]) -> None:
+    """Set what runs of deployments are to have, where the user has not."""
+    for name, value in settings.items():
+        os.environ.setdefault(name, value)
 
 
 def has_prefect_server() -> bool:

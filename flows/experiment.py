@@ -11,6 +11,7 @@ from typing import Any
 from prefect import flow
 
 from flows import environment
+from flows.alerting import ALERTS
 from flows.clock import Clock
 from flows.result import Result, Saved
 from flows.searching import Attempt, close_parent, joined, search_all, with_prefect
@@ -37,7 +38,12 @@ from tasks.tuning import Search, open_search
 from tasks.workspace import Workspace
 
 
-@flow(name="experiment", flow_run_name="experiment {config.name}")
+@flow(
+    name="experiment",
+    flow_run_name="experiment {config.name}",
+    on_failure=ALERTS,
+    on_crashed=ALERTS,
+)
 def experiment(
     plays: Path,
     config: ExperimentConfig,
