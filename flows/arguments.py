@@ -20,7 +20,7 @@ def parser() -> argparse.ArgumentParser:
         _add_place(add_to(commands))
     for add_to in (_add_recommend, _add_similar, _add_explain):
         _add_place(add_to(commands))
-    for add_to in (_add_register, _add_promote, _add_rollback, _add_models):
+    for add_to in (_add_register, _add_promote, _add_rollback, _add_models, _add_retrain):
         _add_place(add_to(commands))
     study = commands.add_parser("study", help="work on, look at, export and delete studies")
     actions = study.add_subparsers(dest="action", required=True, metavar="ACTION")
@@ -356,6 +356,58 @@ def _add_models(commands: Any) -> argparse.ArgumentParser:
     _add_name(add)
     add.add_argument("--json", action="store_true", help="print one JSON array and nothing else")
     add.set_defaults(run="models")
+    return add
+
+
+def _add_retrain(commands: Any) -> argparse.ArgumentParser:
+    add: argparse.ArgumentParser = commands.add_parser(
+        "retrain",
+        help="from new plays to a challenger, which serves if it passes the gate",
+        description="--plays is a file, or a folder whose files, by name, are one log. The search "
+        "begins at the champion's parameters. The same command goes on after an interruption, and "
+        "on plays that were retrained before changes nothing.",
+    )
+    _add_asking(add)
+    add.add_argument(
+        "--query", metavar="SQL", help="plays from a database: select user, artist, plays ..."
+    )
+    add.add_argument(
+        "--database", metavar="URL", help="that --query asks: sqlite:///FILE or postgresql://..."
+    )
+    add.add_argument(
+        "--gate",
+        default="not-worse",
+        metavar="WHICH",
+        help="always, better, not-worse (default) or never lets the challenger serve",
+    )
+    add.add_argument(
+        "--margin",
+        type=float,
+        default=0.01,
+        metavar="X",
+        help="share of the champion's value that may be lost (default: 0.01)",
+    )
+    add.add_argument(
+        "--coverage",
+        type=float,
+        default=0.8,
+        metavar="X",
+        help="share of the champion's coverage that has to be kept (default: 0.8)",
+    )
+    add.add_argument(
+        "--drift",
+        action="append",
+        default=[],
+        metavar="NAME=X",
+        help="what new plays may differ by from the last: shrink (0.5) and grow (3), in times; "
+        "rejects (0.05) and shift (0.1); may be repeated",
+    )
+    add.add_argument(
+        "--accept-drift", action="store_true", help="go on where the plays are not as they were"
+    )
+    _add_name(add)
+    add.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    add.set_defaults(run="retrain")
     return add
 
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 STARTED = time.perf_counter()
 CONFIGS = Path(__file__).parent / "configs"
 INTERRUPTED = 130
+RETRAIN_TRIALS = 12  # the search begins where the last one ended
 # What `study work` takes that does not say what is to be done: a study that exists knows it.
 NOT_ASKED = {"command", "action", "run", "study", "trials", "workspace", "storage"}
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
@@ -496,6 +497,36 @@ def _rollback(args: argparse.Namespace, workspace: Workspace) -> None:
     print(registry.line(registry.rollback(workspace, args.name)))
 
 
+def _retrain(args: argparse.Namespace, workspace: Workspace) -> None:
+    from flows.retraining import Asked, conditions, from_database, retrain
+    from tasks.telling import tell
+
+    gate, limits = conditions(args.gate, args.margin, args.coverage, args.drift)
+    refit, follows = args.trials == 0, args.model is None
+    args.trials = 1 if refit else args.trials or RETRAIN_TRIALS
+    config, profiles = _config(args), args.profiles
+    alone = not environment.has_prefect_server()
+    with _prefect(workspace) as ready, _telling():
+        if args.query or args.database:
+            plays, config = from_database(workspace, config, args.query, args.database)
+        else:
+            plays, profiles = _inputs(args, workspace)
+        if not plays.is_dir():
+            _check_files(plays, profiles, config)
+        asked = Asked(
+            plays, profiles, config, gate, limits, args.accept_drift, refit, follows, args.name,
+            tuple(args.sources),
+        )  # fmt: skip
+        tell("starting Prefect", 0, None)
+        ready()
+        with _without_heartbeat(alone):
+            done = retrain(asked, workspace.root)
+    if args.json:
+        print(json.dumps(done.as_json(), sort_keys=True))
+        return
+    print("\n".join(done.lines()))
+
+
 def _named(args: argparse.Namespace) -> list[str]:
     return [] if args.name == MODEL else ["--name", args.name]
 
@@ -555,6 +586,7 @@ HANDLERS: dict[str, Callable[[argparse.Namespace, Workspace], None]] = {
     "promote": _promote,
     "rollback": _rollback,
     "models": _models,
+    "retrain": _retrain,
     "fetch": _fetch,
     "ui": _ui,
 }

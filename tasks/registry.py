@@ -14,10 +14,13 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from recsys.errors import InputError
 from tasks.interfaces import MODEL
@@ -136,6 +139,14 @@ def get_version(workspace: Workspace, number: int, name: str = MODEL) -> Version
             return each
     there = ", ".join(str(each.number) for each in reversed(every)) or "none"
     raise InputError(f"{name} has no version {number}; there are: {there}")
+
+
+def files_of(workspace: Workspace, version: Version, into: Path) -> Path:
+    """The files of a version: where they lie, or a copy in `into` of ones that are far."""
+    uri = open_client(workspace).get_model_version_download_uri(version.name, str(version.number))
+    repository: Any = get_artifact_repository(uri, workspace.tracking_uri)  # has no types
+    into.mkdir(parents=True, exist_ok=True)
+    return Path(repository.download_artifacts("", str(into)))
 
 
 def promote(workspace: Workspace, number: int, name: str = MODEL) -> Version:

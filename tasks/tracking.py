@@ -444,6 +444,22 @@ def finals(workspace: Workspace, parent: str | None = None) -> Iterator[Recorded
             return
 
 
+def find_runs(workspace: Workspace, experiment: str, tags: Mapping[str, str]) -> list[Recorded]:
+    """The runs of an experiment with these tags, newest first; no quotes in the values."""
+    client = open_client(workspace)
+    query = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
+    found: list[Recorded] = []
+    token: str | None = None
+    while True:
+        page = client.search_runs(
+            [experiment], query, order_by=["attributes.start_time DESC"], page_token=token
+        )
+        found += map(Recorded.of, page)
+        token = page.token
+        if not token:
+            return found
+
+
 def compare_url(workspace: Workspace, experiment: str, run_ids: Sequence[str]) -> str:
     """The address of MLflow's page that compares runs, at its server or while `recsys ui` runs."""
     server = workspace.tracking_server or f"http://{HOST}:{MLFLOW_PORT}"

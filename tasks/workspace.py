@@ -93,6 +93,16 @@ class Workspace:
         return self.scratch / "registering"
 
     @property
+    def incoming(self) -> Path:
+        """Plays that `recsys retrain` put together; what was learned from stays."""
+        return self.root / "incoming"
+
+    @property
+    def retrained(self) -> Path:
+        """What the experiment of `recsys retrain` in MLflow is called after."""
+        return self.root / "retrain"
+
+    @property
     def libraries(self) -> Path:
         """What libraries would otherwise put into the user's home."""
         return self.root / "home"

@@ -1,0 +1,244 @@
+"""New plays for `recsys retrain`: a file, a folder of dated files, or what a database answers.
+
+    FILE      is read as it is
+    FOLDER    its files, by name, are one log; a Parquet of all their events in the workspace
+    query     its rows; a Parquet in the workspace
+
+What is written is named by its content and stays: what was learned from it can be made again.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from recsys.config import DataConfig
+from recsys.drift import Facts
+from recsys.errors import InputError
+from recsys.interactions import Events
+from recsys.store import load_events
+from tasks.cache import Entry, file_hash
+from tasks.data import Plays, ingest
+from tasks.postgres import is_postgres
+from tasks.telling import tell
+from tasks.workspace import Workspace
+
+COLUMNS = {name: name for name in ("user", "item", "name", "plays", "time")}
+_AT_ONCE = 100_000
+_SQLITE = "sqlite:///"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A file of the new plays.
+
+    Attributes:
+        name: Of the file.
+        digest: Of its bytes.
+        facts: Of its rows.
+    """
+
+    name: str
+    digest: str
+    facts: Facts
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """New plays, as an experiment reads them.
+
+    Attributes:
+        plays: One file.
+        data: How it is read.
+        parts: What it is made of, by name; one where it is a file of the user's.
+        fingerprint: Of the events, whatever files they are in, 16 hex digits.
+    """
+
+    plays: Path
+    data: DataConfig
+    parts: tuple[Part, ...]
+    fingerprint: str
+
+
+def gather(workspace: Workspace, plays: Path, config: DataConfig) -> Incoming:
+    """The plays of a file, or of all files of a folder in the order of their names.
+
+    Files whose name begins with a dot and folders within are left out.
+
+    Raises:
+        InputError: there is no such file or no file in the folder, one cannot be read, or the files
+            do not have the same format or not all have times.
+    """
+    if not plays.is_dir():
+        part, entry = _part(workspace, plays, config)
+        return Incoming(plays, config, (part,), _fingerprint(entry.folder))
+    files = sorted(each for each in plays.iterdir() if each.is_file() and each.name[0] != ".")
+    if not files:
+        raise InputError(f"{plays}: no file is in this folder; put the plays there")
+    found = [_part(workspace, file, config) for file in files]
+    parts, entries = [part for part, _ in found], [entry for _, entry in found]
+    formats = {entry.facts["format"]: part.name for part, entry in found}
+    if len(formats) > 1:
+        told = ", ".join(f"{name} is {kind}" for kind, name in formats.items())
+        raise InputError(f"{plays}: the files differ in format ({told}); keep those of one format")
+    events = [load_events(entry.folder) for entry in entries]
+    with_times = {each.times is not None for each in events}
+    if len(with_times) > 1:
+        raise InputError(f"{plays}: some files have times and some do not; keep those of one kind")
+    digest = sha256("".join(entry.key for entry in entries).encode()).hexdigest()[:16]
+    merged = workspace.incoming / f"{plays.resolve().name}-{digest}.parquet"
+    if not merged.exists():
+        tell(f"adding up {len(parts)} files", 0, None)
+        _write([_table(each) for each in events], merged)
+    columns: dict[str, str | int] = {
+        k: v for k, v in COLUMNS.items() if k != "time" or True in with_times
+    }
+    data = DataConfig(columns=columns, strict=config.strict)
+    whole = ingest.fn(workspace, Plays(merged), data)
+    return Incoming(merged, data, tuple(parts), _fingerprint(whole.folder))
+
+
+def _part(workspace: Workspace, path: Path, config: DataConfig) -> tuple[Part, Entry]:
+    entry = ingest.fn(workspace, Plays(path), config)
+    told = {name: entry.facts[name] for name in ("rows", "rejected", "users", "items")}
+    facts = Facts.of(**told, plays=load_events(entry.folder).plays)
+    return Part(path.name, file_hash(workspace, path), facts), entry
+
+
+def _fingerprint(folder: Path) -> str:
+    digest = sha256()
+    for name in ("users.parquet", "items.parquet", "events.npz"):
+        digest.update((folder / name).read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _table(events: Events) -> Any:  # pyarrow.Table; pyarrow ships no types
+    if (events.plays != np.floor(events.plays)).any():
+        raise InputError("plays that are no whole numbers cannot be added up; pass one file")
+    rows, cols = pa.array(events.rows), pa.array(events.cols)
+    columns = {
+        "user": events.users.ids.take(rows),
+        "item": events.items.ids.take(cols),
+        "name": events.items.names.take(cols),
+        "plays": pa.array(events.plays.astype(np.int64)),
+    }
+    if events.times is not None:
+        columns["time"] = pa.array(events.times)
+    return pa.table(columns)
+
+
+def _write(tables: Sequence[Any], path: Path) -> None:
+    """One Parquet file, whole or not there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{uuid4().hex}")
+    try:
+        with pq.ParquetWriter(part, tables[0].schema) as writer:
+            for table in tables:
+                writer.write_table(table)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def asked_of(workspace: Workspace, query: str, database: str) -> tuple[Path, dict[str, str]]:
+    """What a database answers, as a Parquet file and the columns that play a role in it.
+
+    Args:
+        workspace: Gets the file.
+        query: SQL whose columns are called user, artist (or item) and, if known, plays, name and
+            time.
+        database: sqlite:///FILE or postgresql://...; it may hold a password, and is kept nowhere.
+
+    Raises:
+        InputError: it is another kind of database, it cannot be reached, the query fails, lacks a
+            column or answers nothing.
+    """
+    with _connected(database) as execute:
+        tell("asking the database", 0, None)
+        names, rows = execute(query)
+        roles = {"item" if name == "artist" else name: at for at, name in enumerate(names)}
+        if not {"user", "item"} <= roles.keys():
+            raise InputError(
+                f"--query answers the columns {', '.join(names)}; call them user, artist and plays"
+            )
+        at = {role: place for role, place in roles.items() if role in COLUMNS}
+        tables = [_answered(batch, at) for batch in rows]
+    if not tables:
+        raise InputError("--query answers no rows; ask for those that have plays")
+    table = pa.concat_tables(tables, promote_options="permissive")
+    workspace.incoming.mkdir(parents=True, exist_ok=True)
+    fresh = workspace.incoming / f".query-{uuid4().hex}"
+    try:
+        pq.write_table(table, fresh)
+        digest = sha256(fresh.read_bytes()).hexdigest()[:16]
+        path = workspace.incoming / f"query-{digest}.parquet"
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
+    return path, {role: COLUMNS[role] for role in at}
+
+
+def _answered(batch: Sequence[Sequence[Any]], at: Mapping[str, int]) -> Any:
+    columns: dict[str, Any] = {}
+    for role, place in at.items():
+        values = [row[place] for row in batch]
+        if role == "plays":
+            columns[role] = pa.array([None if v is None else float(v) for v in values])
+        elif role == "time":
+            columns[role] = pa.array(values)
+        else:
+            texts = [None if value is None else str(value) for value in values]
+            columns[role] = pa.array(texts, pa.string())
+    return pa.table(columns)
+
+
+@contextmanager
+def _connected(database: str) -> Iterator[Any]:
+    """Within the block a function from SQL to the names of columns and batches of rows."""
+    if database.startswith(_SQLITE):
+        path, faults = Path(database.removeprefix(_SQLITE)), (sqlite3.Error,)
+        if not path.is_file():
+            raise InputError(f"--database {database}: no such file; pass one that is there")
+        connection: Any = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+    elif is_postgres(database):
+        import psycopg
+
+        faults = (psycopg.Error,)  # type: ignore[assignment]  # of another library
+        try:
+            connection = psycopg.connect(database)
+        except psycopg.Error as error:
+            why = " ".join(str(error).split())
+            raise InputError(f"--database: {why}; check the address") from error
+    else:
+        kind = database.partition(":")[0]
+        raise InputError(
+            f"--database of kind {kind!r}: use sqlite:///FILE or postgresql://user@host/name"
+        )
+    with closing(connection):
+        try:
+            yield lambda query: _asked(connection, query)
+        except (*faults, ValueError, pa.ArrowException) as error:
+            why = " ".join(str(error).split())
+            raise InputError(f"--query fails: {why}; correct the SQL") from error
+
+
+def _asked(connection: Any, query: str) -> tuple[list[str], Iterator[Sequence[Sequence[Any]]]]:
+    cursor = connection.cursor()
+    cursor.execute(query)
+    if cursor.description is None:
+        raise InputError("--query answers no table; write a SELECT")
+    names = [column[0] for column in cursor.description]
+
+    def batches() -> Iterator[Sequence[Sequence[Any]]]:
+        while rows := cursor.fetchmany(_AT_ONCE):
+            yield rows
+
+    return names, batches()

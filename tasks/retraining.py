@@ -1,0 +1,249 @@
+"""What a retraining leaves in MLflow and Prefect, and the champion as it serves.
+
+run of stage "retrain"   one per retraining, in an experiment of its own per registered model
+tag `key`                hash of plays, profiles, settings and code: the same asked again
+tag `champion`           version that served when it began; "none" without one
+tag `challenger`         run of the model that was judged; set before anything is promoted
+tag `verdict`            promoted, refused or stopped
+retrain/retrain.json     facts of the plays, findings and the decision
+"""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from prefect import task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+
+from recsys.drift import Facts, Finding, Limits, check
+from recsys.gate import OnNew, on_new_pairs
+from recsys.models import build
+from recsys.models.als import Als, State
+from recsys.params import AlsConfig, ModelConfig
+from recsys.portable import unpack
+from recsys.recommend import Recommender
+from recsys.seeds import seed_for
+from recsys.split import Fold
+from tasks.incoming import Incoming, Part
+from tasks.registry import CHAMPION, Version, files_of, versions
+from tasks.telling import tell
+from tasks.tracking import (
+    DataSet,
+    Recorded,
+    Run,
+    experiment_id,
+    find_runs,
+    reopen_run,
+    start_run,
+)
+from tasks.training import FACTORS, ITEM_FACTORS, USER_FACTORS, Study, fold_at, train_seed
+from tasks.workspace import Workspace
+
+STAGE = "retrain"
+NO_CHAMPION = "none"
+_FILES, _TABLE = "retrain", "retrain.json"
+_LEARNED = ("promoted", "refused")  # verdicts of plays that were learned from
+_SERVED = "artifacts/served"  # within a version
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """All retrainings of a registered model.
+
+    Attributes:
+        workspace: Holds the runs.
+        experiment: MLflow's id of their experiment.
+        runs: Newest first.
+    """
+
+    workspace: Workspace
+    experiment: str
+    runs: Sequence[Recorded]
+
+    @classmethod
+    def of(cls, workspace: Workspace, name: str) -> "Ledger":
+        """Those of a registered model, as they are now."""
+        experiment = experiment_id(workspace, workspace.retrained / name)
+        return cls(workspace, experiment, find_runs(workspace, experiment, {"stage": STAGE}))
+
+    @property
+    def _finished(self) -> Iterator[Recorded]:
+        return (
+            run
+            for run in self.runs
+            if run.status == "FINISHED" and run.tags.get("verdict") in _LEARNED
+        )
+
+    def done(self, key: str) -> Recorded | None:
+        """The retraining that was asked for exactly this, and came to its end."""
+        return next((run for run in self._finished if run.tags["key"] == key), None)
+
+    def unfinished(self, key: str) -> Recorded | None:
+        """One that was asked for exactly this, and was interrupted, or failed."""
+        return next((r for r in self.runs if r.status != "FINISHED" and r.tags["key"] == key), None)
+
+    def last(self) -> Mapping[str, Any] | None:
+        """What the last one that learned from its plays has written."""
+        run = next(self._finished, None)
+        return None if run is None else read_table(self.workspace, run.id)
+
+
+def read_table(workspace: Workspace, run: str) -> Mapping[str, Any]:
+    """What a retraining has written about itself."""
+    with _scratch(workspace) as folder:
+        path = Run.of(workspace, run).fetch(f"{_FILES}/{_TABLE}", folder)
+        table: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return table
+
+
+def drifted(
+    parts: Sequence[Part], last: Mapping[str, Any] | None, limits: Limits
+) -> dict[str, list[Finding]]:
+    """What is wrong with each new file, by name; without those that are like the last.
+
+    A file is held against the last that was learned from, and against the last before it that was
+    as it should be: so a day that was let pass does not make the next one look odd.
+
+    Args:
+        parts: Of the new plays.
+        last: What the last retraining has written; None where it is the first.
+        limits: What is let pass.
+    """
+    if last is None:
+        return {}
+    known = {part["digest"] for part in last["parts"]}
+    against = [Facts.from_json(each) for each in (last["clean"], last["parts"][-1]["facts"])]
+    found = {
+        part.name: [check(part.facts, facts, limits) for facts in against]
+        for part in parts
+        if part.digest not in known
+    }
+    return {name: each[0] for name, each in found.items() if all(each)}
+
+
+def table_of(
+    incoming: Incoming,
+    findings: Mapping[str, Sequence[Finding]],
+    decision: Mapping[str, Any] | None,
+    last: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """What a retraining writes about itself, with the facts of the last file that was as usual."""
+    parts = [asdict(part) for part in incoming.parts]
+    usual = [part["facts"] for part in parts if part["name"] not in findings]
+    before = parts[-1]["facts"] if last is None else last["clean"]
+    return {
+        "parts": parts,
+        "clean": usual[-1] if usual else before,
+        "findings": {name: [asdict(one) for one in each] for name, each in findings.items()},
+        "decision": decision,
+    }
+
+
+def champion_of(workspace: Workspace, name: str) -> Version | None:
+    """The version that serves; None where none does."""
+    every = versions(workspace, name)
+    return next((each for each in every if CHAMPION in each.aliases), None)
+
+
+def begin(
+    ledger: Ledger,
+    left: Recorded | None,
+    params: Mapping[str, object],
+    tags: Mapping[str, str],
+    incoming: Incoming,
+) -> Run:
+    """The run of a retraining, new or gone on with; only for who holds the lock on retraining.
+
+    Others that are RUNNING were killed: they are closed.
+
+    Args:
+        ledger: All retrainings of the model.
+        left: The one to go on with.
+        params: Of the run.
+        tags: Of the run: its key, the champion.
+        incoming: The plays.
+    """
+    for other in ledger.runs:
+        if other.status == "RUNNING" and (left is None or other.id != left.id):
+            Run.of(ledger.workspace, other.id).end("KILLED", {"error": "interrupted"})
+    if left is not None:
+        return reopen_run(ledger.workspace, left.id)
+    path = incoming.plays.resolve()
+    data = DataSet(f"{path.parent.name}/{path.name}", incoming.fingerprint, str(path))
+    name = incoming.parts[-1].name
+    every = {**tags, "stage": STAGE, "data": incoming.fingerprint}
+    return start_run(ledger.workspace, ledger.experiment, name, params, every, data)
+
+
+def write_table(workspace: Workspace, run: Run, table: Mapping[str, Any]) -> None:
+    """Attach what a retraining writes about itself."""
+    with _scratch(workspace) as folder:
+        text = json.dumps(dict(table), indent=1)
+        (folder / _TABLE).write_text(text, encoding="utf-8")
+        run.files(folder, _FILES)
+
+
+@task(task_run_name="judge the champion as it serves", cache_policy=NO_CACHE)
+def judge_frozen(
+    study: Study, test: Path, champion: Version, challenger: ModelConfig, measured: Path
+) -> OnNew | None:
+    """The champion's arrays and the challenger on pairs that the champion has not seen.
+
+    Args:
+        study: Of the challenger.
+        test: Folder of the test fold.
+        champion: The version that serves.
+        challenger: The model with its parameters.
+        measured: What `run_final` wrote of the challenger.
+    """
+    fold = fold_at(test)
+    if fold.folds_in:
+        return None
+    with _scratch(study.workspace) as folder:
+        frozen = unpack(files_of(study.workspace, champion, folder) / _SERVED)
+    tell("judging the champion as it serves", 0, None)
+    return on_new_pairs(
+        _refitted(study, fold, challenger, measured),
+        frozen.model,
+        frozen.cells,
+        fold,
+        study.config.study.metric,
+        seed_for(study.config.seed, "judge", "bootstrap"),
+        study.config.judge.resamples,
+    )
+
+
+def _refitted(study: Study, fold: Fold, config: ModelConfig, measured: Path) -> Recommender:
+    """The model of a final run, from its factors where they were kept, else trained again."""
+    seed = train_seed(study, config.kind)
+    kept = measured / FACTORS
+    if isinstance(config, AlsConfig) and kept.exists():
+        arrays = (np.load(kept / each, allow_pickle=False) for each in (USER_FACTORS, ITEM_FACTORS))
+        return Als(config, seed).fit(fold.train, State(config.iterations, *arrays))
+    return build(config, seed, profiles=fold.profiles).fit(fold.train)
+
+
+@task(task_run_name="show the decision", cache_policy=NO_CACHE)
+def show_decision(title: str, lines: Sequence[str], numbers: Mapping[str, float]) -> None:
+    """The decision and its numbers as a page of Prefect."""
+    rows = "\n".join(f"| {name} | {value:.6g} |" for name, value in numbers.items())
+    table = f"\n\n| number | value |\n|---|---|\n{rows}" if rows else ""
+    listed = "\n".join(f"- {line}" for line in lines)
+    create_markdown_artifact(key="retrain", markdown=f"# {title}\n\n{listed}{table}\n")
+
+
+@contextmanager
+def _scratch(workspace: Workspace) -> Iterator[Path]:
+    workspace.scratch.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="retrain-", dir=workspace.scratch))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
