@@ -506,7 +506,7 @@ def _retrain(args: argparse.Namespace, workspace: Workspace) -> None:
     args.trials = 1 if refit else args.trials or RETRAIN_TRIALS
     config, profiles = _config(args), args.profiles
     alone = not environment.has_prefect_server()
-    with _prefect(workspace) as ready, _telling():
+    with _prefect(workspace) as ready, _telling(), _repeatable():
         if args.query or args.database:
             plays, config = from_database(workspace, config, args.query, args.database)
         else:
@@ -525,6 +525,16 @@ def _retrain(args: argparse.Namespace, workspace: Workspace) -> None:
         print(json.dumps(done.as_json(), sort_keys=True))
         return
     print("\n".join(done.lines()))
+
+
+@contextmanager
+def _repeatable() -> Iterator[None]:
+    """Say on the way out how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("\nrecsys: interrupted; the same command goes on", file=sys.stderr)
+        raise
 
 
 def _named(args: argparse.Namespace) -> list[str]:

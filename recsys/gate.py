@@ -13,9 +13,9 @@ The frozen champion was fitted on cells that the new test side holds out, so it 
 It is judged only on pairs that are not in its own data, of users and artists that it knows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -285,12 +285,11 @@ def on_new_pairs(
         return None
     judged = Fold(fold.train, fold.train, new, fold.profiles)
     users, k = judged.judged, parsed(metric)[1]
-    seen = _seen(fold, known, users)
-    width = min(len(fold.train.items), k + seen.most)
-    theirs = _translated(frozen, known, fold, users, width)
-    ours = recommend(challenger, judged, users, width)
+    seen = _Seen.of(fold, known, users)
+    theirs = _lists(lambda some, width: _translated(frozen, known, fold, some, width), seen, k)
+    ours = _lists(lambda some, width: recommend(challenger, judged, some, width), seen, k)
     name = parsed(metric)[0]
-    a, b = (scored(_without(each, seen, k), judged, [k], [name]) for each in (theirs, ours))
+    a, b = (scored(each, judged, [k], [name]) for each in (theirs, ours))
     row = paired(a, b, seed, n_resamples)[metric]
     return OnNew(len(users), len(new), row.a, row.b, row.difference)
 
@@ -300,31 +299,53 @@ class _Seen:
     """What each judged user is not to be shown, and what nobody is.
 
     Attributes:
+        users: Who is judged, int32, rising, shape (m,).
         keys: place * n_items + item of what was heard, int64, sorted.
         unknown: Whether the frozen champion lacks an item, bool, shape (n_items,).
-        most: How many items at most are kept from one user.
     """
 
+    users: npt.NDArray[np.int32]
     keys: npt.NDArray[np.int64]
     unknown: npt.NDArray[np.bool_]
-    most: int
+
+    @classmethod
+    def of(cls, fold: Fold, known: Interactions, users: npt.NDArray[np.int32]) -> Self:
+        """What is in the training side of the fold or in `known`, in the numbers of the fold."""
+        n_items = len(fold.train.items)
+        rows = fold.train.users.find(known.users.ids)[known.rows]
+        cols = fold.train.items.find(known.items.ids)[known.cols]
+        there = (rows >= 0) & (cols >= 0)
+        rows = np.concatenate([rows[there], fold.train.rows])
+        cols = np.concatenate([cols[there], fold.train.cols])
+        place = np.full(len(fold.train.users), -1, dtype=np.int64)
+        place[users] = np.arange(len(users))
+        mine = place[rows] >= 0
+        keys = np.unique(place[rows[mine]] * n_items + cols[mine])
+        return cls(users, keys, _places(fold, known)[1] < 0)
+
+    def batches(self) -> Iterator[Self]:
+        """The same of some users at a time: the lists are as long as the longest history."""
+        n_items = len(self.unknown)
+        for start in range(0, len(self.users), BATCH):
+            ends = np.searchsorted(self.keys, np.array([start, start + BATCH]) * n_items)
+            keys = self.keys[slice(*ends)] - start * n_items
+            yield type(self)(self.users[start : start + BATCH], keys, self.unknown)
+
+    @property
+    def most(self) -> int:
+        """How many items at most are kept from one user."""
+        heard = np.bincount(self.keys // len(self.unknown), minlength=len(self.users))
+        return int(heard.max() + self.unknown.sum())
 
 
-def _seen(fold: Fold, known: Interactions, users: npt.NDArray[np.int32]) -> _Seen:
-    n_items = len(fold.train.items)
-    # Cells of both sides in the numbers of the fold; those of others are dropped.
-    rows = fold.train.users.find(known.users.ids)[known.rows]
-    cols = fold.train.items.find(known.items.ids)[known.cols]
-    there = (rows >= 0) & (cols >= 0)
-    rows = np.concatenate([rows[there], fold.train.rows])
-    cols = np.concatenate([cols[there], fold.train.cols])
-    place = np.full(len(fold.train.users), -1, dtype=np.int64)
-    place[users] = np.arange(len(users))
-    mine = place[rows] >= 0
-    keys = np.unique(place[rows[mine]] * n_items + cols[mine])
-    unknown = _places(fold, known)[1] < 0
-    heard = np.bincount(keys // n_items, minlength=len(users))
-    return _Seen(keys, unknown, int(heard.max() + unknown.sum()))
+def _lists(
+    ask: Callable[[npt.NDArray[np.int32], int], Recommendations], seen: _Seen, k: int
+) -> Recommendations:
+    """The k best of each user that are not `seen`, of a model that is asked for longer lists."""
+    n_items = len(seen.unknown)
+    return Recommendations.stack(
+        [_without(ask(some.users, min(n_items, k + some.most)), some, k) for some in seen.batches()]
+    )
 
 
 def _translated(
@@ -338,10 +359,7 @@ def _translated(
     numbers = np.append(fold.train.items.find(known.items.ids), NO_ITEM)
     asked = min(width + int((numbers[:-1] < 0).sum()), len(known.items))
     of_users = _places(fold, known)[0][users]
-    batches = range(0, len(users), BATCH)
-    found = Recommendations.stack(
-        [frozen.recommend(of_users[start : start + BATCH], asked) for start in batches]
-    )
+    found = frozen.recommend(of_users, asked)
     return _closed_up(users, numbers[found.items], found.scores, width)
 
 

@@ -70,7 +70,8 @@ class Ledger:
     @classmethod
     def of(cls, workspace: Workspace, name: str) -> "Ledger":
         """Those of a registered model, as they are now."""
-        experiment = experiment_id(workspace, workspace.retrained / name)
+        # No path of this machine: others that share the MLflow server find the same.
+        experiment = experiment_id(workspace, Path(STAGE) / name)
         return cls(workspace, experiment, find_runs(workspace, experiment, {"stage": STAGE}))
 
     @property

@@ -98,11 +98,6 @@ class Workspace:
         return self.root / "incoming"
 
     @property
-    def retrained(self) -> Path:
-        """What the experiment of `recsys retrain` in MLflow is called after."""
-        return self.root / "retrain"
-
-    @property
     def libraries(self) -> Path:
         """What libraries would otherwise put into the user's home."""
         return self.root / "home"

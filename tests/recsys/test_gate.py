@@ -3,6 +3,7 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 
+from recsys import gate
 from recsys.evaluate import Report
 from recsys.gate import (
     Decision,
@@ -210,7 +211,11 @@ class Ranked:
         return Recommendations(users, items, scores)
 
 
-def test_both_are_judged_on_the_same_candidates(fold: Fold, known: Interactions) -> None:
+@pytest.mark.parametrize("batch", [1, 2, 4096])
+def test_both_are_judged_on_the_same_candidates(
+    fold: Fold, known: Interactions, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "BATCH", batch)
     # Candidates: of what both know, what is in neither's data: u00 i03 i04; u01 i01 i03 i04 i05;
     # u02 i00 i03. The champion ranks i03 before all; the challenger i06, which the champion
     # does not know, and i02, which it has heard of u00, before i01, i00, i03.
