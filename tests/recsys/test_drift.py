@@ -67,8 +67,9 @@ def test_what_is_not_as_it_was_is_said(
     assert words in found[0].words
 
 
-def test_fewer_rejects_are_no_fault() -> None:
+def test_fewer_rejects_are_no_fault_nor_are_as_many_as_before() -> None:
     assert check(facts(rejected=0), facts(rejected=500)) == []
+    assert check(facts(rejected=120), facts(rejected=100)) == []
 
 
 def test_what_is_allowed_can_be_changed() -> None:

@@ -218,9 +218,9 @@ def test_both_are_judged_on_the_same_candidates(
     monkeypatch.setattr(gate, "BATCH", batch)
     # Candidates: of what both know, what is in neither's data: u00 i03 i04; u01 i01 i03 i04 i05;
     # u02 i00 i03. The champion ranks i03 before all; the challenger i06, which the champion
-    # does not know, and i02, which it has heard of u00, before i01, i00, i03.
+    # does not know, i02 and i05, which it has seen with u00 and with u02, before i00 and i03.
     champion = Ranked([3, 4, 5, 0, 1, 2], known)
-    challenger = Ranked([6, 2, 1, 0, 3, 4, 5], fold.train)
+    challenger = Ranked([6, 2, 1, 5, 0, 3, 4], fold.train)
 
     found = on_new_pairs(challenger, champion, known, fold, "precision@1", 1, 50)  # type: ignore[arg-type]
 
