@@ -7,6 +7,10 @@ from typing import Any
 from tasks.interfaces import HOST, MLFLOW_PORT, MODEL, OPTUNA_PORT, PREFECT_PORT
 
 WORKSPACE = Path("mlruns")
+_PUBLISHED = (
+    "PATH.parquet, a folder, sqlite:///FILE or postgresql://..., also from RECSYS_PUBLISHED, where "
+    "a password is safer (default: WORKSPACE/published.db, SQLite)"
+)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -21,6 +25,8 @@ def parser() -> argparse.ArgumentParser:
     for add_to in (_add_recommend, _add_similar, _add_explain):
         _add_place(add_to(commands))
     for add_to in (_add_register, _add_promote, _add_rollback, _add_models, _add_retrain):
+        _add_place(add_to(commands))
+    for add_to in (_add_publish, _add_lookup):
         _add_place(add_to(commands))
     study = commands.add_parser("study", help="work on, look at, export and delete studies")
     actions = study.add_subparsers(dest="action", required=True, metavar="ACTION")
@@ -418,3 +424,42 @@ def _add_name(add: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help=f"of the registered model (default: {MODEL}, which `recsys recommend` asks)",
     )
+
+
+def _add_publish(commands: Any) -> argparse.ArgumentParser:
+    add: argparse.ArgumentParser = commands.add_parser(
+        "publish",
+        help="write the lists of all listeners and artists where others read them",
+        description="Readers see the old lists until all the new ones are there. What is published "
+        "already stays as it is.",
+    )
+    which = add.add_mutually_exclusive_group()
+    which.add_argument(
+        "--run",
+        dest="of_run",
+        metavar="ID",
+        help="MLflow run of a final model, a trial or a study (default: the champion, or else the "
+        "last final model that is no baseline)",
+    )
+    which.add_argument(
+        "--version", dest="of_version", type=int, metavar="V", help="of the registered model"
+    )
+    add.add_argument("--k", type=int, default=20, metavar="N", help="how many (default: 20)")
+    add.add_argument("--to", dest="published", metavar="PLACE", help=_PUBLISHED)
+    add.add_argument("--again", action="store_true", help="even what is published already")
+    add.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    add.set_defaults(run="publish")
+    return add
+
+
+def _add_lookup(commands: Any) -> argparse.ArgumentParser:
+    add: argparse.ArgumentParser = commands.add_parser(
+        "lookup", help="what `recsys publish` wrote for a listener, or for an artist"
+    )
+    who = add.add_mutually_exclusive_group(required=True)
+    who.add_argument("user", nargs="?", metavar="USER", help="id of a listener")
+    who.add_argument("--artist", metavar="ARTIST", help="name or id: what is like it")
+    add.add_argument("--from", dest="published", metavar="PLACE", help=_PUBLISHED)
+    add.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    add.set_defaults(run="lookup")
+    return add

@@ -31,6 +31,7 @@ from tasks.workspace import Workspace
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from flows.lookup import Looked
     from flows.result import Result
     from flows.serving import Alike, Explained, Recommended
     from recsys.config import ExperimentConfig
@@ -461,7 +462,7 @@ def _explain(args: argparse.Namespace, workspace: Workspace) -> None:
     _answer(found, args.json)
 
 
-def _answer(found: "Recommended | Alike | Explained", as_json: bool) -> None:
+def _answer(found: "Recommended | Alike | Explained | Looked", as_json: bool) -> None:
     if as_json:
         print(json.dumps(found.as_json(), sort_keys=True))
         return
@@ -550,6 +551,36 @@ def _models(args: argparse.Namespace, workspace: Workspace) -> None:
     _console().print(registry.table(workspace, args.name))
 
 
+def _publish(args: argparse.Namespace, workspace: Workspace) -> None:
+    if args.published:
+        environment.use_published(args.published)
+    alone = not environment.has_prefect_server()
+    with _prefect(workspace) as ready, _telling():
+        from flows.publishing import publish
+        from tasks.telling import tell
+
+        tell("starting Prefect", 0, None)
+        ready()
+        with _without_heartbeat(alone):
+            outcome = publish(workspace.root, args.of_run, args.of_version, args.k, args.again)
+    if args.json:
+        print(json.dumps(outcome.as_json(), sort_keys=True))
+        return
+    print("\n".join(outcome.lines()))
+
+
+def _lookup(args: argparse.Namespace, workspace: Workspace) -> None:
+    from flows import lookup
+
+    address = args.published or environment.published(workspace)
+    found = (
+        lookup.listener(address, args.user)
+        if args.artist is None
+        else lookup.artist(address, args.artist)
+    )
+    _answer(found, args.json)
+
+
 def _fetch(args: argparse.Namespace, workspace: Workspace) -> None:
     from tasks.fetching import fetch
     from tasks.telling import tell
@@ -597,6 +628,8 @@ HANDLERS: dict[str, Callable[[argparse.Namespace, Workspace], None]] = {
     "rollback": _rollback,
     "models": _models,
     "retrain": _retrain,
+    "publish": _publish,
+    "lookup": _lookup,
     "fetch": _fetch,
     "ui": _ui,
 }

@@ -9,6 +9,7 @@ from tasks.workspace import Workspace
 STORAGE = "RECSYS_STORAGE"  # a PostgreSQL address, for studies that several machines work on
 TRACKING = "MLFLOW_TRACKING_URI"  # an MLflow server, as everything of MLflow reads it
 WEBHOOK = "RECSYS_WEBHOOK"  # an address that is told of flows that failed
+PUBLISHED = "RECSYS_PUBLISHED"  # where lists are published to, and looked up
 
 
 def prepare(workspace: Workspace) -> None:
@@ -65,6 +66,19 @@ def place(root: Path) -> Workspace:
 def use_storage(address: str) -> None:
     """Keep the studies of this process at `address`."""
     os.environ[STORAGE] = address
+
+
+def published(workspace: Workspace) -> str:
+    """Where lists are published: what the environment says, or a database in the workspace.
+
+    Not a parameter of flows either: it may hold a password.
+    """
+    return os.environ.get(PUBLISHED) or f"sqlite:///{workspace.published}"
+
+
+def use_published(address: str) -> None:
+    """Let this process publish to `address`, and look up there."""
+    os.environ[PUBLISHED] = address
 
 
 def webhook() -> str | None:

@@ -146,13 +146,44 @@ class PostgresLocks:
         try:
             yield
         except psycopg.Error as error:
-            raise DatabaseLost(
-                f"PostgreSQL at {masked(self._url)}: {' '.join(str(error).split())}; check that "
-                "the server runs, and the address, the user and the password in --storage"
-            ) from error
+            raise DatabaseLost(_words(self._url, error, "--storage")) from error
 
 
-def _options(url: str) -> dict[str, Any]:
+@contextmanager
+def connected(url: str, option: str) -> "Iterator[Connection[Any]]":
+    """A connection for the length of the block; each statement outside a transaction is its own.
+
+    Args:
+        url: The address.
+        option: Where the user gave it, for messages.
+
+    Raises:
+        DatabaseLost: the server cannot be reached, or no longer.
+        InputError: the address cannot be read, or the database refuses what is asked of it.
+    """
+    import psycopg
+
+    options = _options(url, option)
+    try:
+        with closing(psycopg.connect(**options, autocommit=True)) as connection:
+            yield connection
+    except psycopg.OperationalError as error:
+        raise DatabaseLost(_words(url, error, option)) from error
+    except psycopg.Error as error:
+        why = " ".join(str(error).split())
+        raise InputError(
+            f"PostgreSQL at {masked(url)}: {why}; check the rights of the user in {option}"
+        ) from error
+
+
+def _words(url: str, error: Exception, option: str) -> str:
+    return (
+        f"PostgreSQL at {masked(url)}: {' '.join(str(error).split())}; check that the server runs, "
+        f"and the address, the user and the password in {option}"
+    )
+
+
+def _options(url: str, option: str = "--storage") -> dict[str, Any]:
     """What to connect with; what the address says itself goes first.
 
     Raises:
@@ -169,7 +200,7 @@ def _options(url: str) -> dict[str, Any]:
         found = None
     if found is None or (secret and unquote(secret[2]) != found.get("password")):
         raise InputError(
-            f"PostgreSQL at {masked(url)}: this address cannot be read; --storage has the form "
+            f"PostgreSQL at {masked(url)}: this address cannot be read; {option} has the form "
             "postgresql://user:password@host:5432/database, and in the user's name, the password "
             "and options each of @ : / ? # % is written in percent, as %40 for @"
         )

@@ -93,6 +93,11 @@ class Workspace:
         return self.scratch / "registering"
 
     @property
+    def published(self) -> Path:
+        """Lists of all listeners and artists, where no other place is named."""
+        return self.root / "published.db"
+
+    @property
     def incoming(self) -> Path:
         """Plays that `recsys retrain` put together; what was learned from stays."""
         return self.root / "incoming"

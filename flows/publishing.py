@@ -1,0 +1,84 @@
+"""Publish the lists of all listeners and artists, for others to read without the model."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+
+from flows import environment
+from flows.lookup import described, moment
+from recsys.errors import InputError
+from tasks.published import open_shelf
+from tasks.published.shelf import Published
+from tasks.publishing import choose_subject, look, put
+from tasks.serving import load_served
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a model that was to be published.
+
+    Attributes:
+        published: What is published now.
+        place: Where, without a password.
+        new: Whether it was not published before.
+    """
+
+    published: Published
+    place: str
+    new: bool
+
+    def as_json(self) -> dict[str, Any]:
+        """One object."""
+        fields = asdict(self.published)
+        fields["published"] = fields.pop("at").isoformat()
+        return {**fields, "place": self.place, "new": self.new}
+
+    def lines(self) -> list[str]:
+        """In words."""
+        what, place = self.published, self.place
+        if not self.new:
+            when = moment(what)
+            return [f"{place}: {described(what)}, top {what.k}, is there since {when}; unchanged"]
+        alike = f", and what is like each of {what.artists:,} artists" if what.artists else ""
+        skipped = f"no similar artists: {what.model} does not say which are alike"
+        return [
+            f"{described(what)}: top {what.k} of {what.listeners:,} listeners{alike}",
+            *[skipped] * (not what.artists),
+            f"published {moment(what)}: {place}",
+        ]
+
+
+@flow(name="publish", flow_run_name="publish")
+def publish(
+    workspace: Path,
+    run: str | None = None,
+    version: int | None = None,
+    k: int = 20,
+    again: bool = False,
+) -> Outcome:
+    """Replace what is published by the lists of a model, unless they are its already.
+
+    The place comes from the environment, for it may hold a password, and Prefect stores parameters.
+
+    Args:
+        workspace: Holds the runs and the registry.
+        run: As `tasks.serving.choose_served` takes it.
+        version: Of the registered model, in place of a run.
+        k: Longest list.
+        again: Replace even what is the same.
+
+    Raises:
+        InputError: there is no such model, or the place cannot be written to.
+    """
+    if k < 1:
+        raise InputError(f"--k {k}: ask for at least 1")
+    place = environment.place(workspace)
+    shelf = open_shelf(environment.published(place))
+    subject = choose_subject(place, run, version, k)
+    known = look(shelf)
+    if known is not None and subject.published().same_as(known) and not again:
+        return Outcome(known, shelf.place, new=False)
+    published = put(shelf, subject, load_served(place, subject.chosen), again)
+    return Outcome(published, shelf.place, new=True)
