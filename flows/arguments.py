@@ -7,6 +7,7 @@ from typing import Any
 from tasks.interfaces import HOST, MLFLOW_PORT, MODEL, OPTUNA_PORT, PREFECT_PORT
 
 WORKSPACE = Path("mlruns")
+DEPLOYMENTS = Path("prefect.yaml")
 _PUBLISHED = (
     "PATH.parquet, a folder, sqlite:///FILE or postgresql://..., also from RECSYS_PUBLISHED, where "
     "a password is safer (default: WORKSPACE/published.db, SQLite)"
@@ -28,6 +29,7 @@ def parser() -> argparse.ArgumentParser:
         _add_place(add_to(commands))
     for add_to in (_add_publish, _add_lookup):
         _add_place(add_to(commands))
+    _add_place(_add_serve_flows(commands))
     study = commands.add_parser("study", help="work on, look at, export and delete studies")
     actions = study.add_subparsers(dest="action", required=True, metavar="ACTION")
     for add_action in (_add_list, _add_show, _add_resume, _add_work, _add_export, _add_delete):
@@ -149,6 +151,24 @@ def _add_searching(add: argparse.ArgumentParser) -> None:
     add.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="search.factors=16,32"
     )
+
+
+def _add_serve_flows(commands: Any) -> argparse.ArgumentParser:
+    add: argparse.ArgumentParser = commands.add_parser(
+        "serve-flows",
+        help="run what is scheduled or asked for in Prefect, from one process without a work pool",
+        description="Deploys what prefect.yaml lists into the server at PREFECT_API_URL and runs "
+        "it there, one at a time, until interrupted. Its schedules pause when it ends.",
+    )
+    add.add_argument(
+        "--file",
+        type=Path,
+        default=DEPLOYMENTS,
+        metavar="FILE",
+        help=f"what to deploy; paths in it begin where you are (default: {DEPLOYMENTS})",
+    )
+    add.set_defaults(run="serve-flows")
+    return add
 
 
 def _add_list(actions: Any) -> argparse.ArgumentParser:

@@ -592,6 +592,19 @@ def _fetch(args: argparse.Namespace, workspace: Workspace) -> None:
     print("\n".join(str(path) for path in fetched.files))
 
 
+def _serve_flows(args: argparse.Namespace, workspace: Workspace) -> None:
+    from flows import deploying
+
+    if not environment.has_prefect_server():
+        raise InputError(
+            "no Prefect server to serve; start one, and export "
+            f"PREFECT_API_URL=http://127.0.0.1:{PREFECT_PORT}/api (docs/operations.md)"
+        )
+    deployments = deploying.entries(args.file)
+    environment.use_for_jobs(deploying.job_environment(deployments))
+    deploying.serve(deployments)
+
+
 def _ui(args: argparse.Namespace, workspace: Workspace) -> None:
     opened, usual = mlflow_ui, MLFLOW_PORT
     if args.prefect:
@@ -631,6 +644,7 @@ HANDLERS: dict[str, Callable[[argparse.Namespace, Workspace], None]] = {
     "publish": _publish,
     "lookup": _lookup,
     "fetch": _fetch,
+    "serve-flows": _serve_flows,
     "ui": _ui,
 }
 

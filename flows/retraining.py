@@ -19,6 +19,7 @@ from typing import Any
 from prefect import flow
 
 from flows import environment, registry
+from flows.alerting import ALERTS
 from flows.clock import Clock
 from flows.experiment import opened
 from flows.modelling import model_config, pinned
@@ -154,7 +155,12 @@ def from_database(
     return path, changed(config, {"data.columns": columns, "data.format": "auto"})
 
 
-@flow(name="retrain", flow_run_name="retrain {asked.name}")
+@flow(
+    name="retrain",
+    flow_run_name="retrain {asked.name}",
+    on_failure=ALERTS,
+    on_crashed=ALERTS,
+)
 def retrain(asked: Asked, workspace: Path = Path("mlruns")) -> Retrained:
     """Check the new plays, search, gate, register, and promote what passed.
 
@@ -178,7 +184,6 @@ def retrain(asked: Asked, workspace: Path = Path("mlruns")) -> Retrained:
         if done is not None:
             return _unchanged(place, asked.name, done, clock)
         return _Retraining(place, asked, incoming, ledger, key, clock).run()
-    # `recsys publish` is what may follow: the champion is `registry`'s from here on.
 
 
 def _key(place: Workspace, asked: Asked, incoming: Incoming) -> str:

@@ -233,6 +233,7 @@ def test_mlflow_asks_for_passwords_where_it_is_told_to(
 def test_deployments_are_made_where_there_are_any(
     tmp_path: Path, has_pool: bool, has_file: bool
 ) -> None:
+    """The stand-in has a pool and the automation, or neither."""
     environment = installed_beside(
         tmp_path, "prefect", f'echo "$@" >> calls; [ "$2" != inspect ] || {str(has_pool).lower()}'
     )
@@ -245,6 +246,8 @@ def test_deployments_are_made_where_there_are_any(
     assert calls == [
         "work-pool inspect pool",
         *(["work-pool create --type process pool"] if not has_pool else []),
+        "automation inspect recsys-crash-silent-runs",
+        *(["automation create --from-file flows/automations.yaml"] if not has_pool else []),
         *(["--no-prompt deploy --all"] if has_file else []),
     ]
     assert ("nothing to deploy" in done.stdout) != has_file

@@ -1,0 +1,131 @@
+"""A Prefect server, its workers and what is asked of them, as processes of a checkout."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.flows.processes import ROOT
+
+PREFECT = (sys.executable, "-m", "prefect")
+SECONDS = 120  # until something is taken for stuck
+OURS = ("flows", "tasks", "recsys", "prefect.yaml")
+
+
+def checkout(folder: Path) -> Path:
+    """A folder that holds what is deployed, and where all that is written stays."""
+    for name in OURS:
+        (folder / name).symlink_to(ROOT / name)
+    return folder
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Site:
+    """A checkout on a machine with a Prefect server."""
+
+    def __init__(self, folder: Path, home: Path) -> None:
+        self.folder = checkout(folder)
+        self.logs = home
+        self.port = free_port()
+        self.api = f"http://127.0.0.1:{self.port}/api"
+        ours = ("PREFECT_", "RECSYS_")
+        inherited = {n: v for n, v in os.environ.items() if not n.startswith(ours)}
+        self.environment = inherited | {
+            "HOME": str(home),
+            "PREFECT_HOME": str(home / "prefect"),
+            "PREFECT_API_URL": self.api,
+            "PREFECT_SERVER_UI_API_URL": self.api,
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            # Everybody looks more often than usual, so that the tests wait less.
+            "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "5",
+            "PREFECT_WORKER_QUERY_SECONDS": "1",
+            "PREFECT_RUNNER_POLL_FREQUENCY": "1",
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        }
+
+    @contextmanager
+    def running(self, *command: str, log: str) -> Iterator[Path]:
+        """A process that goes on, with all its children, until the block ends; what it says."""
+        said = self.logs / f"{log}.log"
+        with said.open("wb") as output:
+            process = subprocess.Popen(
+                command,
+                cwd=self.folder,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                # A shell that runs tests in the background has its children ignore Ctrl-C.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            )
+        try:
+            yield said
+        finally:
+            process.terminate()
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+    def run(self, *command: str) -> str:
+        """What a command says; it has to succeed."""
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def ask(self, path: str, body: object = None) -> Any:
+        """What Prefect's API answers: to a POST where there is a body."""
+        request = urllib.request.Request(
+            f"{self.api}/{path}",
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
+
+    def scheduled(self, deployment: str) -> list[dict[str, Any]]:
+        """The runs of a deployment that are still to come, the next first."""
+        chosen = {
+            "deployments": {"name": {"any_": [deployment]}},
+            "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}},
+            "sort": "EXPECTED_START_TIME_ASC",
+        }
+        return list(self.ask("flow_runs/filter", chosen))
+
+
+def until(found: Callable[[], Any], seconds: float = SECONDS) -> Any:
+    """What `found` gives as soon as it is something."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            if value := found():
+                return value
+        except (urllib.error.URLError, ConnectionError):
+            pass
+        time.sleep(0.2)
+    raise AssertionError(f"nothing after {seconds} seconds")

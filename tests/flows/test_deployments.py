@@ -1,0 +1,186 @@
+"""prefect.yaml: what it deploys, and that it runs, with a worker and without."""
+
+import json
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect import Flow
+from prefect.flows import load_flow_from_entrypoint
+from prefect.utilities.callables import parameter_schema
+
+from flows import deploying, environment
+from flows.alerting import alert
+from recsys.config import ExperimentConfig, load_config
+from recsys.sources.sample import make_sample, write_sample
+from tasks.registry import champion_run
+from tasks.tracking import open_client
+from tasks.workspace import Workspace
+from tests.flows.deployed import PREFECT, Site, until
+from tests.flows.processes import RECSYS, ROOT
+
+ENTRIES = {each["name"]: each for each in deploying.entries(ROOT / "prefect.yaml")}
+SMALL = {
+    "name": "small",
+    "search": {"factors": [4, 8], "iterations": [2, 3]},
+    "study": {"sampler": "tpe", "trials": 2},
+    "judge": {"resamples": 50},
+}
+
+
+def flow_of(name: str) -> Flow[..., Any]:
+    path, _, function = ENTRIES[name]["entrypoint"].partition(":")
+    return load_flow_from_entrypoint(f"{ROOT / path}:{function}")
+
+
+def test_the_deployments_are_the_flows_of_recsys() -> None:
+    assert list(ENTRIES) == ["experiment", "compare", "retrain"]
+    assert {name: flow_of(name).name for name in ENTRIES} == {name: name for name in ENTRIES}
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_parameters_of_a_deployment_are_those_of_its_flow(name: str) -> None:
+    flow_of(name).validate_parameters(ENTRIES[name]["parameters"])
+
+    assert ENTRIES[name]["enforce_parameter_schema"] is True
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_the_form_knows_the_type_of_every_field(name: str) -> None:
+    schema = parameter_schema(flow_of(name)).model_dump()
+    objects = {"parameters": schema, **schema["definitions"]}
+    untyped = [
+        f"{owner}.{field}"
+        for owner, each in objects.items()
+        for field, described in each.get("properties", {}).items()
+        if not {"type", "$ref", "anyOf", "oneOf", "allOf", "enum", "const"} & described.keys()
+    ]
+
+    assert untyped == []
+
+
+def test_the_form_refuses_a_setting_that_is_none() -> None:
+    definitions = parameter_schema(flow_of("experiment")).model_dump()["definitions"]
+
+    assert definitions["ExperimentConfig"]["additionalProperties"] is False
+    assert definitions["StudyConfig"]["properties"]["trials"]["exclusiveMinimum"] == 0
+
+
+def test_what_is_deployed_is_the_default_configuration() -> None:
+    default = load_config(ROOT / "flows" / "configs" / "default.toml")
+    deployed = {
+        "experiment": ENTRIES["experiment"]["parameters"],
+        "compare": ENTRIES["compare"]["parameters"]["asked"],
+        "retrain": ENTRIES["retrain"]["parameters"]["asked"],
+    }
+
+    for parameters in deployed.values():
+        assert ExperimentConfig.model_validate(parameters["config"]) == default
+
+
+@pytest.mark.parametrize("name", ["retrain"])
+def test_what_is_scheduled_never_overlaps_and_names_its_time_zone(name: str) -> None:
+    entry = ENTRIES[name]
+
+    assert entry["concurrency_limit"] == {"limit": 1, "collision_strategy": "CANCEL_NEW"}
+    assert [each["timezone"] for each in entry["schedules"]] == ["UTC"]
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_what_is_deployed_tells_of_failures_and_crashes(name: str) -> None:
+    assert alert in flow_of(name).on_failure_hooks
+    assert alert in flow_of(name).on_crashed_hooks
+
+
+def test_a_run_is_missed_after_three_heartbeats() -> None:
+    import yaml
+
+    (automation,) = yaml.safe_load(deploying.AUTOMATIONS.read_text("utf-8"))["automations"]
+    settings = deploying.job_environment(list(ENTRIES.values()))
+
+    assert automation["trigger"]["within"] == 3 * int(settings["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"])
+    assert automation["name"] in (ROOT / "docker" / "deploy.sh").read_text(encoding="utf-8")
+
+
+def test_runs_of_deployments_report_to_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = deploying.job_environment(list(ENTRIES.values()))
+    for name in settings:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(environment.os, "environ", {})
+    environment.prepare(Workspace.at(Path("mlruns")))
+    prepared = environment.os.environ
+
+    assert {n: v for n, v in settings.items() if prepared.get(n, v) != v} == {}
+    assert settings["DO_NOT_TRACK"] == "1"
+    assert settings["MLFLOW_DISABLE_TELEMETRY"] == "true"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A server with everything deployed, and a sample where prefect.yaml looks for one."""
+    made = Site(tmp_path_factory.mktemp("checkout"), tmp_path_factory.mktemp("home"))
+    server = (*PREFECT, "server", "start", "--host", "127.0.0.1", "--port", str(made.port))
+    with made.running(*server, log="server"):
+        sample = Workspace.at(made.folder / "mlruns")
+        write_sample(make_sample(300, 200, 0), sample.sample_plays, sample.sample_profiles)
+        until(lambda: made.ask("health"))
+        for words in (
+            ("work-pool", "create", "--type", "process", "recsys"),
+            ("--no-prompt", "deploy", "--all"),
+        ):
+            made.run(*PREFECT, *words)
+        yield made
+
+
+@pytest.mark.flow
+def test_an_experiment_runs_in_the_pool(site: Site) -> None:
+    parameters = json.dumps({"config": SMALL, "study": "pooled"})
+    worker = (*PREFECT, "worker", "start", "--pool", "recsys", "--type", "process")
+    with site.running(*worker, log="worker"):
+        run = ("deployment", "run", "experiment/experiment", "--params", parameters, "--watch")
+        said = site.run(*PREFECT, *run)
+
+    assert "Completed" in said
+    assert finished(site, "tags.study = 'pooled' and tags.stage = 'study'")
+
+
+@pytest.mark.flow
+def test_what_a_schedule_says_is_scheduled(site: Site) -> None:
+    weekly = until(lambda: site.scheduled("retrain"))
+    create = ("deployment", "schedule", "create", "experiment/experiment")
+    site.run(*PREFECT, *create, "--cron", "* * * * *", "--timezone", "UTC")
+    minutes = [at(run) for run in until(lambda: site.scheduled("experiment"))[:3]]
+
+    assert {(at(run).weekday(), at(run).hour, at(run).minute) for run in weekly} == {(0, 3, 0)}
+    assert [later - earlier for earlier, later in pairwise(minutes)] == [timedelta(minutes=1)] * 2
+
+
+@pytest.mark.flow
+def test_a_retraining_is_served_without_a_pool(site: Site) -> None:
+    with pytest.raises(AssertionError, match="experiment/experiment belongs to work pool recsys"):
+        site.run(*RECSYS, "serve-flows")
+    site.run(*PREFECT, "--no-prompt", "deployment", "delete", "--all")
+    asked = {"plays": "mlruns/sample/plays.tsv", "profiles": None, "config": SMALL}
+    parameters = json.dumps({"asked": asked})
+    with site.running(*RECSYS, "serve-flows", log="serving") as said:
+        until(lambda: "retrain/retrain" in said.read_text(encoding="utf-8"))
+        run = ("deployment", "run", "retrain/retrain", "--params", parameters, "--watch")
+        site.run(*PREFECT, *run)
+
+    assert champion_run(Workspace.at(site.folder / "mlruns")) is not None
+    assert "recsys-crash-silent-runs" in [e["name"] for e in site.ask("automations/filter", {})]
+
+
+def at(run: dict[str, Any]) -> datetime:
+    return datetime.fromisoformat(run["expected_start_time"])
+
+
+def finished(site: Site, which: str) -> list[str]:
+    client = open_client(Workspace.at(site.folder / "mlruns"))
+    every = [each.experiment_id for each in client.search_experiments()]
+    return [
+        run.info.run_id for run in client.search_runs(every, which) if run.info.status == "FINISHED"
+    ]
