@@ -522,6 +522,7 @@ def _retrain(args: argparse.Namespace, workspace: Workspace) -> None:
         ready()
         with _without_heartbeat(alone):
             done = retrain(asked, workspace.root)
+            # `--publish` belongs here: the lists of `done.champion`, if `done.verdict` is promoted.
     if args.json:
         print(json.dumps(done.as_json(), sort_keys=True))
         return
