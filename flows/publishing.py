@@ -7,6 +7,7 @@ from typing import Any
 from prefect import flow
 
 from flows import environment
+from flows.alerting import ALERTS
 from flows.lookup import described, moment
 from recsys.errors import InputError
 from tasks.published import open_shelf
@@ -50,7 +51,7 @@ class Outcome:
         ]
 
 
-@flow(name="publish", flow_run_name="publish")
+@flow(name="publish", flow_run_name="publish", on_failure=ALERTS, on_crashed=ALERTS)
 def publish(
     workspace: Path,
     run: str | None = None,

@@ -37,7 +37,7 @@ def flow_of(name: str) -> Flow[..., Any]:
 
 
 def test_the_deployments_are_the_flows_of_recsys() -> None:
-    assert list(ENTRIES) == ["experiment", "compare", "retrain"]
+    assert list(ENTRIES) == ["experiment", "compare", "retrain", "publish"]
     assert {name: flow_of(name).name for name in ENTRIES} == {name: name for name in ENTRIES}
 
 
@@ -81,7 +81,7 @@ def test_what_is_deployed_is_the_default_configuration() -> None:
         assert ExperimentConfig.model_validate(parameters["config"]) == default
 
 
-@pytest.mark.parametrize("name", ["retrain"])
+@pytest.mark.parametrize("name", ["retrain", "publish"])
 def test_what_is_scheduled_never_overlaps_and_names_its_time_zone(name: str) -> None:
     entry = ENTRIES[name]
 
