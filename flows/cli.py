@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,18 +104,14 @@ def _compare(args: argparse.Namespace, workspace: Workspace) -> None:
     config = _config(args)
     models = tuple(args.models.split(",")) if args.models else WITHOUT_EXTRAS
     name = args.name or f"compare-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
-    alone = not environment.has_prefect_server()
     with _prefect(workspace) as ready, _telling():
         _check_files(plays, profiles, config)
         from flows.contest import Asked, compare
-        from tasks.telling import tell
 
         asked = Asked(
             plays, profiles, config, models, args.seeds, args.tune_once, name, args.top_items
         )
-        tell("starting Prefect", 0, None)
-        ready()
-        with _without_heartbeat(alone), _comparable(workspace, name):
+        with ready(), _going_on(lambda: f"the same command with --name {name} goes on"):
             result = compare(asked, workspace.root)
     if args.json:
         print(json.dumps(result.as_json(), sort_keys=True))
@@ -127,19 +123,6 @@ def _compare(args: argparse.Namespace, workspace: Workspace) -> None:
         console.print(part(result))
     for line in tables.notes(result):
         console.print(line, soft_wrap=True)
-
-
-@contextmanager
-def _comparable(workspace: Workspace, name: str) -> Iterator[None]:
-    """Say on the way out how to go on."""
-    try:
-        yield
-    except InputError:
-        raise
-    except BaseException as error:
-        why = "interrupted" if isinstance(error, KeyboardInterrupt) else type(error).__name__
-        print(f"\nrecsys: {why}; the same command with --name {name} goes on", file=sys.stderr)
-        raise
 
 
 def _study_resume(args: argparse.Namespace, workspace: Workspace) -> None:
@@ -156,46 +139,50 @@ def _run_experiment(
     study: str | None,
     sources: Sequence[str],
 ) -> None:
-    alone = not environment.has_prefect_server()
     with _prefect(workspace) as ready, _telling():
         _check_files(plays, profiles, config)
         from flows.experiment import experiment, new_study_name
-        from tasks.telling import tell
 
-        tell("starting Prefect", 0, None)
-        ready()
-        start = time.perf_counter() - STARTED
         name = study or new_study_name(config)
-        with _without_heartbeat(alone), _resumable(workspace, name):
+        with ready(), _resumable(workspace, name):
+            start = time.perf_counter() - STARTED
             result = experiment(plays, config, workspace.root, profiles, name, sources)
     _show(result, args.json, {"start": start})
 
 
 @contextmanager
-def _without_heartbeat(alone: bool) -> Iterator[None]:
+def _without_heartbeat() -> Iterator[None]:
     """In our own server nobody watches for it, and its thread would hold up the end of the flow."""
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None} if alone else {}):
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         yield
 
 
 @contextmanager
-def _resumable(workspace: Workspace, study: str) -> Iterator[None]:
-    """Say on the way out how far the study is and how to go on."""
+def _going_on(how: Callable[[], str]) -> Iterator[None]:
+    """Say on the way out how to go on, unless what was asked for cannot be used."""
     try:
         yield
     except InputError:
         raise
     except BaseException as error:
+        why = "interrupted" if isinstance(error, KeyboardInterrupt) else type(error).__name__
+        print(f"\nrecsys: {why}; {how()}", file=sys.stderr)
+        raise
+
+
+def _resumable(workspace: Workspace, study: str) -> AbstractContextManager[None]:
+    """Say on the way out how far the study is and how to go on."""
+
+    def how() -> str:
         from flows.studies import standing
 
-        why = "interrupted" if isinstance(error, KeyboardInterrupt) else type(error).__name__
-        print(f"\nrecsys: {why}; {standing(workspace, study)}", file=sys.stderr)
         same = ", with the same storage," if workspace.storage else ""
         command = _again(workspace, "study", "resume", study)
-        print(f"recsys: {command}{same} goes on", file=sys.stderr)
-        raise
+        return f"{standing(workspace, study)}\nrecsys: {command}{same} goes on"
+
+    return _going_on(how)
 
 
 def _again(workspace: Workspace, *words: str) -> str:
@@ -367,13 +354,13 @@ def _settings(texts: Sequence[str]) -> dict[str, Any]:
 
 
 @contextmanager
-def _prefect(workspace: Workspace) -> Iterator[Callable[[], None]]:
+def _prefect(workspace: Workspace) -> Iterator[Callable[[], AbstractContextManager[None]]]:
     """The user's Prefect server, or one of our own that starts while we go on importing.
 
-    Gives what returns when the server answers.
+    Gives the block in which flows can run; it begins when the server answers.
     """
     if environment.has_prefect_server():
-        yield lambda: None
+        yield nullcontext
         return
     from tasks.server import serving
 
@@ -383,9 +370,15 @@ def _prefect(workspace: Workspace) -> Iterator[Callable[[], None]]:
         with serving(os.environ, workspace.prefect_home / "server.log") as server:
             environment.use_prefect_server(server.api)
 
-            def ready() -> None:
+            @contextmanager
+            def ready() -> Iterator[None]:
+                from tasks.telling import tell
+
+                tell("starting Prefect", 0, None)
                 server.wait()
                 fresh.close()  # the next process may start its own now
+                with _without_heartbeat():
+                    yield
 
             yield ready
 
@@ -500,14 +493,13 @@ def _rollback(args: argparse.Namespace, workspace: Workspace) -> None:
 
 def _retrain(args: argparse.Namespace, workspace: Workspace) -> None:
     from flows.retraining import Asked, conditions, from_database, retrain
-    from tasks.telling import tell
 
     gate, limits = conditions(args.gate, args.margin, args.coverage, args.drift)
     refit, follows = args.trials == 0, args.model is None
     args.trials = 1 if refit else args.trials or RETRAIN_TRIALS
     config, profiles = _config(args), args.profiles
-    alone = not environment.has_prefect_server()
-    with _prefect(workspace) as ready, _telling(), _repeatable():
+    goes_on = _going_on(lambda: "the same command goes on")
+    with _prefect(workspace) as ready, _telling(), goes_on:
         if args.query or args.database:
             plays, config = from_database(workspace, config, args.query, args.database)
         else:
@@ -518,25 +510,12 @@ def _retrain(args: argparse.Namespace, workspace: Workspace) -> None:
             plays, profiles, config, gate, limits, args.accept_drift, refit, follows, args.name,
             tuple(args.sources),
         )  # fmt: skip
-        tell("starting Prefect", 0, None)
-        ready()
-        with _without_heartbeat(alone):
+        with ready():
             done = retrain(asked, workspace.root)
-            # `--publish` belongs here: the lists of `done.champion`, if `done.verdict` is promoted.
     if args.json:
         print(json.dumps(done.as_json(), sort_keys=True))
         return
     print("\n".join(done.lines()))
-
-
-@contextmanager
-def _repeatable() -> Iterator[None]:
-    """Say on the way out how to go on."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        print("\nrecsys: interrupted; the same command goes on", file=sys.stderr)
-        raise
 
 
 def _named(args: argparse.Namespace) -> list[str]:
@@ -555,14 +534,10 @@ def _models(args: argparse.Namespace, workspace: Workspace) -> None:
 def _publish(args: argparse.Namespace, workspace: Workspace) -> None:
     if args.published:
         environment.use_published(args.published)
-    alone = not environment.has_prefect_server()
     with _prefect(workspace) as ready, _telling():
         from flows.publishing import publish
-        from tasks.telling import tell
 
-        tell("starting Prefect", 0, None)
-        ready()
-        with _without_heartbeat(alone):
+        with ready():
             outcome = publish(workspace.root, args.of_run, args.of_version, args.k, args.again)
     if args.json:
         print(json.dumps(outcome.as_json(), sort_keys=True))

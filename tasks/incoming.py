@@ -204,14 +204,15 @@ def _answered(batch: Sequence[Sequence[Any]], at: Mapping[str, int]) -> Any:
 def _connected(database: str) -> Iterator[Any]:
     """Within the block a function from SQL to the names of columns and batches of rows."""
     if database.startswith(_SQLITE):
-        path, faults = Path(database.removeprefix(_SQLITE)), (sqlite3.Error,)
+        path = Path(database.removeprefix(_SQLITE))
+        faults: type[Exception] = sqlite3.Error
         if not path.is_file():
             raise InputError(f"--database {database}: no such file; pass one that is there")
         connection: Any = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
     elif is_postgres(database):
         import psycopg
 
-        faults = (psycopg.Error,)  # type: ignore[assignment]  # of another library
+        faults = psycopg.Error
         try:
             connection = psycopg.connect(database)
         except psycopg.Error as error:
@@ -225,7 +226,9 @@ def _connected(database: str) -> Iterator[Any]:
     with closing(connection):
         try:
             yield lambda query: _asked(connection, query)
-        except (*faults, ValueError, pa.ArrowException) as error:
+        except InputError:
+            raise
+        except (faults, ValueError, pa.ArrowException) as error:
             why = " ".join(str(error).split())
             raise InputError(f"--query fails: {why}; correct the SQL") from error
 
