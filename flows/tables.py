@@ -28,7 +28,7 @@ def contest_table(result: ContestResult) -> RenderableType:
     table = Table(
         Column("model", no_wrap=True),
         *map(right, heads),
-        title=f"On test: {contest.n_users:,} users, {n_splits} splits, {tuned}; lists of {k}",
+        title=f"On test: {contest.n_users:,} users, {n_splits} split{'s' * (n_splits > 1)}, {tuned}; lists of {k}",
     )
     corrected = {pair.b: pair.p_holm for pair in contest.significance.against_best()}
     for model in contest.models:
