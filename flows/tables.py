@@ -24,11 +24,12 @@ def contest_table(result: ContestResult) -> RenderableType:
     metric, k = contest.metric, contest.k
     n_splits = len(contest.rounds)
     heads = (f"{metric} [95 %]", "sd", "p", *OTHERS.values(), "fit s")
+    splits = f"{n_splits} split{'s' * (n_splits > 1)}"
     tuned = "tuned on the first split only" if result.asked.tune_once else "tuned on each"
     table = Table(
         Column("model", no_wrap=True),
         *map(right, heads),
-        title=f"On test: {contest.n_users:,} users, {n_splits} split{'s' * (n_splits > 1)}, {tuned}; lists of {k}",
+        title=f"On test: {contest.n_users:,} users, {splits}, {tuned}; lists of {k}",
     )
     corrected = {pair.b: pair.p_holm for pair in contest.significance.against_best()}
     for model in contest.models:
