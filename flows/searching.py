@@ -67,7 +67,7 @@ def search_all(
     timeout = study.config.study.timeout
     start = time.monotonic()
     while search.failed_in_a_row < GIVE_UP_AFTER:
-        if timeout is not None and search.done and time.monotonic() - start > timeout:
+        if timeout is not None and search.n_measured and time.monotonic() - start > timeout:
             return
         with clock.part("optuna"):
             trial = search.claim(study.worker)
@@ -132,5 +132,5 @@ def _note_missing_bests(study: Study, search: Search) -> None:
 
 
 def _tell_best(search: Search) -> None:
-    best = f", best {search.best.value:.4f}" if search.done else ""
+    best = f", best {search.best.value:.4f}" if search.n_measured else ""
     tell(f"trials{best}", search.ended, search.wanted)

@@ -279,6 +279,6 @@ def _record_pruned(
 
 def _keeps_factors(study: Study, search: Search, measured: Measured) -> bool:
     asked_for = study.config.study.keep_factors
-    best = max((done.value for done in search.done), default=None)
-    wins = best is None or measured.summary[study.config.study.metric] > best
-    return asked_for == "all" or (asked_for == "best" and wins)
+    if asked_for != "best" or not search.n_measured:
+        return asked_for != "none"
+    return measured.summary[study.config.study.metric] > search.best.value

@@ -94,6 +94,11 @@ class Search:
         )
 
     @property
+    def n_measured(self) -> int:
+        """How many trials are measured to their ends."""
+        return len(self._trials(TrialState.COMPLETE))
+
+    @property
     def pruned(self) -> list[Done]:
         """The pruned trials by slot."""
         return [done for done in self.finished if not done.values]
@@ -123,7 +128,7 @@ class Search:
         Raises:
             InputError: no trial was measured.
         """
-        done = self.done
+        done = list(map(self._done, self._trials(TrialState.COMPLETE)))
         if not done:
             errors = sorted(set(self.failed.values()))
             raise InputError(
