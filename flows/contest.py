@@ -13,7 +13,7 @@ from flows.alerting import ALERTS
 from flows.clock import Clock
 from flows.experiment import new_worker, opened
 from flows.modelling import check_model, ensemble_of, model_config, pinned
-from flows.searching import close_parent, joined, search_all, with_prefect
+from flows.searching import joined, search_all, with_prefect
 from recsys.config import ExperimentConfig
 from recsys.contest import Contest, Round
 from recsys.errors import InputError
@@ -228,14 +228,8 @@ def _entry(
     name = asked.study(model, seed)
     with opened(place, source, config, name, (), clock) as (study, search, stages):
         folds = stages["split"].folder
-        try:
-            with joined(study, search):
-                entry = _tuned_and_judged(study, search, folds, clock, folder / name)
-            close_parent(study, search, None)
-        except BaseException as error:
-            close_parent(study, search, error)
-            raise
-    return entry
+        with joined(study, search):
+            return _tuned_and_judged(study, search, folds, clock, folder / name)
 
 
 def _tuned_and_judged(

@@ -14,7 +14,7 @@ from flows import environment
 from flows.alerting import ALERTS
 from flows.clock import Clock
 from flows.result import Result, Saved
-from flows.searching import Attempt, close_parent, joined, search_all, with_prefect
+from flows.searching import Attempt, joined, search_all, with_prefect
 from recsys.config import ExperimentConfig
 from recsys.params import ModelConfig, PopularityConfig, named
 from recsys.space import on_bounds
@@ -106,15 +106,10 @@ def work(
     helping = {"through_prefect": through_prefect, "renews": False}
     with opened(place, source, config, study, sources, clock, **helping) as parts:
         shared, search, stages = parts
-        try:
-            with joined(shared, search):
-                validation = stages["split"].folder / "validation"
-                attempted = with_prefect if through_prefect else attempt
-                search_all(shared, search, validation, attempted, clock)
-            close_parent(shared, search, None)
-        except BaseException as error:
-            close_parent(shared, search, error)
-            raise
+        with joined(shared, search):
+            validation = stages["split"].folder / "validation"
+            attempted = with_prefect if through_prefect else attempt
+            search_all(shared, search, validation, attempted, clock)
     return search, clock
 
 
@@ -233,14 +228,8 @@ def _what_values_depend_on(config: ExperimentConfig) -> dict[str, str]:
 def _run(
     study: Study, search: Search, stages: Mapping[str, Entry], attempted: Attempt, clock: Clock
 ) -> Result:
-    try:
-        with joined(study, search):
-            result = _searched_and_judged(study, search, stages, attempted, clock)
-        close_parent(study, search, None)
-    except BaseException as error:
-        close_parent(study, search, error)
-        raise
-    return result
+    with joined(study, search):
+        return _searched_and_judged(study, search, stages, attempted, clock)
 
 
 def _searched_and_judged(

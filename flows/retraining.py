@@ -23,7 +23,7 @@ from flows.alerting import ALERTS
 from flows.clock import Clock
 from flows.experiment import opened
 from flows.modelling import model_config, pinned
-from flows.searching import close_parent, joined, search_all, with_prefect
+from flows.searching import joined, search_all, with_prefect
 from recsys.config import ExperimentConfig, changed, checked
 from recsys.drift import Limits
 from recsys.errors import InputError
@@ -337,27 +337,23 @@ class _Retraining:
         sources = self.asked.sources
         with opened(self.place, source, config, name, sources, self.clock) as parts:
             study, search, stages = parts
-            folder = self.place.final(name)
-            shutil.rmtree(folder, ignore_errors=True)
-            try:
-                with joined(study, search):
-                    found = self._judged(study, search, stages["split"].folder, served, folder)
-                close_parent(study, search, None)
-            except BaseException as error:
-                close_parent(study, search, error)
-                raise
-            finally:
-                shutil.rmtree(folder, ignore_errors=True)
+            folds = stages["split"].folder
+            with joined(study, search):
+                search_all(study, search, folds / "validation", with_prefect, self.clock)
+                # Of two who come this far together, the second finds everything judged.
+                with workspace_locks(self.place).exclusive(f"judge-{study.name}"):
+                    found = self._judged(study, search, folds, served)
         return found
 
     def _judged(
-        self, study: Study, search: Search, folds: Path, served: ModelConfig | None, folder: Path
+        self, study: Study, search: Search, folds: Path, served: ModelConfig | None
     ) -> tuple[Decision, str]:
-        search_all(study, search, folds / "validation", with_prefect, self.clock)
-        with workspace_locks(self.place).exclusive(f"judge-{study.name}"):
-            with self.clock.part("choose"):
-                chosen = choose(study, search, folds / "validation")
-            winner = named(study.config.model, chosen.winner.params)
+        with self.clock.part("choose"):
+            chosen = choose(study, search, folds / "validation")
+        winner = named(study.config.model, chosen.winner.params)
+        folder = self.place.final(study.name)
+        shutil.rmtree(folder, ignore_errors=True)
+        try:
             with self.clock.part("final"):
                 if served is not None:
                     run_final(study, folds / "test", served, folder / "champion")
@@ -365,6 +361,8 @@ class _Retraining:
                 measured = run_final(study, folds / "test", winner, folder / "challenger")
             with self.clock.part("gate"):
                 decision = self._gate(study, folds / "test", winner, folder)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
         best = {"best_trial": str(chosen.winner.slot), "best_run": chosen.winner.run}
         Run.of(self.place, study.parent).log({}, tags=best)
         return decision, measured.run

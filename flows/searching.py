@@ -34,17 +34,25 @@ def with_prefect(study: Study, validation: Path, trial: Trial, search: Search) -
 
 @contextmanager
 def joined(study: Study, search: Search) -> Iterator[None]:
-    """Take part in a study: close what the dead left open before, and what is ours after."""
+    """Take part in a study: close what the dead left open before, and what is ours after.
+
+    At the end the run of the study is closed too, unless others are at its trials.
+    """
     locks = workspace_locks(study.workspace)
-    tidy(study, search, locks)
-    _note_missing_bests(study, search)
     try:
-        yield
-    finally:
         tidy(study, search, locks)
+        _note_missing_bests(study, search)
+        try:
+            yield
+        finally:
+            tidy(study, search, locks)
+        _close_parent(study, search, None)
+    except BaseException as error:
+        _close_parent(study, search, error)
+        raise
 
 
-def close_parent(study: Study, search: Search, error: BaseException | None) -> None:
+def _close_parent(study: Study, search: Search, error: BaseException | None) -> None:
     """End the run of the study, unless others are at its trials."""
     if search.others(study.worker):
         return
