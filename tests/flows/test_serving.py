@@ -258,7 +258,8 @@ def test_plays_that_changed_are_refused_and_plays_that_are_gone_are_not_needed(
     plays = tmp_path / "plays.tsv"
     text = lab.plays.read_text(encoding="utf-8")
     rows = text.splitlines(keepends=True)
-    plays.write_text("".join(rows[: len(rows) * 9 // 10]), encoding="utf-8")
+    # Rows that no other test takes: what was made of their data would be in the cache.
+    plays.write_text("".join(row for n, row in enumerate(rows) if n % 7), encoding="utf-8")
     result = lab.run("moving", plays=plays, study={"trials": 1})
     chosen = choose_served(lab.workspace, result.runs["final"])
     kept = plays.read_bytes()
