@@ -398,7 +398,10 @@ def _add_retrain(commands: Any) -> argparse.ArgumentParser:
         "--query", metavar="SQL", help="plays from a database: select user, artist, plays ..."
     )
     add.add_argument(
-        "--database", metavar="URL", help="that --query asks: sqlite:///FILE or postgresql://..."
+        "--database",
+        metavar="URL",
+        help="that --query asks: sqlite:///FILE or postgresql://..., also from RECSYS_DATABASE, "
+        "where a password is safer",
     )
     add.add_argument(
         "--gate",
@@ -432,6 +435,12 @@ def _add_retrain(commands: Any) -> argparse.ArgumentParser:
         "--accept-drift", action="store_true", help="go on where the plays are not as they were"
     )
     _add_name(add)
+    add.add_argument(
+        "--publish",
+        action=argparse.BooleanOptionalAction,
+        help=f"the lists of a new champion (default: those of {MODEL}, and of no other --name)",
+    )
+    add.add_argument("--to", dest="published", metavar="PLACE", help=_PUBLISHED)
     add.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     add.set_defaults(run="retrain")
     return add
@@ -464,7 +473,10 @@ def _add_publish(commands: Any) -> argparse.ArgumentParser:
     which.add_argument(
         "--version", dest="of_version", type=int, metavar="V", help="of the registered model"
     )
-    add.add_argument("--k", type=int, default=20, metavar="N", help="how many (default: 20)")
+    add.add_argument(
+        "--k", type=int, metavar="N", help="how many (default: as many as are published, or 20)"
+    )
+    _add_name(add)
     add.add_argument("--to", dest="published", metavar="PLACE", help=_PUBLISHED)
     add.add_argument("--again", action="store_true", help="even what is published already")
     add.add_argument("--json", action="store_true", help="print one JSON object and nothing else")

@@ -492,24 +492,29 @@ def _rollback(args: argparse.Namespace, workspace: Workspace) -> None:
 
 
 def _retrain(args: argparse.Namespace, workspace: Workspace) -> None:
-    from flows.retraining import Asked, conditions, from_database, retrain
+    from flows.challenge import Asked, conditions
 
     gate, limits = conditions(args.gate, args.margin, args.coverage, args.drift)
+    if args.published:
+        environment.use_published(args.published)
+    if args.database:
+        if args.query is None:
+            raise InputError("--database without --query: say what it is to be asked")
+        environment.use_database(args.database)
     refit, follows = args.trials == 0, args.model is None
     args.trials = 1 if refit else args.trials or RETRAIN_TRIALS
-    config, profiles = _config(args), args.profiles
+    plays, profiles = args.plays, args.profiles
+    if args.query is None:
+        plays, profiles = _inputs(args, workspace)
+    asked = Asked(
+        plays, profiles, _config(args), gate, limits, args.accept_drift, refit, follows, args.name,
+        tuple(args.sources), args.query, args.publish,
+    )  # fmt: skip
+    asked.check()
     goes_on = _going_on(lambda: "the same command goes on")
     with _prefect(workspace) as ready, _telling(), goes_on:
-        if args.query or args.database:
-            plays, config = from_database(workspace, config, args.query, args.database)
-        else:
-            plays, profiles = _inputs(args, workspace)
-        if not plays.is_dir():
-            _check_files(plays, profiles, config)
-        asked = Asked(
-            plays, profiles, config, gate, limits, args.accept_drift, refit, follows, args.name,
-            tuple(args.sources),
-        )  # fmt: skip
+        from flows.retraining import retrain
+
         with ready():
             done = retrain(asked, workspace.root)
     if args.json:
@@ -538,7 +543,9 @@ def _publish(args: argparse.Namespace, workspace: Workspace) -> None:
         from flows.publishing import publish
 
         with ready():
-            outcome = publish(workspace.root, args.of_run, args.of_version, args.k, args.again)
+            outcome = publish(
+                workspace.root, args.of_run, args.of_version, args.k, args.again, args.name
+            )
     if args.json:
         print(json.dumps(outcome.as_json(), sort_keys=True))
         return

@@ -4,12 +4,14 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from recsys.errors import InputError
 from tasks.workspace import Workspace
 
 STORAGE = "RECSYS_STORAGE"  # a PostgreSQL address, for studies that several machines work on
 TRACKING = "MLFLOW_TRACKING_URI"  # an MLflow server, as everything of MLflow reads it
 WEBHOOK = "RECSYS_WEBHOOK"  # an address that is told of flows that failed
 PUBLISHED = "RECSYS_PUBLISHED"  # where lists are published to, and looked up
+DATABASE = "RECSYS_DATABASE"  # that a retraining asks for its plays
 
 
 def prepare(workspace: Workspace) -> None:
@@ -79,6 +81,25 @@ def published(workspace: Workspace) -> str:
 def use_published(address: str) -> None:
     """Let this process publish to `address`, and look up there."""
     os.environ[PUBLISHED] = address
+
+
+def database() -> str:
+    """The database that new plays are asked of. Not a parameter of flows: it may hold a password.
+
+    Raises:
+        InputError: none is named.
+    """
+    address = os.environ.get(DATABASE)
+    if not address:
+        raise InputError(
+            f"a query needs a database: pass --database URL, or set {DATABASE} where flows run"
+        )
+    return address
+
+
+def use_database(address: str) -> None:
+    """Let this process ask the database at `address`."""
+    os.environ[DATABASE] = address
 
 
 def webhook() -> str | None:

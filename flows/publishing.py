@@ -10,10 +10,12 @@ from flows import environment
 from flows.alerting import ALERTS
 from flows.lookup import described, moment
 from recsys.errors import InputError
+from tasks.interfaces import MODEL
 from tasks.published import open_shelf
 from tasks.published.shelf import Published
-from tasks.publishing import choose_subject, look, put
-from tasks.serving import load_served
+from tasks.publishing import choose_subject, load, look, put
+
+K = 20  # artists in a list, unless asked otherwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +58,9 @@ def publish(
     workspace: Path,
     run: str | None = None,
     version: int | None = None,
-    k: int = 20,
+    k: int | None = None,
     again: bool = False,
+    name: str = MODEL,
 ) -> Outcome:
     """Replace what is published by the lists of a model, unless they are its already.
 
@@ -67,19 +70,21 @@ def publish(
         workspace: Holds the runs and the registry.
         run: As `tasks.serving.choose_served` takes it.
         version: Of the registered model, in place of a run.
-        k: Longest list.
+        k: Longest list; as long as what is published if None, or else 20.
         again: Replace even what is the same.
+        name: Of the registered model.
 
     Raises:
         InputError: there is no such model, or the place cannot be written to.
     """
-    if k < 1:
+    if k is not None and k < 1:
         raise InputError(f"--k {k}: ask for at least 1")
     place = environment.place(workspace)
     shelf = open_shelf(environment.published(place))
-    subject = choose_subject(place, run, version, k)
     known = look(shelf)
+    length = k or (K if known is None else known.k)
+    subject = choose_subject(place, run, version, length, name)
     if known is not None and subject.published().same_as(known) and not again:
         return Outcome(known, shelf.place, new=False)
-    published = put(shelf, subject, load_served(place, subject.chosen), again)
+    published = put(shelf, subject, load(place, subject), again)
     return Outcome(published, shelf.place, new=True)

@@ -1,17 +1,18 @@
 """`recsys retrain`: from new plays to a challenger, which serves if it passes the gate.
 
-    new plays -> drift -> search from the champion's parameters -> gate -> registry -> champion
-                   |                                                 |
-                stopped                                           refused
+    new plays -> drift -> search -> gate -> registry -> champion -> published
+        |          |                  |
+        +-- stopped               refused
 
-The champion is what it was until the last step, one move of an alias. Whoever is killed before it
-repeats the command: the study is named after the plays, so its trials are there.
+The champion is what it was until one move of an alias, and its lists are replaced after that, all
+at once. Whoever is killed repeats the command: the study is named after the plays, so its trials
+are there.
 """
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -20,15 +21,15 @@ from prefect import flow
 
 from flows import environment, registry
 from flows.alerting import ALERTS
+from flows.challenge import Asked, searched
 from flows.clock import Clock
 from flows.experiment import opened
-from flows.modelling import model_config, pinned
+from flows.publishing import Outcome, publish
 from flows.searching import joined, search_all, with_prefect
-from recsys.config import ExperimentConfig, changed, checked
-from recsys.drift import Limits
+from recsys.config import DataConfig, ExperimentConfig
 from recsys.errors import InputError
-from recsys.gate import RULES, Decision, Gate, decide, in_words, without_champion
-from recsys.params import EnsembleConfig, ModelConfig, named
+from recsys.gate import Decision, decide, in_words, without_champion
+from recsys.params import ModelConfig, named
 from recsys.seeds import seed_for
 from recsys.store import load_report
 from tasks import incoming as arriving
@@ -37,44 +38,14 @@ from tasks.cache import file_hash
 from tasks.choosing import choose
 from tasks.data import Plays
 from tasks.incoming import Incoming
-from tasks.interfaces import MODEL
 from tasks.locking import workspace_locks
-from tasks.registry import Version, versions
-from tasks.retraining import NO_CHAMPION, Ledger
+from tasks.registry import Version, champion, versions
+from tasks.retraining import NO_CHAMPION, UNREAD, Ledger
 from tasks.serving import Chosen
 from tasks.tracking import Recorded, Run, read_run
 from tasks.training import Study, run_final, search_version
 from tasks.tuning import Search
 from tasks.workspace import Workspace
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What is retrained, and how.
-
-    Attributes:
-        plays: A file, or a folder of files.
-        profiles: Of the listeners.
-        config: Data, filter, split, budget, judging and, without a champion, search.
-        gate: What the challenger has to show.
-        limits: What the plays may differ by from the last.
-        accept_drift: Whether to go on where they differ by more.
-        refit: Whether the champion's parameters are taken as they are, without a search.
-        follows: Whether the model of the champion is searched, and not that of the configuration.
-        name: Of the registered model.
-        sources: Studies whose best points a new study begins with.
-    """
-
-    plays: Path
-    profiles: Path | None
-    config: ExperimentConfig
-    gate: Gate = field(default_factory=Gate)
-    limits: Limits = field(default_factory=Limits)
-    accept_drift: bool = False
-    refit: bool = False
-    follows: bool = True
-    name: str = MODEL
-    sources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +62,7 @@ class Retrained:
         version: Number of the challenger.
         champion: Number of the version that serves now; None where none does.
         seconds: By part.
+        published: What became of its lists; None where they were not to be published.
     """
 
     name: str
@@ -102,57 +74,20 @@ class Retrained:
     version: int
     champion: int | None
     seconds: Mapping[str, float]
+    published: Outcome | None = None
 
     def as_json(self) -> dict[str, Any]:
         """One object."""
-        return {**asdict(self), "table": dict(self.table), "seconds": dict(self.seconds)}
+        lists = None if self.published is None else self.published.as_json()
+        return {**asdict(self), "published": lists}
 
     def lines(self) -> list[str]:
         """For the terminal: what was decided, why, and what serves."""
         serving = "nothing serves" if self.champion is None else f"version {self.champion} serves"
         head = f"{self.name} version {self.version}: {self.verdict}; {serving}"
         where = f"study {self.study}, MLflow run {self.run}"
-        return [head, *(f"  {reason}" for reason in self.reasons), where]
-
-
-def conditions(
-    rule: str, margin: float, coverage: float, drift: Sequence[str]
-) -> tuple[Gate, Limits]:
-    """What was written on the command line, checked.
-
-    Raises:
-        InputError: a value is none that can be used; the message names the option.
-    """
-    if rule not in RULES:
-        raise InputError(f"--gate {rule}: use one of {', '.join(RULES)}")
-    limits: dict[str, float] = {}
-    known = asdict(Limits())
-    for text in drift:
-        name, _, value = text.partition("=")
-        if name not in known:
-            raise InputError(f"--drift {text}: write NAME=X with one of {', '.join(known)}")
-        try:
-            limits[name] = float(value)
-        except ValueError as error:
-            raise InputError(f"--drift {text}: {value!r} is no number") from error
-    try:
-        return Gate(rule, margin, coverage), Limits(**limits)
-    except ValueError as error:
-        raise InputError(str(error)) from error
-
-
-def from_database(
-    workspace: Workspace, config: ExperimentConfig, query: str | None, database: str | None
-) -> tuple[Path, ExperimentConfig]:
-    """The plays that a database answers, as a file, and the configuration that reads it.
-
-    Raises:
-        InputError: one of the two is missing, or see `tasks.incoming.asked_of`.
-    """
-    if not query or not database:
-        raise InputError("--query and --database belong together; give both, or --plays")
-    path, columns = arriving.asked_of(workspace, query, database)
-    return path, changed(config, {"data.columns": columns, "data.format": "auto"})
+        lists = () if self.published is None else self.published.lines()
+        return [head, *(f"  {reason}" for reason in self.reasons), where, *lists]
 
 
 @flow(
@@ -162,7 +97,7 @@ def from_database(
     on_crashed=ALERTS,
 )
 def retrain(asked: Asked, workspace: Path = Path("mlruns")) -> Retrained:
-    """Check the new plays, search, gate, register, and promote what passed.
+    """Check the new plays, search, gate, register, promote what passed, and publish its lists.
 
     Args:
         asked: What is retrained.
@@ -170,20 +105,59 @@ def retrain(asked: Asked, workspace: Path = Path("mlruns")) -> Retrained:
 
     Raises:
         InputError: the plays are not as the last ones were, or they or the configuration cannot
-            be used.
+            be used, or the lists of the new champion cannot be published.
     """
     registry.check_name(asked.name)
+    asked.check()
     place = environment.place(workspace)
     clock = Clock()
     with workspace_locks(place).exclusive(f"retrain-{asked.name}"):
-        with clock.part("data"):
-            incoming = arriving.gather(place, asked.plays, asked.config.data)
-        ledger = Ledger.of(place, asked.name)
-        key = _key(place, asked, incoming)
-        done = ledger.done(key)
-        if done is not None:
-            return _unchanged(place, asked.name, done, clock)
-        return _Retraining(place, asked, incoming, ledger, key, clock).run()
+        done = _retrained(place, asked, clock)
+    lists = _published(place, asked, done, clock)
+    clock.seconds["total"] = clock.total
+    return replace(done, published=lists, seconds=clock.seconds)
+
+
+def _retrained(place: Workspace, asked: Asked, clock: Clock) -> Retrained:
+    """All but the publishing; only for who holds the lock on retraining."""
+    ledger = Ledger.of(place, asked.name)
+    with clock.part("data"):
+        incoming = _gathered(place, asked, ledger)
+    key = _key(place, asked, incoming)
+    done = ledger.done(key)
+    if done is not None:
+        return _unchanged(place, asked.name, done)
+    return _Retraining(place, asked, incoming, ledger, key, clock).run()
+
+
+def _gathered(place: Workspace, asked: Asked, ledger: Ledger) -> Incoming:
+    """The new plays; that they cannot be used is recorded, too."""
+    data, plays = asked.config.data, asked.plays
+    try:
+        if asked.query is not None:
+            plays, columns = arriving.asked_of(place, asked.query, environment.database())
+            data = DataConfig(columns=columns, strict=data.strict)
+        assert plays is not None
+        return arriving.gather(place, plays, data)
+    except InputError as error:
+        tags = {"key": UNREAD, "champion": _number(champion(place, asked.name))}
+        run = retraining.begin(ledger, None, asked.called, _params(asked, asked.config), tags)
+        _stop(asked, run, [str(error)], {})
+        raise
+
+
+def _published(place: Workspace, asked: Asked, done: Retrained, clock: Clock) -> Outcome | None:
+    """Publish the champion, where it is what was retrained."""
+    if not asked.publishes or done.champion != done.version:
+        return None
+    with clock.part("publishing"):
+        try:
+            return publish(place.root, name=asked.name)
+        except InputError as error:
+            raise InputError(
+                f"{asked.name} version {done.version} serves, but its lists are not published: "
+                f"{error}. The same command, or `recsys publish`, tries again"
+            ) from error
 
 
 def _key(place: Workspace, asked: Asked, incoming: Incoming) -> str:
@@ -207,8 +181,8 @@ def _hashed(described: Mapping[str, Any]) -> str:
     return sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _unchanged(place: Workspace, name: str, done: Recorded, clock: Clock) -> Retrained:
-    serving = retraining.champion_of(place, name)
+def _unchanged(place: Workspace, name: str, done: Recorded) -> Retrained:
+    serving = champion(place, name)
     return Retrained(
         name=name,
         verdict="unchanged",
@@ -221,7 +195,7 @@ def _unchanged(place: Workspace, name: str, done: Recorded, clock: Clock) -> Ret
         study=done.tags["study"],
         version=int(done.tags["version"]),
         champion=None if serving is None else serving.number,
-        seconds={"total": clock.total},
+        seconds={},
     )
 
 
@@ -247,15 +221,15 @@ class _Retraining:
     def run(self) -> Retrained:
         """To its end."""
         if self.findings and not self.asked.accept_drift:
-            self._stop()
+            self._drifted()
         served = None if self.champion is None else self._config_of(self.champion)
-        config = _searched(self.asked, self.incoming, served)
+        config = searched(self.asked, self.incoming, served)
         study = self._study_name(config)
         tags = {"key": self.key, "champion": _number(self.champion), "study": study}
-        run = retraining.begin(self.ledger, self.left, self._params(config), tags, self.incoming)
+        run = self._begin(self.left, config, tags)
         with run.closing():
             decision, challenger = self._decided(config, study, served)
-            retraining.write_table(self.place, run, self._table(decision))
+            self._write(run, decision)
             run.log(decision.numbers(), tags={"challenger": challenger})
             with self.clock.part("registering"):
                 version = registry.register(self.place, challenger, self.asked.name).version
@@ -268,7 +242,7 @@ class _Retraining:
 
     def _compared_with(self) -> Version | None:
         """What serves, or served when the retraining that is gone on with began."""
-        serving = retraining.champion_of(self.place, self.asked.name)
+        serving = champion(self.place, self.asked.name)
         if self.left is None:
             return serving
         before = self.left.tags["champion"]
@@ -282,20 +256,20 @@ class _Retraining:
     def _config_of(self, champion: Version) -> ModelConfig:
         return Chosen.of(read_run(self.place, champion.run)).config
 
-    def _stop(self) -> None:
+    def _begin(
+        self, left: Recorded | None, config: ExperimentConfig, tags: Mapping[str, str]
+    ) -> Run:
+        name = self.incoming.parts[-1].name
+        params = _params(self.asked, config)
+        return retraining.begin(self.ledger, left, name, params, tags, self.incoming)
+
+    def _drifted(self) -> None:
         """Record it, and raise InputError."""
         words = [f"{name}: {each.words}" for name, found in self.findings.items() for each in found]
+        values = {f"drift/{each.what}": each.value for f in self.findings.values() for each in f}
         tags = {"key": self.key, "champion": _number(self.champion)}
-        run = retraining.begin(
-            self.ledger, None, self._params(self.asked.config), tags, self.incoming
-        )
-        with run.closing():
-            retraining.write_table(self.place, run, self._table(None))
-            values = {
-                f"drift/{each.what}": each.value for f in self.findings.values() for each in f
-            }
-            run.log(values, tags={"verdict": "stopped", "reasons": _short(words)})
-        retraining.show_decision(f"{self.asked.name}: stopped", words, values)
+        run = self._begin(None, self.asked.config, tags)
+        _stop(self.asked, run, words, values, lambda: self._write(run, None))
         raise InputError(
             f"the plays are not as the last ones were: {'; '.join(words)}. Nothing is changed; "
             "correct the plays, or go on with --accept-drift"
@@ -311,23 +285,12 @@ class _Retraining:
         }
         return f"retrain-{self.asked.name}-{_hashed(described)[:12]}"
 
-    def _params(self, config: ExperimentConfig) -> dict[str, object]:
-        asked = self.asked
-        return {
-            "plays": asked.plays.name,
-            "model": config.model,
-            "trials": 0 if asked.refit else config.study.trials,
-            "metric": config.study.metric,
-            "gate": asked.gate.rule,
-            "margin": asked.gate.margin,
-            "coverage": asked.gate.coverage,
-            "accept_drift": asked.accept_drift,
-            **{f"drift.{name}": value for name, value in asdict(asked.limits).items()},
-        }
-
     def _table(self, decision: Decision | None) -> dict[str, Any]:
         told = None if decision is None else decision.as_json()
         return retraining.table_of(self.incoming, self.findings, told, self.last)
+
+    def _write(self, run: Run, decision: Decision | None) -> None:
+        retraining.write_table(self.place, run, self._table(decision))
 
     def _decided(
         self, config: ExperimentConfig, name: str, served: ModelConfig | None
@@ -383,7 +346,7 @@ class _Retraining:
 
     def _promote(self, version: Version) -> None:
         """Let the challenger serve, if what serves is still what it was compared with."""
-        serving = retraining.champion_of(self.place, self.asked.name)
+        serving = champion(self.place, self.asked.name)
         if _number(serving) not in (_number(self.champion), str(version.number)):
             raise InputError(
                 f"{self.asked.name}: version {_number(serving)} serves now, and the challenger was "
@@ -395,8 +358,7 @@ class _Retraining:
         reasons = tuple(in_words(decision))
         title = f"{self.asked.name} version {version.number}: {decision.verdict}"
         retraining.show_decision(title, reasons, decision.numbers())
-        serving = retraining.champion_of(self.place, self.asked.name)
-        self.clock.seconds["total"] = self.clock.total
+        serving = champion(self.place, self.asked.name)
         return Retrained(
             name=self.asked.name,
             verdict=decision.verdict,
@@ -410,35 +372,38 @@ class _Retraining:
         )
 
 
+def _stop(
+    asked: Asked,
+    run: Run,
+    words: Sequence[str],
+    values: Mapping[str, float],
+    write: Callable[[], None] = lambda: None,
+) -> None:
+    """Record why nothing was retrained."""
+    with run.closing():
+        write()
+        run.log(values, tags={"verdict": "stopped", "reasons": _short(words)})
+    retraining.show_decision(f"{asked.name}: stopped", words, values)
+
+
+def _params(asked: Asked, config: ExperimentConfig) -> dict[str, object]:
+    """Of the run of a retraining."""
+    return {
+        "plays": asked.called,
+        "model": config.model,
+        "trials": 0 if asked.refit else config.study.trials,
+        "metric": config.study.metric,
+        "gate": asked.gate.rule,
+        "margin": asked.gate.margin,
+        "coverage": asked.gate.coverage,
+        "accept_drift": asked.accept_drift,
+        **{f"drift.{name}": value for name, value in asdict(asked.limits).items()},
+    }
+
+
 def _number(version: Version | None) -> str:
     return NO_CHAMPION if version is None else str(version.number)
 
 
 def _short(words: Sequence[str]) -> str:
     return "; ".join(words)[:5000]
-
-
-def _searched(asked: Asked, incoming: Incoming, served: ModelConfig | None) -> ExperimentConfig:
-    """The search of the challenger: from the parameters of the champion on, or these alone.
-
-    Raises:
-        InputError: the champion is an ensemble, whose parameters are not searched, and is to be
-            refitted.
-    """
-    table = asked.config.model_dump(mode="json", exclude_none=True)
-    table["data"] = incoming.data.model_dump(mode="json", exclude_none=True)
-    config = checked(table, "of the retraining")
-    if isinstance(served, EnsembleConfig):
-        if asked.refit:
-            raise InputError("the champion is an ensemble, which is not refitted: pass --trials N")
-        return config
-    if served is not None and (asked.follows or asked.refit):
-        has_profiles = asked.profiles is not None
-        config = model_config(config, served.kind, config.seed, has_profiles)
-    if asked.refit:
-        return pinned(config, served or named(config.model, {}))
-    if served is None or served.kind != config.model:
-        return config
-    point = served.model_dump(exclude={"kind"}, exclude_none=True)
-    first = [point, *config.study.first]
-    return changed(config, {"study.first": first, "study.default_first": False})

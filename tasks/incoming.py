@@ -8,7 +8,7 @@ What is written is named by its content and stays: what was learned from it can 
 """
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -19,6 +19,8 @@ from uuid import uuid4
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from prefect import task
+from prefect.cache_policies import NO_CACHE
 
 from recsys.config import DataConfig
 from recsys.drift import Facts
@@ -27,9 +29,14 @@ from recsys.interactions import Events
 from recsys.store import load_events
 from tasks.cache import Entry, file_hash
 from tasks.data import Plays, ingest
-from tasks.postgres import is_postgres
+from tasks.postgres import connected, is_postgres
+from tasks.retrying import SECONDS, was_lost
 from tasks.telling import tell
 from tasks.workspace import Workspace
+
+Columns = dict[str, str | int]  # as `recsys.config.DataConfig` has them
+Row = Sequence[Any]
+Execute = Callable[[str], tuple[list[str], Iterator[Sequence[Row]]]]
 
 COLUMNS = {name: name for name in ("user", "item", "name", "plays", "time")}
 _AT_ONCE = 100_000
@@ -98,9 +105,7 @@ def gather(workspace: Workspace, plays: Path, config: DataConfig) -> Incoming:
     if not merged.exists():
         tell(f"adding up {len(parts)} files", 0, None)
         _write([_table(each) for each in events], merged)
-    columns: dict[str, str | int] = {
-        k: v for k, v in COLUMNS.items() if k != "time" or True in with_times
-    }
+    columns: Columns = {k: v for k, v in COLUMNS.items() if k != "time" or True in with_times}
     data = DataConfig(columns=columns, strict=config.strict)
     whole = ingest.fn(workspace, Plays(merged), data)
     return Incoming(merged, data, tuple(parts), _fingerprint(whole.folder))
@@ -148,8 +153,17 @@ def _write(tables: Sequence[Any], path: Path) -> None:
         part.unlink(missing_ok=True)
 
 
-def asked_of(workspace: Workspace, query: str, database: str) -> tuple[Path, dict[str, str]]:
+@task(
+    task_run_name="ask the database",
+    cache_policy=NO_CACHE,
+    retries=len(SECONDS),
+    retry_delay_seconds=SECONDS,
+    retry_condition_fn=was_lost,
+)
+def asked_of(workspace: Workspace, query: str, database: str) -> tuple[Path, Columns]:
     """What a database answers, as a Parquet file and the columns that play a role in it.
+
+    The rows are sorted: the same rows are the same file, in whatever order they come.
 
     Args:
         workspace: Gets the file.
@@ -158,10 +172,11 @@ def asked_of(workspace: Workspace, query: str, database: str) -> tuple[Path, dic
         database: sqlite:///FILE or postgresql://...; it may hold a password, and is kept nowhere.
 
     Raises:
-        InputError: it is another kind of database, it cannot be reached, the query fails, lacks a
+        DatabaseLost: PostgreSQL cannot be reached.
+        InputError: it is another kind of database, there is no such file, the query fails, lacks a
             column or answers nothing.
     """
-    with _connected(database) as execute:
+    with _answering(database) as execute:
         tell("asking the database", 0, None)
         names, rows = execute(query)
         roles = {"item" if name == "artist" else name: at for at, name in enumerate(names)}
@@ -174,6 +189,7 @@ def asked_of(workspace: Workspace, query: str, database: str) -> tuple[Path, dic
     if not tables:
         raise InputError("--query answers no rows; ask for those that have plays")
     table = pa.concat_tables(tables, promote_options="permissive")
+    table = table.sort_by([(role, "ascending") for role in table.column_names])
     workspace.incoming.mkdir(parents=True, exist_ok=True)
     fresh = workspace.incoming / f".query-{uuid4().hex}"
     try:
@@ -186,7 +202,7 @@ def asked_of(workspace: Workspace, query: str, database: str) -> tuple[Path, dic
     return path, {role: COLUMNS[role] for role in at}
 
 
-def _answered(batch: Sequence[Sequence[Any]], at: Mapping[str, int]) -> Any:
+def _answered(batch: Sequence[Row], at: Mapping[str, int]) -> Any:
     columns: dict[str, Any] = {}
     for role, place in at.items():
         values = [row[place] for row in batch]
@@ -201,46 +217,63 @@ def _answered(batch: Sequence[Sequence[Any]], at: Mapping[str, int]) -> Any:
 
 
 @contextmanager
-def _connected(database: str) -> Iterator[Any]:
+def _answering(database: str) -> Iterator[Execute]:
     """Within the block a function from SQL to the names of columns and batches of rows."""
     if database.startswith(_SQLITE):
-        path = Path(database.removeprefix(_SQLITE))
-        faults: type[Exception] = sqlite3.Error
-        if not path.is_file():
-            raise InputError(f"--database {database}: no such file; pass one that is there")
-        connection: Any = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+        place = _sqlite(Path(database.removeprefix(_SQLITE)))
     elif is_postgres(database):
-        import psycopg
-
-        faults = psycopg.Error
-        try:
-            connection = psycopg.connect(database)
-        except psycopg.Error as error:
-            why = " ".join(str(error).split())
-            raise InputError(f"--database: {why}; check the address") from error
+        place = _postgres(database)
     else:
         kind = database.partition(":")[0]
         raise InputError(
             f"--database of kind {kind!r}: use sqlite:///FILE or postgresql://user@host/name"
         )
-    with closing(connection):
+    with place as execute:
         try:
-            yield lambda query: _asked(connection, query)
-        except InputError:
-            raise
-        except (faults, ValueError, pa.ArrowException) as error:
-            why = " ".join(str(error).split())
-            raise InputError(f"--query fails: {why}; correct the SQL") from error
+            yield execute
+        except (ValueError, TypeError, pa.ArrowException) as error:
+            raise _fails(error) from error
 
 
-def _asked(connection: Any, query: str) -> tuple[list[str], Iterator[Sequence[Sequence[Any]]]]:
-    cursor = connection.cursor()
+@contextmanager
+def _sqlite(path: Path) -> Iterator[Execute]:
+    if not path.is_file():
+        raise InputError(f"--database sqlite:///{path}: no such file; pass one that is there")
+    address = f"{path.resolve().as_uri()}?mode=ro"
+    with closing(sqlite3.connect(address, uri=True)) as connection:
+        try:
+            yield lambda query: _executed(connection.cursor(), query)
+        except sqlite3.Error as error:
+            raise _fails(error) from error
+
+
+@contextmanager
+def _postgres(database: str) -> Iterator[Execute]:
+    """Rows come in batches from a cursor of the server: they need not fit into memory at once."""
+    import psycopg
+
+    with connected(database, "--database") as connection:
+        connection.read_only = True
+        try:
+            with connection.transaction(), connection.cursor(name="recsys") as cursor:
+                yield lambda query: _executed(cursor, query)
+        except psycopg.OperationalError:
+            raise  # the server is away
+        except psycopg.Error as error:
+            raise _fails(error) from error
+
+
+def _fails(error: Exception) -> InputError:
+    return InputError(f"--query fails: {' '.join(str(error).split())}; correct the SQL")
+
+
+def _executed(cursor: Any, query: str) -> tuple[list[str], Iterator[Sequence[Row]]]:
     cursor.execute(query)
     if cursor.description is None:
         raise InputError("--query answers no table; write a SELECT")
     names = [column[0] for column in cursor.description]
 
-    def batches() -> Iterator[Sequence[Sequence[Any]]]:
+    def batches() -> Iterator[Sequence[Row]]:
         while rows := cursor.fetchmany(_AT_ONCE):
             yield rows
 

@@ -5,20 +5,18 @@ from datetime import UTC, datetime
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import State, TaskRun
-from prefect.tasks import Task
 
 from recsys.publishing import lists, relates
 from recsys.serving import Served
-from tasks.postgres import DatabaseLost
+from tasks.interfaces import MODEL
 from tasks.published.shelf import Published, Shelf
-from tasks.registering import find_version, identity
-from tasks.registry import get_version
-from tasks.serving import Chosen, champion, find_model
+from tasks.registering import identity
+from tasks.registry import Version, champion, get_version, load_version, versions
+from tasks.retrying import SECONDS, was_lost
+from tasks.serving import Chosen, find_model, load_served
 from tasks.telling import tell
+from tasks.tracking import Recorded
 from tasks.workspace import Workspace
-
-SECONDS = (1, 4, 16)  # before each further attempt
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,24 +24,44 @@ class Subject:
     """The model that is to be published.
 
     Attributes:
-        chosen: Whose it is.
-        version: Number of the registered version that it is; else the id of its run.
+        model: A version of the registered model, or the run of a model that is not registered.
+        run: Id of its run.
+        kind: Such as "als".
+        study: Name of the study.
         identity: Hash of run, data, split, code and libraries.
         k: Longest list.
     """
 
-    chosen: Chosen
-    version: str
+    model: Version | Chosen
+    run: str
+    kind: str
+    study: str
     identity: str
     k: int
 
+    @classmethod
+    def of_version(cls, version: Version, k: int) -> "Subject":
+        """A version, as it was registered: by whatever code, from whatever plays."""
+        return cls(version, version.run, version.model, version.study, version.identity, k)
+
+    @classmethod
+    def of_run(cls, run: Recorded, k: int) -> "Subject":
+        """The model of a run, which is fitted again.
+
+        Raises:
+            InputError: see `tasks.serving.Chosen.of`.
+        """
+        chosen = Chosen.of(run)
+        return cls(chosen, run.id, chosen.config.kind, chosen.study, identity(run), k)
+
     def published(self, listeners: int = 0, artists: int = 0) -> Published:
         """What it is as a publication of this moment."""
+        number = str(self.model.number) if isinstance(self.model, Version) else self.run
         return Published(
-            version=self.version,
-            run=self.chosen.run,
-            model=self.chosen.config.kind,
-            study=self.chosen.study,
+            version=number,
+            run=self.run,
+            model=self.kind,
+            study=self.study,
             identity=self.identity,
             k=self.k,
             listeners=listeners,
@@ -52,39 +70,49 @@ class Subject:
         )
 
 
-def choose_subject(workspace: Workspace, run: str | None, version: int | None, k: int) -> Subject:
+def choose_subject(
+    workspace: Workspace, run: str | None, version: int | None, k: int, name: str = MODEL
+) -> Subject:
     """What is to be published.
 
     Args:
         workspace: Holds the runs and the registry.
-        run: As `tasks.serving.choose_served` takes it.
+        run: As `tasks.serving.choose_served` takes it; its version, where it is registered.
         version: Of the registered model, in place of a run.
         k: Longest list.
+        name: Of the registered model.
 
     Raises:
         InputError: there is no such run or version, or it did not finish.
     """
     if version is not None:
-        run = get_version(workspace, version).run
-    judged = find_model(workspace, run or champion(workspace))
-    chosen = Chosen.of(judged)
-    if version is None:
-        known = find_version(workspace, judged)
-        version = None if known is None else known.number
-    return Subject(chosen, str(version or chosen.run), identity(judged), k)
+        return Subject.of_version(get_version(workspace, version, name), k)
+    serving = champion(workspace, name) if run is None else None
+    if serving is not None:
+        return Subject.of_version(serving, k)
+    judged = find_model(workspace, run)
+    every = versions(workspace, name)
+    known = next((each for each in every if each.run == judged.id), None)
+    return Subject.of_run(judged, k) if known is None else Subject.of_version(known, k)
 
 
-def _was_lost(task: "Task[..., object]", run: TaskRun, state: State[object]) -> bool:
-    """Whether it may go better another time: what the user has to change will not."""
-    return isinstance(state.result(raise_on_failure=False), DatabaseLost)
+def load(workspace: Workspace, subject: Subject) -> Served:
+    """The model that is to be published: a version from the registry, exactly as it serves.
+
+    Raises:
+        InputError: the plays of a model that is not registered cannot be read or have changed.
+    """
+    if isinstance(subject.model, Chosen):
+        return load_served(workspace, subject.model)
+    return load_version(workspace, subject.model)
 
 
 @task(
     task_run_name="look at what is published",
     cache_policy=NO_CACHE,
     retries=len(SECONDS),
-    retry_delay_seconds=list(SECONDS),
-    retry_condition_fn=_was_lost,
+    retry_delay_seconds=SECONDS,
+    retry_condition_fn=was_lost,
 )
 def look(shelf: Shelf) -> Published | None:
     """What is published now.
@@ -99,8 +127,8 @@ def look(shelf: Shelf) -> Published | None:
     task_run_name="publish the lists",
     cache_policy=NO_CACHE,
     retries=len(SECONDS),
-    retry_delay_seconds=list(SECONDS),
-    retry_condition_fn=_was_lost,
+    retry_delay_seconds=SECONDS,
+    retry_condition_fn=was_lost,
 )
 def put(shelf: Shelf, subject: Subject, served: Served, again: bool) -> Published:
     """Publish all lists of a model, or none.

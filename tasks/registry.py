@@ -10,6 +10,7 @@ An alias moves in one write of the database. `promote` first lets `previous` be 
 from. So there is no moment without a champion, once there was one.
 """
 
+import tempfile
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -23,8 +24,11 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from recsys.errors import InputError
+from recsys.portable import unpack
+from recsys.serving import Served
 from tasks.interfaces import MODEL
 from tasks.locking import workspace_locks
+from tasks.telling import tell
 from tasks.tracking import NOT_THERE, open_client
 from tasks.workspace import Workspace
 
@@ -32,6 +36,7 @@ CHAMPION, PREVIOUS = "champion", "previous"
 JUDGED = "judged_run"  # of a version: the final run that its metrics are of
 IDENTITY = "identity"  # of a version: hash of what it is made of
 _PAGE = 100
+_SERVED = "artifacts/served"  # within the files of a version: what `recsys.portable.pack` wrote
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,15 +116,16 @@ def version_of(found: ModelVersion, aliases: Mapping[str, int]) -> Version:
     )
 
 
+def champion(workspace: Workspace, name: str = MODEL) -> Version | None:
+    """The version that serves; None where none does."""
+    every = versions(workspace, name)
+    return next((each for each in every if CHAMPION in each.aliases), None)
+
+
 def champion_run(workspace: Workspace, name: str = MODEL) -> str | None:
     """Id of the judged run of the champion; None while there is none."""
-    try:
-        found = open_client(workspace).get_model_version_by_alias(name, CHAMPION)
-    except MlflowException as error:
-        if error.error_code not in NOT_THERE:
-            raise
-        return None
-    return found.tags.get(JUDGED)
+    serving = champion(workspace, name)
+    return None if serving is None else serving.run
 
 
 def registry_lock(workspace: Workspace) -> AbstractContextManager[None]:
@@ -147,6 +153,17 @@ def files_of(workspace: Workspace, version: Version, into: Path) -> Path:
     repository: Any = get_artifact_repository(uri, workspace.tracking_uri)  # has no types
     into.mkdir(parents=True, exist_ok=True)
     return Path(repository.download_artifacts("", str(into)))
+
+
+def load_version(workspace: Workspace, version: Version) -> Served:
+    """The model of a version from its own files, wherever its plays are; nothing is trained.
+
+    Profiles are there only where the model uses them, see `recsys.portable.pack`.
+    """
+    workspace.scratch.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="version-", dir=workspace.scratch) as folder:
+        tell(f"loading version {version.number}", 0, None)
+        return unpack(files_of(workspace, version, Path(folder)) / _SERVED)
 
 
 def promote(workspace: Workspace, number: int, name: str = MODEL) -> Version:

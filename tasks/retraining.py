@@ -1,7 +1,8 @@
 """What a retraining leaves in MLflow and Prefect, and the champion as it serves.
 
 run of stage "retrain"   one per retraining, in an experiment of its own per registered model
-tag `key`                hash of plays, profiles, settings and code: the same asked again
+tag `key`                hash of plays, profiles, settings and code: the same asked again; "unread"
+                         where the plays cannot be read
 tag `champion`           version that served when it began; "none" without one
 tag `challenger`         run of the model that was judged; set before anything is promoted
 tag `verdict`            promoted, refused or stopped
@@ -27,12 +28,11 @@ from recsys.gate import OnNew, on_new_pairs
 from recsys.models import build
 from recsys.models.als import Als, State
 from recsys.params import AlsConfig, ModelConfig
-from recsys.portable import unpack
 from recsys.recommend import Recommender
 from recsys.seeds import seed_for
 from recsys.split import Fold
 from tasks.incoming import Incoming, Part
-from tasks.registry import CHAMPION, Version, files_of, versions
+from tasks.registry import Version, load_version
 from tasks.telling import tell
 from tasks.tracking import (
     DataSet,
@@ -48,9 +48,9 @@ from tasks.workspace import Workspace
 
 STAGE = "retrain"
 NO_CHAMPION = "none"
+UNREAD = "unread"  # key of one whose plays cannot be read
 _FILES, _TABLE = "retrain", "retrain.json"
 _LEARNED = ("promoted", "refused")  # verdicts of plays that were learned from
-_SERVED = "artifacts/served"  # within a version
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,18 +147,13 @@ def table_of(
     }
 
 
-def champion_of(workspace: Workspace, name: str) -> Version | None:
-    """The version that serves; None where none does."""
-    every = versions(workspace, name)
-    return next((each for each in every if CHAMPION in each.aliases), None)
-
-
 def begin(
     ledger: Ledger,
     left: Recorded | None,
+    name: str,
     params: Mapping[str, object],
     tags: Mapping[str, str],
-    incoming: Incoming,
+    incoming: Incoming | None = None,
 ) -> Run:
     """The run of a retraining, new or gone on with; only for who holds the lock on retraining.
 
@@ -167,19 +162,22 @@ def begin(
     Args:
         ledger: All retrainings of the model.
         left: The one to go on with.
+        name: Of a new run.
         params: Of the run.
         tags: Of the run: its key, the champion.
-        incoming: The plays.
+        incoming: The plays; None where they cannot be read.
     """
     for other in ledger.runs:
         if other.status == "RUNNING" and (left is None or other.id != left.id):
             Run.of(ledger.workspace, other.id).end("KILLED", {"error": "interrupted"})
     if left is not None:
         return reopen_run(ledger.workspace, left.id)
-    path = incoming.plays.resolve()
-    data = DataSet(f"{path.parent.name}/{path.name}", incoming.fingerprint, str(path))
-    name = incoming.parts[-1].name
-    every = {**tags, "stage": STAGE, "data": incoming.fingerprint}
+    data = None
+    if incoming is not None:
+        path = incoming.plays.resolve()
+        data = DataSet(f"{path.parent.name}/{path.name}", incoming.fingerprint, str(path))
+        tags = {**tags, "data": incoming.fingerprint}
+    every = {**tags, "stage": STAGE}
     return start_run(ledger.workspace, ledger.experiment, name, params, every, data)
 
 
@@ -207,8 +205,7 @@ def judge_frozen(
     fold = fold_at(test)
     if fold.folds_in:
         return None
-    with _scratch(study.workspace) as folder:
-        frozen = unpack(files_of(study.workspace, champion, folder) / _SERVED)
+    frozen = load_version(study.workspace, champion)
     tell("judging the champion as it serves", 0, None)
     return on_new_pairs(
         _refitted(study, fold, challenger, measured),

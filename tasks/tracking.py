@@ -270,10 +270,10 @@ def start_run(
     name: str,
     params: Mapping[str, object],
     tags: Mapping[str, str],
-    data: DataSet,
+    data: DataSet | None,
     parent: str | None = None,
 ) -> Run:
-    """Open a run with its parameters, tags and data set."""
+    """Open a run with its parameters, tags and data set, if there is one."""
     client = open_client(workspace)
     nested = {MLFLOW_PARENT_RUN_ID: parent} if parent else {}
     made = client.create_run(experiment, tags={**tags, **nested}, run_name=name)
@@ -287,10 +287,12 @@ def start_run(
 
 
 def describe_run(
-    workspace: Workspace, run: Run, params: Mapping[str, object], data: DataSet
+    workspace: Workspace, run: Run, params: Mapping[str, object], data: DataSet | None
 ) -> None:
     """Record parameters and data set; what is there already stays."""
     run.params(params)
+    if data is None:
+        return
     # Of two who enter a data set first, one would fail.
     with workspace_locks(workspace).exclusive("mlflow-inputs"):
         run.client.log_inputs(run.id, [_input(data)])

@@ -19,6 +19,7 @@ from recsys.errors import InputError
 from recsys.interactions import Interactions
 from recsys.serving import Found as Answered
 from tasks import publishing as steps
+from tasks import registering
 from tasks.data import Plays, everything
 from tasks.interfaces import MODEL
 from tasks.postgres import DatabaseLost
@@ -182,6 +183,29 @@ def test_the_champion_is_published_under_its_version(
     assert (alike["name"], len(alike["artists"])) == (name, 2)
     assert f"Like {name}" in like
     assert "similarity" in like
+
+
+def test_the_champion_is_published_as_it_was_registered_by_other_code_and_without_its_plays(
+    made: Result,
+    command: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
+    there: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert command("promote", made.runs["final"]) == 0
+    assert command("publish", "--k", "3") == 0
+    monkeypatch.setattr(registering, "code_version", lambda: "of tomorrow")
+    monkeypatch.delattr(steps, "load_served")
+    capsys.readouterr()
+
+    assert command("publish") == 0
+    same = capsys.readouterr().out
+    assert command("publish", "--run", made.runs["final"], "--again") == 0
+    again = capsys.readouterr().out
+
+    assert same.startswith(f"{there}: version 1 (als of study first), top 3, is there since 20")
+    assert same.endswith("; unchanged\n")
+    assert again.startswith("version 1 (als of study first): top 3 of ")
 
 
 def test_a_model_that_does_not_relate_artists_is_published_without(

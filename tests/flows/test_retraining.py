@@ -7,13 +7,15 @@ import signal
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flows import cli, environment, registry
-from flows.retraining import Asked, Retrained, conditions, from_database, retrain
+from flows.challenge import Asked, conditions
+from flows.retraining import Retrained, retrain
 from recsys.config import checked
 from recsys.errors import InputError
 from recsys.gate import Gate
@@ -21,6 +23,7 @@ from recsys.models.als import Als
 from tasks import incoming, retraining
 from tasks import registry as store
 from tasks.incoming import gather
+from tasks.published import open_shelf
 from tasks.retraining import Ledger
 from tasks.tracking import Recorded, open_client
 from tests.flows.conftest import Lab, quick
@@ -71,7 +74,7 @@ def run(lab: Lab, asked: Asked) -> Retrained:
 
 
 def serving(lab: Lab, asked: Asked) -> int | None:
-    found = retraining.champion_of(lab.workspace, asked.name)
+    found = store.champion(lab.workspace, asked.name)
     return None if found is None else found.number
 
 
@@ -339,45 +342,180 @@ def test_the_files_of_a_folder_are_one_log_and_a_broken_one_is_named(
     assert len(second.table["parts"]) == 3
 
 
-def test_plays_come_from_a_database(lab: Lab, ask: Callable[..., Asked], tmp_path: Path) -> None:
+def database_of(lab: Lab, path: Path, order: int = 1) -> list[tuple[str, str, int]]:
+    """A database that holds the plays of the lab; its rows."""
     rows = [line.rstrip("\n").split("\t") for line in lines_of(lab)]
-    address = f"sqlite:///{tmp_path / 'plays.db'}"
-    with closing(sqlite3.connect(tmp_path / "plays.db")) as database, database:
+    usable = [(row[0], row[2], int(row[3])) for row in rows if row[3].isdigit() and row[2]]
+    with closing(sqlite3.connect(path)) as database, database:
         database.execute("create table heard (who text, what text, n int)")
-        usable = [(row[0], row[2], int(row[3])) for row in rows if row[3].isdigit() and row[2]]
-        database.executemany("insert into heard values (?, ?, ?)", usable)
-    query = "select who as user, what as artist, n as plays from heard"
+        database.executemany("insert into heard values (?, ?, ?)", usable[::order])
+    return usable
 
-    plays, config = from_database(lab.workspace, ask().config, query, address)
-    found = gather(lab.workspace, plays, config.data)
 
-    facts = found.parts[0].facts
-    assert facts.rows == len(usable)
-    assert facts.rejected == sum(n <= 0 for _, _, n in usable)
-    assert plays.parent == lab.workspace.incoming
-    assert from_database(lab.workspace, ask().config, query, address)[0] == plays
+QUERY = "select who as user, what as artist, n as plays from heard"
+
+
+def test_plays_come_from_a_database_whatever_their_order(
+    lab: Lab, ask: Callable[..., Asked], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usable = database_of(lab, tmp_path / "plays.db")
+    database_of(lab, tmp_path / "reversed.db", order=-1)
+    asked = replace(ask(refit=True, query=QUERY), plays=None)
+
+    monkeypatch.setenv(environment.DATABASE, f"sqlite:///{tmp_path / 'plays.db'}")
+    first = run(lab, asked)
+    monkeypatch.setenv(environment.DATABASE, f"sqlite:///{tmp_path / 'reversed.db'}")
+    again = run(lab, asked)
+
+    (part,) = first.table["parts"]
+    assert (first.verdict, again.verdict) == ("promoted", "unchanged")
+    assert part["facts"]["rows"] == len(usable)
+    assert part["facts"]["rejected"] == sum(n <= 0 for _, _, n in usable)
+    assert runs(lab, asked)[0].params["plays"] == "query"
+
+
+@pytest.mark.postgres
+def test_postgres_answers_what_sqlite_answers(lab: Lab, tmp_path: Path, postgres: str) -> None:
+    import psycopg
+
+    rows = database_of(lab, tmp_path / "plays.db")
+    with psycopg.connect(postgres) as connection, connection.cursor() as cursor:
+        cursor.execute("create table heard (who text, what text, n numeric)")
+        with cursor.copy("copy heard from stdin") as copy:
+            for row in rows:
+                copy.write_row(row)
+    asked = [
+        incoming.asked_of.fn(lab.workspace, QUERY.replace("user", '"user"'), address)
+        for address in (postgres, f"sqlite:///{tmp_path / 'plays.db'}")
+    ]
+    assert asked[0] == asked[1]
+
+    for query, message in [
+        ("drop table heard", "--query fails: syntax error"),
+        ("select absent from heard", '--query fails: column "absent" does not exist'),
+        ("select who, what from heard", "--query answers the columns who, what; call them"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            incoming.asked_of.fn(lab.workspace, query, postgres)
+
+
+def test_a_database_that_is_away_is_asked_again_and_its_password_is_not_told(
+    lab: Lab, ask: Callable[..., Asked], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts = iter(range(10))
+    place = "postgresql://me:hush-hush@127.0.0.1:1/x"
+    monkeypatch.setenv(environment.DATABASE, place)
+    connected = incoming.connected
+
+    def counted(*args: Any) -> Any:
+        next(attempts)
+        return connected(*args)
+
+    monkeypatch.setattr(incoming, "connected", counted)
+    at_once = incoming.asked_of.with_options(retry_delay_seconds=0)
+    monkeypatch.setattr(incoming, "asked_of", at_once)
+    asked = replace(ask(query=QUERY), plays=None)
+
+    with pytest.raises(InputError, match=r"PostgreSQL at postgresql://me:\*{3}@127.0.0.1:1/x"):
+        run(lab, asked)
+
+    assert next(attempts) == 4
+    (stopped,) = runs(lab, asked)
+    assert (stopped.tags["verdict"], stopped.status) == ("stopped", "FINISHED")
+    assert "hush" not in json.dumps(stopped.tags)
 
 
 @pytest.mark.parametrize(
     ("query", "database", "message"),
     [
-        ("select 1 as user", None, "--query and --database belong together"),
         ("select 1 as user", "mysql://x", "--database of kind 'mysql'"),
         ("select 1 as user", "sqlite:///none.db", "no such file"),
         ("select 1 as user", "{}", "--query answers the columns user; call them"),
         ("select absent from t", "{}", "--query fails: no such column: absent"),
         ("select 1 as user, 2 as artist where 0", "{}", "--query answers no rows"),
+        ("select 1 as user, 2 as artist, 'x' as plays", "{}", "--query fails: could not convert"),
+        ("delete from t", "{}", "--query fails: attempt to write a readonly database"),
     ],
 )
 def test_a_query_that_cannot_be_used_is_refused_in_a_line(
-    lab: Lab, ask: Callable[..., Asked], tmp_path: Path, query: str, database: str, message: str
+    lab: Lab, tmp_path: Path, query: str, database: str, message: str
 ) -> None:
     with closing(sqlite3.connect(tmp_path / "x.db")) as connection, connection:
         connection.execute("create table t (a int)")
-    address = database and database.format(f"sqlite:///{tmp_path / 'x.db'}")
+    address = database.format(f"sqlite:///{tmp_path / 'x.db'}")
 
     with pytest.raises(InputError, match=message):
-        from_database(lab.workspace, ask().config, query, address)
+        incoming.asked_of.fn(lab.workspace, query, address)
+
+
+def test_plays_that_cannot_be_read_are_recorded_as_stopped(
+    lab: Lab, ask: Callable[..., Asked], tmp_path: Path
+) -> None:
+    run(lab, ask())
+    torn = written(tmp_path / "day.tsv", ["no table\n", "at all\n"])
+
+    with pytest.raises(InputError, match=r"day\.tsv"):
+        run(lab, ask(torn))
+
+    stopped = runs(lab, ask())[0]
+    assert (stopped.tags["verdict"], stopped.status) == ("stopped", "FINISHED")
+    assert "day.tsv" in stopped.tags["reasons"]
+    assert stopped.tags["champion"] == "1"
+    assert serving(lab, ask()) == 1
+    assert run(lab, ask()).verdict == "unchanged"
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"query": QUERY}, "either as a file or folder, or by a query"),
+        (
+            {"config": quick(split={"kind": "given", "test": "test.tsv"})},
+            r"leave out the published test side \(--test",
+        ),
+    ],
+)
+def test_what_cannot_be_retrained_is_refused(
+    lab: Lab, ask: Callable[..., Asked], more: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        run(lab, ask(**more))
+
+
+def test_a_new_champion_is_published_once_and_one_that_was_refused_is_not(
+    lab: Lab, ask: Callable[..., Asked], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = str(tmp_path / "lists.parquet")
+    monkeypatch.setenv(environment.PUBLISHED, address)
+    plays = later(lab, tmp_path)
+
+    first = run(lab, ask(publish=True))
+    again = run(lab, ask(publish=True))
+    refused = run(lab, ask(plays, publish=True, gate=Gate("never")))
+    left = open_shelf(address).read()
+    silent = run(lab, ask(plays, gate=Gate("always")))
+
+    assert (first.verdict, first.published and first.published.new) == ("promoted", True)
+    assert (again.verdict, again.published and again.published.new) == ("unchanged", False)
+    assert (refused.published, silent.published) == (None, None)
+    assert left is not None
+    assert left.version == str(first.version)
+    assert open_shelf(address).read() == left
+
+
+def test_a_champion_that_could_not_be_published_is_published_by_the_same_command(
+    lab: Lab, ask: Callable[..., Asked], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ask(publish=True)
+    monkeypatch.setenv(environment.PUBLISHED, "ftp://nowhere")
+    with pytest.raises(InputError, match=r"version 1 serves, but its lists are not published: "):
+        run(lab, asked)
+    monkeypatch.setenv(environment.PUBLISHED, str(tmp_path / "lists.parquet"))
+    done = run(lab, asked)
+
+    assert (done.verdict, done.champion) == ("unchanged", 1)
+    assert done.published is not None
+    assert done.published.new
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,15 @@
+"""When a Prefect task is tried again: where the outside world is, and it was away."""
+
+from typing import Any
+
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.tasks import Task
+
+from tasks.postgres import DatabaseLost
+
+SECONDS = [1.0, 4.0, 16.0]  # before each further attempt
+
+
+def was_lost(task: "Task[..., Any]", run: TaskRun, state: State[Any]) -> bool:
+    """Whether it may go better another time: what the user has to change will not."""
+    return isinstance(state.result(raise_on_failure=False), DatabaseLost)
