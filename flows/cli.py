@@ -103,11 +103,11 @@ def _compare(args: argparse.Namespace, workspace: Workspace) -> None:
     plays, profiles = _inputs(args, workspace)
     config = _config(args)
     models = tuple(args.models.split(",")) if args.models else WITHOUT_EXTRAS
-    name = args.name or f"compare-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
     with _prefect(workspace) as ready, _telling():
         _check_files(plays, profiles, config)
-        from flows.contest import Asked, compare
+        from flows.contest import Asked, compare, new_name
 
+        name = args.name or new_name()
         asked = Asked(
             plays, profiles, config, models, args.seeds, args.tune_once, name, args.top_items
         )

@@ -2,7 +2,8 @@
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,8 @@ class Asked:
         models: Names.
         n_splits: Split seeds, from that of the configuration on.
         tune_once: Whether later splits take over the points found on the first.
-        name: Of the comparison; its studies are called after it.
+        name: Of the comparison; its studies are called after it, and it goes on with those that are
+            there. A new one where it is empty.
         top_items: Artists that EASE learns and shows; all by default.
     """
 
@@ -52,7 +54,7 @@ class Asked:
     models: tuple[str, ...]
     n_splits: int
     tune_once: bool
-    name: str
+    name: str = ""
     top_items: int | None = None
 
     @property
@@ -130,9 +132,14 @@ class _Entry:
         }
 
 
+def new_name() -> str:
+    """A name for a comparison, by the second, UTC."""
+    return f"compare-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+
+
 @flow(
     name="compare",
-    flow_run_name="compare {asked.name}",
+    flow_run_name="compare",
     on_failure=ALERTS,
     on_crashed=ALERTS,
 )
@@ -152,6 +159,7 @@ def compare(asked: Asked, workspace: Path = Path("mlruns")) -> ContestResult:
     """
     for model in asked.models:
         check_model(model)
+    asked = replace(asked, name=asked.name or new_name())
     place = environment.place(workspace)
     worker = new_worker()
     # Of this process alone: another may be at the same comparison, and share its studies.

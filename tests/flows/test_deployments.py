@@ -12,9 +12,9 @@ from prefect import Flow
 from prefect.flows import load_flow_from_entrypoint
 from prefect.utilities.callables import parameter_schema
 
-from flows import deploying, environment
+from flows import cli, deploying, environment
 from flows.alerting import alert
-from recsys.config import ExperimentConfig, load_config
+from recsys.config import ExperimentConfig, changed, load_config
 from recsys.sources.sample import make_sample, write_sample
 from tasks.registry import champion_run
 from tasks.tracking import open_client
@@ -72,13 +72,16 @@ def test_the_form_refuses_a_setting_that_is_none() -> None:
 def test_what_is_deployed_is_the_default_configuration() -> None:
     default = load_config(ROOT / "flows" / "configs" / "default.toml")
     deployed = {
-        "experiment": ENTRIES["experiment"]["parameters"],
-        "compare": ENTRIES["compare"]["parameters"]["asked"],
-        "retrain": ENTRIES["retrain"]["parameters"]["asked"],
+        "experiment": (ENTRIES["experiment"]["parameters"], default),
+        "compare": (ENTRIES["compare"]["parameters"]["asked"], default),
+        "retrain": (
+            ENTRIES["retrain"]["parameters"]["asked"],
+            changed(default, {"study.trials": cli.RETRAIN_TRIALS}),
+        ),
     }
 
-    for parameters in deployed.values():
-        assert ExperimentConfig.model_validate(parameters["config"]) == default
+    for parameters, config in deployed.values():
+        assert ExperimentConfig.model_validate(parameters["config"]) == config
 
 
 @pytest.mark.parametrize("name", ["retrain", "publish"])
