@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.interactions import Interactions
+from recsys.learned import Learned, Stored
 from recsys.profiles import Profiles
 
 NO_ITEM = -1
@@ -49,6 +50,20 @@ class Recommender(Protocol):
 
     def fit(self, train: Interactions) -> Self:
         """Learn from `train`; calling again forgets the first fit."""
+
+    def learned(self) -> Learned:
+        """What `fit` found and only training would find again; nothing where there is no such."""
+
+    def restore(self, train: Interactions, stored: Stored) -> Self:
+        """Be the model that `fit(train)` made, bit for bit; nothing is trained.
+
+        Args:
+            train: What that model was fitted on.
+            stored: What it gave as `learned`, saved.
+
+        Raises:
+            InputError: an array is missing or damaged; the message names its file.
+        """
 
     def recommend(self, users: npt.NDArray[np.int32], k: int) -> Recommendations:
         """The k best items for each of `users` (int32, shape (m,)), none met in training."""

@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from recsys.explaining import cosines, shares_of_score
 from recsys.interactions import Interactions
+from recsys.learned import Learned, Stored
 from recsys.models.als_scaled import Regularization, Sweeps
 from recsys.params import AlsConfig
 from recsys.profiles import Profiles
@@ -156,6 +157,17 @@ class Als:
                 factorise = self._sweep if self._config.nu else self._factorise
                 factorise(train, None if tell is None else self._told(tell, before))
         return self
+
+    def learned(self) -> Learned:
+        """The factors."""
+        return {"user_factors": self.user_factors, "item_factors": self.item_factors}
+
+    def restore(self, train: Interactions, stored: Stored) -> Self:
+        """Take the factors: a training of which all iterations are done."""
+        n_factors = self._config.factors
+        users = stored.dense("user_factors", np.float32, len(train.users), n_factors)
+        items = stored.dense("item_factors", np.float32, len(train.items), n_factors)
+        return self.fit(train, State(self._config.iterations, users, items))
 
     def _factorise(
         self, train: Interactions, callback: Callable[[int, float, float], None] | None

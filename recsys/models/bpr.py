@@ -9,6 +9,7 @@ from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
 from recsys.interactions import Interactions
+from recsys.learned import Learned, Stored
 from recsys.params import BprConfig
 from recsys.profiles import Profiles
 from recsys.ranking import top_k
@@ -78,6 +79,23 @@ class Bpr:
         self._items[~heard, -1] = self._items[heard, -1].min(initial=np.inf)
         drawn = np.random.default_rng(self._seed).choice(len(train), RIVALS)
         self.rivals = train.cols[drawn].astype(np.int64)
+        return self
+
+    def learned(self) -> Learned:
+        """The factors, and the rivals that were drawn."""
+        return {
+            "user_factors": self._users,
+            "item_factors": self._items,
+            "rivals": self.rivals,
+        }
+
+    def restore(self, train: Interactions, stored: Stored) -> Self:
+        """Take the factors and the rivals."""
+        self._seen = train.matrix()
+        width = self._config.factors + 1
+        self._users = stored.dense("user_factors", np.float32, len(train.users), width)
+        self._items = stored.dense("item_factors", np.float32, len(train.items), width)
+        self.rivals = stored.dense("rivals", np.int64, RIVALS)
         return self
 
     @property

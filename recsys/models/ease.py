@@ -10,6 +10,7 @@ from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
 from recsys.errors import InputError
+from recsys.learned import Stored
 from recsys.models.linear import Doubles, Floats, Items, Linear, gram, mean_square
 from recsys.params import EaseConfig
 
@@ -44,22 +45,26 @@ class Ease(Linear):
         self._available = available
 
     def _chosen(self, train: csr_matrix) -> Items:
-        """All items, or the `top_items`.
+        """All items, or the `top_items`."""
+        listeners = np.bincount(train.indices, minlength=train.shape[1])
+        most = self._config.top_items  # or None, which cuts nothing off
+        return np.sort(np.argsort(-listeners, kind="stable")[:most]).astype(np.int32)
+
+    def _linked(self, weighted: csr_matrix) -> Floats:
+        """B in closed form.
 
         Raises:
-            InputError: their square does not fit into the memory.
+            InputError: it does not fit into the memory.
         """
-        n_items = train.shape[1]
-        most = self._config.top_items or n_items
-        chosen = min(most, n_items)
-        require_memory(chosen, available_memory() if self._available is None else self._available)
-        listeners = np.bincount(train.indices, minlength=n_items)
-        return np.sort(np.argsort(-listeners, kind="stable")[:chosen]).astype(np.int32)
-
-    def _learned(self, weighted: csr_matrix) -> Floats:
+        free = available_memory() if self._available is None else self._available
+        require_memory(weighted.shape[1], free)
         regularization = self._config.regularization * mean_square(weighted)
         with threadpool_limits(1, "blas"):
             return _without_diagonal(_inverse(_regular(weighted, regularization)))
+
+    def _stored(self, stored: Stored, n_shown: int) -> Floats:
+        """B as it was saved: dense."""
+        return stored.dense("links", np.float32, n_shown, n_shown)
 
 
 def require_memory(n_items: int, available: int) -> None:

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
 from recsys.interactions import Interactions
+from recsys.learned import Learned, Stored
 from recsys.params import EnsembleConfig
 from recsys.profiles import Profiles
 from recsys.ranking import best
@@ -32,6 +33,18 @@ class Ensemble:
         self._n_items = len(train.items)
         for member in self._members:
             member.fit(train)
+        return self
+
+    def learned(self) -> Learned:
+        """What the members learned, with their numbers before the names."""
+        every = enumerate(self._members)
+        return {f"{n}/{name}": part for n, one in every for name, part in one.learned().items()}
+
+    def restore(self, train: Interactions, stored: Stored) -> Self:
+        """Restore every member."""
+        self._n_items = len(train.items)
+        for n, member in enumerate(self._members):
+            member.restore(train, stored.member(n))
         return self
 
     def recommend(self, users: npt.NDArray[np.int32], k: int) -> Recommendations:

@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from recsys.ids import IdMap
 from recsys.interactions import Interactions
+from recsys.learned import Learned, Stored
 from recsys.models.features import BANDS, age_bands, known, numbered, one_hot
 from recsys.params import FmConfig
 from recsys.profiles import Profiles
@@ -100,13 +101,7 @@ class Fm:
 
     def fit(self, train: Interactions) -> Self:
         """Learn from seeded factors."""
-        self._train, self._seen = train, train.matrix()
-        self._weights = Weights(self._config, train)
-        self._genders = known(None if self._profiles is None else self._profiles.gender)
-        self._countries = known(None if self._profiles is None else self._profiles.country)
-        self._profile = self._described(self._profiles, np.arange(len(train.users)))
-        self._history = self._weights(train)
-        self._features = self._joined(self._profile, self._history)
+        self._describe(train)
         rng = np.random.default_rng(self._seed)
         factors = self._config.factors
         artists = rng.normal(0, SPREAD, (len(train.items), factors + 1))
@@ -117,6 +112,33 @@ class Fm:
         with threadpool_limits(1, "blas"):
             self._learn(rng)
         return self
+
+    def learned(self) -> Learned:
+        """All parameters."""
+        return {
+            "artists": self.artists,
+            "of_features": self.of_features,
+            "listeners": self.listeners,
+        }
+
+    def restore(self, train: Interactions, stored: Stored) -> Self:
+        """Describe the listeners and take the parameters."""
+        self._describe(train)
+        n_factors, n_features = self._config.factors, self._features.shape[1]
+        self._artists = Table(stored.dense("artists", np.float32, len(train.items), n_factors + 1))
+        self._of_features = Table(stored.dense("of_features", np.float32, n_features, n_factors))
+        self._listeners = Table(stored.dense("listeners", np.float32, len(train.users), n_factors))
+        return self
+
+    def _describe(self, train: Interactions) -> None:
+        """The x of every listener."""
+        self._train, self._seen = train, train.matrix()
+        self._weights = Weights(self._config, train)
+        self._genders = known(None if self._profiles is None else self._profiles.gender)
+        self._countries = known(None if self._profiles is None else self._profiles.country)
+        self._profile = self._described(self._profiles, np.arange(len(train.users)))
+        self._history = self._weights(train)
+        self._features = self._joined(self._profile, self._history)
 
     def _learn(self, rng: np.random.Generator) -> None:
         active = self._train.users_with_cells()

@@ -26,7 +26,7 @@ class ItemKnn(Linear):
         """
         super().__init__(config)
 
-    def _learned(self, weighted: csr_matrix) -> Links:
+    def _linked(self, weighted: csr_matrix) -> Links:
         shrinkage = self._config.shrinkage * mean_square(weighted)
         return cosines(weighted, self._config.neighbours, shrinkage)
 

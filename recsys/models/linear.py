@@ -9,6 +9,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix, vstack
 
 from recsys.interactions import Interactions
+from recsys.learned import Learned, Stored
 from recsys.params import Weighed
 from recsys.profiles import Profiles
 from recsys.ranking import best
@@ -60,20 +61,37 @@ class Linear(ABC):
 
     def fit(self, train: Interactions) -> Self:
         """Weigh the plays and learn the links."""
+        self._weigh(train)
+        self._links = self._linked(self._weighted)
+        return self
+
+    def learned(self) -> Learned:
+        """The links."""
+        return {"links": self._links}
+
+    def restore(self, train: Interactions, stored: Stored) -> Self:
+        """Weigh the plays and take the links."""
+        self._weigh(train)
+        self._links = self._stored(stored, len(self._shown))
+        return self
+
+    def _weigh(self, train: Interactions) -> None:
         self._train = train.matrix()
         self._weights = Weights(self._config, train)
         self._shown = self._chosen(self._train)
         self._weighted = self._narrowed(self._weights(train))
-        self._links = self._learned(self._weighted)
-        return self
 
     def _chosen(self, train: csr_matrix) -> Items:
         """The items that are learned and shown, rising: all of them."""
         return np.arange(train.shape[1], dtype=np.int32)
 
     @abstractmethod
-    def _learned(self, weighted: csr_matrix) -> Links:
+    def _linked(self, weighted: csr_matrix) -> Links:
         """B from the weights of the training cells, float32 CSR, shape (n_users, n_shown)."""
+
+    def _stored(self, stored: Stored, n_shown: int) -> Links:
+        """B as it was saved: CSR."""
+        return stored.sparse("links", np.float32, n_shown, n_shown)
 
     def _narrowed(self, cells: csr_matrix) -> csr_matrix:
         """The columns of the items that are shown."""

@@ -9,6 +9,7 @@ from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
 from recsys.interactions import Interactions
+from recsys.learned import Learned, Stored
 from recsys.models.neural import (
     Floats,
     Items,
@@ -25,11 +26,11 @@ from recsys.recommend import Recommendations
 from recsys.weighting import Weights
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Layers:
     """What is learned, as arrays of float32 or, while it is learned, as tensors.
 
-    With `hidden` of 0 there are no inner layers: the second ones are None.
+    With `hidden` of 0 there are no inner layers: those are None.
 
     Attributes:
         encoder: From the items, shape (n_items, hidden), or (n_items, 2 * factors).
@@ -44,22 +45,32 @@ class Layers:
 
     encoder: Any
     encoder_bias: Any
-    inner: Any
-    inner_bias: Any
-    outer: Any
-    outer_bias: Any
+    inner: Any = None
+    inner_bias: Any = None
+    outer: Any = None
+    outer_bias: Any = None
     decoder: Any
     decoder_bias: Any
 
-    def parts(self) -> list[Any]:
-        """The arrays that there are, in the order of the attributes."""
-        every = (getattr(self, field.name) for field in fields(self))
-        return [part for part in every if part is not None]
+    def named(self) -> dict[str, Any]:
+        """The arrays that there are, by the names of the attributes and in their order."""
+        every = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: part for name, part in every.items() if part is not None}
 
     def arrays(self) -> "Layers":
         """The same as numpy arrays."""
-        every = (getattr(self, field.name) for field in fields(self))
-        return Layers(*(None if part is None else part.detach().numpy() for part in every))
+        return Layers(**{name: part.detach().numpy() for name, part in self.named().items()})
+
+
+def _shapes(config: MultVaeConfig, n_items: int) -> dict[str, tuple[int, int]]:
+    """Of the layers that there are; the bias of each is as long as its columns are many."""
+    hidden, latent = config.hidden, config.factors
+    inner = {"inner": (hidden, 2 * latent), "outer": (latent, hidden)} if hidden else {}
+    return {
+        "encoder": (n_items, hidden or 2 * latent),
+        **inner,
+        "decoder": (hidden or latent, n_items),
+    }
 
 
 class MultVae:
@@ -101,13 +112,30 @@ class MultVae:
 
     def fit(self, train: Interactions) -> Self:
         """Train from seeded weights, on one thread."""
-        self._train = train.matrix()
-        self._weights = Weights(self._config, train)
-        self._weighted = _normalised(self._weights(train))
+        self._weigh(train)
         with repeatable() as torch:
             layers, self.losses = _Training(torch, self._config, self._weighted, self._seed).run()
         self._layers = layers
         return self
+
+    def learned(self) -> Learned:
+        """The layers."""
+        return self._layers.named()
+
+    def restore(self, train: Interactions, stored: Stored) -> Self:
+        """Weigh the plays and take the layers."""
+        self._weigh(train)
+        parts = {}
+        for name, shape in _shapes(self._config, len(train.items)).items():
+            parts[name] = stored.dense(name, np.float32, *shape)
+            parts[f"{name}_bias"] = stored.dense(f"{name}_bias", np.float32, shape[1])
+        self._layers = Layers(**parts)
+        return self
+
+    def _weigh(self, train: Interactions) -> None:
+        self._train = train.matrix()
+        self._weights = Weights(self._config, train)
+        self._weighted = _normalised(self._weights(train))
 
     def recommend(self, users: Items, k: int) -> Recommendations:
         """The k best items each user has not met in training."""
@@ -181,20 +209,19 @@ class _Training:
         self._layers = self._fresh(weighted.shape[1])
 
     def _fresh(self, n_items: int) -> Layers:
-        hidden, latent = self._config.hidden, self._config.factors
-        inner = [(hidden, 2 * latent), (latent, hidden)] if hidden else []
-        shapes = [(n_items, hidden or 2 * latent), *inner, (hidden or latent, n_items)]
-        parts: list[Tensor] = []
-        for shape in shapes:
-            bias = self._torch.zeros(shape[1], requires_grad=True)
-            parts += [uniform(self._chance, *shape), bias]
-        return Layers(*(parts if hidden else [*parts[:2], *[None] * 4, *parts[2:]]))
+        parts: dict[str, Tensor] = {}
+        for name, shape in _shapes(self._config, n_items).items():
+            parts[name] = uniform(self._chance, *shape)
+            parts[f"{name}_bias"] = self._torch.zeros(shape[1], requires_grad=True)
+        return Layers(**parts)
 
     def run(self) -> tuple[Layers, list[float]]:
         """The layers after all epochs, and the mean loss of each."""
         config = self._config
         adam = self._torch.optim.AdamW(
-            self._layers.parts(), lr=config.learning_rate, weight_decay=config.regularization
+            self._layers.named().values(),
+            lr=config.learning_rate,
+            weight_decay=config.regularization,
         )
         steps = config.epochs * -(-len(self._users) // config.batch)
         losses, step = [], 0

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
 from recsys.interactions import Interactions
+from recsys.learned import Learned, Stored
 from recsys.models.neural import (
     Floats,
     Items,
@@ -65,7 +66,11 @@ class Network:
 
     def parts(self) -> list[Any]:
         """All arrays in the order of the attributes."""
-        return [getattr(self, field.name) for field in fields(self)]
+        return list(self.named().values())
+
+    def named(self) -> dict[str, Any]:
+        """All arrays by the names of the attributes, in their order."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 class Ncf:
@@ -116,6 +121,18 @@ class Ncf:
         self._rivals = rng.integers(0, self._train.shape[1], RIVALS)
         return self
 
+    def learned(self) -> Learned:
+        """The network, and the rivals that were drawn."""
+        return {**self._network.named(), "rivals": self._rivals}
+
+    def restore(self, train: Interactions, stored: Stored) -> Self:
+        """Take the network and the rivals."""
+        self._train = train.matrix()
+        shapes = _shapes(self._config.factors, *self._train.shape).items()
+        self._network = Network(*(stored.dense(each, np.float32, *shape) for each, shape in shapes))
+        self._rivals = stored.dense("rivals", np.int64, RIVALS)
+        return self
+
     def recommend(self, users: Items, k: int) -> Recommendations:
         """The k best items for the embeddings of each user, none met in training."""
         mine = self._network.user_gmf[users], self._network.user_mlp[users]
@@ -162,6 +179,25 @@ class Ncf:
                 for table, rows in zip(found, solved, strict=True):
                     table.append(rows)
         return np.concatenate(found[0]), np.concatenate(found[1])
+
+
+def _shapes(factors: int, n_users: int, n_items: int) -> dict[str, tuple[int, ...]]:
+    """Of the arrays of a network, by their names, in the order of its attributes."""
+    half = max(factors // 2, 1)
+    return {
+        "user_gmf": (n_users, factors),
+        "item_gmf": (n_items, factors),
+        "user_mlp": (n_users, factors),
+        "item_mlp": (n_items, factors),
+        "first_user": (factors, factors),
+        "first_item": (factors, factors),
+        "first_bias": (factors,),
+        "second": (factors, half),
+        "second_bias": (half,),
+        "out_gmf": (factors,),
+        "out_mlp": (half,),
+        "out_bias": (1,),
+    }
 
 
 def _scores(network: Network, gmf: Floats, mlp: Floats) -> Floats:

@@ -10,6 +10,7 @@ from scipy.sparse import csr_matrix
 from recsys.errors import InputError
 from recsys.ids import IdMap
 from recsys.interactions import Interactions
+from recsys.learned import Learned, Stored
 from recsys.models.features import age_bands, known, numbered
 from recsys.params import PopularityConfig
 from recsys.profiles import Profiles
@@ -92,6 +93,14 @@ class Popularity:
         self._groups = self._groups_of(self._profiles, len(train.users))
         self._counts = self._counted(train, train.plays if by_plays else np.ones(len(train)))
         return self
+
+    def learned(self) -> Learned:
+        """Nothing: counting is no training."""
+        return {}
+
+    def restore(self, train: Interactions, stored: Stored) -> Self:
+        """Count."""
+        return self.fit(train)
 
     def recommend(self, users: npt.NDArray[np.int32], k: int) -> Recommendations:
         """The k most popular items each user has not met in training."""

@@ -31,7 +31,7 @@ class Rp3beta(Linear):
         """
         super().__init__(config)
 
-    def _learned(self, weighted: csr_matrix) -> Links:
+    def _linked(self, weighted: csr_matrix) -> Links:
         listeners = np.bincount(weighted.indices, minlength=weighted.shape[1])
         held_back = np.maximum(listeners, 1) ** -self._config.beta
 

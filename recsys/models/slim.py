@@ -42,7 +42,7 @@ class Slim(Linear):
         """
         super().__init__(config)
 
-    def _learned(self, weighted: csr_matrix) -> Links:
+    def _linked(self, weighted: csr_matrix) -> Links:
         scaled = weighted.copy()
         scaled.data = scaled.data / np.float32(np.sqrt(mean_square(weighted)))
         near = cosines(scaled, self._config.neighbours)

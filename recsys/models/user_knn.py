@@ -9,6 +9,7 @@ from scipy.sparse import csr_matrix, diags_array, hstack
 
 from recsys.ids import IdMap
 from recsys.interactions import Interactions
+from recsys.learned import Learned, Stored
 from recsys.models.features import known, numbered, one_hot
 from recsys.params import UserKnnConfig
 from recsys.profiles import Profiles
@@ -75,6 +76,14 @@ class UserKnn:
         self._squares = _squares(self._features)
         self._transposed = self._features.T.tocsr()
         return self
+
+    def learned(self) -> Learned:
+        """Nothing: neighbours are looked for when they are asked."""
+        return {}
+
+    def restore(self, train: Interactions, stored: Stored) -> Self:
+        """Keep the features of every listener."""
+        return self.fit(train)
 
     def recommend(self, users: Users, k: int) -> Recommendations:
         """The k artists of each user's neighbours with the highest scores, none met before.

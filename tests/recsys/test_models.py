@@ -1,6 +1,8 @@
 """One contract for every model; a new model is one more line in MODELS."""
 
+import tempfile
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +13,7 @@ from hypothesis.extra.numpy import arrays
 
 from recsys.ids import IdMap
 from recsys.interactions import Interactions
+from recsys.learned import Stored, save_learned
 from recsys.models import build
 from recsys.params import (
     AlsConfig,
@@ -25,7 +28,15 @@ from recsys.params import (
     SlimConfig,
     UserKnnConfig,
 )
-from recsys.recommend import NO_ITEM, Recommendations, Recommender, padded
+from recsys.recommend import (
+    NO_ITEM,
+    Explaining,
+    Recommendations,
+    Recommender,
+    Relating,
+    Scoring,
+    padded,
+)
 from tests.conftest import cells_of, two_camps
 
 BY_PLAYS = PopularityConfig(kind="popularity-plays")
@@ -183,6 +194,61 @@ def test_a_shorter_list_is_the_beginning_of_a_longer_one(config: ModelConfig) ->
 
     for k in range(1, N_ITEMS):
         assert model.recommend(EVERYBODY, k).items.tolist() == full.items[:, :k].tolist()
+
+
+def restored(model: Recommender, config: ModelConfig, cells: Interactions) -> Recommender:
+    """The model that was fitted on these cells, made again from what it learned."""
+    with tempfile.TemporaryDirectory() as folder:
+        save_learned(model.learned(), Path(folder))
+        return build(config, 1).restore(cells, Stored(Path(folder)))
+
+
+def answered(model: Recommender, history: Interactions) -> list[object]:
+    """All that a model says about a history, and to whom it was fitted on."""
+    found: list[object] = [
+        told(model.recommend(EVERYBODY, 4)),
+        told(model.fold_in(history, EVERYBODY, 4)),
+    ]
+    if isinstance(model, Scoring):
+        found += [model.score(history, user).tobytes() for user in EVERYBODY]
+    if isinstance(model, Relating):
+        found += [part.tobytes() for item in range(N_ITEMS) for part in model.similar(item, 4)]
+    if isinstance(model, Explaining):
+        found += [
+            model.contributions(history, user, item).tobytes()
+            for user in EVERYBODY
+            for item in range(N_ITEMS)
+        ]
+    return found
+
+
+@every_model
+@settings(max_examples=15)
+@given(dense=plays)
+def test_a_model_made_again_from_what_it_learned_answers_with_the_same_bits(
+    config: ModelConfig, dense: npt.NDArray[np.int32]
+) -> None:
+    dense[0, 0] = 1
+    cells, history = cells_of(dense), cells_of(dense[::-1])
+    model = build(config, 1).fit(cells)
+
+    again = restored(model, config, cells)
+
+    assert answered(again, history) == answered(model, history)
+
+
+@every_model
+def test_a_restored_model_may_be_fitted_and_restored_on_other_cells(config: ModelConfig) -> None:
+    first, second = (cells_of(two_camps(N_USERS, N_ITEMS, of_other=n)) for n in (0, 2))
+    one, other = build(config, 1).fit(first), build(config, 1).fit(second)
+    model = restored(one, config, first)
+
+    with tempfile.TemporaryDirectory() as folder:
+        save_learned(other.learned(), Path(folder))
+        model.restore(second, Stored(Path(folder)))
+
+    assert answered(model, first) == answered(other, first)
+    assert answered(model.fit(first), second) == answered(one, second)
 
 
 def popular(counts: npt.NDArray[np.float64], seen: npt.NDArray[np.bool_], k: int) -> list[int]:

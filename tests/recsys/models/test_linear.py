@@ -43,7 +43,7 @@ class Given(Linear):
         super().__init__(config or Weighed(weighting="linear"))
         self._given = links
 
-    def _learned(self, weighted: csr_matrix) -> Links:
+    def _linked(self, weighted: csr_matrix) -> Links:
         return self._given
 
 

@@ -85,6 +85,25 @@ def test_fitting_and_asking_leave_the_cells_alone(config: ModelConfig) -> None:
     assert contract.same(before, cells)
 
 
+@neural
+@with_torch
+@every_network
+def test_restoring_trains_nothing(config: ModelConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def trained(*_: object) -> None:
+        raise AssertionError("something was trained")
+
+    cells = cells_of(two_camps(5, 7))
+    model = build(config, 1).fit(cells)
+    monkeypatch.setattr(ncf, "_trained", trained)
+    monkeypatch.setattr(mult_vae._Training, "run", trained)
+
+    again = contract.restored(model, config, cells)
+
+    assert contract.answered(again, cells) == contract.answered(model, cells)
+    with pytest.raises(AssertionError, match="something was trained"):
+        again.fit(cells)
+
+
 @pytest.mark.parametrize("config", [NCF, VAE], ids=lambda config: config.kind)
 def test_without_pytorch_the_remedy_is_told(
     config: ModelConfig, monkeypatch: pytest.MonkeyPatch
