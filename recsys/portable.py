@@ -1,15 +1,16 @@
 """A served model as a folder of plain arrays, and the table that it answers with.
 
-    served.json                 model, parameters, seed
+    served.json                 model, parameters, seed, the hash of every other file
     users.parquet, cells.npz    and the rest of what `recsys.store.save_data` writes
-    user_factors.npy            of ALS, float32, shape (n_users, factors)
-    item_factors.npy            of ALS, float32, shape (n_items, factors)
+    user_factors.npy, ...       what the model learned, see `recsys.learned`
 
-What has no factors here is fitted again when it is loaded, on the same cells with the same seed.
+No model is trained when it is loaded. Whoever learned nothing that is dear (popularity, user-knn)
+counts its cells again.
 """
 
+import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
@@ -20,11 +21,10 @@ import pandas as pd
 from pydantic import TypeAdapter
 
 from recsys.errors import InputError
+from recsys.learned import REMEDY, Stored, save_learned
 from recsys.lookup import listed
 from recsys.models import build
-from recsys.models.als import Als, State
 from recsys.params import (
-    AlsConfig,
     EnsembleConfig,
     FmConfig,
     ModelConfig,
@@ -33,7 +33,6 @@ from recsys.params import (
     PopularityConfig,
     UserKnnConfig,
 )
-from recsys.recommend import Recommender
 from recsys.serving import Found, Served, fold_in_history, known_user
 from recsys.store import load_data, save_data
 
@@ -41,7 +40,6 @@ COLUMNS = ("user", "artists", "plays")  # of a question; each may be missing
 ANSWER = ("user", "artist", "name", "score", "rank")  # of an answer
 K = 10  # artists in an answer, unless asked otherwise
 _SERVED = "served.json"
-_USERS, _ITEMS = "user_factors.npy", "item_factors.npy"
 
 
 def check_portable(config: ModelConfig) -> None:
@@ -74,12 +72,20 @@ def pack(served: Served, seed: int, folder: Path) -> None:
         InputError: see `check_portable`.
     """
     check_portable(served.config)
-    described = {"model": served.config.model_dump(mode="json"), "seed": seed}
-    (folder / _SERVED).write_text(json.dumps(described, indent=1), encoding="utf-8")
     save_data(served.cells, served.profiles if _uses_profiles(served.config) else None, folder)
-    if isinstance(served.model, Als):
-        np.save(folder / _USERS, served.model.user_factors, allow_pickle=False)
-        np.save(folder / _ITEMS, served.model.item_factors, allow_pickle=False)
+    save_learned(served.model.learned(), folder)
+    files = sorted(path for path in folder.rglob("*.*") if path.name != _SERVED)
+    described = {
+        "model": served.config.model_dump(mode="json"),
+        "seed": seed,
+        "files": {path.relative_to(folder).as_posix(): _hash(path) for path in files},
+    }
+    (folder / _SERVED).write_text(json.dumps(described, indent=1), encoding="utf-8")
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _uses_profiles(config: ModelConfig) -> bool:
@@ -95,17 +101,30 @@ def _uses_profiles(config: ModelConfig) -> bool:
 
 
 def unpack(folder: Path) -> Served:
-    """The model that `pack` wrote; what has no factors is fitted now."""
+    """The model that `pack` wrote, which answers bit for bit as it did there.
+
+    What an earlier version of recsys wrote has no hashes. Its factors of ALS are what they are
+    now; of models that it did not keep the arrays of, the first one is missing.
+
+    Raises:
+        InputError: a file is missing or is not what was written; the message names it.
+    """
     described = json.loads((folder / _SERVED).read_text(encoding="utf-8"))
+    _check(folder, described.get("files", {}))
     config: ModelConfig = TypeAdapter(ModelConfig).validate_python(described["model"])
     seed = int(described["seed"])
     cells, profiles = load_data(folder)
-    if isinstance(config, AlsConfig):
-        users, items = (np.load(folder / name, allow_pickle=False) for name in (_USERS, _ITEMS))
-        model: Recommender = Als(config, seed).fit(cells, State(config.iterations, users, items))
-    else:
-        model = build(config, seed, profiles=profiles).fit(cells)
+    model = build(config, seed, profiles=profiles).restore(cells, Stored(folder))
     return Served(config, model, cells, profiles)
+
+
+def _check(folder: Path, files: Mapping[str, str]) -> None:
+    for name, digest in files.items():
+        path = folder / name
+        if not path.is_file():
+            raise InputError(f"{path} is missing; {REMEDY}")
+        if _hash(path) != digest:
+            raise InputError(f"{path} is not what was written: its hash is another; {REMEDY}")
 
 
 def answers(served: Served, questions: pd.DataFrame, k: int = K) -> pd.DataFrame:

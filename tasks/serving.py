@@ -2,7 +2,7 @@
 
     run in MLflow        its model, parameters and seed; its study; fingerprints of data and split
     stage "everything"   all cells, ids and profiles, once per data
-    stage "served"       factors of ALS, plain arrays; other models are fitted when they are loaded
+    stage "served"       what the model learned, plain arrays: see `recsys.learned`
 
 What a run was measured on is held against what is read now: plays that changed since are refused.
 """
@@ -10,33 +10,31 @@ What a run was measured on is held against what is read now: plays that changed 
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from recsys.config import checked
 from recsys.errors import InputError
 from recsys.interactions import Interactions
+from recsys.learned import Stored, save_learned
 from recsys.models import build
-from recsys.models.als import Als, Iteration, State
-from recsys.params import AlsConfig, ModelConfig
+from recsys.models.als import Iteration
+from recsys.params import ModelConfig
 from recsys.profiles import Profiles
-from recsys.recommend import Recommender
 from recsys.seeds import seed_for
 from recsys.serving import Served
 from recsys.store import load_data, save_data
-from tasks.cache import Entry, stage
+from tasks.cache import stage
 from tasks.registry import champion_run
 from tasks.telling import tell
 from tasks.tracking import Recorded, finals, read_run
 from tasks.workspace import Workspace
 
-USER_FACTORS, ITEM_FACTORS = "user_factors.npy", "item_factors.npy"
 BASELINE = "popularity"  # what their names begin with
-LIBRARIES = ("implicit", "numpy", "scipy")  # that the factors depend on
+LIBRARIES = ("implicit", "numpy", "scipy", "torch")  # that what is learned depends on
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,12 +154,18 @@ def load_served(workspace: Workspace, chosen: Chosen) -> Served:
     )
     tell("loading", 0, None)
     cells, profiles = load_data(entry.folder)
-    seed = seed_for(chosen.seed, "train", chosen.config.kind)
-    if isinstance(chosen.config, AlsConfig):
-        model: Recommender = _als(workspace, chosen.config, seed, entry, cells)
-    else:
-        model = _fitted(chosen.config, seed, cells, profiles)
-    return Served(chosen.config, model, cells, profiles)
+    config, seed = chosen.config, seed_for(chosen.seed, "train", chosen.config.kind)
+    inputs = {
+        "of": entry.key,
+        "model": config.model_dump(mode="json"),
+        "seed": seed,
+        "libraries": {name: _version(name) for name in LIBRARIES},
+    }
+    learned = stage(
+        workspace, "served", inputs, lambda folder: _fit(folder, config, seed, cells, profiles)
+    )
+    model = build(config, seed, profiles=profiles).restore(cells, Stored(learned.folder))
+    return Served(config, model, cells, profiles)
 
 
 def _gather(workspace: Workspace, chosen: Chosen, folder: Path) -> dict[str, Any]:
@@ -184,33 +188,22 @@ def _gather(workspace: Workspace, chosen: Chosen, folder: Path) -> dict[str, Any
     return {"cells": len(found.cells)}
 
 
-def _als(
-    workspace: Workspace, config: AlsConfig, seed: int, data: Entry, cells: Interactions
-) -> Als:
-    inputs = {
-        "of": data.key,
-        "model": config.model_dump(mode="json"),
-        "seed": seed,
-        "libraries": {name: version(name) for name in LIBRARIES},
-    }
-    entry = stage(workspace, "served", inputs, lambda folder: _train(folder, config, seed, cells))
-    names = (USER_FACTORS, ITEM_FACTORS)
-    factors = [np.load(entry.folder / name, allow_pickle=False) for name in names]
-    return Als(config, seed).fit(cells, State(config.iterations, *factors))
+def _version(name: str) -> str | None:
+    """Of a library; None where it is not installed, as PyTorch need not be."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
-def _train(folder: Path, config: AlsConfig, seed: int, cells: Interactions) -> dict[str, Any]:
+def _fit(
+    folder: Path, config: ModelConfig, seed: int, cells: Interactions, profiles: Profiles | None
+) -> dict[str, Any]:
+    total = getattr(config, "iterations", None)
+
     def on_iteration(step: Iteration) -> None:
-        tell("fitting on all the data, iterations", step.number, config.iterations)
+        tell("fitting on all the data, iterations", step.number, total)
 
-    model = Als(config, seed, on_iteration).fit(cells)
-    np.save(folder / USER_FACTORS, model.user_factors, allow_pickle=False)
-    np.save(folder / ITEM_FACTORS, model.item_factors, allow_pickle=False)
-    return {}
-
-
-def _fitted(
-    config: ModelConfig, seed: int, cells: Interactions, profiles: Profiles | None
-) -> Recommender:
     tell(f"fitting {config.kind} on all the data", 0, None)
-    return build(config, seed, profiles=profiles).fit(cells)
+    save_learned(build(config, seed, on_iteration, profiles).fit(cells).learned(), folder)
+    return {}

@@ -17,8 +17,21 @@ from flows.result import Result
 from flows.serving import Listener, explain, recommend, similar
 from recsys.errors import InputError
 from recsys.interactions import Interactions
+from recsys.models import build
 from recsys.models.als import Als
-from recsys.params import AlsConfig
+from recsys.params import (
+    AlsConfig,
+    BprConfig,
+    EaseConfig,
+    EnsembleConfig,
+    FmConfig,
+    ItemKnnConfig,
+    ModelConfig,
+    PopularityConfig,
+    Rp3betaConfig,
+    SlimConfig,
+    UserKnnConfig,
+)
 from recsys.recommend import NO_ITEM
 from recsys.seeds import seed_for
 from tasks.data import Everything, Plays, everything
@@ -32,6 +45,14 @@ pytestmark = pytest.mark.flow
 
 Ask = Callable[..., dict[str, Any]]
 SOMEBODY = Listener()
+SMALL = AlsConfig(factors=8, iterations=3)
+EVERY: list[ModelConfig] = [
+    *(SMALL, ItemKnnConfig(), Rp3betaConfig(), EaseConfig(), SlimConfig(neighbours=20)),
+    *(UserKnnConfig(), BprConfig(iterations=3), FmConfig(epochs=1)),
+    PopularityConfig(kind="popularity-listeners", within="country"),
+    EnsembleConfig(members=(SMALL, FmConfig(epochs=1))),
+]
+SERVED = {config.kind: config for config in EVERY}
 
 
 @pytest.fixture(scope="module")
@@ -218,9 +239,7 @@ def test_the_run_of_a_study_means_its_winner_and_that_of_a_trial_its_point(
     assert load_served(lab.workspace, trial).config == trial.config
 
 
-def test_other_models_are_fitted_when_they_are_loaded(
-    lab: Lab, asked: Result, data: Everything
-) -> None:
+def test_a_baseline_serves_what_it_counts(lab: Lab, asked: Result, data: Everything) -> None:
     run = lab.runs(asked.runs["study"])["final popularity-listeners"].info.run_id
     user, heard = data.cells.users.id(0), heard_by(data.cells, 0)
 
@@ -235,10 +254,12 @@ def test_other_models_are_fitted_when_they_are_loaded(
         explain(lab.workspace, run, Listener(user), found[0].name)
 
 
-def test_what_was_fitted_once_is_not_fitted_again(lab: Lab, asked: Result) -> None:
+@pytest.mark.parametrize("kind", SERVED)
+def test_what_was_fitted_once_is_not_fitted_again(kind: str, lab: Lab, asked: Result) -> None:
+    config = SERVED[kind]
     told: list[str] = []
     shutil.rmtree(lab.workspace.cache / "served", ignore_errors=True)
-    chosen = choose_served(lab.workspace, asked.runs["final"])
+    chosen = replace(choose_served(lab.workspace, asked.runs["final"]), config=config)
     with told_to(lambda what, done, total: told.append(what)):
         first = load_served(lab.workspace, chosen)
         before = len(told)
@@ -246,10 +267,16 @@ def test_what_was_fitted_once_is_not_fitted_again(lab: Lab, asked: Result) -> No
 
     assert any(what.startswith("fitting") for what in told[:before])
     assert not any(what.startswith("fitting") for what in told[before:])
-    assert isinstance(first.model, Als)
-    assert isinstance(again.model, Als)
-    np.testing.assert_array_equal(first.model.item_factors, again.model.item_factors)
-    assert not list((lab.workspace.cache / "served").rglob("*.pkl"))
+    seed = seed_for(asked.config.seed, "train", config.kind)
+    fitted = build(config, seed, profiles=first.profiles).fit(first.cells)
+    users = np.arange(20, dtype=np.int32)
+    expected = fitted.fold_in(first.cells, users, 5)
+    for served in (first, again):
+        found = served.model.fold_in(served.cells, users, 5)
+        assert found.items.tolist() == expected.items.tolist()
+        assert found.scores.tobytes() == expected.scores.tobytes()
+    files = [path for path in (lab.workspace.cache / "served").rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} <= {".npy", ".npz", ".json"}
 
 
 def test_plays_that_changed_are_refused_and_plays_that_are_gone_are_not_needed(

@@ -1,5 +1,6 @@
 """A model taken elsewhere answers as it did here; what cannot be answered is refused."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,10 +8,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from implicit.cpu.als import AlternatingLeastSquares
+from implicit.cpu.bpr import BayesianPersonalizedRanking
 
 from recsys.errors import InputError
 from recsys.ids import strings
 from recsys.models import build
+from recsys.models.als_scaled import Sweeps
+from recsys.models.ease import Ease
+from recsys.models.fm import Fm
+from recsys.models.item_knn import ItemKnn
+from recsys.models.rp3beta import Rp3beta
+from recsys.models.slim import Slim
 from recsys.params import (
     AlsConfig,
     BprConfig,
@@ -34,6 +43,7 @@ from tests.conftest import cells_of, two_camps
 SEED = 3
 ALS = AlsConfig(factors=4, iterations=3, regularization=0.5, alpha=4.0)
 WITHIN = PopularityConfig(kind="popularity-listeners", within="country")
+BOTH = EnsembleConfig(members=(ALS.model_copy(update={"nu": 0.5}), EaseConfig()))
 PORTABLE = [
     ALS,
     EaseConfig(),
@@ -44,7 +54,7 @@ PORTABLE = [
     BprConfig(iterations=3),
     FmConfig(epochs=2),
     WITHIN,
-    EnsembleConfig(members=(ALS, EaseConfig())),
+    BOTH,
 ]
 CELLS = cells_of(two_camps(12, 8))
 
@@ -80,7 +90,102 @@ def test_what_is_packed_answers_as_before(config: ModelConfig, tmp_path: Path) -
     expected = answers(here, questions, 3)
     assert len(expected) > 0
     pd.testing.assert_frame_equal(answers(there, questions, 3), expected)
-    assert {path.suffix for path in tmp_path.iterdir()} <= {".json", ".npy", ".npz", ".parquet"}
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} <= {".json", ".npy", ".npz", ".parquet"}
+
+
+def refuse_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every step that learns raise."""
+
+    def trained(*_: object, **__: object) -> None:
+        raise AssertionError("something was trained")
+
+    steps: list[tuple[type, str]] = [
+        *((AlternatingLeastSquares, "fit"), (Sweeps, "__call__")),
+        *((each, "_linked") for each in (Ease, Slim, ItemKnn, Rp3beta)),
+        *((BayesianPersonalizedRanking, "fit"), (Fm, "_learn")),
+    ]
+    for owner, step in steps:
+        monkeypatch.setattr(owner, step, trained)
+
+
+@pytest.mark.parametrize("config", PORTABLE, ids=lambda config: config.kind)
+def test_loading_trains_nothing(
+    config: ModelConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = served_by(config)
+    question = pd.DataFrame([{"artists": "i01:5, i03"}])
+    expected = answers(here, question, 3)
+    pack(here, SEED, tmp_path)
+    refuse_training(monkeypatch)
+
+    there = unpack(tmp_path)
+
+    pd.testing.assert_frame_equal(answers(there, question, 3), expected)
+    if not isinstance(config, PopularityConfig | UserKnnConfig):
+        with pytest.raises(AssertionError, match="something was trained"):
+            there.model.fit(CELLS)
+
+
+def files_in(folder: Path) -> list[str]:
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*.*"))
+
+
+@pytest.mark.parametrize("config", [ALS, BOTH, FmConfig(epochs=1)], ids=lambda each: each.kind)
+def test_every_file_that_is_lost_or_changed_is_named(config: ModelConfig, tmp_path: Path) -> None:
+    pack(served_by(config), SEED, tmp_path)
+    described = json.loads((tmp_path / "served.json").read_text(encoding="utf-8"))
+
+    names = [name for name in files_in(tmp_path) if name != "served.json"]
+
+    assert sorted(described["files"]) == names
+    for name in names:
+        path = tmp_path / name
+        whole = path.read_bytes()
+        for damaged in (whole[:-1], whole[:-1] + bytes([whole[-1] ^ 1])):
+            path.write_bytes(damaged)
+            with pytest.raises(InputError, match=rf"{name} is not what was written.*`recsys reg"):
+                unpack(tmp_path)
+        path.unlink()
+        with pytest.raises(InputError, match=rf"{name} is missing; bring the file back"):
+            unpack(tmp_path)
+        path.write_bytes(whole)
+    assert unpack(tmp_path).config == config
+
+
+def pack_as_before(served: Served, folder: Path) -> None:
+    """As it was when only the factors of ALS were kept: no hashes, no arrays of other models."""
+    pack(served, SEED, folder)
+    path = folder / "served.json"
+    described = json.loads(path.read_text(encoding="utf-8"))
+    del described["files"]
+    path.write_text(json.dumps(described), encoding="utf-8")
+    if served.config.kind != "als":
+        for name in served.model.learned():
+            next(folder.glob(f"{name}.*")).unlink()
+
+
+@pytest.mark.parametrize("config", PORTABLE, ids=lambda config: config.kind)
+def test_what_an_earlier_version_packed_is_loaded_or_refused_with_the_remedy(
+    config: ModelConfig, tmp_path: Path
+) -> None:
+    here = served_by(config)
+    pack_as_before(here, tmp_path)
+
+    if isinstance(config, AlsConfig | PopularityConfig | UserKnnConfig):
+        question = pd.DataFrame([{"artists": "i01:5, i03"}])
+        found = answers(unpack(tmp_path), question, 3)
+        pd.testing.assert_frame_equal(found, answers(here, question, 3))
+    else:
+        with pytest.raises(InputError, match=r"is missing: another version .*`recsys promote`"):
+            unpack(tmp_path)
+
+
+def test_a_folder_that_is_packed_into_twice_holds_the_second(tmp_path: Path) -> None:
+    pack(served_by(EaseConfig()), SEED, tmp_path)
+    pack(served_by(ALS), SEED, tmp_path)
+
+    assert unpack(tmp_path).config == ALS
 
 
 def test_profiles_travel_only_with_models_that_use_them(tmp_path: Path) -> None:
