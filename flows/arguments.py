@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from tasks.interfaces import HOST, MLFLOW_PORT, MODEL, OPTUNA_PORT, PREFECT_PORT
+from tasks.interfaces import HOST, MLFLOW_PORT, MODEL, OPTUNA_PORT, PREFECT_PORT, UNUSED_DAYS
 
 WORKSPACE = Path("mlruns")
 DEPLOYMENTS = Path("prefect.yaml")
@@ -27,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
         _add_place(add_to(commands))
     for add_to in (_add_register, _add_promote, _add_rollback, _add_models, _add_retrain):
         _add_place(add_to(commands))
-    for add_to in (_add_publish, _add_lookup):
+    for add_to in (_add_publish, _add_lookup, _add_clean):
         _add_place(add_to(commands))
     _add_place(_add_serve_flows(commands))
     study = commands.add_parser("study", help="work on, look at, export and delete studies")
@@ -239,6 +239,26 @@ def _add_inspect(commands: Any) -> argparse.ArgumentParser:
     add.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     _add_reading(add)
     add.set_defaults(run="inspect")
+    return add
+
+
+def _add_clean(commands: Any) -> argparse.ArgumentParser:
+    add: argparse.ArgumentParser = commands.add_parser(
+        "clean",
+        help="make room: remove what can be made again and nobody has used for long",
+        description="Prepared data, plays that a retraining put together unless their model "
+        "serves, and what killed processes left. Runs, studies, models and what is published stay.",
+    )
+    add.add_argument(
+        "--days",
+        type=float,
+        default=UNUSED_DAYS,
+        metavar="D",
+        help=f"unused for D days (default: {UNUSED_DAYS})",
+    )
+    add.add_argument("--dry-run", action="store_true", help="only say how much it would be")
+    add.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    add.set_defaults(run="clean")
     return add
 
 

@@ -259,6 +259,14 @@ def _study_delete(args: argparse.Namespace, workspace: Workspace) -> None:
     print(f"study {args.name} is deleted, with {n_runs} MLflow runs and their files")
 
 
+def _clean(args: argparse.Namespace, workspace: Workspace) -> None:
+    from flows.cleaning import clean
+
+    with _telling():
+        cleaned = clean(workspace, args.days, args.dry_run)
+    print(json.dumps(cleaned.as_json(), sort_keys=True) if args.json else cleaned.line)
+
+
 def _console() -> "Console":
     from rich.console import Console
 
@@ -615,6 +623,7 @@ HANDLERS: dict[str, Callable[[argparse.Namespace, Workspace], None]] = {
     "study_work": _study_work,
     "study_export": _study_export,
     "study_delete": _study_delete,
+    "clean": _clean,
     "inspect": _inspect,
     "recommend": _recommend,
     "similar": _similar,

@@ -22,6 +22,7 @@ from prefect import flow
 from flows import environment, registry
 from flows.alerting import ALERTS
 from flows.challenge import Asked, searched
+from flows.cleaning import Cleaned, clean
 from flows.clock import Clock
 from flows.experiment import opened
 from flows.publishing import Outcome, publish
@@ -63,6 +64,7 @@ class Retrained:
         champion: Number of the version that serves now; None where none does.
         seconds: By part.
         published: What became of its lists; None where they were not to be published.
+        cleaned: What nobody had used for long, and is gone.
     """
 
     name: str
@@ -75,11 +77,13 @@ class Retrained:
     champion: int | None
     seconds: Mapping[str, float]
     published: Outcome | None = None
+    cleaned: Cleaned | None = None
 
     def as_json(self) -> dict[str, Any]:
         """One object."""
         lists = None if self.published is None else self.published.as_json()
-        return {**asdict(self), "published": lists}
+        room = None if self.cleaned is None else self.cleaned.as_json()
+        return {**asdict(self), "published": lists, "cleaned": room}
 
     def lines(self) -> list[str]:
         """For the terminal: what was decided, why, and what serves."""
@@ -87,7 +91,8 @@ class Retrained:
         head = f"{self.name} version {self.version}: {self.verdict}; {serving}"
         where = f"study {self.study}, MLflow run {self.run}"
         lists = () if self.published is None else self.published.lines()
-        return [head, *(f"  {reason}" for reason in self.reasons), where, *lists]
+        room = [self.cleaned.line] if self.cleaned and self.cleaned.entries else []
+        return [head, *(f"  {reason}" for reason in self.reasons), where, *lists, *room]
 
 
 @flow(
@@ -115,7 +120,7 @@ def retrain(asked: Asked, workspace: Path = Path("mlruns")) -> Retrained:
         done = _retrained(place, asked, clock)
     lists = _published(place, asked, done, clock)
     clock.seconds["total"] = clock.total
-    return replace(done, published=lists, seconds=clock.seconds)
+    return replace(done, published=lists, cleaned=clean(place), seconds=clock.seconds)
 
 
 def _retrained(place: Workspace, asked: Asked, clock: Clock) -> Retrained:

@@ -1,7 +1,8 @@
 """Stages made before are used again: same input bytes, same configuration, same code.
 
 An entry is a folder named by its key. It appears by rename, so it is whole or absent; its
-manifest holds the size and hash of every file, and both are compared whenever it is used.
+manifest holds the size and hash of every file, and both are compared whenever it is used. The
+manifest's time of change is that of its last use, by which `tasks.cleaning` goes.
 """
 
 import functools
@@ -59,6 +60,7 @@ def stage(
     folder = workspace.cache / name / key
     manifest = _intact(folder)
     if manifest is not None:
+        (folder / MANIFEST).touch()  # when it was used last
         return Entry(folder, key, manifest["facts"], reused=True)
     facts = _make(folder, workspace.lock("cache"), described, make)
     return Entry(folder, key, facts, reused=False)

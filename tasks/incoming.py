@@ -4,7 +4,8 @@
     FOLDER    its files, by name, are one log; a Parquet of all their events in the workspace
     query     its rows; a Parquet in the workspace
 
-What is written is named by its content and stays: what was learned from it can be made again.
+What is written is named by its content, and stays while it is used: what was learned from it can be
+made again. `tasks.cleaning` removes it when nobody has used it for long.
 """
 
 import sqlite3
@@ -102,7 +103,9 @@ def gather(workspace: Workspace, plays: Path, config: DataConfig) -> Incoming:
         raise InputError(f"{plays}: some files have times and some do not; keep those of one kind")
     digest = sha256("".join(entry.key for entry in entries).encode()).hexdigest()[:16]
     merged = workspace.incoming / f"{plays.resolve().name}-{digest}.parquet"
-    if not merged.exists():
+    if merged.exists():
+        merged.touch()  # when it was used last
+    else:
         tell(f"adding up {len(parts)} files", 0, None)
         _write([_table(each) for each in events], merged)
     columns: Columns = {k: v for k, v in COLUMNS.items() if k != "time" or True in with_times}

@@ -10,6 +10,7 @@ MLFLOW_PORT = 5000
 PREFECT_PORT = 4200
 OPTUNA_PORT = 8080
 MODEL_PORT = 5001  # of a registered model; MLflow's own default is that of its pages
+UNUSED_DAYS = 30  # after which what can be made again may go
 MODEL = "recsys"  # name of the registered model whose champion `recsys recommend` asks
 
 Command = tuple[list[str], Mapping[str, str]]

@@ -87,6 +87,19 @@ def versions(workspace: Workspace, name: str = MODEL) -> list[Version]:
     return sorted((version_of(each, aliases) for each in found), key=lambda each: -each.number)
 
 
+def models(workspace: Workspace) -> list[str]:
+    """Names of all registered models."""
+    client = open_client(workspace)
+    found: list[str] = []
+    token: str | None = None
+    while True:
+        page = client.search_registered_models(max_results=_PAGE, page_token=token)
+        found += [each.name for each in page]
+        token = page.token
+        if not token:
+            return found
+
+
 def pointed_at(client: MlflowClient, name: str) -> dict[str, int] | None:
     """The number each alias points at; None where there is no such registered model."""
     try:

@@ -22,10 +22,12 @@ from recsys.gate import Gate
 from recsys.models.als import Als
 from tasks import incoming, retraining
 from tasks import registry as store
+from tasks.cleaning import DAY, unused
 from tasks.incoming import gather
 from tasks.published import open_shelf
 from tasks.retraining import Ledger
 from tasks.tracking import Recorded, open_client
+from tasks.tuning import stored_request
 from tests.flows.conftest import Lab, quick
 
 pytestmark = pytest.mark.flow
@@ -340,6 +342,12 @@ def test_the_files_of_a_folder_are_one_log_and_a_broken_one_is_named(
 
     assert (first.champion, second.champion) == (1, 2)
     assert len(second.table["parts"]) == 3
+    # A rollback leads back to the first, so its plays stay, however old; whose neither is may go.
+    third = run(lab, ask(later(lab, tmp_path), gate=Gate("always")))
+    for study, kept in ((first.study, False), (second.study, True), (third.study, True)):
+        plays = Path(stored_request(lab.workspace, study)["plays"])
+        old = {each.path for each in unused(lab.workspace, plays.stat().st_mtime + 99 * DAY)}
+        assert (plays in old) is not kept
 
 
 def database_of(lab: Lab, path: Path, order: int = 1) -> list[tuple[str, str, int]]:
@@ -566,6 +574,11 @@ def test_the_command_tells_the_decision_and_stops_with_2(
     assert told.startswith("commanded version 1: promoted; version 1 serves\n  first: nothing")
     assert again["verdict"] == "unchanged"
     assert "recsys: the plays are not as the last ones were: day.tsv: more rows" in stopped
+
+    assert command("clean", "--dry-run") == 0
+    assert re.fullmatch(
+        r"0 entries, 0.0 MB, unused for 30 days: could be removed\n", capsys.readouterr().out
+    )
 
 
 def test_files_that_do_not_fit_together_are_refused(lab: Lab, tmp_path: Path) -> None:

@@ -1,0 +1,56 @@
+"""Make room in the workspace."""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from tasks import cleaning
+from tasks.interfaces import UNUSED_DAYS
+from tasks.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaned:
+    """What was removed, or would be.
+
+    Attributes:
+        entries: How many.
+        size: In bytes.
+        days: For which nobody had used them.
+        removed: Whether they are gone.
+    """
+
+    entries: int
+    size: int
+    days: float
+    removed: bool
+
+    def as_json(self) -> dict[str, Any]:
+        """One object."""
+        return {
+            "entries": self.entries,
+            "bytes": self.size,
+            "days": self.days,
+            "removed": self.removed,
+        }
+
+    @property
+    def line(self) -> str:
+        """In words."""
+        done = "removed" if self.removed else "could be removed"
+        return (
+            f"{self.entries:,} entries, {self.size / 1e6:,.1f} MB, unused for {self.days:g} days: "
+            f"{done}"
+        )
+
+
+def clean(workspace: Workspace, days: float = UNUSED_DAYS, dry_run: bool = False) -> Cleaned:
+    """Remove what can be made again, and nobody has used for so many days.
+
+    Raises:
+        InputError: days is below 0.
+    """
+    found = cleaning.unused(workspace, time.time(), days)
+    if not dry_run:
+        cleaning.remove(workspace, found)
+    return Cleaned(len(found), sum(each.size for each in found), days, not dry_run)
