@@ -7,7 +7,6 @@ manifest's time of change is that of its last use, by which `tasks.cleaning` goe
 
 import functools
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -151,15 +150,15 @@ def file_hash(workspace: Workspace, path: Path) -> str:
     try:
         status = path.stat()
         known = {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "inode": status.st_ino}
-        index = _read_index(workspace.files)
-        entry = index.get(str(path.resolve()))
+        entry = _read_index(workspace.files).get(str(path.resolve()))
         if entry is not None and {name: entry.get(name) for name in known} == known:
             return str(entry["sha256"])
         digest = _hash(path)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; pass a file that can be read") from error
-    index[str(path.resolve())] = {**known, "sha256": digest}
-    _write_index(workspace.files, index)
+    with locked(workspace.lock("files")):
+        index = _read_index(workspace.files)
+        _write_index(workspace.files, {**index, str(path.resolve()): {**known, "sha256": digest}})
     return digest
 
 
@@ -171,9 +170,8 @@ def _read_index(path: Path) -> dict[str, Facts]:
 
 
 def _write_index(path: Path, index: Mapping[str, Facts]) -> None:
-    """Two processes at once may lose one entry, which costs one more hashing, no more."""
+    """Only for whoever holds the lock on it: what one who was killed left is written over."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=".files-", dir=path.parent)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
-        json.dump(index, handle)
-    Path(name).replace(path)
+    new = path.with_name(f".{path.name}.new")
+    new.write_text(json.dumps(index), encoding="utf-8")
+    new.replace(path)

@@ -301,6 +301,23 @@ def test_files_known_before_stay_known(
     assert reads == [one, other]
 
 
+def test_who_was_killed_at_the_index_of_files_leaves_nothing_after_the_next(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(path: Path, target: Path) -> None:
+        raise KeyboardInterrupt
+
+    file = tmp_path / "plays.tsv"
+    file.write_bytes(b"abc")
+    with monkeypatch.context() as killed:
+        killed.setattr(Path, "replace", die)
+        with pytest.raises(KeyboardInterrupt):
+            file_hash(workspace, file)
+    file_hash(workspace, file)
+
+    assert list(workspace.cache.iterdir()) == [workspace.files]
+
+
 def test_a_file_that_cannot_be_read_is_an_error_with_a_remedy(
     workspace: Workspace, tmp_path: Path
 ) -> None:
