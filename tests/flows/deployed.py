@@ -6,12 +6,15 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from tests.flows.processes import ROOT
@@ -116,6 +119,45 @@ class Site:
             "sort": "EXPECTED_START_TIME_ASC",
         }
         return list(self.ask("flow_runs/filter", chosen))
+
+    def start(self, deployment: str, parameters: object) -> str:
+        """Ask for a run of a deployment, FLOW/NAME; its id."""
+        number = self.ask(f"deployments/name/{deployment}")["id"]
+        made = self.ask(f"deployments/{number}/create_flow_run", {"parameters": parameters})
+        return str(made["id"])
+
+    def reached(self, run: str, state: str) -> dict[str, Any]:
+        """A run as soon as it is in a state, in capitals."""
+
+        def found() -> dict[str, Any] | None:
+            known: dict[str, Any] = self.ask(f"flow_runs/{run}")
+            return known if known["state_type"] == state else None
+
+        return until(found)  # type: ignore[no-any-return]
+
+
+@contextmanager
+def webhook() -> Iterator[tuple[str, "SimpleQueue[dict[str, str]]"]]:
+    """An address on this machine that takes JSON, and what it has been told."""
+    told: SimpleQueue[dict[str, str]] = SimpleQueue()
+
+    class Hook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            told.put(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Hook) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/hook", told
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def until(found: Callable[[], Any], seconds: float = SECONDS) -> Any:

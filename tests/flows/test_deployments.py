@@ -1,6 +1,8 @@
 """prefect.yaml: what it deploys, and that it runs, with a worker and without."""
 
 import json
+import os
+import signal
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -19,7 +21,7 @@ from recsys.sources.sample import make_sample, write_sample
 from tasks.registry import champion_run
 from tasks.tracking import open_client
 from tasks.workspace import Workspace
-from tests.flows.deployed import PREFECT, Site, until
+from tests.flows.deployed import PREFECT, SECONDS, Site, until, webhook
 from tests.flows.processes import RECSYS, ROOT
 
 ENTRIES = {each["name"]: each for each in deploying.entries(ROOT / "prefect.yaml")}
@@ -139,15 +141,27 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 @pytest.mark.flow
-def test_an_experiment_runs_in_the_pool(site: Site) -> None:
-    parameters = json.dumps({"config": SMALL, "study": "pooled"})
+def test_the_webhook_hears_of_a_killed_run_and_the_same_study_runs_to_its_end(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parameters = {"config": SMALL, "study": "pooled"}
     worker = (*PREFECT, "worker", "start", "--pool", "recsys", "--type", "process")
-    with site.running(*worker, log="worker"):
-        run = ("deployment", "run", "experiment/experiment", "--params", parameters, "--watch")
-        said = site.run(*PREFECT, *run)
+    with webhook() as (address, told):
+        monkeypatch.setitem(site.environment, environment.WEBHOOK, address)
+        with site.running(*worker, log="worker"):
+            killed = site.start("experiment/experiment", parameters)
+            os.kill(int(site.reached(killed, "RUNNING")["infrastructure_pid"]), signal.SIGKILL)
+            message = told.get(timeout=SECONDS)
+            site.reached(killed, "CRASHED")
+            run = ("deployment", "run", "experiment/experiment", "--params", json.dumps(parameters))
+            said = site.run(*PREFECT, *run, "--watch")
 
+    assert (message["flow"], message["state"]) == ("experiment", "Crashed")
+    assert "SIGKILL" in message["message"]
+    assert message["url"].endswith(killed)
     assert "Completed" in said
     assert finished(site, "tags.study = 'pooled' and tags.stage = 'study'")
+    assert told.empty()
 
 
 @pytest.mark.flow
