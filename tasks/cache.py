@@ -7,8 +7,6 @@ manifest's time of change is that of its last use, by which `tasks.cleaning` goe
 
 import functools
 import json
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -17,7 +15,7 @@ from typing import Any
 
 import recsys
 from recsys.errors import InputError
-from tasks.locking import locked
+from tasks.locking import locked, passing
 from tasks.workspace import Workspace
 
 MANIFEST = "manifest.json"
@@ -66,9 +64,7 @@ def stage(
 
 
 def _make(folder: Path, lock: Path, described: Facts, make: Callable[[Path], Facts]) -> Facts:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
+    with passing(folder.parent, f".{folder.name}-") as made:
         facts: Facts = json.loads(json.dumps(make(made)))
         files = {
             path.relative_to(made).as_posix(): {"size": path.stat().st_size, "sha256": _hash(path)}
@@ -80,8 +76,6 @@ def _make(folder: Path, lock: Path, described: Facts, make: Callable[[Path], Fac
         (made / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
         with locked(lock):  # of two who replace a damaged entry, one would take the other's away
             _put(made, folder)
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
     return facts
 
 
@@ -91,9 +85,8 @@ def _put(made: Path, folder: Path) -> None:
     Only for whoever holds the lock on the cache.
     """
     if folder.exists() and _intact(folder) is None:
-        broken = Path(tempfile.mkdtemp(prefix=".broken-", dir=folder.parent))
-        folder.rename(broken / folder.name)
-        shutil.rmtree(broken, ignore_errors=True)
+        with passing(folder.parent, ".broken-") as broken:
+            folder.rename(broken / folder.name)
     try:
         made.rename(folder)
     except OSError:

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
@@ -30,6 +29,7 @@ from recsys.interactions import Events
 from recsys.store import load_events
 from tasks.cache import Entry, file_hash
 from tasks.data import Plays, ingest
+from tasks.locking import passing
 from tasks.postgres import connected, is_postgres
 from tasks.retrying import SECONDS, was_lost
 from tasks.telling import tell
@@ -145,15 +145,12 @@ def _table(events: Events) -> Any:  # pyarrow.Table; pyarrow ships no types
 
 def _write(tables: Sequence[Any], path: Path) -> None:
     """One Parquet file, whole or not there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{uuid4().hex}")
-    try:
+    with passing(path.parent, f".{path.name}-") as folder:
+        part = folder / path.name
         with pq.ParquetWriter(part, tables[0].schema) as writer:
             for table in tables:
                 writer.write_table(table)
         part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 @task(
@@ -193,15 +190,12 @@ def asked_of(workspace: Workspace, query: str, database: str) -> tuple[Path, Col
         raise InputError("--query answers no rows; ask for those that have plays")
     table = pa.concat_tables(tables, promote_options="permissive")
     table = table.sort_by([(role, "ascending") for role in table.column_names])
-    workspace.incoming.mkdir(parents=True, exist_ok=True)
-    fresh = workspace.incoming / f".query-{uuid4().hex}"
-    try:
+    with passing(workspace.incoming, ".query-") as folder:
+        fresh = folder / "answer.parquet"
         pq.write_table(table, fresh)
         digest = sha256(fresh.read_bytes()).hexdigest()[:16]
         path = workspace.incoming / f"query-{digest}.parquet"
         fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)
     return path, {role: COLUMNS[role] for role in at}
 
 

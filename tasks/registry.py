@@ -10,7 +10,6 @@ An alias moves in one write of the database. `promote` first lets `previous` be 
 from. So there is no moment without a champion, once there was one.
 """
 
-import tempfile
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from recsys.errors import InputError
 from recsys.portable import unpack
 from recsys.serving import Served
 from tasks.interfaces import MODEL
-from tasks.locking import workspace_locks
+from tasks.locking import passing, workspace_locks
 from tasks.telling import tell
 from tasks.tracking import NOT_THERE, open_client
 from tasks.workspace import Workspace
@@ -173,10 +172,9 @@ def load_version(workspace: Workspace, version: Version) -> Served:
 
     Profiles are there only where the model uses them, see `recsys.portable.pack`.
     """
-    workspace.scratch.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="version-", dir=workspace.scratch) as folder:
+    with passing(workspace.scratch, "version-") as folder:
         tell(f"loading version {version.number}", 0, None)
-        return unpack(files_of(workspace, version, Path(folder)) / _SERVED)
+        return unpack(files_of(workspace, version, folder) / _SERVED)
 
 
 def promote(workspace: Workspace, number: int, name: str = MODEL) -> Version:
