@@ -22,6 +22,7 @@ atexit.register(shutil.rmtree, _PLACE, ignore_errors=True)
 os.environ.pop("PREFECT_API_URL", None)
 environment.prepare(Workspace(_PLACE))  # before anything imports prefect or mlflow
 
+from matplotlib.figure import Figure  # noqa: E402
 from mlflow.entities import Run as MlflowRun  # noqa: E402
 from prefect.settings import (  # noqa: E402
     PREFECT_API_URL,
@@ -33,6 +34,7 @@ from prefect.settings import (  # noqa: E402
 from flows.experiment import experiment  # noqa: E402
 from flows.result import Result  # noqa: E402
 from recsys.config import ExperimentConfig  # noqa: E402
+from recsys.plots import drawing  # noqa: E402
 from recsys.sources.sample import make_sample, write_sample  # noqa: E402
 from tasks.server import Server, serving  # noqa: E402
 from tasks.tracking import open_client  # noqa: E402
@@ -100,6 +102,25 @@ def quick(**changed: Any) -> ExperimentConfig:
         inside = isinstance(value, dict) and name != "split"
         table[name] = {**table.get(name, {}), **value} if inside else value
     return ExperimentConfig.model_validate(table)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plain_pictures() -> Iterator[None]:
+    """Pictures are drawn, but small and unaligned: else half of the time of an experiment.
+
+    How they look at full size is for the tests of `recsys.plots`.
+    """
+    blank = drawing._blank
+
+    def unaligned(width: float, height: float) -> Figure:
+        figure = blank(width, height)
+        figure.set_layout_engine("none")
+        return figure
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(drawing, "DPI", 30)
+        patch.setattr(drawing, "_blank", unaligned)
+        yield
 
 
 @pytest.fixture(scope="session")
