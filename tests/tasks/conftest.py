@@ -2,11 +2,9 @@
 
 import atexit
 import shutil
-import sqlite3
 import subprocess
 import sys
 import tempfile
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +17,14 @@ _PLACE = Path(tempfile.mkdtemp(prefix="recsys-libraries-"))
 atexit.register(shutil.rmtree, _PLACE, ignore_errors=True)
 environment.prepare(Workspace(_PLACE))
 
-from tests.tasks.lab import bench, fit_raises, fits, folds, script  # noqa: E402, F401
+from tests.tasks.lab import (  # noqa: E402
+    bench,  # noqa: F401
+    copy_database,
+    fit_raises,  # noqa: F401
+    fits,  # noqa: F401
+    folds,  # noqa: F401
+    script,  # noqa: F401
+)
 
 
 @pytest.fixture
@@ -72,10 +77,5 @@ def opened_at_once(tmp_path_factory: pytest.TempPathFactory) -> Opened:
 @pytest.fixture
 def tracked(workspace: Workspace, opened_at_once: Opened) -> Workspace:
     """A workspace whose MLflow database is there already, which saves seconds per test."""
-    # Not a copy of the file: what was written last may still lie in the log beside it.
-    with (
-        closing(sqlite3.connect(opened_at_once.workspace.tracking_database)) as ready,
-        closing(sqlite3.connect(workspace.tracking_database)) as database,
-    ):
-        ready.backup(database)
+    copy_database(opened_at_once.workspace.tracking_database, workspace.tracking_database)
     return workspace

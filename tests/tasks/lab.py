@@ -2,9 +2,11 @@
 
 import os
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +170,12 @@ def of_both_sides(made: Bench) -> list[Any]:
 MakeBench = Callable[..., Bench]
 
 
+def copy_database(source: Path, target: Path) -> None:
+    """Not a copy of the file: what was written last may still lie in the log beside it."""
+    with closing(sqlite3.connect(source)) as ready, closing(sqlite3.connect(target)) as database:
+        ready.backup(database)
+
+
 @pytest.fixture
 def bench(tracked: Workspace, folds: Path) -> MakeBench:
     """Opens a study under a name; the same name again goes on with it."""
@@ -177,16 +185,17 @@ def bench(tracked: Workspace, folds: Path) -> MakeBench:
         worker: str = ME,
         config: ExperimentConfig | None = None,
         split: str = "ef01",
+        place: Workspace = tracked,
         **changed: Any,
     ) -> Bench:
         asked = config or experiment_of(**changed)
-        search = opened(tracked, asked, name)
+        search = opened(place, asked, name)
         facts = {
             "filter": {"fingerprint": "abcd", "matrix": {"users": 40, "items": 30}},
             "split": {"fingerprint": split},
         }
         ids = folds / "validation"
-        study = open_study(tracked, asked, search, PLAYS, facts, ids, worker)
+        study = open_study(place, asked, search, PLAYS, facts, ids, worker)
         return Bench(study, search, folds)
 
     return make
@@ -249,13 +258,12 @@ class Pruning:
         self,
         bench: MakeBench,
         script: Callable[[Script], None],
-        name: str = "study",
         **table: Any,
     ) -> None:
         study = {"pruner": "median", "trials": 6, "keep_factors": "none", "fresh": True}
         search = {**ONE, "alpha": {"low": 1.0, "high": 9.0}, **table}
-        self.open = lambda worker: bench(name, worker, search=search, study=study)
-        self.bench: Bench = self.open("worker")
+        self.open: MakeBench = partial(bench, "study", search=search, study=study)
+        self.bench = self.open("worker")
         self.n_begun = 0
         script(self._value)
 
@@ -267,11 +275,16 @@ class Pruning:
         for _ in range(5):
             assert self.bench.attempt().state == "measured"
 
+    def copy(self, place: Workspace) -> Bench:
+        """The study as it is now in a workspace of its own; the files of its runs stay here."""
+        here = self.bench.study.workspace
+        copy_database(here.tracking_database, place.tracking_database)
+        shutil.copy(here.studies, place.studies)
+        return self.open("worker", place=place)
 
-def pruning(
-    bench: MakeBench, script: Callable[[Script], None], name: str = "study", **table: Any
-) -> Pruning:
-    return Pruning(bench, script, name, **table)
+
+def pruning(bench: MakeBench, script: Callable[[Script], None], **table: Any) -> Pruning:
+    return Pruning(bench, script, **table)
 
 
 class PowerCut(BaseException):

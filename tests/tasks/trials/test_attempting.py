@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from recsys.store import load_report
 from tasks.tracking import Run
 from tasks.trials import Outcome, TrialFailed, run_trial
 from tasks.tuning import Search, Trial
+from tasks.workspace import Workspace
 from tests.tasks.lab import (
     ONE,
     ONE_POINT,
@@ -200,22 +202,33 @@ def test_after_a_kill_between_any_two_writes_everything_is_there_once_and_the_sa
 
 
 def test_a_pruned_trial_that_was_killed_between_any_two_writes_is_pruned_once(
-    bench: MakeBench, script: Callable[[Script], None], monkeypatch: pytest.MonkeyPatch
+    bench: MakeBench,
+    script: Callable[[Script], None],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     whole = pruning(bench, script)
     whole.finish_but_the_last()
+    n_begun = whole.n_begun
+
+    def copied(name: str) -> tuple[Workspace, Bench]:
+        whole.n_begun = n_begun
+        place = Workspace.at(tmp_path / name)
+        return place, whole.copy(place)
+
+    _, uncut = copied("uncut")
     with monkeypatch.context() as patch, watched(patch) as writes:
-        whole.bench.attempt()
-    expected, n_writes = of_both_sides(whole.bench), len(writes.names)
+        uncut.attempt()
+    expected, n_writes = of_both_sides(uncut), len(writes.names)
+    assert n_writes > 10
 
     for n in range(n_writes):
-        made = pruning(bench, script, name=f"cut {n}")
-        made.finish_but_the_last()
+        place, made = copied(f"cut {n}")
         with monkeypatch.context() as patch, watched(patch) as writes:
             writes.end_after(n)
             with pytest.raises(PowerCut):
-                made.bench.attempt()
-        again = made.open("second")
+                made.attempt()
+        again = whole.open("second", place=place)
         again.tidy()
         again.finish()
 
