@@ -163,7 +163,7 @@ class Lab:
 
     def note_broken(self, place: Workspace, code: int) -> None:
         """A process ended by itself as it should not."""
-        said = _log(place).read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        said = log(place).read_text(encoding="utf-8", errors="replace").strip().splitlines()
         self.tally.broken.append(f"{place.root.name}: code {code}: {' / '.join(said[-3:])[-400:]}")
 
     def compare(self, place: Workspace, whole: Workspace, prefix: str) -> None:
@@ -173,11 +173,11 @@ class Lab:
 
 
 @contextmanager
-def open_lab(keep: Path | None, trials: int) -> Iterator[Lab]:
-    """A fresh one, in a folder that stays if it is given."""
+def open_lab(keep: Path | None, trials: int, needed: Sequence[str] = ()) -> Iterator[Lab]:
+    """A fresh one, in a folder that stays if it is given; with more modules that are needed."""
     root = Path(tempfile.mkdtemp(prefix="recsys-kills-")) if keep is None else keep.resolve()
     (root / "data").mkdir(parents=True)
-    _import_everything(root / "libraries")
+    _import_everything(root / "libraries", needed)
     plays, profiles = root / "data" / "plays.tsv", root / "data" / "profiles.tsv"
     write_sample(make_sample(USERS, ARTISTS, 0), plays, profiles)
     for name, text in CONFIGS.items():
@@ -186,16 +186,17 @@ def open_lab(keep: Path | None, trials: int) -> Iterator[Lab]:
     server = Server({**os.environ, "PREFECT_HOME": str(home)}, home / "server.log")
     try:
         server.wait()
-        yield Lab(root, server.api, trials)
+        with _settings(server.api):
+            yield Lab(root, server.api, trials)
     finally:
         server.stop()
         if keep is None:
             shutil.rmtree(root, ignore_errors=True)
 
 
-def _import_everything(place: Path) -> None:
+def _import_everything(place: Path, needed: Sequence[str]) -> None:
     environment.prepare(Workspace.at(place))
-    for module in NEEDED:
+    for module in (*NEEDED, *needed):
         importlib.import_module(module)
     configure_mappers()
     code_version()
@@ -221,7 +222,7 @@ def fork(
     if child == 0:
         code = 70
         try:
-            _say_into(_log(place))
+            _say_into(log(place))
             prepare()
             code = _main(lab.api, argv)
         except BaseException:  # noqa: BLE001 - nothing of it may go on in a second copy of us
@@ -237,7 +238,7 @@ def command(lab: Lab, place: Workspace, argv: Sequence[str], seconds: float) -> 
     """As `fork`, with a command as users type it, which imports and starts Prefect itself."""
     child = os.fork()
     if child == 0:
-        _say_into(_log(place))
+        _say_into(log(place))
         os.execv(COMMAND[0], [*COMMAND, *argv])
     return _ended(lab, child, seconds)
 
@@ -252,29 +253,35 @@ def complete(lab: Lab, place: Workspace, argv: Sequence[str]) -> float:
     return time.monotonic() - begin
 
 
-def _log(place: Workspace) -> Path:
+def log(place: Workspace) -> Path:
+    """What the processes in a workspace have said."""
     return place.root.with_suffix(".log")
 
 
-def _say_into(log: Path) -> None:
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+def _say_into(file: Path) -> None:
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
 
 
 def _main(api: str, argv: Sequence[str]) -> int:
     """`recsys`; what needs Prefect uses the server that is there, others use none."""
-    if argv[0] == "study":
-        return cli.main(argv)
+    if argv[0] != "study":
+        os.environ["PREFECT_API_URL"] = api
+    return cli.main(argv)
+
+
+@contextmanager
+def _settings(api: str) -> Iterator[None]:
+    """Those of Prefect in all forks; no fork has to take the time to make them."""
     from prefect.settings import (
         PREFECT_API_URL,
         PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
         temporary_settings,
     )
 
-    os.environ["PREFECT_API_URL"] = api
     with temporary_settings({PREFECT_API_URL: api, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
-        return cli.main(argv)
+        yield
 
 
 def _ended(lab: Lab, child: int, seconds: float | None) -> int:

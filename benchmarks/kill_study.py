@@ -22,7 +22,7 @@ from pathlib import Path
 
 from attempts import KILLED, STUDY, Lab, command, complete, fork, open_lab
 from same_study import ended, orphans
-from writes import strike_before
+from writes import strike_before, struck_before
 
 from flows.cli import INTERRUPTED
 from tasks.workspace import Workspace
@@ -142,7 +142,7 @@ def _prepared(lab: Lab, place: Workspace, argv: Sequence[str]) -> Path:
     for which in itertools.count(1):
         shutil.rmtree(place.root)
         fork(lab, place, argv, prepare=strike_before(place.root, which, signal.SIGKILL, note))
-        if note.read_text(encoding="utf-8") == f"open {place.studies.name}":
+        if struck_before(note) == f"open {place.studies.name}":
             break
 
     def open_mlflow() -> None:
@@ -172,7 +172,7 @@ def _each_write(
             return
         write = f"{number.name} at write {which} of {argv[0]}"
         _tell(write)
-        write += f", before {note.read_text(encoding='utf-8')}"
+        write += f", before {struck_before(note)}"
         if number == signal.SIGINT:
             lab.tally.interrupts += 1
             running = [text for _, text in orphans(place) if text.endswith("RUNNING")]

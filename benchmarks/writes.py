@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sqlite3
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +11,12 @@ from typing import Any
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
 
+from tasks.published import sqlite as published
+
 _MAKING = os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _NOT_OURS = ("home", "prefect")  # of libraries; nothing is read from there
 _READS = ("SELECT", "PRAGMA")
+_CODE = "/artifacts/code/"  # of a registered model: dozens of files, one like the other
 
 
 def strike_before(
@@ -23,46 +27,80 @@ def strike_before(
     Args:
         place: The workspace.
         which: Of its writes, from 1: files that are opened for writing, names that change,
-            transactions of MLflow's database that change it. Not those within a folder that
-            nobody but the worker looks into.
+            transactions of MLflow's database that change it, statements that change what is
+            published. Not those within a folder that nobody but the worker looks into; a copy
+            of our code is one write.
         number: The signal.
-        note: Takes what was about to be written.
+        note: Takes the writes before it, a line each, and what was about to be written.
     """
-    n_writes = 0
+    writes: list[str] = []
 
     def about_to(write: str) -> None:
-        nonlocal n_writes
-        n_writes += 1
-        if n_writes == which:
-            note.write_text(write, encoding="utf-8")
+        writes.append(write)
+        if len(writes) == which:
+            note.write_text("\n".join(writes), encoding="utf-8")
             os.kill(os.getpid(), number)
 
     def audit(name: str, args: tuple[Any, ...]) -> None:
         path = _changed(name, args)
-        if path is not None and (inner := _inside(place, path)):
+        if path is None or not (inner := _inside(place, path)):
+            return
+        if not (_CODE in inner and writes and _CODE in writes[-1]):
             about_to(f"{name} {inner}")
 
     def executes(connection: Connection, _: Any, statement: str, *more: Any) -> None:
         if statement.lstrip().upper().startswith(_READS):
             return
-        writes = connection.info.setdefault("writes", [])
-        writes.append(" ".join(statement.split()[:3]))
+        said = connection.info.setdefault("writes", [])
+        said.append(_begin(statement))
         # Raised while committing, KeyboardInterrupt leaves SQLAlchemy with half a transaction.
-        if number == signal.SIGINT and len(writes) == 1:
-            about_to(f"transaction of {writes[0]}")
+        if number == signal.SIGINT and len(said) == 1:
+            about_to(f"transaction of {said[0]}")
 
     def commits(connection: Connection) -> None:
-        writes = connection.info.pop("writes", None)
-        if writes and number != signal.SIGINT:
-            about_to(f"commit of {', '.join(dict.fromkeys(writes))}")
+        said = connection.info.pop("writes", None)
+        if said and number != signal.SIGINT:
+            about_to(f"commit of {', '.join(dict.fromkeys(said))}")
 
     def install() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         event.listen(Engine, "before_cursor_execute", executes)
         event.listen(Engine, "commit", commits)
+        published._connected = _told(about_to)
         sys.addaudithook(audit)
 
     return install
+
+
+def struck_before(note: Path) -> str:
+    """What was about to be written when the signal came."""
+    return note.read_text(encoding="utf-8").splitlines()[-1]
+
+
+def _told(about_to: Callable[[str], None]) -> Callable[..., sqlite3.Connection]:
+    """In place of the function that opens what is published: tells of each change to come."""
+
+    class Told(sqlite3.Connection):
+        def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
+            if not statement.startswith("SELECT"):
+                about_to(f"published: {_begin(statement)}")
+            return super().execute(statement, *values)
+
+        def executemany(self, statement: str, *values: Any) -> sqlite3.Cursor:
+            about_to(f"published: {_begin(statement)}")
+            return super().executemany(statement, *values)
+
+    def connected(place: str, uri: bool = False) -> sqlite3.Connection:
+        kind = sqlite3.Connection if uri else Told  # who only reads gives a URI
+        return sqlite3.connect(
+            place, timeout=published.WAIT, isolation_level=None, uri=uri, factory=kind
+        )
+
+    return connected
+
+
+def _begin(statement: str) -> str:
+    return " ".join(statement.split()[:3])
 
 
 def _changed(name: str, args: tuple[Any, ...]) -> Any:
