@@ -209,9 +209,9 @@ def rollback(workspace: Workspace, name: str = MODEL) -> Version:
         aliases = pointed_at(client, name) or {}
         serving, before = aliases.get(CHAMPION), aliases.get(PREVIOUS)
         if before is None or before == serving:
-            now = "there is no champion" if serving is None else f"version {serving} serves"
+            now = "none serves" if serving is None else f"version {serving} serves"
             raise InputError(
-                f"{name}: nothing to go back to, {now} and no other served before; "
+                f"nothing to go back to: of the model {name} {now}, and no other served before; "
                 "`recsys promote` chooses one"
             )
         _point(client, name, CHAMPION, before)

@@ -427,7 +427,7 @@ def test_the_champion_is_what_recommend_asks(
         (("promote", "7", "--name", NAME), "tested has no version 7; there are: 1, 2, 3"),
         (("promote", "1", "--name", "empty"), "empty has no version 1; there are: none"),
         (("promote", "0" * 32), f"run {'0' * 32!r} is not in MLflow"),
-        (("rollback", "--name", "empty"), "empty: nothing to go back to, there is no champion"),
+        (("rollback", "--name", "empty"), "nothing to go back to: of the model empty none serves"),
         (("models", "--name", "a/b"), "--name 'a/b': a registered model is named by letters"),
     ],
 )
