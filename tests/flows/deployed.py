@@ -17,6 +17,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+from tasks.workspace import Workspace
 from tests.flows.processes import ROOT
 
 PREFECT = (sys.executable, "-m", "prefect")
@@ -42,6 +43,7 @@ class Site:
 
     def __init__(self, folder: Path, home: Path) -> None:
         self.folder = checkout(folder)
+        self.workspace = Workspace.at(folder / "mlruns")
         self.logs = home
         self.port = free_port()
         self.api = f"http://127.0.0.1:{self.port}/api"
@@ -113,10 +115,14 @@ class Site:
 
     def scheduled(self, deployment: str) -> list[dict[str, Any]]:
         """The runs of a deployment that are still to come, the next first."""
+        found = self.those(deployment, "SCHEDULED")
+        return sorted(found, key=lambda run: run["expected_start_time"])
+
+    def those(self, deployment: str, state: str) -> list[dict[str, Any]]:
+        """The runs of a deployment that are in a state, in capitals."""
         chosen = {
             "deployments": {"name": {"any_": [deployment]}},
-            "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}},
-            "sort": "EXPECTED_START_TIME_ASC",
+            "flow_runs": {"state": {"type": {"any_": [state]}}},
         }
         return list(self.ask("flow_runs/filter", chosen))
 

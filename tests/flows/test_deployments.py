@@ -18,7 +18,8 @@ from flows import cli, deploying, environment
 from flows.alerting import alert
 from recsys.config import ExperimentConfig, changed, load_config
 from recsys.sources.sample import make_sample, write_sample
-from tasks.registry import champion_run
+from tasks.published import open_shelf
+from tasks.registry import champion
 from tasks.tracking import open_client
 from tasks.workspace import Workspace
 from tests.flows.deployed import PREFECT, SECONDS, Site, until, webhook
@@ -129,8 +130,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     made = Site(tmp_path_factory.mktemp("checkout"), tmp_path_factory.mktemp("home"))
     server = (*PREFECT, "server", "start", "--host", "127.0.0.1", "--port", str(made.port))
     with made.running(*server, log="server"):
-        sample = Workspace.at(made.folder / "mlruns")
-        write_sample(make_sample(300, 200, 0), sample.sample_plays, sample.sample_profiles)
+        plays, profiles = made.workspace.sample_plays, made.workspace.sample_profiles
+        write_sample(make_sample(300, 200, 0), plays, profiles)
         until(lambda: made.ask("health"))
         for words in (
             ("work-pool", "create", "--type", "process", "recsys"),
@@ -141,20 +142,24 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 @pytest.mark.flow
-def test_the_webhook_hears_of_a_killed_run_and_the_same_study_runs_to_its_end(
+def test_a_schedule_fires_and_the_webhook_hears_of_a_killed_run_whose_study_goes_on(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parameters = {"config": SMALL, "study": "pooled"}
     worker = (*PREFECT, "worker", "start", "--pool", "recsys", "--type", "process")
+    minute = ("schedule", "create", "retrain/retrain", "--cron", "* * * * *", "--timezone", "UTC")
     with webhook() as (address, told):
         monkeypatch.setitem(site.environment, environment.WEBHOOK, address)
         with site.running(*worker, log="worker"):
+            site.run(*PREFECT, "deployment", *minute)
             killed = site.start("experiment/experiment", parameters)
             os.kill(int(site.reached(killed, "RUNNING")["infrastructure_pid"]), signal.SIGKILL)
             message = told.get(timeout=SECONDS)
             site.reached(killed, "CRASHED")
             run = ("deployment", "run", "experiment/experiment", "--params", json.dumps(parameters))
             said = site.run(*PREFECT, *run, "--watch")
+            fired = until(lambda: site.those("retrain", "COMPLETED"))[0]
+            site.run(*PREFECT, "deployment", "schedule", "clear", "-y", "retrain/retrain")
 
     assert (message["flow"], message["state"]) == ("experiment", "Crashed")
     assert "SIGKILL" in message["message"]
@@ -162,10 +167,19 @@ def test_the_webhook_hears_of_a_killed_run_and_the_same_study_runs_to_its_end(
     assert "Completed" in said
     assert finished(site, "tags.study = 'pooled' and tags.stage = 'study'")
     assert told.empty()
+    assert (fired["auto_scheduled"], at(fired).second) == (True, 0)
+    (retrained,) = finished(site, "tags.stage = 'retrain'")
+    serving = champion(site.workspace)
+    assert serving is not None
+    assert open_client(site.workspace).get_run(retrained).data.tags["challenger"] == serving.run
+    shelf = open_shelf(f"sqlite:///{site.workspace.published}").read()
+    assert shelf is not None
+    assert shelf.version == str(serving.number)
 
 
 @pytest.mark.flow
 def test_what_a_schedule_says_is_scheduled(site: Site) -> None:
+    site.run(*PREFECT, "--no-prompt", "deploy", "--name", "retrain")
     weekly = until(lambda: site.scheduled("retrain"))
     create = ("deployment", "schedule", "create", "experiment/experiment")
     site.run(*PREFECT, *create, "--cron", "* * * * *", "--timezone", "UTC")
@@ -176,19 +190,24 @@ def test_what_a_schedule_says_is_scheduled(site: Site) -> None:
 
 
 @pytest.mark.flow
-def test_a_retraining_is_served_without_a_pool(site: Site) -> None:
+def test_a_retraining_is_served_without_a_pool_until_the_process_is_told_to_end(
+    site: Site,
+) -> None:
     with pytest.raises(AssertionError, match="experiment/experiment belongs to work pool recsys"):
         site.run(*RECSYS, "serve-flows")
     site.run(*PREFECT, "--no-prompt", "deployment", "delete", "--all")
+    before = len(finished(site, "tags.stage = 'retrain'"))
     asked = {"plays": "mlruns/sample/plays.tsv", "profiles": None, "config": SMALL}
     parameters = json.dumps({"asked": asked})
     with site.running(*RECSYS, "serve-flows", log="serving") as said:
         until(lambda: "retrain/retrain" in said.read_text(encoding="utf-8"))
         run = ("deployment", "run", "retrain/retrain", "--params", parameters, "--watch")
         site.run(*PREFECT, *run)
+        served = site.ask("deployments/name/retrain/retrain")["paused"]
 
-    assert champion_run(Workspace.at(site.folder / "mlruns")) is not None
+    assert len(finished(site, "tags.stage = 'retrain'")) == before + 1
     assert "recsys-crash-silent-runs" in [e["name"] for e in site.ask("automations/filter", {})]
+    assert (served, site.ask("deployments/name/retrain/retrain")["paused"]) == (False, True)
 
 
 def at(run: dict[str, Any]) -> datetime:
@@ -196,7 +215,7 @@ def at(run: dict[str, Any]) -> datetime:
 
 
 def finished(site: Site, which: str) -> list[str]:
-    client = open_client(Workspace.at(site.folder / "mlruns"))
+    client = open_client(site.workspace)
     every = [each.experiment_id for each in client.search_experiments()]
     return [
         run.info.run_id for run in client.search_runs(every, which) if run.info.status == "FINISHED"
