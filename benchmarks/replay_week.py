@@ -4,7 +4,7 @@ python benchmarks/replay_week.py [--users 1000] [--artists 600] [--trials 4] [--
 
 Every listen of an invented sample falls on a day; a fifth of the artists appear in the course of
 the week. On the fourth day every second row has no number of plays: the retraining has to stop. The
-file is then corrected, and the same command repeated. On the last day nothing new has come.
+file is then corrected, and the same command repeated. The day after the week nothing new has come.
 """
 
 import argparse
@@ -34,11 +34,11 @@ def days_of(users: int, artists: int, seed: int) -> list[list[str]]:
     rng = np.random.default_rng(seed)
     names = sorted({name for _, _, name, _ in rows})
     late = rng.random(len(names)) < NEW_ARTISTS
-    debut = dict(zip(names, np.where(late, rng.integers(1, DAYS - 1, len(names)), 0), strict=True))
-    days: list[list[str]] = [[] for _ in range(DAYS - 1)]
+    debut = dict(zip(names, np.where(late, rng.integers(1, DAYS, len(names)), 0), strict=True))
+    days: list[list[str]] = [[] for _ in range(DAYS)]
     for row, share in zip(rows, rng.random(len(rows)), strict=True):
         first = int(debut[row[2]])
-        days[first + int(share * (DAYS - 1 - first))].append("\t".join(row) + "\n")
+        days[first + int(share * (DAYS - first))].append("\t".join(row) + "\n")
     for lines in days:
         rng.shuffle(lines)
     return days
