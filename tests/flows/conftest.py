@@ -104,7 +104,7 @@ def quick(**changed: Any) -> ExperimentConfig:
     return ExperimentConfig.model_validate(table)
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)  # a session's would last beyond these tests
 def plain_pictures() -> Iterator[None]:
     """Pictures are drawn, but small and unaligned: else half of the time of an experiment.
 
