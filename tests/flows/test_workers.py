@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from flows import environment
-from flows.experiment import experiment
-from recsys.config import ExperimentConfig
+from flows.experiment import experiment, work
+from recsys.config import ExperimentConfig, load_config
 from tasks.tuning import Done, Search, find_search
 from tasks.workspace import Workspace
 from tests.flows.conftest import Lab
@@ -25,11 +25,11 @@ factors = { low = 2, high = 8 }
 iterations = { low = 1, high = 3 }
 alpha = { low = 0.5, high = 5.0 }
 [study]
-trials = 40
+trials = 24
 [judge]
 resamples = 50
 """
-N_TRIALS = 40
+N_TRIALS = 24
 Asked = list[str | Path]
 
 
@@ -86,14 +86,14 @@ def test_four_workers_of_whom_two_die_do_each_trial_once(
 ) -> None:
     root = tmp_path / "runs"  # nobody has made it: all four start on nothing
     with workers(4, work_on("shared", lab.plays, config, root), storage) as four:
-        for n_done, victim in ((8, four[0]), (16, four[1])):
+        for n_done, victim in ((4, four[0]), (8, four[1])):
             victim.training(n_done)
             victim.send(signal.SIGKILL)
             assert victim.end()[0] == -signal.SIGKILL
         said = [ended_well(worker) for worker in four[2:]]
 
     place, search, asked = searched(root, "shared")
-    assert all("shared: 40 of 40 trials done: 40 measured" in out for out in said)
+    assert all("shared: 24 of 24 trials done: 24 measured" in out for out in said)
     assert [done.slot for done in search.finished] == list(range(N_TRIALS))
     assert len({without_found(done) for done in search.finished}) == N_TRIALS
     assert sum(done.attempts for done in search.finished) <= N_TRIALS + 2
@@ -147,12 +147,14 @@ def test_however_many_draw_at_random_the_points_are_the_same(
 ) -> None:
     monkeypatch.delenv(environment.STORAGE, raising=False)
     more = ["--set", "study.sampler=random", "--trials", "9", "--seed", "5"]
-    alone, together = (
-        work_on("drawn", sample[0], config, tmp_path / name, *more)
-        for name in ("alone", "together")
-    )
-    with workers(1, alone, os.environ) as one, workers(3, together, os.environ) as three:
-        for worker in (*one, *three):
+    with workers(
+        3, work_on("drawn", sample[0], config, tmp_path / "together", *more), os.environ
+    ) as three:
+        place = environment.place(tmp_path / "alone")
+        settings = {"study.sampler": "random", "study.trials": 9, "seed": 5}
+        asked = load_config(config, settings)
+        work(sample[0], asked, place, None, "drawn", [], through_prefect=False)
+        for worker in three:
             ended_well(worker)
 
     first, second = (searched(tmp_path / name, "drawn")[1] for name in ("alone", "together"))
