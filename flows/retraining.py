@@ -221,7 +221,7 @@ class _Retraining:
         self.left = ledger.unfinished(key)
         self.champion = self._compared_with()
         self.last = ledger.last()
-        self.findings = retraining.drifted(incoming.parts, self.last, asked.limits)
+        self.findings = retraining.drifted(incoming, self.last, asked.limits)
 
     def run(self) -> Retrained:
         """To its end."""

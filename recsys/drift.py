@@ -5,7 +5,8 @@ shares of rows with at most so many plays. It is taken at quarter powers of two,
 store, so neither log is needed again; between these it can only be missed, never overstated.
 """
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
@@ -50,6 +51,15 @@ class Facts:
     def as_json(self) -> dict[str, Any]:
         """One object."""
         return asdict(self)
+
+    @classmethod
+    def together(cls, parts: Sequence[Self], users: int, items: int) -> Self:
+        """The facts of a log in several parts, of so many users and items in all."""
+        plays: Counter[str] = Counter()
+        for part in parts:
+            plays.update(part.plays)
+        rows, rejected = (sum(getattr(p, name) for p in parts) for name in ("rows", "rejected"))
+        return cls(rows, rejected, users, items, dict(plays))
 
     @property
     def rejects(self) -> float:
@@ -112,9 +122,19 @@ def check(new: Facts, old: Facts, limits: Limits | None = None) -> list[Finding]
         limits: What is let pass; the defaults if None.
     """
     limits = limits or Limits()
+    odd = (_rejects(new, old, limits), _plays(new, old, limits))
+    return [*_sizes(new, old, limits), *(each for each in odd if each)]
+
+
+def shrunk(new: Facts, old: Facts, limits: Limits) -> list[Finding]:
+    """What a log that is expected to grow has lost: the rows, users or artists that are missing."""
+    return [each for each in _sizes(new, old, limits) if each.value < 1]
+
+
+def _sizes(new: Facts, old: Facts, limits: Limits) -> list[Finding]:
     sizes = (("rows", "rows"), ("users", "users"), ("artists", "items"))
     found = [_size(what, getattr(new, name), getattr(old, name), limits) for what, name in sizes]
-    return [each for each in (*found, _rejects(new, old, limits), _plays(new, old, limits)) if each]
+    return [each for each in found if each]
 
 
 def _size(what: str, new: int, old: int, limits: Limits) -> Finding | None:

@@ -67,12 +67,14 @@ class Incoming:
         plays: One file.
         data: How it is read.
         parts: What it is made of, by name; one where it is a file of the user's.
+        whole: All of it.
         fingerprint: Of the events, whatever files they are in, 16 hex digits.
     """
 
     plays: Path
     data: DataConfig
     parts: tuple[Part, ...]
+    whole: Facts
     fingerprint: str
 
 
@@ -82,16 +84,17 @@ def gather(workspace: Workspace, plays: Path, config: DataConfig) -> Incoming:
     Files whose name begins with a dot and folders within are left out.
 
     Raises:
-        InputError: there is no such file or no file in the folder, one cannot be read, or the files
-            do not have the same format or not all have times.
+        InputError: there is no such file or no file in the folder, one cannot be read, two are the
+            same, or the files do not have the same format or not all have times.
     """
     if not plays.is_dir():
         part, entry = _part(workspace, plays, config)
-        return Incoming(plays, config, (part,), _fingerprint(entry.folder))
+        return Incoming(plays, config, (part,), part.facts, _fingerprint(entry.folder))
     files = sorted(each for each in plays.iterdir() if each.is_file() and each.name[0] != ".")
     if not files:
         raise InputError(f"{plays}: no file is in this folder; put the plays there")
     found = [_part(workspace, file, config) for file in files]
+    _refuse_copies(plays, [part for part, _ in found])
     parts, entries = [part for part, _ in found], [entry for _, entry in found]
     formats = {entry.facts["format"]: part.name for part, entry in found}
     if len(formats) > 1:
@@ -110,8 +113,21 @@ def gather(workspace: Workspace, plays: Path, config: DataConfig) -> Incoming:
         _write([_table(each) for each in events], merged)
     columns: Columns = {k: v for k, v in COLUMNS.items() if k != "time" or True in with_times}
     data = DataConfig(columns=columns, strict=config.strict)
-    whole = ingest.fn(workspace, Plays(merged), data)
-    return Incoming(merged, data, tuple(parts), _fingerprint(whole.folder))
+    entry = ingest.fn(workspace, Plays(merged), data)
+    in_all = (entry.facts[name] for name in ("users", "items"))
+    whole = Facts.together([part.facts for part in parts], *in_all)
+    return Incoming(merged, data, tuple(parts), whole, _fingerprint(entry.folder))
+
+
+def _refuse_copies(folder: Path, parts: Sequence[Part]) -> None:
+    names: dict[str, str] = {}
+    for part in parts:
+        other = names.setdefault(part.digest, part.name)
+        if other != part.name:
+            raise InputError(
+                f"{folder}: {part.name} is a copy of {other}, and its plays would count twice; "
+                "remove one of them"
+            )
 
 
 def _part(workspace: Workspace, path: Path, config: DataConfig) -> tuple[Part, Entry]:

@@ -23,7 +23,7 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
-from recsys.drift import Facts, Finding, Limits, check
+from recsys.drift import Facts, Finding, Limits, check, shrunk
 from recsys.gate import OnNew, on_new_pairs
 from recsys.models import build
 from recsys.models.als import Als, State
@@ -31,7 +31,7 @@ from recsys.params import AlsConfig, ModelConfig
 from recsys.recommend import Recommender
 from recsys.seeds import seed_for
 from recsys.split import Fold
-from tasks.incoming import Incoming, Part
+from tasks.incoming import Incoming
 from tasks.registry import Version, load_version
 from tasks.telling import tell
 from tasks.tracking import (
@@ -49,6 +49,7 @@ from tasks.workspace import Workspace
 STAGE = "retrain"
 NO_CHAMPION = "none"
 UNREAD = "unread"  # key of one whose plays cannot be read
+WHOLE = "all files together"  # in findings, beside the names of files
 _FILES, _TABLE = "retrain", "retrain.json"
 _LEARNED = ("promoted", "refused")  # verdicts of plays that were learned from
 
@@ -105,15 +106,17 @@ def read_table(workspace: Workspace, run: str) -> Mapping[str, Any]:
 
 
 def drifted(
-    parts: Sequence[Part], last: Mapping[str, Any] | None, limits: Limits
+    incoming: Incoming, last: Mapping[str, Any] | None, limits: Limits
 ) -> dict[str, list[Finding]]:
-    """What is wrong with each new file, by name; without those that are like the last.
+    """What is wrong with each new file, by name, and with all of them; nothing where all is well.
 
     A file is held against the last that was learned from, and against the last before it that was
-    as it should be: so a day that was let pass does not make the next one look odd.
+    as it should be: so a day that was let pass does not make the next one look odd. Together they
+    may grow by any number, and shrink as little as a file: that files are gone would else not be
+    noticed, for those that are left are known.
 
     Args:
-        parts: Of the new plays.
+        incoming: The new plays.
         last: What the last retraining has written; None where it is the first.
         limits: What is let pass.
     """
@@ -123,10 +126,19 @@ def drifted(
     against = [Facts.from_json(each) for each in (last["clean"], last["parts"][-1]["facts"])]
     found = {
         part.name: [check(part.facts, facts, limits) for facts in against]
-        for part in parts
+        for part in incoming.parts
         if part.digest not in known
     }
-    return {name: each[0] for name, each in found.items() if all(each)}
+    odd = {name: each[0] for name, each in found.items() if all(each)}
+    lost = _lost(incoming, last, limits)
+    return odd if not lost else {**odd, WHOLE: lost}
+
+
+def _lost(incoming: Incoming, last: Mapping[str, Any], limits: Limits) -> list[Finding]:
+    alone = len(incoming.parts) == len(last["parts"]) == 1  # then the file itself says so
+    if alone or "whole" not in last:  # of an earlier version
+        return []
+    return shrunk(incoming.whole, Facts.from_json(last["whole"]), limits)
 
 
 def table_of(
@@ -141,6 +153,7 @@ def table_of(
     before = parts[-1]["facts"] if last is None else last["clean"]
     return {
         "parts": parts,
+        "whole": incoming.whole.as_json(),
         "clean": usual[-1] if usual else before,
         "findings": {name: [asdict(one) for one in each] for name, each in findings.items()},
         "decision": decision,

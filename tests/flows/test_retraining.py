@@ -337,8 +337,16 @@ def test_the_files_of_a_folder_are_one_log_and_a_broken_one_is_named(
     written(folder / "2026-01-03.tsv", without_plays(lines[::2]))
     with pytest.raises(InputError, match=r"2026-01-03.tsv: more rows cannot be used: 4"):
         run(lab, ask(folder))
-    written(folder / "2026-01-03.tsv", lines[::2])
+    written(folder / "2026-01-03.tsv", lines[1::2])
+    with pytest.raises(InputError, match=r"2026-01-03.tsv is a copy of 2026-01-02.tsv, and its p"):
+        run(lab, ask(folder))
+    written(folder / "2026-01-03.tsv", lines[1::3])
     second = run(lab, ask(folder, gate=Gate("always")))
+    for name in ("2026-01-01.tsv", "2026-01-02.tsv"):
+        (folder / name).unlink()
+    # What is left is known, and yet it is not what there was.
+    with pytest.raises(InputError, match="as the last ones were: all files together: fewer rows"):
+        run(lab, ask(folder))
 
     assert (first.champion, second.champion) == (1, 2)
     assert len(second.table["parts"]) == 3

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 
-from recsys.drift import Facts, Limits, check, shift
+from recsys.drift import Facts, Limits, check, shift, shrunk
 
 
 def facts(
@@ -70,6 +70,17 @@ def test_what_is_not_as_it_was_is_said(
 def test_fewer_rejects_are_no_fault_nor_are_as_many_as_before() -> None:
     assert check(facts(rejected=0), facts(rejected=500)) == []
     assert check(facts(rejected=120), facts(rejected=100)) == []
+
+
+def test_what_a_growing_log_has_lost_is_said_and_not_what_it_has_gained() -> None:
+    assert shrunk(facts(rows=9000, users=900, plays=[64.0]), facts(), Limits()) == []
+    assert [each.what for each in shrunk(facts(400, users=900), facts(), Limits())] == ["rows"]
+
+
+def test_parts_make_a_whole() -> None:
+    one, other = facts(10, 1, plays=[1.0, 2]), facts(20, 2, plays=[2.0, 8])
+
+    assert Facts.together([one, other], 7, 3) == facts(30, 3, 7, 3, [1.0, 2, 2, 8])
 
 
 def test_what_is_allowed_can_be_changed() -> None:
