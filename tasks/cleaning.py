@@ -20,7 +20,7 @@ from tasks.cache import MANIFEST
 from tasks.interfaces import UNUSED_DAYS
 from tasks.locking import locked
 from tasks.registry import models, versions
-from tasks.tuning import stored_request
+from tasks.tuning import has_study, stored_request
 from tasks.workspace import Workspace
 
 DAY = 24 * 60 * 60
@@ -84,11 +84,15 @@ def _all(workspace: Workspace) -> Iterator[Path]:
 
 
 def _served(workspace: Workspace) -> set[Path]:
-    """Plays of the models that serve, or would after a rollback."""
+    """Plays of the models that serve, or would after a rollback.
+
+    A study that is not here was searched elsewhere by somebody who shares the MLflow server, and
+    none of its plays are here either.
+    """
     found = set()
     for name in models(workspace):
         for each in versions(workspace, name):
-            if each.aliases:
+            if each.aliases and has_study(workspace, each.study):
                 found.add(Path(stored_request(workspace, each.study)["plays"]).resolve())
     return found
 

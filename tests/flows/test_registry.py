@@ -25,6 +25,7 @@ from recsys.errors import InputError
 from recsys.interactions import Interactions
 from tasks import registering
 from tasks import registry as store
+from tasks.cleaning import DAY, unused
 from tasks.data import Plays, everything
 from tasks.interfaces import MODEL
 from tasks.serving import choose_served
@@ -288,6 +289,20 @@ def test_a_run_is_promoted_by_its_id(three: Workspace, made: Result) -> None:
     registry.promote(three, made.runs["final"], NAME)
 
     assert aliases(three) == {store.CHAMPION: 1, store.PREVIOUS: 2}
+
+
+def test_who_shares_the_registry_cleans_without_the_study_of_the_champion(
+    three: Workspace, tmp_path: Path
+) -> None:
+    elsewhere = Workspace.at(tmp_path, None, three.tracking_uri)
+    elsewhere.incoming.mkdir()
+    old = elsewhere.incoming / "query-old.parquet"
+    old.touch()
+
+    found = unused(elsewhere, old.stat().st_mtime + 99 * DAY)
+
+    assert store.CHAMPION in aliases(elsewhere)
+    assert [each.path for each in found] == [old]
 
 
 def test_rolling_back_twice_changes_nothing(three: Workspace) -> None:
