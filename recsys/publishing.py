@@ -47,7 +47,7 @@ def lists(
 
     Args:
         served: The model.
-        k: Longest list, at least 1.
+        k: Longest list, at least 1; no list is longer than the catalogue.
         progress: Told after each block.
         size: Lists of a block.
 
@@ -55,6 +55,7 @@ def lists(
         ValueError: the model showed somebody what they play already.
     """
     n_users, n_items = served.cells.shape
+    k = min(k, n_items)  # a block has room for k
     for start in range(0, n_users, size):
         yield "listener", _of_listeners(served, start, min(start + size, n_users), k)
         progress("publishing lists of listeners", min(start + size, n_users), n_users)

@@ -154,6 +154,14 @@ def test_the_size_of_blocks_changes_nothing() -> None:
     assert one == other
 
 
+def test_lists_longer_than_the_catalogue_take_no_more_room_than_it() -> None:
+    served = served_by(ALS)
+
+    asked, whole = (list(lists(served, k)) for k in (10**12, 8))
+
+    assert asked == whole
+
+
 def test_progress_is_told_and_ends_with_all() -> None:
     told: list[tuple[str, int, int | None]] = []
 
