@@ -185,6 +185,32 @@ def test_the_champion_is_published_under_its_version(
     assert "similarity" in like
 
 
+def test_a_champion_of_meanwhile_is_not_replaced_by_the_one_before(
+    lab: Lab,
+    made: Result,
+    command: Callable[..., int],
+    there: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runs = lab.runs(made.runs["study"])
+    later = runs["final popularity-listeners"].info.run_id
+    assert command("promote", made.runs["final"]) == 0
+    load, meanwhile = publishing.load, iter([later])
+
+    def loading(*args: Any) -> Any:
+        for promoted in meanwhile:
+            assert command("promote", promoted) == 0
+            assert command("publish") == 0
+        return load(*args)
+
+    monkeypatch.setattr(publishing, "load", loading)
+    assert command("publish") == 0
+
+    published = open_shelf(there).read()
+    assert published is not None
+    assert published.run == later
+
+
 def test_the_champion_is_published_as_it_was_registered_by_other_code_and_without_its_plays(
     made: Result,
     command: Callable[..., int],
