@@ -165,13 +165,13 @@ class Run:
         """Close it FINISHED, FAILED with its error, or KILLED when interrupted."""
         try:
             yield self
+            self.end("FINISHED")
         except Exception as error:
             self.end("FAILED", {ERROR: f"{type(error).__name__}: {error}"[:5000]})
             raise
         except BaseException:
             self.end("KILLED", {ERROR: "interrupted"})
             raise
-        self.end("FINISHED")
 
     @classmethod
     def of(cls, workspace: Workspace, run_id: str) -> Self:

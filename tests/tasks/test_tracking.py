@@ -3,6 +3,7 @@ import math
 import os
 import sqlite3
 import threading
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import parse_qs, unquote
@@ -217,6 +218,21 @@ def test_a_run_that_is_interrupted_is_killed(
     found = run.client.get_run(run.id)
     assert found.info.status == "KILLED"
     assert found.data.tags["error"] == "interrupted"
+
+
+def test_a_run_that_is_interrupted_as_it_ends_is_killed(
+    tracked: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(self: Run, status: str, tags: Mapping[str, str] | None = None) -> None:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    run = started(tracked)
+    monkeypatch.setattr(Run, "end", interrupted)
+    with pytest.raises(KeyboardInterrupt), run.closing():
+        pass
+
+    assert run.client.get_run(run.id).info.status == "KILLED"
 
 
 def test_a_run_can_be_opened_again_and_then_tells_nothing_of_the_old_error(
