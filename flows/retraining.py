@@ -29,7 +29,7 @@ from flows.publishing import Outcome, publish
 from flows.searching import joined, search_all, with_prefect
 from recsys.config import DataConfig, ExperimentConfig
 from recsys.errors import InputError
-from recsys.gate import Decision, decide, in_words, without_champion
+from recsys.gate import Decision, OnNew, decide, in_words, without_champion
 from recsys.params import ModelConfig, named
 from recsys.seeds import seed_for
 from recsys.store import load_report
@@ -339,15 +339,27 @@ class _Retraining:
         challenger, metric = load_report(folder / "challenger"), study.config.study.metric
         if self.champion is None:
             return without_champion(challenger, self.asked.gate, metric)
-        return decide(
+        on_new, besides = self._as_it_serves(self.champion, study, test, winner, folder)
+        decision = decide(
             challenger,
             load_report(folder / "champion"),
             self.asked.gate,
             metric,
             seed_for(study.config.seed, "judge", "bootstrap"),
             study.config.judge.resamples,
-            retraining.judge_frozen(study, test, self.champion, winner, folder / "challenger"),
+            on_new,
         )
+        return replace(decision, reasons=(*decision.reasons, *besides))
+
+    def _as_it_serves(
+        self, champion: Version, study: Study, test: Path, winner: ModelConfig, folder: Path
+    ) -> tuple[OnNew | None, Sequence[str]]:
+        """The champion on what is new to it, or why not: a damaged one can still be replaced."""
+        measured = folder / "challenger"
+        try:
+            return retraining.judge_frozen(study, test, champion, winner, measured), ()
+        except InputError as error:
+            return None, (f"as it serves it cannot be judged, which decides nothing: {error}",)
 
     def _promote(self, version: Version) -> None:
         """Let the challenger serve, if what serves is still what it was compared with."""

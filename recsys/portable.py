@@ -109,13 +109,23 @@ def unpack(folder: Path) -> Served:
     Raises:
         InputError: a file is missing or is not what was written; the message names it.
     """
-    described = json.loads((folder / _SERVED).read_text(encoding="utf-8"))
+    described = _described(folder / _SERVED)
     _check(folder, described.get("files", {}))
     config: ModelConfig = TypeAdapter(ModelConfig).validate_python(described["model"])
     seed = int(described["seed"])
     cells, profiles = load_data(folder)
     model = build(config, seed, profiles=profiles).restore(cells, Stored(folder))
     return Served(config, model, cells, profiles)
+
+
+def _described(path: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path} is missing; {REMEDY}") from error
+    except ValueError as error:
+        raise InputError(f"{path} is damaged ({error}); {REMEDY}") from error
+    return found
 
 
 def _check(folder: Path, files: Mapping[str, str]) -> None:

@@ -139,7 +139,7 @@ def test_the_search_begins_at_the_champion_which_is_judged_on_the_same_test(
     assert decision["on_new"] is None  # nothing new: every pair was in the champion's data
 
 
-def test_the_champion_as_it_serves_is_judged_on_new_pairs(
+def test_the_champion_as_it_serves_is_judged_on_new_pairs_unless_its_files_are_lost(
     lab: Lab, ask: Callable[..., Asked], tmp_path: Path
 ) -> None:
     run(lab, ask(later(lab, tmp_path)))
@@ -151,6 +151,15 @@ def test_the_champion_as_it_serves_is_judged_on_new_pairs(
     on_new = second.table["decision"]["on_new"]
     assert 0 < on_new["n_users"] <= on_new["n_pairs"] < len(lines) / 5
     assert second.reasons[-1].startswith(f"as it serves, on {on_new['n_pairs']} pairs of ")
+
+    client, number = open_client(lab.workspace), str(second.version)
+    place = client.get_model_version_download_uri(ask().name, number).removeprefix("file://")
+    Path(place, "artifacts", "served", "users.parquet").unlink()
+    third = run(lab, ask(later(lab, tmp_path), refit=True))
+
+    assert (third.verdict, third.champion) == ("promoted", third.version)
+    assert third.table["decision"]["on_new"] is None
+    assert third.reasons[-1].startswith("as it serves it cannot be judged, which decides nothing: ")
 
 
 def test_another_model_that_is_better_takes_the_place_and_one_that_is_worse_does_not(

@@ -151,6 +151,12 @@ def test_every_file_that_is_lost_or_changed_is_named(config: ModelConfig, tmp_pa
             unpack(tmp_path)
         path.write_bytes(whole)
     assert unpack(tmp_path).config == config
+    (tmp_path / "served.json").write_text("{", encoding="utf-8")
+    with pytest.raises(InputError, match=r"served.json is damaged .*; bring the file back"):
+        unpack(tmp_path)
+    (tmp_path / "served.json").unlink()
+    with pytest.raises(InputError, match=r"served.json is missing; bring the file back"):
+        unpack(tmp_path)
 
 
 def pack_as_before(served: Served, folder: Path) -> None:
