@@ -2,6 +2,7 @@ import re
 import secrets
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -160,6 +161,21 @@ def test_an_empty_login_of_prefect_is_not_passed_on() -> None:
     """Prefect would take it for one, and refuse everybody."""
     assert "PREFECT_SERVER_API_AUTH_STRING" not in services(GIVEN)["prefect"].environment
     assert "PREFECT_API_AUTH_STRING" not in services(GIVEN)["worker"].environment
+
+
+def test_the_specification_of_compose_takes_the_file(tmp_path: Path) -> None:
+    misspelt = tmp_path / "compose.yaml"
+    text = COMPOSE.read_text(encoding="utf-8")
+    misspelt.write_text(text.replace("healthcheck:", "healthchek:"), encoding="utf-8")
+    schema = ("--builtin-schema", "vendor.compose-spec")  # comes with the checker, for no network
+    command = (sys.executable, "-m", "check_jsonschema", *schema)
+    good, bad = (
+        subprocess.run([*command, file], capture_output=True, text=True, check=False)
+        for file in (COMPOSE, misspelt)
+    )
+
+    assert (good.returncode, good.stderr) == (0, "")
+    assert "'healthchek' was unexpected" in bad.stdout
 
 
 def test_docker_takes_the_file() -> None:
