@@ -235,7 +235,9 @@ class _Retraining:
         with run.closing():
             decision, challenger = self._decided(config, study, served)
             self._write(run, decision)
-            run.log(decision.numbers(), tags={"challenger": challenger})
+            numbers = decision.numbers()
+            noted = run.steps(next(iter(numbers)))  # one batch: all are there or none
+            run.log({} if noted else numbers, tags={"challenger": challenger})
             with self.clock.part("registering"):
                 version = registry.register(self.place, challenger, self.asked.name).version
             # Before the promotion: who is killed after it finds what to say.

@@ -10,10 +10,7 @@ retrain/retrain.json     facts of the plays, findings and the decision
 """
 
 import json
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -32,12 +29,14 @@ from recsys.recommend import Recommender
 from recsys.seeds import seed_for
 from recsys.split import Fold
 from tasks.incoming import Incoming
+from tasks.locking import passing
 from tasks.registry import Version, load_version
 from tasks.telling import tell
 from tasks.tracking import (
     DataSet,
     Recorded,
     Run,
+    describe_run,
     experiment_id,
     find_runs,
     reopen_run,
@@ -99,7 +98,7 @@ class Ledger:
 
 def read_table(workspace: Workspace, run: str) -> Mapping[str, Any]:
     """What a retraining has written about itself."""
-    with _scratch(workspace) as folder:
+    with passing(workspace.scratch, "retrain-") as folder:
         path = Run.of(workspace, run).fetch(f"{_FILES}/{_TABLE}", folder)
         table: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return table
@@ -183,20 +182,24 @@ def begin(
     for other in ledger.runs:
         if other.status == "RUNNING" and (left is None or other.id != left.id):
             Run.of(ledger.workspace, other.id).end("KILLED", {"error": "interrupted"})
-    if left is not None:
-        return reopen_run(ledger.workspace, left.id)
     data = None
     if incoming is not None:
         path = incoming.plays.resolve()
         data = DataSet(f"{path.parent.name}/{path.name}", incoming.fingerprint, str(path))
         tags = {**tags, "data": incoming.fingerprint}
+    if left is not None:
+        run = reopen_run(ledger.workspace, left.id)
+        # Who was killed at once has not said all; what is said stays, though limits may differ now.
+        unsaid = {name: value for name, value in params.items() if name not in left.params}
+        describe_run(ledger.workspace, run, unsaid, data)
+        return run
     every = {**tags, "stage": STAGE}
     return start_run(ledger.workspace, ledger.experiment, name, params, every, data)
 
 
 def write_table(workspace: Workspace, run: Run, table: Mapping[str, Any]) -> None:
     """Attach what a retraining writes about itself."""
-    with _scratch(workspace) as folder:
+    with passing(workspace.scratch, "retrain-") as folder:
         text = json.dumps(dict(table), indent=1)
         (folder / _TABLE).write_text(text, encoding="utf-8")
         run.files(folder, _FILES)
@@ -248,13 +251,3 @@ def show_decision(title: str, lines: Sequence[str], numbers: Mapping[str, float]
     table = f"\n\n| number | value |\n|---|---|\n{rows}" if rows else ""
     listed = "\n".join(f"- {line}" for line in lines)
     create_markdown_artifact(key="retrain", markdown=f"# {title}\n\n{listed}{table}\n")
-
-
-@contextmanager
-def _scratch(workspace: Workspace) -> Iterator[Path]:
-    workspace.scratch.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="retrain-", dir=workspace.scratch))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

@@ -20,7 +20,7 @@ from recsys.config import checked
 from recsys.errors import InputError
 from recsys.gate import Gate
 from recsys.models.als import Als
-from tasks import incoming, retraining
+from tasks import incoming, retraining, tracking
 from tasks import registry as store
 from tasks.cleaning import DAY, unused
 from tasks.incoming import gather
@@ -267,6 +267,7 @@ def dies(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any, str, int], None]:
 @pytest.mark.parametrize(
     ("place", "function", "at"),
     [
+        (tracking, "describe_run", 0),  # the run of the retraining has no parameters yet
         (Als, "fit", 1),  # the second trial
         (Als, "fit", 2),  # the refitted champion
         (registry, "register", 0),
@@ -301,6 +302,11 @@ def test_whoever_is_killed_leaves_the_champion_and_the_same_command_goes_on(
     assert [each.status for each in runs(lab, asked)] == ["FINISHED"] * 2
     assert serving(lab, asked) == first.version + 1
     assert len(store.versions(lab.workspace, asked.name)) == 2
+    second, one = runs(lab, asked)
+    assert second.params.keys() == one.params.keys()
+    client = open_client(lab.workspace)
+    assert len(client.get_run(second.id).inputs.dataset_inputs) == 1
+    assert len(client.get_metric_history(second.id, "gate/challenger")) == 1
 
 
 def test_who_is_killed_right_after_the_promotion_finds_it_done(
