@@ -103,17 +103,16 @@ def conditions(
 def searched(asked: Asked, incoming: Incoming, served: ModelConfig | None) -> ExperimentConfig:
     """The search of the challenger: from the parameters of the champion on, or these alone.
 
-    Raises:
-        InputError: the champion is an ensemble, whose parameters are not searched, and is to be
-            refitted.
+    An ensemble is not searched: the model of the configuration challenges it. Where it is refitted,
+    its first model stands for it in the study.
     """
     table = asked.config.model_dump(mode="json", exclude_none=True)
     table["data"] = incoming.data.model_dump(mode="json", exclude_none=True)
     config = checked(table, "of the retraining")
     if isinstance(served, EnsembleConfig):
-        if asked.refit:
-            raise InputError("the champion is an ensemble, which is not refitted: pass --trials N")
-        return config
+        if not asked.refit:
+            return config
+        served = served.members[0]
     if served is not None and (asked.follows or asked.refit):
         has_profiles = asked.profiles is not None
         config = model_config(config, served.kind, config.seed, has_profiles)

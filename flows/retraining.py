@@ -30,7 +30,7 @@ from flows.searching import joined, search_all, with_prefect
 from recsys.config import DataConfig, ExperimentConfig
 from recsys.errors import InputError
 from recsys.gate import Decision, OnNew, decide, in_words, without_champion
-from recsys.params import ModelConfig, named
+from recsys.params import EnsembleConfig, ModelConfig, named
 from recsys.seeds import seed_for
 from recsys.store import load_report
 from tasks import incoming as arriving
@@ -40,7 +40,7 @@ from tasks.choosing import choose
 from tasks.data import Plays
 from tasks.incoming import Incoming
 from tasks.locking import workspace_locks
-from tasks.registry import Version, champion, versions
+from tasks.registry import Version, champion, load_version, versions
 from tasks.retraining import NO_CHAMPION, UNREAD, Ledger
 from tasks.serving import Chosen
 from tasks.tracking import Recorded, Run, read_run
@@ -261,7 +261,10 @@ class _Retraining:
         return serving
 
     def _config_of(self, champion: Version) -> ModelConfig:
-        return Chosen.of(read_run(self.place, champion.run)).config
+        try:
+            return Chosen.of(read_run(self.place, champion.run)).config
+        except InputError:  # its run was deleted, or is of an older form: its files know it, too
+            return load_version(self.place, champion).config
 
     def _begin(
         self, left: Recorded | None, config: ExperimentConfig, tags: Mapping[str, str]
@@ -320,7 +323,9 @@ class _Retraining:
     ) -> tuple[Decision, str]:
         with self.clock.part("choose"):
             chosen = choose(study, search, folds / "validation")
-        winner = named(study.config.model, chosen.winner.params)
+        ensemble = self.asked.refit and isinstance(served, EnsembleConfig)
+        winner = served if ensemble else named(study.config.model, chosen.winner.params)
+        assert winner is not None
         folder = self.place.final(study.name)
         shutil.rmtree(folder, ignore_errors=True)
         try:
@@ -333,8 +338,9 @@ class _Retraining:
                 decision = self._gate(study, folds / "test", winner, folder)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-        best = {"best_trial": str(chosen.winner.slot), "best_run": chosen.winner.run}
-        Run.of(self.place, study.parent).log({}, tags=best)
+        if not ensemble:
+            best = {"best_trial": str(chosen.winner.slot), "best_run": chosen.winner.run}
+            Run.of(self.place, study.parent).log({}, tags=best)
         return decision, measured.run
 
     def _gate(self, study: Study, test: Path, winner: ModelConfig, folder: Path) -> Decision:

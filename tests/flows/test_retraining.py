@@ -15,18 +15,24 @@ import pytest
 
 from flows import cli, environment, registry
 from flows.challenge import Asked, conditions
+from flows.clock import Clock
+from flows.experiment import opened
 from flows.retraining import Retrained, retrain
+from flows.searching import joined
 from recsys.config import checked
 from recsys.errors import InputError
 from recsys.gate import Gate
 from recsys.models.als import Als
+from recsys.params import AlsConfig, EnsembleConfig, ItemKnnConfig
 from tasks import incoming, retraining, tracking
 from tasks import registry as store
 from tasks.cleaning import DAY, unused
+from tasks.data import Plays
 from tasks.incoming import gather
 from tasks.published import open_shelf
 from tasks.retraining import Ledger
 from tasks.tracking import Recorded, open_client
+from tasks.training import run_final
 from tasks.tuning import stored_request
 from tests.flows.conftest import Lab, quick
 
@@ -193,6 +199,35 @@ def test_a_champion_that_is_only_refitted_is_not_better_than_itself(
     assert refused.reasons[0].startswith("not shown to be better")
     assert refused.table["decision"]["difference"]["mean"] == 0
     assert (passed.verdict, passed.champion) == ("promoted", refused.version)
+
+
+def ensemble(lab: Lab) -> str:
+    """The run of an ensemble that was judged on test."""
+    members = (AlsConfig(factors=4, iterations=2), ItemKnnConfig())
+    source = Plays(lab.plays, None)
+    asked = (lab.workspace, source, quick(), "merged", (), Clock())
+    with opened(*asked, through_prefect=False) as (study, search, stages), joined(study, search):
+        test, folder = stages["split"].folder / "test", lab.workspace.final(study.name)
+        return run_final.fn(study, test, EnsembleConfig(members=members), folder).run
+
+
+def test_an_ensemble_that_serves_is_refitted_though_its_first_run_was_deleted(
+    lab: Lab, ask: Callable[..., Asked], tmp_path: Path
+) -> None:
+    judged = ensemble(lab)
+    registry.promote(lab.workspace, judged, ask().name)
+    client = open_client(lab.workspace)
+    client.delete_run(judged)
+
+    done = run(lab, ask(later(lab, tmp_path), refit=True))
+
+    serves = store.get_version(lab.workspace, 2, ask().name)
+    assert (done.verdict, done.champion, serves.model) == ("promoted", 2, "ensemble")
+    assert done.table["decision"]["difference"]["mean"] == 0
+    assert (
+        client.get_run(serves.run).data.params["members"]
+        == (client.get_run(judged).data.params["members"])
+    )
 
 
 def test_the_gate_never_leaves_the_champion(
