@@ -8,7 +8,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,8 +24,6 @@ environment.prepare(Workspace(_PLACE))  # before anything imports prefect or mlf
 
 from matplotlib.figure import Figure  # noqa: E402
 from mlflow.entities import Run as MlflowRun  # noqa: E402
-from prefect.events.clients import NullEventsClient  # noqa: E402
-from prefect.events.worker import EventsWorker  # noqa: E402
 from prefect.settings import (  # noqa: E402
     PREFECT_API_URL,
     PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
@@ -138,31 +135,8 @@ def starting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             # Its thread would hold up the end of every flow by up to a second.
             PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
         }
-        with temporary_settings(settings), silent_tasks():
+        with temporary_settings(settings):
             yield server
-
-
-@contextmanager
-def silent_tasks() -> Iterator[None]:
-    """Prefect's server hears of flows and their artifacts, and of no task.
-
-    It would be told each state of each task as an event: half of its work, for what nobody reads.
-    """
-    EventsWorker.set_client_override(NullEventsClient)
-    try:
-        yield
-    finally:
-        EventsWorker.set_client_override(None)
-
-
-@contextmanager
-def recorded_tasks() -> Iterator[None]:
-    """Within it the server hears of tasks too."""
-    EventsWorker.set_client_override(None)
-    try:
-        yield
-    finally:
-        EventsWorker.set_client_override(NullEventsClient)
 
 
 @pytest.fixture(scope="session")
@@ -191,6 +165,5 @@ def prefect(lab: Lab, starting: Server) -> Server:
 
 @pytest.fixture(scope="session")
 def first(lab: Lab) -> Result:
-    """The experiment that most tests look at, in Prefect too."""
-    with recorded_tasks():
-        return lab.run("first")
+    """The experiment that most tests look at."""
+    return lab.run("first")
