@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from queue import SimpleQueue
@@ -104,14 +105,27 @@ class Site:
         return done.stdout
 
     def ask(self, path: str, body: object = None) -> Any:
-        """What Prefect's API answers: to a POST where there is a body."""
+        """What Prefect's API answers: to a POST where there is a body.
+
+        A server whose database is busy says 503 and has done nothing: it is asked again, as
+        Prefect's own client does.
+        """
         request = urllib.request.Request(
             f"{self.api}/{path}",
             data=None if body is None else json.dumps(body).encode(),
             headers={"Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.load(answer)
+
+        def answered() -> tuple[Any] | None:
+            try:
+                with urllib.request.urlopen(request, timeout=30) as answer:
+                    return (json.load(answer),)
+            except urllib.error.HTTPError as error:
+                if error.code != HTTPStatus.SERVICE_UNAVAILABLE:
+                    raise
+                return None
+
+        return until(answered)[0]
 
     def scheduled(self, deployment: str) -> list[dict[str, Any]]:
         """The runs of a deployment that are still to come, the next first."""
@@ -173,7 +187,9 @@ def until(found: Callable[[], Any], seconds: float = SECONDS) -> Any:
         try:
             if value := found():
                 return value
+        except urllib.error.HTTPError:
+            raise
         except (urllib.error.URLError, ConnectionError):
-            pass
+            pass  # it does not listen yet
         time.sleep(0.2)
     raise AssertionError(f"nothing after {seconds} seconds")
