@@ -1,9 +1,7 @@
 """Fixtures shared by all tests."""
 
 import os
-import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -59,12 +57,6 @@ def postgres() -> Iterator[str]:
         connection.execute(f"CREATE DATABASE {name}".encode())
         yield urlsplit(server)._replace(path=f"/{name}").geturl()
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
-
-
-def copy_database(source: Path, target: Path) -> None:
-    """Not a copy of the file: what was written last may still lie in the log beside it."""
-    with closing(sqlite3.connect(source)) as ready, closing(sqlite3.connect(target)) as database:
-        ready.backup(database)
 
 
 Heard = tuple[int, int, int, int]  # user, item, plays, time

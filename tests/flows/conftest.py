@@ -7,7 +7,7 @@ import atexit
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,9 +38,6 @@ from recsys.plots import drawing  # noqa: E402
 from recsys.sources.sample import make_sample, write_sample  # noqa: E402
 from tasks.server import Server, serving  # noqa: E402
 from tasks.tracking import open_client  # noqa: E402
-from tests.conftest import copy_database  # noqa: E402
-
-PREFECT_DATABASE = "prefect.db"
 
 QUICK: dict[str, Any] = {
     "name": "quick",
@@ -127,14 +124,9 @@ def plain_pictures() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def prefect_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("prefect")
-
-
-@pytest.fixture(scope="session")
-def starting(prefect_home: Path) -> Iterator[Server]:
+def starting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A Prefect server of our own, that may not answer yet; everything of Prefect goes there."""
-    home = prefect_home
+    home = tmp_path_factory.mktemp("prefect")
     place = {"PREFECT_HOME": str(home)}
     with serving({**os.environ, **place}, home / "server.log") as server:
         settings = {
@@ -157,30 +149,12 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="session")
 def lab(
-    starting: Server,
-    prefect_home: Path,
-    sample: tuple[Path, Path],
-    tmp_path_factory: pytest.TempPathFactory,
+    starting: Server, sample: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Lab:
     workspace = Workspace.at(tmp_path_factory.mktemp("lab") / "mlruns")
     open_client(workspace)  # makes the database, which takes seconds, as does the server
     starting.wait()
-    copy_database(prefect_home / PREFECT_DATABASE, prefect_home / "new.db")
     return Lab(workspace, *sample)
-
-
-MakePrefectHome = Callable[[Path], None]
-
-
-@pytest.fixture(scope="session")
-def make_prefect_home(lab: Lab, prefect_home: Path) -> MakePrefectHome:
-    """Makes a home with the tables of Prefect, that a server else makes for 4 of its 6 seconds."""
-
-    def make(home: Path) -> None:
-        home.mkdir(parents=True, exist_ok=True)
-        copy_database(prefect_home / "new.db", home / PREFECT_DATABASE)
-
-    return make
 
 
 @pytest.fixture(scope="session")

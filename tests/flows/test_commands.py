@@ -16,9 +16,6 @@ from pathlib import Path
 
 import pytest
 
-from tasks.workspace import Workspace
-from tests.flows.conftest import MakePrefectHome
-
 ROOT = Path(__file__).parents[2]
 QUICK = (
     *("--trials", "2", "--set", "search.factors=4,8", "--set", "search.iterations=2,3"),
@@ -137,16 +134,13 @@ class Interface:
 
 
 @pytest.fixture(scope="module")
-def interfaces(
-    tmp_path_factory: pytest.TempPathFactory, make_prefect_home: MakePrefectHome
-) -> Iterator[dict[str, Interface]]:
+def interfaces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Interface]]:
     """All at once: each takes seconds to start."""
     started: dict[str, Interface] = {}
     options: dict[str, list[str]] = {"mlflow": [], "prefect": ["--prefect"], "optuna": ["--optuna"]}
     for name, more in options.items():
         place, port = tmp_path_factory.mktemp(name), free_port()
         (place / "home").mkdir()
-        make_prefect_home(Workspace(place / "mlruns").prefect_home)
         process = subprocess.Popen(
             [*COMMAND, "ui", *more, "--port", str(port)],
             cwd=place,

@@ -22,7 +22,6 @@ from tasks.published import open_shelf
 from tasks.registry import champion
 from tasks.tracking import open_client
 from tasks.workspace import Workspace
-from tests.flows.conftest import MakePrefectHome
 from tests.flows.deployed import PREFECT, SECONDS, Site, until, webhook
 from tests.flows.processes import RECSYS, ROOT
 
@@ -126,12 +125,9 @@ def test_runs_of_deployments_report_to_nobody(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.fixture(scope="module")
-def site(
-    tmp_path_factory: pytest.TempPathFactory, make_prefect_home: MakePrefectHome
-) -> Iterator[Site]:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A server with everything deployed, and a sample where prefect.yaml looks for one."""
     made = Site(tmp_path_factory.mktemp("checkout"), tmp_path_factory.mktemp("home"))
-    make_prefect_home(Path(made.environment["PREFECT_HOME"]))
     server = (*PREFECT, "server", "start", "--host", "127.0.0.1", "--port", str(made.port))
     with made.running(*server, log="server"):
         plays, profiles = made.workspace.sample_plays, made.workspace.sample_profiles

@@ -17,8 +17,14 @@ _PLACE = Path(tempfile.mkdtemp(prefix="recsys-libraries-"))
 atexit.register(shutil.rmtree, _PLACE, ignore_errors=True)
 environment.prepare(Workspace(_PLACE))
 
-from tests.conftest import copy_database  # noqa: E402
-from tests.tasks.lab import bench, fit_raises, fits, folds, script  # noqa: E402, F401
+from tests.tasks.lab import (  # noqa: E402
+    bench,  # noqa: F401
+    copy_database,
+    fit_raises,  # noqa: F401
+    fits,  # noqa: F401
+    folds,  # noqa: F401
+    script,  # noqa: F401
+)
 
 
 @pytest.fixture

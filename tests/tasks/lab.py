@@ -2,8 +2,9 @@
 
 import os
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,7 +30,7 @@ from tasks.training import Study, fold_at, open_study, train_seed
 from tasks.trials import Outcome, attempt
 from tasks.tuning import Search, Trial
 from tasks.workspace import Workspace
-from tests.conftest import cells_of, copy_database
+from tests.conftest import cells_of
 from tests.tasks.tuning.searching import ME, alive, claimed, opened
 
 PLAYS = Path("/small/plays.tsv")
@@ -167,6 +168,12 @@ def of_both_sides(made: Bench) -> list[Any]:
 
 
 MakeBench = Callable[..., Bench]
+
+
+def copy_database(source: Path, target: Path) -> None:
+    """Not a copy of the file: what was written last may still lie in the log beside it."""
+    with closing(sqlite3.connect(source)) as ready, closing(sqlite3.connect(target)) as database:
+        ready.backup(database)
 
 
 @pytest.fixture
