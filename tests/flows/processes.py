@@ -1,18 +1,13 @@
 """Workers as processes of their own, and what they left in a workspace."""
 
 import importlib.util
-import multiprocessing
-import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from multiprocessing.connection import Connection
 from pathlib import Path
-from threading import Timer
 from types import ModuleType
-
-from flows.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
 RECSYS = (sys.executable, "-c", "import sys; from flows.cli import main; sys.exit(main())")
@@ -29,44 +24,26 @@ def benchmark(name: str) -> ModuleType:
     return module
 
 
-# Workers are forks of a process that imported everything and opened nothing: they begin at once,
-# where a command of its own takes seconds of a core to come so far.
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(
-    [__name__, "flows.experiment", "flows.studies", "mlflow.store.tracking.sqlalchemy_store"]
-)
-
-
-def _recsys(
-    arguments: Sequence[str], environment: Mapping[str, str], out: Connection, err: Connection
-) -> None:
-    os.dup2(out.fileno(), 1)
-    os.dup2(err.fileno(), 2)
-    # A shell that runs tests in the background has its children ignore Ctrl-C.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    os.environ.clear()
-    os.environ.update(environment)
-    sys.exit(main(arguments))
-
-
 class Worker:
     """A `recsys` command that runs."""
 
     def __init__(self, arguments: Sequence[object], environment: Mapping[str, str]) -> None:
-        (out, its_out), (err, its_err) = (FORKS.Pipe(duplex=False) for _ in range(2))
-        given = [*map(str, arguments)], dict(environment), its_out, its_err
-        self._process = FORKS.Process(target=_recsys, args=given)
-        self._process.start()
-        its_out.close()
-        its_err.close()
-        self._out, self._err = (
-            os.fdopen(os.dup(each.fileno()), encoding="utf-8") for each in (out, err)
+        self._process = subprocess.Popen(
+            [*RECSYS, *map(str, arguments)],
+            env=dict(environment),
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            # A shell that runs tests in the background has its children ignore Ctrl-C.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         self._said: list[str] = []
 
     def said(self, begin: str) -> str:
         """The next line on stderr that begins so, as soon as it is there."""
-        for line in self._err:
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
             self._said.append(line)
             if line.startswith(begin):
                 return line
@@ -82,25 +59,17 @@ class Worker:
 
     def send(self, number: signal.Signals) -> None:
         """Send it a signal."""
-        assert self._process.pid is not None
-        os.kill(self._process.pid, number)
+        self._process.send_signal(number)
 
     def end(self) -> tuple[int, str, str]:
         """Exit code, and all that it said on stdout and stderr, when it has ended."""
-        stuck = Timer(SECONDS, self._process.kill)
-        stuck.start()
-        err, out = self._err.read(), self._out.read()  # what it says on stdout fits into a pipe
-        self._process.join()
-        stuck.cancel()
-        assert self._process.exitcode is not None
-        return self._process.exitcode, out, "".join(self._said) + err
+        out, err = self._process.communicate(timeout=SECONDS)
+        return self._process.returncode, out, "".join(self._said) + err
 
     def kill(self) -> None:
         """End it, if it runs still."""
         self._process.kill()
-        self._process.join()
-        self._out.close()
-        self._err.close()
+        self._process.communicate()
 
 
 @contextmanager
