@@ -515,9 +515,19 @@ def _retrain(args: argparse.Namespace, workspace: Workspace) -> None:
     if args.query is None:
         plays, profiles = _inputs(args, workspace)
     asked = Asked(
-        plays, profiles, _config(args), gate, limits, args.accept_drift, refit, follows, args.name,
-        tuple(args.sources), args.query, args.publish,
-    )  # fmt: skip
+        plays,
+        profiles,
+        _config(args),
+        gate,
+        limits,
+        accept_drift=args.accept_drift,
+        refit=refit,
+        follows=follows,
+        name=args.name,
+        sources=tuple(args.sources),
+        query=args.query,
+        publish=args.publish,
+    )
     asked.check()
     goes_on = _going_on(lambda: "the same command goes on")
     with _prefect(workspace) as ready, _telling(), goes_on:

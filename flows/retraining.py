@@ -260,11 +260,11 @@ class _Retraining:
             self.left = None  # somebody has chosen another one meanwhile
         return serving
 
-    def _config_of(self, champion: Version) -> ModelConfig:
+    def _config_of(self, version: Version) -> ModelConfig:
         try:
-            return Chosen.of(read_run(self.place, champion.run)).config
+            return Chosen.of(read_run(self.place, version.run)).config
         except InputError:  # its run was deleted, or is of an older form: its files know it, too
-            return load_version(self.place, champion).config
+            return load_version(self.place, version).config
 
     def _begin(
         self, left: Recorded | None, config: ExperimentConfig, tags: Mapping[str, str]
@@ -323,9 +323,9 @@ class _Retraining:
     ) -> tuple[Decision, str]:
         with self.clock.part("choose"):
             chosen = choose(study, search, folds / "validation")
-        ensemble = self.asked.refit and isinstance(served, EnsembleConfig)
-        winner = served if ensemble else named(study.config.model, chosen.winner.params)
-        assert winner is not None
+        winner: ModelConfig = named(study.config.model, chosen.winner.params)
+        if self.asked.refit and isinstance(served, EnsembleConfig):
+            winner = served  # its first model stood for it in the search
         folder = self.place.final(study.name)
         shutil.rmtree(folder, ignore_errors=True)
         try:
@@ -338,9 +338,8 @@ class _Retraining:
                 decision = self._gate(study, folds / "test", winner, folder)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-        if not ensemble:
-            best = {"best_trial": str(chosen.winner.slot), "best_run": chosen.winner.run}
-            Run.of(self.place, study.parent).log({}, tags=best)
+        best = {"best_trial": str(chosen.winner.slot), "best_run": chosen.winner.run}
+        Run.of(self.place, study.parent).log({}, tags=best)
         return decision, measured.run
 
     def _gate(self, study: Study, test: Path, winner: ModelConfig, folder: Path) -> Decision:
@@ -360,12 +359,12 @@ class _Retraining:
         return replace(decision, reasons=(*decision.reasons, *besides))
 
     def _as_it_serves(
-        self, champion: Version, study: Study, test: Path, winner: ModelConfig, folder: Path
+        self, serving: Version, study: Study, test: Path, winner: ModelConfig, folder: Path
     ) -> tuple[OnNew | None, Sequence[str]]:
         """The champion on what is new to it, or why not: a damaged one can still be replaced."""
         measured = folder / "challenger"
         try:
-            return retraining.judge_frozen(study, test, champion, winner, measured), ()
+            return retraining.judge_frozen(study, test, serving, winner, measured), ()
         except InputError as error:
             return None, (f"as it serves it cannot be judged, which decides nothing: {error}",)
 

@@ -31,7 +31,7 @@ from tasks.cache import Entry, file_hash
 from tasks.data import Plays, ingest
 from tasks.locking import passing
 from tasks.postgres import connected, is_postgres
-from tasks.retrying import SECONDS, was_lost
+from tasks.retrying import WHEN_LOST
 from tasks.telling import tell
 from tasks.workspace import Workspace
 
@@ -172,9 +172,7 @@ def _write(tables: Sequence[Any], path: Path) -> None:
 @task(
     task_run_name="ask the database",
     cache_policy=NO_CACHE,
-    retries=len(SECONDS),
-    retry_delay_seconds=SECONDS,
-    retry_condition_fn=was_lost,
+    **WHEN_LOST,
 )
 def asked_of(workspace: Workspace, query: str, database: str) -> tuple[Path, Columns]:
     """What a database answers, as a Parquet file and the columns that play a role in it.

@@ -12,7 +12,7 @@ from tasks.interfaces import MODEL
 from tasks.published.shelf import Published, Shelf
 from tasks.registering import identity
 from tasks.registry import Version, champion, get_version, load_version, versions
-from tasks.retrying import SECONDS, was_lost
+from tasks.retrying import WHEN_LOST
 from tasks.serving import Chosen, find_model, load_served
 from tasks.telling import tell
 from tasks.tracking import Recorded
@@ -110,9 +110,7 @@ def load(workspace: Workspace, subject: Subject) -> Served:
 @task(
     task_run_name="look at what is published",
     cache_policy=NO_CACHE,
-    retries=len(SECONDS),
-    retry_delay_seconds=SECONDS,
-    retry_condition_fn=was_lost,
+    **WHEN_LOST,
 )
 def look(shelf: Shelf) -> Published | None:
     """What is published now.
@@ -126,9 +124,7 @@ def look(shelf: Shelf) -> Published | None:
 @task(
     task_run_name="publish the lists",
     cache_policy=NO_CACHE,
-    retries=len(SECONDS),
-    retry_delay_seconds=SECONDS,
-    retry_condition_fn=was_lost,
+    **WHEN_LOST,
 )
 def put(shelf: Shelf, subject: Subject, served: Served, again: bool) -> Published:
     """Publish all lists of a model, or none.

@@ -134,12 +134,6 @@ def champion(workspace: Workspace, name: str = MODEL) -> Version | None:
     return next((each for each in every if CHAMPION in each.aliases), None)
 
 
-def champion_run(workspace: Workspace, name: str = MODEL) -> str | None:
-    """Id of the judged run of the champion; None while there is none."""
-    serving = champion(workspace, name)
-    return None if serving is None else serving.run
-
-
 def registry_lock(workspace: Workspace) -> AbstractContextManager[None]:
     """One at a time makes versions or moves aliases."""
     return workspace_locks(workspace).exclusive("mlflow-registry")

@@ -28,7 +28,7 @@ from recsys.seeds import seed_for
 from recsys.serving import Served
 from recsys.store import load_data, save_data
 from tasks.cache import stage
-from tasks.registry import champion_run
+from tasks.registry import champion
 from tasks.telling import tell
 from tasks.tracking import Recorded, finals, read_run
 from tasks.workspace import Workspace
@@ -85,15 +85,6 @@ def _value(text: str) -> Any:  # a parameter has any type
         return text
 
 
-def champion(workspace: Workspace) -> str | None:
-    """Id of the run that was chosen to serve (`recsys promote`); None while nobody has chosen.
-
-    Args:
-        workspace: Where the choice is kept.
-    """
-    return champion_run(workspace)
-
-
 def choose_served(workspace: Workspace, run_id: str | None = None) -> Chosen:
     """The run that is to serve.
 
@@ -105,7 +96,8 @@ def choose_served(workspace: Workspace, run_id: str | None = None) -> Chosen:
     Raises:
         InputError: there is no such run, or it did not finish.
     """
-    return Chosen.of(find_model(workspace, run_id or champion(workspace)))
+    serving = champion(workspace) if run_id is None else None
+    return Chosen.of(find_model(workspace, run_id if serving is None else serving.run))
 
 
 def find_model(workspace: Workspace, run_id: str | None) -> Recorded:

@@ -153,7 +153,8 @@ class Site:
             known: dict[str, Any] = self.ask(f"flow_runs/{run}")
             return known if known["state_type"] == state else None
 
-        return until(found)  # type: ignore[no-any-return]
+        reached: dict[str, Any] = until(found)
+        return reached
 
 
 @contextmanager
