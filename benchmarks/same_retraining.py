@@ -24,14 +24,14 @@ from same_study import faults, orphans, runs
 from flows import lookup
 from recsys.errors import InputError
 from recsys.portable import unpack
-from tasks.published import open_shelf
-from tasks.published.shelf import Entry
+from tasks.published import open_store
+from tasks.published.shelf import PublishedItem
 from tasks.workspace import Workspace
 
 Kind = Literal["champion lost", "unreadable", "incomplete", "different", "left over"]
 KINDS: tuple[Kind, ...] = ("champion lost", "unreadable", "incomplete", "different", "left over")
 Fault = tuple[Kind, str]
-Lists = Mapping[tuple[str, str], tuple[Entry, ...]]  # by "listener" or "artist", and id
+Lists = Mapping[tuple[str, str], tuple[PublishedItem, ...]]  # by "listener" or "artist", and id
 MOVES = ({"champion": 1}, {"champion": 1, "previous": 1}, {"champion": 2, "previous": 1})
 SAME = ("table", "study", "version", "champion")  # of what `retrain --json` says
 _COUNTED = {
@@ -148,7 +148,7 @@ def _read(place: Workspace, subjects: Sequence[tuple[str, str]]) -> tuple[str, L
 def _unreadable(place: Workspace, known: Mapping[str, Lists]) -> Iterator[Fault]:
     """What is published is one of the known publications, every list of it."""
     try:
-        what = open_shelf(f"sqlite:///{place.published}").read()
+        what = open_store(f"sqlite:///{place.published}").read()
         if what is None or what.version not in known:
             yield "unreadable", f"{what} is published, and not one of {', '.join(known)}"
             return

@@ -19,7 +19,7 @@ import optuna
 from recsys.config import StudyConfig
 from recsys.space import Choice, Floats, Ints, Point, Space
 from tasks.tuning import sampling
-from tasks.tuning.sampling import Points, Tried, key_of
+from tasks.tuning.sampling import ObservedTrial, Points, key_of
 
 SPACE: Space = {
     "factors": Ints(16, 512, log=True),
@@ -51,7 +51,7 @@ def search(seed: int, n_trials: int) -> tuple[list[float], list[float]]:
     """How far the best point so far lies below the top, and the seconds of each ask."""
     rng = np.random.default_rng(seed)
     points = Points(SPACE, StudyConfig(), seed)
-    finished: list[Tried] = []
+    finished: list[ObservedTrial] = []
     left: list[float] = []
     seconds: list[float] = []
     best, true = -np.inf, 0.0
@@ -63,7 +63,7 @@ def search(seed: int, n_trials: int) -> tuple[list[float], list[float]]:
         value = surface(point) + rng.normal(0, NOISE)
         if value > best:
             best, true = value, surface(point)
-        finished.append(Tried(point, (value,), []))
+        finished.append(ObservedTrial(point, (value,), []))
         left.append(TOP - true)
     return left, seconds
 

@@ -15,7 +15,7 @@ from tasks.interfaces import MODEL
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RetrainRequest:
     """What is retrained, and how.
 
     Attributes:
@@ -100,7 +100,9 @@ def conditions(
         raise InputError(str(error)) from error
 
 
-def searched(asked: Asked, incoming: Incoming, served: ModelConfig | None) -> ExperimentConfig:
+def searched(
+    asked: RetrainRequest, incoming: Incoming, served: ModelConfig | None
+) -> ExperimentConfig:
     """The search of the challenger: from the parameters of the champion on, or these alone.
 
     An ensemble is not searched: the model of the configuration challenges it. Where it is refitted,

@@ -105,10 +105,10 @@ def _compare(args: argparse.Namespace, workspace: Workspace) -> None:
     models = tuple(args.models.split(",")) if args.models else WITHOUT_EXTRAS
     with _prefect(workspace) as ready, _telling():
         _check_files(plays, profiles, config)
-        from flows.contest import Asked, compare, new_name
+        from flows.contest import CompareRequest, compare, new_name
 
         name = args.name or new_name()
-        asked = Asked(
+        asked = CompareRequest(
             plays, profiles, config, models, args.seeds, args.tune_once, name, args.top_items
         )
         with ready(), _going_on(lambda: f"the same command with --name {name} goes on"):
@@ -380,9 +380,9 @@ def _prefect(workspace: Workspace) -> Iterator[Callable[[], AbstractContextManag
 
             @contextmanager
             def ready() -> Iterator[None]:
-                from tasks.telling import tell
+                from tasks.telling import report_progress
 
-                tell("starting Prefect", 0, None)
+                report_progress("starting Prefect", 0, None)
                 server.wait()
                 fresh.close()  # the next process may start its own now
                 with _without_heartbeat():
@@ -394,9 +394,9 @@ def _prefect(workspace: Workspace) -> Iterator[Callable[[], AbstractContextManag
 @contextmanager
 def _telling() -> Iterator[None]:
     from flows.terminal import teller
-    from tasks.telling import told_to
+    from tasks.telling import reporting_to
 
-    with teller(sys.stderr) as told, told_to(told):
+    with teller(sys.stderr) as told, reporting_to(told):
         yield
 
 
@@ -500,7 +500,7 @@ def _rollback(args: argparse.Namespace, workspace: Workspace) -> None:
 
 
 def _retrain(args: argparse.Namespace, workspace: Workspace) -> None:
-    from flows.challenge import Asked, conditions
+    from flows.challenge import RetrainRequest, conditions
 
     gate, limits = conditions(args.gate, args.margin, args.coverage, args.drift)
     if args.published:
@@ -514,7 +514,7 @@ def _retrain(args: argparse.Namespace, workspace: Workspace) -> None:
     plays, profiles = args.plays, args.profiles
     if args.query is None:
         plays, profiles = _inputs(args, workspace)
-    asked = Asked(
+    asked = RetrainRequest(
         plays,
         profiles,
         _config(args),
@@ -584,10 +584,10 @@ def _lookup(args: argparse.Namespace, workspace: Workspace) -> None:
 
 def _fetch(args: argparse.Namespace, workspace: Workspace) -> None:
     from tasks.fetching import fetch
-    from tasks.telling import tell
+    from tasks.telling import report_progress
 
     with _telling():
-        fetched = fetch(args.dataset, args.dir, url=args.url, progress=tell)
+        fetched = fetch(args.dataset, args.dir, url=args.url, progress=report_progress)
     if not fetched.new:
         print("already there, checksum verified:")
     print("\n".join(str(path) for path in fetched.files))
@@ -601,7 +601,7 @@ def _serve_flows(args: argparse.Namespace, workspace: Workspace) -> None:
             "no Prefect server to serve; start one, and export "
             f"PREFECT_API_URL=http://127.0.0.1:{PREFECT_PORT}/api (docs/operations.md)"
         )
-    deployments = deploying.entries(args.file)
+    deployments = deploying.deployment_specs(args.file)
     environment.use_for_jobs(deploying.job_environment(deployments))
     deploying.serve(deployments)
 

@@ -16,7 +16,7 @@ from flows.experiment import new_worker, opened
 from flows.modelling import check_model, ensemble_of, model_config, pinned
 from flows.searching import joined, search_all, with_prefect
 from recsys.config import ExperimentConfig
-from recsys.contest import Contest, Round
+from recsys.contest import Comparison, SplitResult
 from recsys.errors import InputError
 from recsys.params import EnsembleConfig, Searched, named
 from recsys.seeds import seed_for
@@ -24,7 +24,7 @@ from tasks.choosing import choose
 from tasks.contesting import judge_round, record_contest
 from tasks.data import Plays
 from tasks.locking import workspace_locks
-from tasks.telling import tell
+from tasks.telling import report_progress
 from tasks.training import Measured, Study, own_scratch, run_final, run_on_validation
 from tasks.tuning import Search
 from tasks.workspace import Workspace
@@ -33,7 +33,7 @@ ENSEMBLE = "ensemble"
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class CompareRequest:
     """What is compared, and how.
 
     Attributes:
@@ -81,8 +81,8 @@ class ContestResult:
         seconds: By part.
     """
 
-    asked: Asked
-    contest: Contest
+    asked: CompareRequest
+    contest: Comparison
     failed: Mapping[str, str]
     ensemble: tuple[tuple[str, str], float, float] | None
     run: str
@@ -110,7 +110,7 @@ class ContestResult:
 
 
 @dataclass(slots=True)
-class _Entry:
+class _TunedModel:
     """A model on a split, as far as it has come."""
 
     study: Study
@@ -143,7 +143,7 @@ def new_name() -> str:
     on_failure=ALERTS,
     on_crashed=ALERTS,
 )
-def compare(asked: Asked, workspace: Path = Path("mlruns")) -> ContestResult:
+def compare(asked: CompareRequest, workspace: Path = Path("mlruns")) -> ContestResult:
     """Tune each model on validation, judge each once on test, for every split.
 
     Every model has a study of its own for every split, so an interrupted comparison goes on where
@@ -171,14 +171,14 @@ def compare(asked: Asked, workspace: Path = Path("mlruns")) -> ContestResult:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _compared(asked: Asked, place: Workspace, clock: Clock, folder: Path) -> ContestResult:
+def _compared(asked: CompareRequest, place: Workspace, clock: Clock, folder: Path) -> ContestResult:
     failed: dict[str, str] = {}
-    entries: dict[int, dict[str, _Entry]] = {}
+    entries: dict[int, dict[str, _TunedModel]] = {}
     for n, seed in enumerate(asked.seeds):
         first = entries.get(asked.config.seed) if asked.tune_once else None
         entries[seed] = {}
         for model in asked.models:
-            tell(f"comparing {model} on split {seed}", n * len(asked.models), None)
+            report_progress(f"comparing {model} on split {seed}", n * len(asked.models), None)
             if model in failed:
                 continue
             known = None if first is None else first[model].winner
@@ -190,12 +190,12 @@ def _compared(asked: Asked, place: Workspace, clock: Clock, folder: Path) -> Con
     rounds = [_round(asked, seed, of_seed) for seed, of_seed in entries.items()]
     judge = asked.config.judge
     with clock.part("compare"):
-        contest = Contest.of(
+        contest = Comparison.of(
             rounds,
             asked.config.study.metric,
             seed_for(asked.config.seed, "judge", "bootstrap"),
             judge.resamples,
-            tell,
+            report_progress,
         )
     study = next(iter(entries[asked.config.seed].values())).study
     with clock.part("reporting"):
@@ -205,11 +205,11 @@ def _compared(asked: Asked, place: Workspace, clock: Clock, folder: Path) -> Con
 
 
 def _check_others(
-    asked: Asked,
+    asked: CompareRequest,
     model: str,
     error: InputError,
     failed: dict[str, str],
-    entries: Mapping[int, dict[str, _Entry]],
+    entries: Mapping[int, dict[str, _TunedModel]],
 ) -> None:
     """A model that cannot be used is left out of all splits, as long as two others can."""
     failed[model] = str(error)
@@ -220,14 +220,14 @@ def _check_others(
 
 
 def _entry(
-    asked: Asked,
+    asked: CompareRequest,
     place: Workspace,
     model: str,
     seed: int,
     known: Searched | None,
     clock: Clock,
     folder: Path,
-) -> _Entry:
+) -> _TunedModel:
     has_profiles = asked.profiles is not None
     config = model_config(asked.config, model, seed, has_profiles, asked.top_items)
     if known is not None:
@@ -242,7 +242,7 @@ def _entry(
 
 def _tuned_and_judged(
     study: Study, search: Search, folds: Path, clock: Clock, into: Path
-) -> _Entry:
+) -> _TunedModel:
     before = clock.seconds.get("fit", 0.0) + clock.seconds.get("judge", 0.0)
     search_all(study, search, folds / "validation", with_prefect, clock)
     spent = clock.seconds.get("fit", 0.0) + clock.seconds.get("judge", 0.0) - before
@@ -253,13 +253,13 @@ def _tuned_and_judged(
         value = next(e.estimate.mean for e in chosen.ranked if e.done.slot == chosen.winner.slot)
         with clock.part("final"):
             measured = run_final(study, folds / "test", winner, into)
-    return _Entry(study, winner, value, search.ended, spent, measured, into, folds)
+    return _TunedModel(study, winner, value, search.ended, spent, measured, into, folds)
 
 
 def _merged(
-    asked: Asked,
+    asked: CompareRequest,
     place: Workspace,
-    entries: Mapping[int, dict[str, _Entry]],
+    entries: Mapping[int, dict[str, _TunedModel]],
     clock: Clock,
     folder: Path,
 ) -> tuple[tuple[str, str], float, float] | None:
@@ -274,7 +274,7 @@ def _merged(
     pair = sorted(names, key=mean, reverse=True)[:2]
     values = {}
     for seed, of_seed in entries.items():
-        tell(f"ensemble on split {seed}", 0, None)
+        report_progress(f"ensemble on split {seed}", 0, None)
         values[seed] = run_on_validation(*_merging(of_seed, pair))
     value = sum(values.values()) / len(values)
     if value > mean(pair[0]):
@@ -283,34 +283,34 @@ def _merged(
             into = folder / asked.study(ENSEMBLE, seed)
             with clock.part("final"):
                 measured = run_final(base, best.folds / "test", config, into)
-            of_seed[ENSEMBLE] = _Entry(
+            of_seed[ENSEMBLE] = _TunedModel(
                 base, best.winner, values[seed], 1, 0.0, measured, into, best.folds
             )
     return (pair[0], pair[1]), mean(pair[0]), value
 
 
 def _base(
-    of_seed: Mapping[str, _Entry], pair: Sequence[str]
-) -> tuple[Study, EnsembleConfig, _Entry]:
+    of_seed: Mapping[str, _TunedModel], pair: Sequence[str]
+) -> tuple[Study, EnsembleConfig, _TunedModel]:
     best = of_seed[pair[0]]
     return best.study, ensemble_of([of_seed[name].winner for name in pair]), best
 
 
 def _merging(
-    of_seed: Mapping[str, _Entry], pair: Sequence[str]
+    of_seed: Mapping[str, _TunedModel], pair: Sequence[str]
 ) -> tuple[Study, Path, EnsembleConfig]:
     study, config, best = _base(of_seed, pair)
     return study, best.folds / "validation", config
 
 
-def _round(asked: Asked, seed: int, entries: Mapping[str, _Entry]) -> Round:
+def _round(asked: CompareRequest, seed: int, entries: Mapping[str, _TunedModel]) -> SplitResult:
     folds = next(iter(entries.values())).folds
     k = int(asked.config.study.metric.partition("@")[2])
     judged = {name: (each.measured, each.told, each.folder) for name, each in entries.items()}
     return judge_round(folds / "test", seed, judged, k)
 
 
-def _params(asked: Asked) -> dict[str, Any]:
+def _params(asked: CompareRequest) -> dict[str, Any]:
     return {
         "models": ",".join(asked.models),
         "splits": asked.n_splits,

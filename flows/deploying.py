@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 AUTOMATIONS = Path(__file__).parent / "automations.yaml"
 
-Entry = Mapping[str, Any]  # a deployment as it stands in YAML
+DeploymentSpec = Mapping[str, Any]  # a deployment as it stands in YAML
 
 
-def entries(file: Path) -> list[Entry]:
+def deployment_specs(file: Path) -> list[DeploymentSpec]:
     """Every deployment of `file`.
 
     Raises:
@@ -38,7 +38,7 @@ def entries(file: Path) -> list[Entry]:
     return list(table["deployments"])
 
 
-def job_environment(deployments: list[Entry]) -> dict[str, str]:
+def job_environment(deployments: list[DeploymentSpec]) -> dict[str, str]:
     """What a worker would set for their runs; set it before Prefect is imported."""
     return {
         name: value
@@ -47,7 +47,7 @@ def job_environment(deployments: list[Entry]) -> dict[str, str]:
     }
 
 
-def serve(deployments: list[Entry]) -> None:
+def serve(deployments: list[DeploymentSpec]) -> None:
     """Deploy, then run what is due or asked for, one at a time, until interrupted.
 
     Raises:
@@ -93,7 +93,7 @@ async def _make(automation: "Automation") -> None:
         await automation.acreate()
 
 
-def _deployment(entry: Entry) -> "RunnerDeployment":
+def _deployment(entry: DeploymentSpec) -> "RunnerDeployment":
     from prefect.client.schemas.actions import DeploymentScheduleCreate
     from prefect.client.schemas.objects import ConcurrencyLimitConfig
     from prefect.client.schemas.schedules import CronSchedule

@@ -18,8 +18,8 @@ from flows.searching import Attempt, joined, search_all, with_prefect
 from recsys.config import ExperimentConfig
 from recsys.params import ModelConfig, PopularityConfig, named
 from recsys.space import on_bounds
-from tasks.cache import Entry
-from tasks.choosing import Chosen, choose
+from tasks.cache import StageEntry
+from tasks.choosing import SearchWinner, choose
 from tasks.comparing import (
     Compared,
     compare,
@@ -30,7 +30,7 @@ from tasks.comparing import (
 )
 from tasks.data import REJECTS, TEST_REJECTS, Plays, ingest, narrow, split
 from tasks.locking import workspace_locks
-from tasks.telling import tell
+from tasks.telling import report_progress
 from tasks.tracking import Run, compare_url
 from tasks.training import Measured, Study, open_study, run_final, search_version
 from tasks.trials import attempt
@@ -123,7 +123,7 @@ def opened(
     clock: Clock,
     through_prefect: bool = True,
     renews: bool = True,
-) -> Iterator[tuple[Study, Search, dict[str, Entry]]]:
+) -> Iterator[tuple[Study, Search, dict[str, StageEntry]]]:
     """The data, the study and its run in MLflow; within the block this worker lives.
 
     Args:
@@ -175,7 +175,7 @@ def new_study_name(config: ExperimentConfig) -> str:
 
 def _prepare(
     place: Workspace, source: Plays, config: ExperimentConfig, through_prefect: bool
-) -> dict[str, Entry]:
+) -> dict[str, StageEntry]:
     reading, narrowing, cutting = (
         (ingest, narrow, split) if through_prefect else (ingest.fn, narrow.fn, split.fn)
     )
@@ -184,7 +184,7 @@ def _prepare(
     return {"ingest": ingested, "filter": filtered, "split": cutting(place, filtered, config)}
 
 
-def _facts(stages: Mapping[str, Entry]) -> dict[str, Mapping[str, Any]]:
+def _facts(stages: Mapping[str, StageEntry]) -> dict[str, Mapping[str, Any]]:
     return {name: entry.facts for name, entry in stages.items()}
 
 
@@ -193,7 +193,7 @@ def _open(
     name: str,
     config: ExperimentConfig,
     source: Plays,
-    stages: Mapping[str, Entry],
+    stages: Mapping[str, StageEntry],
     sources: Sequence[str],
     renews: bool,
 ) -> Search:
@@ -226,14 +226,14 @@ def _what_values_depend_on(config: ExperimentConfig) -> dict[str, str]:
 
 
 def _run(
-    study: Study, search: Search, stages: Mapping[str, Entry], attempted: Attempt, clock: Clock
+    study: Study, search: Search, stages: Mapping[str, StageEntry], attempted: Attempt, clock: Clock
 ) -> Result:
     with joined(study, search):
         return _searched_and_judged(study, search, stages, attempted, clock)
 
 
 def _searched_and_judged(
-    study: Study, search: Search, stages: Mapping[str, Entry], attempted: Attempt, clock: Clock
+    study: Study, search: Search, stages: Mapping[str, StageEntry], attempted: Attempt, clock: Clock
 ) -> Result:
     folder = stages["split"].folder
     search_all(study, search, folder / "validation", attempted, clock)
@@ -257,9 +257,9 @@ def _searched_and_judged(
 def _result(
     study: Study,
     search: Search,
-    stages: Mapping[str, Entry],
+    stages: Mapping[str, StageEntry],
     clock: Clock,
-    chosen: Chosen,
+    chosen: SearchWinner,
     compared: Compared,
     finals: Mapping[str, Measured],
     link: str,
@@ -301,7 +301,7 @@ def _rejects(path: Path, facts: Mapping[str, Any] | None) -> str | None:
 
 
 def _finish(
-    study: Study, chosen: Chosen, test: Path, clock: Clock
+    study: Study, chosen: SearchWinner, test: Path, clock: Clock
 ) -> tuple[dict[str, Measured], Compared]:
     """Refit the winner on train + validation, judge it and the baselines once on test."""
     models: list[ModelConfig] = [
@@ -316,7 +316,7 @@ def _finish(
             finals: dict[str, Measured] = {}
             for n, model in enumerate(models, 1):
                 finals[model.kind] = run_final(study, test, model, folder / model.kind)
-                tell("models judged on test", n, len(models))
+                report_progress("models judged on test", n, len(models))
         with clock.part("compare"):
             compared = compare(study, finals, folder)
         with clock.part("reporting"):

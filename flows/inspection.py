@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from recsys import plots, sources
-from recsys.describe import Description, Spread, describe
-from tasks.telling import tell
+from recsys.describe import Description, Summary, describe
+from tasks.telling import report_progress
 from tasks.workspace import Workspace
 
 
@@ -97,8 +97,8 @@ def inspect(
         profiles: Of its listeners.
         options: Settings of `[data]` by dotted name, as the command line gives them.
     """
-    reading = sources.read(file, **_arguments(options), progress=tell)
-    known = None if profiles is None else sources.read_profiles(profiles, progress=tell)
+    reading = sources.read(file, **_arguments(options), progress=report_progress)
+    known = None if profiles is None else sources.read_profiles(profiles, progress=report_progress)
     folder = workspace.inspection(file)
     folder.mkdir(parents=True, exist_ok=True)
     rejects = folder / "rejects.tsv" if len(reading.rejects) else None
@@ -134,7 +134,7 @@ def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {n:,}" for name, n in counts.items()) or "none"
 
 
-def _spread(spread: Spread) -> str:
+def _spread(spread: Summary) -> str:
     return (
         f"mean {spread.mean:,.1f}, median {spread.median:,.6g}, "
         f"min {spread.low:,.6g}, max {spread.high:,.6g}"

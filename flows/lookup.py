@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from recsys.errors import InputError
-from tasks.published import open_shelf
-from tasks.published.shelf import Found, Published, Shelf
+from tasks.published import open_store
+from tasks.published.shelf import ListStore, Published, PublishedList
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -21,7 +21,7 @@ class Looked:
         of: "user" or "artist".
     """
 
-    found: Found
+    found: PublishedList
     of: str
 
     def as_json(self) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def listener(address: str, user: str) -> Looked:
     Raises:
         InputError: nothing is published, or not for this listener.
     """
-    shelf = open_shelf(address)
+    shelf = open_store(address)
     found = _found(shelf, lambda: shelf.listener(user))
     if found.subject is None:
         what = found.published
@@ -80,7 +80,7 @@ def artist(address: str, text: str) -> Looked:
     Raises:
         InputError: nothing is published, or not for this artist, or for none.
     """
-    shelf = open_shelf(address)
+    shelf = open_store(address)
     found = _found(shelf, lambda: shelf.artist(text))
     if found.subject is None:
         what = found.published
@@ -107,7 +107,7 @@ def moment(what: Published) -> str:
     return f"{what.at:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _found(shelf: Shelf, find: Callable[[], Found | None]) -> Found:
+def _found(shelf: ListStore, find: Callable[[], PublishedList | None]) -> PublishedList:
     found = find()
     if found is None:
         raise InputError(f"nothing is published at {shelf.place}; `recsys publish` does it")

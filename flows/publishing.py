@@ -11,7 +11,7 @@ from flows.alerting import ALERTS
 from flows.lookup import described, moment
 from recsys.errors import InputError
 from tasks.interfaces import MODEL
-from tasks.published import open_shelf
+from tasks.published import open_store
 from tasks.published.shelf import Published
 from tasks.publishing import choose_subject, load, look, put
 
@@ -19,7 +19,7 @@ K = 20  # artists in a list, unless asked otherwise
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class PublishResult:
     """What became of a model that was to be published.
 
     Attributes:
@@ -61,14 +61,14 @@ def publish(
     k: int | None = None,
     again: bool = False,
     name: str = MODEL,
-) -> Outcome:
+) -> PublishResult:
     """Replace what is published by the lists of a model, unless they are its already.
 
     The place comes from the environment, for it may hold a password, and Prefect stores parameters.
 
     Args:
         workspace: Holds the runs and the registry.
-        run: As `tasks.serving.choose_served` takes it.
+        run: As `tasks.serving.find_served_run` takes it.
         version: Of the registered model, in place of a run.
         k: Longest list; as long as what is published if None, or else 20.
         again: Replace even what is the same.
@@ -80,15 +80,15 @@ def publish(
     if k is not None and k < 1:
         raise InputError(f"--k {k}: ask for at least 1")
     place = environment.place(workspace)
-    shelf = open_shelf(environment.published(place))
+    shelf = open_store(environment.published(place))
     known = look(shelf)
     length = k or (K if known is None else known.k)
     subject = choose_subject(place, run, version, length, name)
     if known is not None and subject.published().same_as(known) and not again:
-        return Outcome(known, shelf.place, new=False)
+        return PublishResult(known, shelf.place, new=False)
     published = put(shelf, subject, load(place, subject), again)
     # Another may have become the champion meanwhile, and been published before us.
     later = choose_subject(place, run, version, length, name)
     if not later.published().same_as(published):
         published = put(shelf, later, load(place, later), again)
-    return Outcome(published, shelf.place, new=True)
+    return PublishResult(published, shelf.place, new=True)

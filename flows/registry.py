@@ -19,8 +19,8 @@ from tasks import registering, registry
 from tasks.interfaces import HOST, MODEL, MODEL_PORT
 from tasks.registering import Portable
 from tasks.registry import Version
-from tasks.serving import Chosen, find_model, load_served
-from tasks.telling import tell
+from tasks.serving import ServedRun, find_model, load_served
+from tasks.telling import report_progress
 from tasks.workspace import Workspace
 
 _NUMBER = re.compile(r"\d{1,9}")  # longer is the id of a run
@@ -64,10 +64,10 @@ def register(workspace: Workspace, run: str | None, name: str = MODEL) -> Regist
     known = registering.find_version(workspace, judged, name)
     if known is not None:
         return Registered(known, new=False)
-    chosen = Chosen.of(judged)
+    chosen = ServedRun.of(judged)
     check_portable(chosen.config)
     served = load_served(workspace, chosen)
-    tell("registering", 0, None)
+    report_progress("registering", 0, None)
     seed = seed_for(chosen.seed, "train", chosen.config.kind)
     portable = Portable(judged, lambda folder: pack(served, seed, folder), example(served))
     return Registered(registering.add_version(workspace, portable, name), new=True)

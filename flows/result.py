@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from recsys.compare import Comparison, Estimate
+from recsys.compare import Estimate, PairedComparison
 from recsys.config import ExperimentConfig
 from recsys.space import Point
-from tasks.choosing import Chosen
-from tasks.tuning import Done
+from tasks.choosing import SearchWinner
+from tasks.tuning import FinishedTrial
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Saved:
     reused: int
 
     @classmethod
-    def of(cls, finished: Sequence[Done]) -> "Saved":
+    def of(cls, finished: Sequence[FinishedTrial]) -> "Saved":
         """Added up over all trials."""
         plateaus = [
             done
@@ -46,7 +46,7 @@ class Saved:
         )
 
 
-def _reached(done: Done) -> int:
+def _reached(done: FinishedTrial) -> int:
     return done.curve[-1][0] if done.curve else done.facts.iterations
 
 
@@ -84,17 +84,17 @@ class Result:
     reused: Mapping[str, bool]
     rejects: str | None
     test_rejects: str | None
-    trials: tuple[Done, ...]
-    pruned: tuple[Done, ...]
+    trials: tuple[FinishedTrial, ...]
+    pruned: tuple[FinishedTrial, ...]
     failed: Mapping[int, str]
     space_size: int | None
-    best: Done
-    chosen: Chosen
-    front: tuple[Done, ...]
+    best: FinishedTrial
+    chosen: SearchWinner
+    front: tuple[FinishedTrial, ...]
     saved: Saved
     at_bound: Mapping[str, str]
     models: Mapping[str, Mapping[str, Estimate]]
-    comparison: Comparison
+    comparison: PairedComparison
     listeners: Mapping[str, Mapping[str, Any]]
     runs: Mapping[str, str]
     compare_url: str
@@ -118,7 +118,7 @@ class Result:
             "runs": {**self.runs, "name": self.study, **self._how()},
         }
 
-    def _trial(self, trial: Done) -> dict[str, Any]:
+    def _trial(self, trial: FinishedTrial) -> dict[str, Any]:
         ranked = {each.done.slot: each for each in self.chosen.ranked}.get(trial.slot)
         found: dict[str, Any] = {
             "trial": trial.slot,

@@ -21,11 +21,11 @@ from prefect import flow
 
 from flows import environment, registry
 from flows.alerting import ALERTS
-from flows.challenge import Asked, searched
+from flows.challenge import RetrainRequest, searched
 from flows.cleaning import Cleaned, clean
 from flows.clock import Clock
 from flows.experiment import opened
-from flows.publishing import Outcome, publish
+from flows.publishing import PublishResult, publish
 from flows.searching import joined, search_all, with_prefect
 from recsys.config import DataConfig, ExperimentConfig
 from recsys.errors import InputError
@@ -41,8 +41,8 @@ from tasks.data import Plays
 from tasks.incoming import Incoming
 from tasks.locking import workspace_locks
 from tasks.registry import Version, champion, load_version, versions
-from tasks.retraining import NO_CHAMPION, UNREAD, Ledger
-from tasks.serving import Chosen
+from tasks.retraining import NO_CHAMPION, UNREAD, RetrainHistory
+from tasks.serving import ServedRun
 from tasks.tracking import Recorded, Run, read_run
 from tasks.training import Study, run_final, search_version
 from tasks.tuning import Search
@@ -76,7 +76,7 @@ class Retrained:
     version: int
     champion: int | None
     seconds: Mapping[str, float]
-    published: Outcome | None = None
+    published: PublishResult | None = None
     cleaned: Cleaned | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -101,7 +101,7 @@ class Retrained:
     on_failure=ALERTS,
     on_crashed=ALERTS,
 )
-def retrain(asked: Asked, workspace: Path = Path("mlruns")) -> Retrained:
+def retrain(asked: RetrainRequest, workspace: Path = Path("mlruns")) -> Retrained:
     """Check the new plays, search, gate, register, promote what passed, and publish its lists.
 
     Args:
@@ -123,9 +123,9 @@ def retrain(asked: Asked, workspace: Path = Path("mlruns")) -> Retrained:
     return replace(done, published=lists, cleaned=clean(place), seconds=clock.seconds)
 
 
-def _retrained(place: Workspace, asked: Asked, clock: Clock) -> Retrained:
+def _retrained(place: Workspace, asked: RetrainRequest, clock: Clock) -> Retrained:
     """All but the publishing; only for who holds the lock on retraining."""
-    ledger = Ledger.of(place, asked.name)
+    ledger = RetrainHistory.of(place, asked.name)
     with clock.part("data"):
         incoming = _gathered(place, asked, ledger)
     key = _key(place, asked, incoming)
@@ -135,7 +135,7 @@ def _retrained(place: Workspace, asked: Asked, clock: Clock) -> Retrained:
     return _Retraining(place, asked, incoming, ledger, key, clock).run()
 
 
-def _gathered(place: Workspace, asked: Asked, ledger: Ledger) -> Incoming:
+def _gathered(place: Workspace, asked: RetrainRequest, ledger: RetrainHistory) -> Incoming:
     """The new plays; that they cannot be used is recorded, too."""
     data, plays = asked.config.data, asked.plays
     try:
@@ -151,7 +151,9 @@ def _gathered(place: Workspace, asked: Asked, ledger: Ledger) -> Incoming:
         raise
 
 
-def _published(place: Workspace, asked: Asked, done: Retrained, clock: Clock) -> Outcome | None:
+def _published(
+    place: Workspace, asked: RetrainRequest, done: Retrained, clock: Clock
+) -> PublishResult | None:
     """Publish the champion, where it is what was retrained."""
     if not asked.publishes or done.champion != done.version:
         return None
@@ -165,7 +167,7 @@ def _published(place: Workspace, asked: Asked, done: Retrained, clock: Clock) ->
             ) from error
 
 
-def _key(place: Workspace, asked: Asked, incoming: Incoming) -> str:
+def _key(place: Workspace, asked: RetrainRequest, incoming: Incoming) -> str:
     described = {
         **_data(place, asked, incoming),
         "config": asked.config.model_dump(mode="json", exclude={"data"}),
@@ -177,7 +179,7 @@ def _key(place: Workspace, asked: Asked, incoming: Incoming) -> str:
     return _hashed(described)
 
 
-def _data(place: Workspace, asked: Asked, incoming: Incoming) -> dict[str, Any]:
+def _data(place: Workspace, asked: RetrainRequest, incoming: Incoming) -> dict[str, Any]:
     profiles = None if asked.profiles is None else file_hash(place, asked.profiles)
     return {"data": incoming.fingerprint, "profiles": profiles, "code": search_version()}
 
@@ -210,9 +212,9 @@ class _Retraining:
     def __init__(
         self,
         place: Workspace,
-        asked: Asked,
+        asked: RetrainRequest,
         incoming: Incoming,
-        ledger: Ledger,
+        ledger: RetrainHistory,
         key: str,
         clock: Clock,
     ) -> None:
@@ -262,7 +264,7 @@ class _Retraining:
 
     def _config_of(self, version: Version) -> ModelConfig:
         try:
-            return Chosen.of(read_run(self.place, version.run)).config
+            return ServedRun.of(read_run(self.place, version.run)).config
         except InputError:  # its run was deleted, or is of an older form: its files know it, too
             return load_version(self.place, version).config
 
@@ -397,7 +399,7 @@ class _Retraining:
 
 
 def _stop(
-    asked: Asked,
+    asked: RetrainRequest,
     run: Run,
     words: Sequence[str],
     values: Mapping[str, float],
@@ -410,7 +412,7 @@ def _stop(
     retraining.show_decision(f"{asked.name}: stopped", words, values)
 
 
-def _params(asked: Asked, config: ExperimentConfig) -> dict[str, object]:
+def _params(asked: RetrainRequest, config: ExperimentConfig) -> dict[str, object]:
     """Of the run of a retraining."""
     return {
         "plays": asked.called,

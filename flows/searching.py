@@ -7,21 +7,21 @@ from pathlib import Path
 
 from flows.clock import Clock
 from tasks.locking import workspace_locks
-from tasks.paths import Paths
-from tasks.telling import tell
-from tasks.tidying import tidy
+from tasks.paths import Checkpoints
+from tasks.telling import report_progress
+from tasks.tidying import recover
 from tasks.tracking import Run
 from tasks.training import Study
-from tasks.trials import Outcome, TrialFailed, run_trial
-from tasks.tuning import Done, Search, Trial
+from tasks.trials import AttemptResult, TrialFailed, run_trial
+from tasks.tuning import FinishedTrial, Search, Trial
 
 GIVE_UP_AFTER = 3  # failures in a row: the next would fail too
 LOOK_AGAIN = 0.5  # seconds between looks at trials that other workers are at
 
-Attempt = Callable[[Study, Path, Trial, Search], Outcome]
+Attempt = Callable[[Study, Path, Trial, Search], AttemptResult]
 
 
-def with_prefect(study: Study, validation: Path, trial: Trial, search: Search) -> Outcome:
+def with_prefect(study: Study, validation: Path, trial: Trial, search: Search) -> AttemptResult:
     """One attempt as a task of Prefect, for use inside a flow."""
     state = run_trial(study, validation, trial, search, return_state=True)
     outcome = state.result(raise_on_failure=False)
@@ -40,12 +40,12 @@ def joined(study: Study, search: Search) -> Iterator[None]:
     """
     locks = workspace_locks(study.workspace)
     try:
-        tidy(study, search, locks)
+        recover(study, search, locks)
         _note_missing_bests(study, search)
         try:
             yield
         finally:
-            tidy(study, search, locks)
+            recover(study, search, locks)
         _close_parent(study, search, None)
     except BaseException as error:
         _close_parent(study, search, error)
@@ -82,14 +82,14 @@ def search_all(
         if trial is None:
             if not search.others(study.worker):
                 break
-            tell("waiting for the trials of other workers", search.ended, search.wanted)
+            report_progress("waiting for the trials of other workers", search.ended, search.wanted)
             with clock.part("waiting"):
                 time.sleep(LOOK_AGAIN)
             continue
         _timed(study, search, trial, validation, attempted, clock)
         _tell_best(search)
     if search.ended >= search.wanted:
-        Paths(study.workspace.paths(study.name)).remove()
+        Checkpoints(study.workspace.paths(study.name)).remove()
 
 
 def _timed(
@@ -111,7 +111,7 @@ def _timed(
     clock.add("trial overhead", spent - outcome.fit_seconds - outcome.judge_seconds)
 
 
-def _note_best(study: Study, search: Search, trial: Trial, before: list[Done]) -> None:
+def _note_best(study: Study, search: Search, trial: Trial, before: list[FinishedTrial]) -> None:
     best = search.best
     Run.of(study.workspace, study.parent).log(
         {f"best/{study.config.study.metric}": best.value}, step=trial.slot
@@ -126,8 +126,8 @@ def _note_missing_bests(study: Study, search: Search) -> None:
     name = f"best/{study.config.study.metric}"
     parent = Run.of(study.workspace, study.parent)
     noted = parent.steps(name)
-    best: Done | None = None
-    beaten: list[Done] = []
+    best: FinishedTrial | None = None
+    beaten: list[FinishedTrial] = []
     for done in search.done:
         if best is None or done.value > best.value:
             beaten += [] if best is None else [best]
@@ -141,4 +141,4 @@ def _note_missing_bests(study: Study, search: Search) -> None:
 
 def _tell_best(search: Search) -> None:
     best = f", best {search.best.value:.4f}" if search.n_measured else ""
-    tell(f"trials{best}", search.ended, search.wanted)
+    report_progress(f"trials{best}", search.ended, search.wanted)

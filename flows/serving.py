@@ -14,8 +14,8 @@ from recsys.errors import InputError
 from recsys.interactions import Interactions
 from recsys.lookup import listed
 from recsys.profiles import Profiles
-from recsys.serving import Answer, Explanation, Found, Served
-from tasks.serving import Chosen, choose_served, load_served
+from recsys.serving import Answer, Explanation, RankedItem, Served
+from tasks.serving import ServedRun, find_served_run, load_served
 from tasks.workspace import Workspace
 
 SHARES = 10  # artists of a history that the terminal shows
@@ -70,7 +70,7 @@ class Recommended:
         note: What of the question could not be used; else "".
     """
 
-    chosen: Chosen
+    chosen: ServedRun
     answer: Answer
     note: str = ""
 
@@ -103,9 +103,9 @@ class Alike:
         artists: Those like it.
     """
 
-    chosen: Chosen
+    chosen: ServedRun
     to: str
-    artists: Sequence[Found]
+    artists: Sequence[RankedItem]
 
     def as_json(self) -> dict[str, Any]:
         """One object."""
@@ -126,7 +126,7 @@ class Explained:
         why: The shares.
     """
 
-    chosen: Chosen
+    chosen: ServedRun
     why: Explanation
 
     def as_json(self) -> dict[str, Any]:
@@ -156,7 +156,7 @@ def recommend(
 
     Args:
         workspace: Holds the runs.
-        run: Whose model; see `tasks.serving.choose_served`.
+        run: Whose model; see `tasks.serving.find_served_run`.
         listener: Whom for.
         k: How many.
         include_heard: Rank what was heard among the rest.
@@ -201,10 +201,10 @@ def explain(workspace: Workspace, run: str | None, listener: Listener, artist: s
     return Explained(chosen, why)
 
 
-def _served(workspace: Workspace, run: str | None, k: int = 1) -> tuple[Chosen, Served]:
+def _served(workspace: Workspace, run: str | None, k: int = 1) -> tuple[ServedRun, Served]:
     if k < 1:
         raise InputError(f"--k {k}: ask for at least 1")
-    chosen = choose_served(workspace, run)
+    chosen = find_served_run(workspace, run)
     return chosen, load_served(workspace, chosen)
 
 
@@ -224,15 +224,15 @@ def _profile(served: Served, listener: Listener) -> Profiles | None:
     return profile_of(served.profiles, listener.country, listener.age, listener.gender)
 
 
-def _source(chosen: Chosen) -> dict[str, Any]:
+def _source(chosen: ServedRun) -> dict[str, Any]:
     return {"run": chosen.run, "study": chosen.study, "model": chosen.config.kind}
 
 
-def _numbered(artists: Sequence[Found]) -> list[dict[str, Any]]:
+def _numbered(artists: Sequence[RankedItem]) -> list[dict[str, Any]]:
     return [{"rank": place, **asdict(each)} for place, each in enumerate(artists, start=1)]
 
 
-def _ranking(artists: Sequence[Found], score: str, title: str | None = None) -> Table:
+def _ranking(artists: Sequence[RankedItem], score: str, title: str | None = None) -> Table:
     heard = any(each.heard for each in artists)
     table = Table(_right(""), "artist", _right(score), *["heard"] * heard, title=title)
     for row in _rows(artists, heard):
@@ -240,13 +240,13 @@ def _ranking(artists: Sequence[Found], score: str, title: str | None = None) -> 
     return table
 
 
-def _rows(artists: Sequence[Found], heard: bool) -> Iterator[list[str | Text]]:
+def _rows(artists: Sequence[RankedItem], heard: bool) -> Iterator[list[str | Text]]:
     for place, each in enumerate(artists, start=1):
         score = f"{each.score:,.0f}" if each.score == int(each.score) else f"{each.score:.4f}"
         yield [str(place), Text(each.name), score, *["*" * each.heard] * heard]
 
 
-def _line(chosen: Chosen) -> str:
+def _line(chosen: ServedRun) -> str:
     return f"{chosen.config.kind} of study {chosen.study}, run {chosen.run}, fitted on all its data"
 
 

@@ -17,7 +17,15 @@ from recsys.errors import InputError
 from tasks.copying import delete_runs
 from tasks.registry import versions
 from tasks.tracking import children, experiment_of
-from tasks.tuning import Done, Listed, Search, deleting_study, find_search, has_study, list_studies
+from tasks.tuning import (
+    FinishedTrial,
+    Listed,
+    Search,
+    deleting_study,
+    find_search,
+    has_study,
+    list_studies,
+)
 from tasks.workspace import Workspace
 
 KINDS = (".parquet", ".csv")
@@ -86,14 +94,14 @@ def show_table(workspace: Workspace, name: str) -> RenderableType:
     return Group(table, *notes)
 
 
-def _cells(done: Done, config: ExperimentConfig, names: list[str]) -> list[str]:
+def _cells(done: FinishedTrial, config: ExperimentConfig, names: list[str]) -> list[str]:
     values = [f"{value:.4f}" for value in done.values] or [""] * len(config.objectives)
     params = [terminal.value_text(done.params.get(name)) for name in names]
     ran = f"{done.facts.ran} of {done.facts.asked}"
     return [str(done.slot), state(done), *values, *params, ran, str(done.attempts)]
 
 
-def state(done: Done) -> str:
+def state(done: FinishedTrial) -> str:
     """What became of a finished trial, in a word."""
     if not done.values:
         return "pruned"

@@ -58,7 +58,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class PairedComparison:
     """Two models on the same users, metric by metric.
 
     Attributes:
@@ -114,7 +114,7 @@ def interval(
 
 def paired(
     a: Report, b: Report, seed: int, n_resamples: int = N_RESAMPLES, progress: Progress = silent
-) -> Comparison:
+) -> PairedComparison:
     """Two models with 95 % intervals of both and of the paired difference b - a.
 
     Args:
@@ -140,7 +140,7 @@ def paired(
     rows = tuple(
         Row(m, first[m], second[m], difference[m], improvement(of_a[m], of_b[m])) for m in of_a
     )
-    return Comparison(rows, len(a.users), n_resamples, seed)
+    return PairedComparison(rows, len(a.users), n_resamples, seed)
 
 
 def column_intervals(

@@ -27,7 +27,13 @@ from recsys.metrics import column, parsed
 from recsys.pareto import oriented
 from recsys.progress import Progress, silent
 from recsys.recommend import Recommendations
-from recsys.significance import Significance, Spread, averaged_over_seeds, compare_models, spread
+from recsys.significance import (
+    SeedSpread,
+    Significance,
+    averaged_over_seeds,
+    compare_models,
+    spread,
+)
 from recsys.split import Fold
 
 DIVERSITY, LIFT = "diversity", "popularity_lift"
@@ -35,7 +41,7 @@ N_COUNTRIES = 6  # that have a group of their own
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Entrant:
+class ModelResult:
     """A tuned model on one split.
 
     Attributes:
@@ -58,7 +64,7 @@ class Entrant:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Round:
+class SplitResult:
     """What one split says, with users by their external ids, so that splits can be put together.
 
     Attributes:
@@ -75,14 +81,14 @@ class Round:
     whole: Mapping[str, Mapping[str, float]]
     labels: Mapping[str, "pd.Series[str]"]
     hits: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]]
-    entrants: Mapping[str, Entrant]
+    entrants: Mapping[str, ModelResult]
 
     @classmethod
     def of(
         cls,
         seed: int,
         fold: Fold,
-        entrants: Mapping[str, Entrant],
+        entrants: Mapping[str, ModelResult],
         vectors: npt.NDArray[np.float32],
         k: int,
     ) -> Self:
@@ -140,7 +146,7 @@ def _by_user(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Contest:
+class Comparison:
     """The table.
 
     Attributes:
@@ -159,17 +165,17 @@ class Contest:
     metric: str
     models: tuple[str, ...]
     estimates: Mapping[str, Mapping[str, Estimate]]
-    spreads: Mapping[str, Mapping[str, Spread]]
+    spreads: Mapping[str, Mapping[str, SeedSpread]]
     significance: Significance
     listeners: Mapping[str, Mapping[str, tuple[GroupRow, ...]]]
     artists: Mapping[str, tuple[ItemGroupRow, ...]]
-    rounds: tuple[Round, ...]
+    rounds: tuple[SplitResult, ...]
     n_users: int
 
     @classmethod
     def of(
         cls,
-        rounds: Sequence[Round],
+        rounds: Sequence[SplitResult],
         metric: str,
         seed: int,
         n_resamples: int = N_RESAMPLES,
@@ -271,7 +277,7 @@ class Contest:
         }
 
 
-def _split(of: Round, model: str) -> dict[str, Any]:
+def _split(of: SplitResult, model: str) -> dict[str, Any]:
     entrant = of.entrants[model]
     return {
         "seed": of.seed,
@@ -282,12 +288,12 @@ def _split(of: Round, model: str) -> dict[str, Any]:
     }
 
 
-def _spreads(rounds: Sequence[Round], model: str) -> dict[str, Spread]:
+def _spreads(rounds: Sequence[SplitResult], model: str) -> dict[str, SeedSpread]:
     summaries = [each.summary(model) for each in rounds]
     return {metric: spread([each[metric] for each in summaries]) for metric in summaries[0]}
 
 
-def _averaged(rounds: Sequence[Round], model: str) -> pd.DataFrame:
+def _averaged(rounds: Sequence[SplitResult], model: str) -> pd.DataFrame:
     tables = [each.values[model] for each in rounds]
     columns = {}
     for metric in tables[0].columns:
@@ -297,7 +303,7 @@ def _averaged(rounds: Sequence[Round], model: str) -> pd.DataFrame:
 
 def _estimates(
     table: pd.DataFrame,
-    rounds: Sequence[Round],
+    rounds: Sequence[SplitResult],
     model: str,
     seed: int,
     n_resamples: int,
@@ -312,7 +318,7 @@ def _estimates(
     return estimates | whole
 
 
-def _labels(rounds: Sequence[Round], ids: pd.Index) -> dict[str, Labels]:
+def _labels(rounds: Sequence[SplitResult], ids: pd.Index) -> dict[str, Labels]:
     """The groups of users, as of the first split in which each was judged."""
     found = {}
     for name in rounds[0].labels:
@@ -322,7 +328,7 @@ def _labels(rounds: Sequence[Round], ids: pd.Index) -> dict[str, Labels]:
     return found
 
 
-def _summed_hits(rounds: Sequence[Round], model: str) -> ItemGroupHits:
+def _summed_hits(rounds: Sequence[SplitResult], model: str) -> ItemGroupHits:
     held_out, hits = (
         pd.concat([each.hits[model][side] for each in rounds]).groupby(level=0, sort=True).sum()
         for side in (0, 1)

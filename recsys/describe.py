@@ -13,7 +13,7 @@ Counts = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class Summary:
     """Smallest, median, mean and largest of some numbers; all 0 where there are none."""
 
     low: float
@@ -99,9 +99,9 @@ class Description:
     rows: int
     cells: int
     total_plays: float
-    plays: Spread
-    items_per_user: Spread
-    users_per_item: Spread
+    plays: Summary
+    items_per_user: Summary
+    users_per_item: Summary
     matrix: MatrixStats
     first: int | None
     last: int | None
@@ -131,9 +131,9 @@ def describe(events: Events, profiles: Profiles | None = None) -> Description:
         rows=len(events),
         cells=len(cells),
         total_plays=float(events.plays.sum()),
-        plays=Spread.of(events.plays),
-        items_per_user=Spread.of(cells.per_user()),
-        users_per_item=Spread.of(cells.per_item()),
+        plays=Summary.of(events.plays),
+        items_per_user=Summary.of(cells.per_user()),
+        users_per_item=Summary.of(cells.per_item()),
         matrix=MatrixStats.of(cells),
         first=first,
         last=last,

@@ -17,7 +17,7 @@ STEPS = 4  # bins for a doubling of plays
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class LogProfile:
     """What is kept of a log.
 
     Attributes:
@@ -113,7 +113,7 @@ class Finding:
     words: str
 
 
-def check(new: Facts, old: Facts, limits: Limits | None = None) -> list[Finding]:
+def check(new: LogProfile, old: LogProfile, limits: Limits | None = None) -> list[Finding]:
     """What is wrong with a new log, by the last one; nothing where it is of the same kind.
 
     Args:
@@ -126,12 +126,12 @@ def check(new: Facts, old: Facts, limits: Limits | None = None) -> list[Finding]
     return [*_sizes(new, old, limits), *(each for each in odd if each)]
 
 
-def shrunk(new: Facts, old: Facts, limits: Limits) -> list[Finding]:
+def shrunk(new: LogProfile, old: LogProfile, limits: Limits) -> list[Finding]:
     """What a log that is expected to grow has lost: the rows, users or artists that are missing."""
     return [each for each in _sizes(new, old, limits) if each.value < 1]
 
 
-def _sizes(new: Facts, old: Facts, limits: Limits) -> list[Finding]:
+def _sizes(new: LogProfile, old: LogProfile, limits: Limits) -> list[Finding]:
     sizes = (("rows", "rows"), ("users", "users"), ("artists", "items"))
     found = [_size(what, getattr(new, name), getattr(old, name), limits) for what, name in sizes]
     return [each for each in found if each]
@@ -150,7 +150,7 @@ def _size(what: str, new: int, old: int, limits: Limits) -> Finding | None:
     )
 
 
-def _rejects(new: Facts, old: Facts, limits: Limits) -> Finding | None:
+def _rejects(new: LogProfile, old: LogProfile, limits: Limits) -> Finding | None:
     rise = new.rejects - old.rejects
     if rise <= limits.rejects:
         return None
@@ -163,7 +163,7 @@ def _rejects(new: Facts, old: Facts, limits: Limits) -> Finding | None:
     )
 
 
-def _plays(new: Facts, old: Facts, limits: Limits) -> Finding | None:
+def _plays(new: LogProfile, old: LogProfile, limits: Limits) -> Finding | None:
     distance = shift(new, old)
     if distance <= limits.shift:
         return None
@@ -176,7 +176,7 @@ def _plays(new: Facts, old: Facts, limits: Limits) -> Finding | None:
     )
 
 
-def shift(new: Facts, old: Facts) -> float:
+def shift(new: LogProfile, old: LogProfile) -> float:
     """Kolmogorov-Smirnov distance of the plays of a row, 0 to 1; 1 where one has no rows."""
     bins = sorted({int(each) for each in (*new.plays, *old.plays)})
     below = []

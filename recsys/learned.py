@@ -20,7 +20,7 @@ from scipy.sparse import csr_matrix, load_npz, save_npz
 from recsys.errors import InputError
 
 Array = npt.NDArray[Any] | csr_matrix
-Learned = Mapping[str, Array]
+ModelArrays = Mapping[str, Array]
 """Arrays by their names; that of a member of an ensemble is `0/name`."""
 Kind = TypeVar("Kind", bound=np.generic)
 Read = TypeVar("Read", bound=Array)
@@ -31,7 +31,7 @@ REMEDY = (
 )
 
 
-def save_learned(learned: Learned, folder: Path) -> None:
+def save_arrays(learned: ModelArrays, folder: Path) -> None:
     """Write a file for each array into a folder that exists, and folders for those of members."""
     for name, array in learned.items():
         path = folder / name
@@ -43,8 +43,8 @@ def save_learned(learned: Learned, folder: Path) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
-    """What `save_learned` wrote; a file is read when its array is asked for.
+class StoredArrays:
+    """What `save_arrays` wrote; a file is read when its array is asked for.
 
     Attributes:
         folder: Where it is.
@@ -68,9 +68,9 @@ class Stored:
         """
         return _read(self.folder / f"{name}.npz", _sparse, kind, shape)
 
-    def member(self, number: int) -> "Stored":
+    def member(self, number: int) -> "StoredArrays":
         """That of a member of an ensemble, from 0."""
-        return Stored(self.folder / str(number))
+        return StoredArrays(self.folder / str(number))
 
 
 def _read(

@@ -21,7 +21,7 @@ import pandas as pd
 from pydantic import TypeAdapter
 
 from recsys.errors import InputError
-from recsys.learned import REMEDY, Stored, save_learned
+from recsys.learned import REMEDY, StoredArrays, save_arrays
 from recsys.lookup import listed
 from recsys.models import build
 from recsys.params import (
@@ -33,7 +33,7 @@ from recsys.params import (
     PopularityConfig,
     UserKnnConfig,
 )
-from recsys.serving import Found, Served, fold_in_history, known_user
+from recsys.serving import RankedItem, Served, fold_in_history, known_user
 from recsys.store import load_data, save_data
 
 COLUMNS = ("user", "artists", "plays")  # of a question; each may be missing
@@ -73,7 +73,7 @@ def pack(served: Served, seed: int, folder: Path) -> None:
     """
     check_portable(served.config)
     save_data(served.cells, served.profiles if _uses_profiles(served.config) else None, folder)
-    save_learned(served.model.learned(), folder)
+    save_arrays(served.model.learned(), folder)
     files = sorted(path for path in folder.rglob("*.*") if path.name != _SERVED)
     described = {
         "model": served.config.model_dump(mode="json"),
@@ -114,7 +114,7 @@ def unpack(folder: Path) -> Served:
     config: ModelConfig = TypeAdapter(ModelConfig).validate_python(described["model"])
     seed = int(described["seed"])
     cells, profiles = load_data(folder)
-    model = build(config, seed, profiles=profiles).restore(cells, Stored(folder))
+    model = build(config, seed, profiles=profiles).restore(cells, StoredArrays(folder))
     return Served(config, model, cells, profiles)
 
 
@@ -190,7 +190,7 @@ def _read(questions: pd.DataFrame) -> Iterator[_Question]:
         yield _Question(_id(user), artists, plays)
 
 
-def _row(served: Served, number: int, asked: _Question, k: int) -> Sequence[Found]:
+def _row(served: Served, number: int, asked: _Question, k: int) -> Sequence[RankedItem]:
     try:
         if asked.artists is not None:
             history = _history(served, asked.artists, asked.plays)

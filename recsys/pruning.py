@@ -17,7 +17,7 @@ from typing import Literal, assert_never
 
 from recsys.seeds import seed_for
 
-Curve = Sequence[tuple[int, float]]
+CurveValues = Sequence[tuple[int, float]]
 """Points (iteration, value), rising in iteration; a higher value is better; none is NaN."""
 
 Pruner = Literal["none", "median", "halving", "hyperband"]
@@ -31,7 +31,7 @@ ETA = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class FinishedCurve:
     """What is left of a trial that no longer runs.
 
     Attributes:
@@ -39,15 +39,15 @@ class Finished:
         pruned: Was it given up? Otherwise it ran to its end, or to where it got no better.
     """
 
-    curve: Curve
+    curve: CurveValues
     pruned: bool
 
 
 def hopeless(
     pruner: Pruner,
     slot: int,
-    curve: Curve,
-    finished: Mapping[int, Finished],
+    curve: CurveValues,
+    finished: Mapping[int, FinishedCurve],
     low: int,
     high: int,
     seed: int,
@@ -110,7 +110,7 @@ def hopeless(
     assert_never(pruner)
 
 
-def plateau(curve: Curve, patience: int | None) -> bool:
+def plateau(curve: CurveValues, patience: int | None) -> bool:
     """Did the last `patience` points bring nothing better than the best before them?
 
     False while there is no point before them, and always if `patience` is None.
@@ -127,7 +127,7 @@ def plateau(curve: Curve, patience: int | None) -> bool:
     return _best(curve[-patience:]) <= _best(curve[:-patience])
 
 
-def best_point(curve: Curve, low: int) -> tuple[int, float]:
+def best_point(curve: CurveValues, low: int) -> tuple[int, float]:
     """Iteration and value of the highest value from iteration `low` on, the earliest of equals.
 
     Of the whole curve, if it ends before `low`.
@@ -140,17 +140,17 @@ def best_point(curve: Curve, low: int) -> tuple[int, float]:
     return max(curve[_place(curve, low) :] or curve, key=lambda point: point[1])
 
 
-def _best(curve: Curve) -> float:
+def _best(curve: CurveValues) -> float:
     """The highest value of a curve that has points."""
     return max(value for _, value in curve)
 
 
-def _place(curve: Curve, iteration: int) -> int:
+def _place(curve: CurveValues, iteration: int) -> int:
     """Where in the curve the first point at or beyond `iteration` is; its length, if none is."""
     return bisect_left(curve, iteration, key=lambda point: point[0])
 
 
-def _below_median(curve: Curve, finished: Iterable[Finished]) -> bool:
+def _below_median(curve: CurveValues, finished: Iterable[FinishedCurve]) -> bool:
     """Is the best value so far below the median of what others had by the same iteration?"""
     now = curve[-1][0]
     curves = [other.curve for other in finished if not other.pruned]
@@ -159,7 +159,7 @@ def _below_median(curve: Curve, finished: Iterable[Finished]) -> bool:
     return len(values) >= N_BEFORE_MEDIAN and _best(curve) < median(values)
 
 
-def _falls_off(curve: Curve, rivals: Iterable[Curve], rungs: Sequence[int]) -> bool:
+def _falls_off(curve: CurveValues, rivals: Iterable[CurveValues], rungs: Sequence[int]) -> bool:
     """Does the last point of the curve reach a rung without being in the top 1 / ETA there?"""
     before = curve[-2][0] if len(curve) > 1 else 0
     reached = [rung for rung in rungs if before < rung <= curve[-1][0]]

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.interactions import Interactions
-from recsys.learned import Learned, Stored
+from recsys.learned import ModelArrays, StoredArrays
 from recsys.profiles import Profiles
 
 NO_ITEM = -1
@@ -51,10 +51,10 @@ class Recommender(Protocol):
     def fit(self, train: Interactions) -> Self:
         """Learn from `train`; calling again forgets the first fit."""
 
-    def learned(self) -> Learned:
+    def learned(self) -> ModelArrays:
         """What `fit` found and only training would find again; nothing where there is no such."""
 
-    def restore(self, train: Interactions, stored: Stored) -> Self:
+    def restore(self, train: Interactions, stored: StoredArrays) -> Self:
         """Be the model that `fit(train)` made, bit for bit; nothing is trained.
 
         Args:

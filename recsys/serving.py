@@ -84,7 +84,7 @@ class Served:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class RankedItem:
     """An artist in an answer.
 
     Attributes:
@@ -110,7 +110,7 @@ class Answer:
         audience: Whose plays count, in words, where the model was not asked; else "".
     """
 
-    artists: Sequence[Found]
+    artists: Sequence[RankedItem]
     by: str
     audience: str = ""
 
@@ -221,7 +221,7 @@ def from_profile(served: Served, profile: Profiles | None, k: int) -> Answer:
     return _popular(served, heard_by, k)
 
 
-def similar(served: Served, item: int, k: int) -> list[Found]:
+def similar(served: Served, item: int, k: int) -> list[RankedItem]:
     """The k artists most like one, best first, without itself.
 
     Raises:
@@ -357,6 +357,6 @@ def _popular(served: Served, heard_by: Audience, k: int) -> Answer:
     return Answer(artists, by, heard_by.words)
 
 
-def _found(served: Served, item: int, score: float, heard: bool = False) -> Found:
+def _found(served: Served, item: int, score: float, heard: bool = False) -> RankedItem:
     items = served.cells.items
-    return Found(items.id(item), items.name(item), score, heard)
+    return RankedItem(items.id(item), items.name(item), score, heard)

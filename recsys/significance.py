@@ -100,7 +100,7 @@ class Significance:
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class SeedSpread:
     """A value over split seeds.
 
     Attributes:
@@ -224,7 +224,7 @@ def averaged_over_seeds(
     return np.asarray(means.index, dtype=object), np.asarray(means, dtype=np.float64)
 
 
-def spread(values: Sequence[float]) -> Spread:
+def spread(values: Sequence[float]) -> SeedSpread:
     """Mean and standard deviation over split seeds.
 
     Seeds share users and most cells, so this describes how much a split matters; it tests nothing.
@@ -238,7 +238,7 @@ def spread(values: Sequence[float]) -> Spread:
     if not len(values):
         raise ValueError("no seeds to take the spread over")
     found = np.asarray(values, dtype=np.float64)
-    return Spread(float(found.mean()), float(found.std(ddof=1)) if len(found) > 1 else None)
+    return SeedSpread(float(found.mean()), float(found.std(ddof=1)) if len(found) > 1 else None)
 
 
 def _table(values: Mapping[str, Values]) -> Values:

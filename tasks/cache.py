@@ -21,11 +21,11 @@ from tasks.workspace import Workspace
 MANIFEST = "manifest.json"
 _BLOCK = 1 << 22
 
-Facts = dict[str, Any]  # what a stage tells about its result; JSON values
+StageFacts = dict[str, Any]  # what a stage tells about its result; JSON values
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class StageEntry:
     """A stage's result on disk.
 
     Attributes:
@@ -37,13 +37,13 @@ class Entry:
 
     folder: Path
     key: str
-    facts: Facts
+    facts: StageFacts
     reused: bool
 
 
 def stage(
-    workspace: Workspace, name: str, inputs: Mapping[str, Any], make: Callable[[Path], Facts]
-) -> Entry:
+    workspace: Workspace, name: str, inputs: Mapping[str, Any], make: Callable[[Path], StageFacts]
+) -> StageEntry:
     """The result of a stage, made now unless it is there and intact.
 
     Args:
@@ -58,14 +58,16 @@ def stage(
     manifest = _intact(folder)
     if manifest is not None:
         (folder / MANIFEST).touch()  # when it was used last
-        return Entry(folder, key, manifest["facts"], reused=True)
+        return StageEntry(folder, key, manifest["facts"], reused=True)
     facts = _make(folder, workspace.lock("cache"), described, make)
-    return Entry(folder, key, facts, reused=False)
+    return StageEntry(folder, key, facts, reused=False)
 
 
-def _make(folder: Path, lock: Path, described: Facts, make: Callable[[Path], Facts]) -> Facts:
+def _make(
+    folder: Path, lock: Path, described: StageFacts, make: Callable[[Path], StageFacts]
+) -> StageFacts:
     with passing(folder.parent, f".{folder.name}-") as made:
-        facts: Facts = json.loads(json.dumps(make(made)))
+        facts: StageFacts = json.loads(json.dumps(make(made)))
         files = {
             path.relative_to(made).as_posix(): {"size": path.stat().st_size, "sha256": _hash(path)}
             for path in sorted(made.rglob("*"))
@@ -94,10 +96,10 @@ def _put(made: Path, folder: Path) -> None:
             raise
 
 
-def _intact(folder: Path) -> Facts | None:
+def _intact(folder: Path) -> StageFacts | None:
     """The manifest of an entry whose files are all there, unaltered; else None."""
     try:
-        manifest: Facts = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest: StageFacts = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         if manifest.pop("sha256") != _sum(manifest):
             return None
         for name, known in manifest["files"].items():
@@ -155,14 +157,14 @@ def file_hash(workspace: Workspace, path: Path) -> str:
     return digest
 
 
-def _read_index(path: Path) -> dict[str, Facts]:
+def _read_index(path: Path) -> dict[str, StageFacts]:
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return {}
 
 
-def _write_index(path: Path, index: Mapping[str, Facts]) -> None:
+def _write_index(path: Path, index: Mapping[str, StageFacts]) -> None:
     """Only for whoever holds the lock on it: what one who was killed left is written over."""
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f".{path.name}.new")

@@ -21,7 +21,7 @@ from recsys.seeds import seed_for
 from recsys.split import Fold
 from recsys.store import save_report
 from recsys.ties import tied_with_best
-from tasks.telling import tell
+from tasks.telling import report_progress
 from tasks.tracking import Run
 from tasks.training import (
     FACTORS,
@@ -32,7 +32,7 @@ from tasks.training import (
     scratch,
     train_seed,
 )
-from tasks.tuning import Done, Search
+from tasks.tuning import FinishedTrial, Search
 
 PER_USER = "per_user.parquet"
 ALL_USERS = "all_users"  # folder and prefix of what finalists are worth on all users
@@ -51,14 +51,14 @@ class Ranked:
         cost: Of its training, in multiplications.
     """
 
-    done: Done
+    done: FinishedTrial
     estimate: Estimate
     tied: bool
     cost: float
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class SearchWinner:
     """The winner and the field.
 
     Attributes:
@@ -69,14 +69,14 @@ class Chosen:
         judge_seconds: What judging finalists again has cost.
     """
 
-    winner: Done
+    winner: FinishedTrial
     ranked: tuple[Ranked, ...]
     best_on_sample: int | None
     judge_seconds: float
 
 
 @task(task_run_name="choose the winner", cache_policy=NO_CACHE)
-def choose(study: Study, search: Search, validation: Path) -> Chosen:
+def choose(study: Study, search: Search, validation: Path) -> SearchWinner:
     """The winner among the measured trials of a study.
 
     Args:
@@ -100,16 +100,16 @@ def choose(study: Study, search: Search, validation: Path) -> Chosen:
         values = np.column_stack([_per_user(study, done, PER_USER) for done in ranked])
     spent = time.perf_counter() - begin if sampled else 0.0
     found = _ranked(study, ranked, values, fold)
-    return Chosen(_winner(study, found), found, best.slot if sampled else None, spent)
+    return SearchWinner(_winner(study, found), found, best.slot if sampled else None, spent)
 
 
 def _ranked(
-    study: Study, trials: Sequence[Done], values: npt.NDArray[np.float64], fold: Fold
+    study: Study, trials: Sequence[FinishedTrial], values: npt.NDArray[np.float64], fold: Fold
 ) -> tuple[Ranked, ...]:
     seed = seed_for(study.config.seed, "judge", "bootstrap")
     resamples = study.config.judge.resamples
-    estimates = column_intervals(values, seed, resamples, tell)
-    tied = tied_with_best(values, seed, resamples, progress=tell)
+    estimates = column_intervals(values, seed, resamples, report_progress)
+    tied = tied_with_best(values, seed, resamples, progress=report_progress)
     n_users, n_items, n_cells = len(fold.train.users), len(fold.train.items), len(fold.train)
     found = [
         Ranked(
@@ -123,7 +123,7 @@ def _ranked(
     return tuple(sorted(found, key=lambda each: (-each.estimate.mean, each.done.slot)))
 
 
-def _winner(study: Study, ranked: Sequence[Ranked]) -> Done:
+def _winner(study: Study, ranked: Sequence[Ranked]) -> FinishedTrial:
     """The first, or the cheapest of those that cannot be told from it."""
     if study.config.study.prefer == "best":
         return ranked[0].done
@@ -131,7 +131,7 @@ def _winner(study: Study, ranked: Sequence[Ranked]) -> Done:
     return min(tied, key=lambda each: (each.cost, each.done.slot)).done
 
 
-def _per_user(study: Study, done: Done, name: str) -> npt.NDArray[np.float64]:
+def _per_user(study: Study, done: FinishedTrial, name: str) -> npt.NDArray[np.float64]:
     """The objective of each user under a trial, float64, shape (m,)."""
     with scratch(study) as folder:
         path = Run.of(study.workspace, done.run).fetch(name, folder)
@@ -139,13 +139,13 @@ def _per_user(study: Study, done: Done, name: str) -> npt.NDArray[np.float64]:
         return pd.read_parquet(path, columns=[metric])[metric].to_numpy(np.float64)
 
 
-def _on_all_users(study: Study, done: Done, fold: Fold) -> npt.NDArray[np.float64]:
+def _on_all_users(study: Study, done: FinishedTrial, fold: Fold) -> npt.NDArray[np.float64]:
     """As `_per_user`, of all validation users: judged now unless it was before."""
     run = Run.of(study.workspace, done.run)
     if not run.has(f"{ALL_USERS}/{PER_USER}"):  # the last of its files
-        tell(f"judging trial {done.slot} on all users", 0, None)
+        report_progress(f"judging trial {done.slot} on all users", 0, None)
         report = judge(
-            _restored(study, done, run, fold), fold, study.config.judge.ks, progress=tell
+            _restored(study, done, run, fold), fold, study.config.judge.ks, progress=report_progress
         )
         values = {f"validation_{ALL_USERS}/{n}": value for n, value in report.summary().items()}
         if not run.steps(next(iter(values))):  # one batch: all are there or none
@@ -156,7 +156,7 @@ def _on_all_users(study: Study, done: Done, fold: Fold) -> npt.NDArray[np.float6
     return _per_user(study, done, f"{ALL_USERS}/{PER_USER}")
 
 
-def _restored(study: Study, done: Done, run: Run, fold: Fold) -> Recommender:
+def _restored(study: Study, done: FinishedTrial, run: Run, fold: Fold) -> Recommender:
     """The model of a trial, from its factors where they were kept, else trained again."""
     config = named(study.config.model, done.params)
     model = build(config, train_seed(study, config.kind), profiles=fold.profiles)

@@ -13,15 +13,15 @@ from prefect.artifacts import create_link_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 from recsys import plots
-from recsys.compare import Comparison, Estimate, interval, paired
+from recsys.compare import Estimate, PairedComparison, interval, paired
 from recsys.pareto import LOWER_IS_BETTER, front, oriented
 from recsys.seeds import seed_for
 from recsys.store import load_report
 from tasks.choosing import Ranked
-from tasks.telling import tell
+from tasks.telling import report_progress
 from tasks.tracking import Run, open_client
 from tasks.training import LISTENER, Measured, Study, scratch
-from tasks.tuning import Done, Search
+from tasks.tuning import FinishedTrial, Search
 
 Estimates = Mapping[str, Mapping[str, Estimate]]
 
@@ -37,7 +37,7 @@ class Compared:
     """
 
     models: Estimates
-    comparison: Comparison
+    comparison: PairedComparison
     listeners: Mapping[str, Mapping[str, Any]]
 
 
@@ -54,13 +54,15 @@ def compare(study: Study, finals: Mapping[str, Measured], folder: Path) -> Compa
     seed = seed_for(study.config.seed, "judge", "bootstrap")
     reports = {kind: load_report(folder / kind) for kind in finals}
     winner = study.config.model
-    comparison = paired(reports[judge.baseline], reports[winner], seed, judge.resamples, tell)
+    comparison = paired(
+        reports[judge.baseline], reports[winner], seed, judge.resamples, report_progress
+    )
     models: dict[str, dict[str, Estimate]] = {
         judge.baseline: {row.metric: row.a for row in comparison.rows},
         winner: {row.metric: row.b for row in comparison.rows},
     }
     for kind in finals.keys() - models.keys():
-        models[kind] = interval(reports[kind], seed, judge.resamples, tell)
+        models[kind] = interval(reports[kind], seed, judge.resamples, report_progress)
     listeners = {
         kind: json.loads((folder / kind / LISTENER).read_text(encoding="utf-8")) for kind in finals
     }
@@ -120,19 +122,19 @@ def _history(search: Search, what: str) -> Any:
     return plots.history(values, what, pruned=pruned)
 
 
-def _last(done: Done) -> float | None:
+def _last(done: FinishedTrial) -> float | None:
     if done.values:
         return done.value
     return done.curve[-1][1] if done.curve else None
 
 
-def on_front(done: Sequence[Done], objectives: Sequence[str]) -> list[bool]:
+def on_front(done: Sequence[FinishedTrial], objectives: Sequence[str]) -> list[bool]:
     """Whether each trial is on the Pareto front of all objectives."""
     values = [list(map(oriented, objectives, each.values)) for each in done]
     return [bool(flag) for flag in front(np.array(values, np.float64))]
 
 
-def _pareto(done: Sequence[Done], study: Study, other: str) -> Any:
+def _pareto(done: Sequence[FinishedTrial], study: Study, other: str) -> Any:
     names = study.config.objectives
     at = names.index(other)
     points = [(each.values[0], each.values[at]) for each in done]
@@ -182,7 +184,7 @@ def show_leaderboard(study: Study, ranked: Sequence[Ranked], link: str) -> None:
 
 
 @task(task_run_name="comparison table", cache_policy=NO_CACHE)
-def show_comparison(study: Study, comparison: Comparison) -> None:
+def show_comparison(study: Study, comparison: PairedComparison) -> None:
     """The comparison on test as a Prefect table."""
     create_table_artifact(
         key="comparison",

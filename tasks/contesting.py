@@ -13,12 +13,12 @@ from prefect.cache_policies import NO_CACHE
 
 from recsys import plots
 from recsys.compare import Estimate
-from recsys.contest import DIVERSITY, LIFT, Contest, Entrant, Round
+from recsys.contest import DIVERSITY, LIFT, Comparison, ModelResult, SplitResult
 from recsys.models.als import Als
 from recsys.params import AlsConfig
 from recsys.seeds import seed_for
 from recsys.store import load_lists, load_report
-from tasks.telling import tell
+from tasks.telling import report_progress
 from tasks.tracking import DataSet, start_run
 from tasks.training import Measured, Study, fold_at, scratch
 
@@ -29,7 +29,7 @@ VECTORS = AlsConfig(factors=64)
 @task(task_run_name="judge the lists of split {seed}", cache_policy=NO_CACHE)
 def judge_round(
     test: Path, seed: int, entrants: Mapping[str, tuple[Measured, Mapping[str, Any], Path]], k: int
-) -> Round:
+) -> SplitResult:
     """Everything that is measured on the lists of all models of one split.
 
     Args:
@@ -41,7 +41,7 @@ def judge_round(
     """
     fold = fold_at(test)
     found = {
-        model: Entrant(
+        model: ModelResult(
             report=load_report(folder),
             lists=load_lists(folder),
             fit_seconds=measured.fit_seconds,
@@ -49,15 +49,19 @@ def judge_round(
         )
         for model, (measured, told, folder) in entrants.items()
     }
-    tell("factors that diversity is measured on", 0, None)
+    report_progress("factors that diversity is measured on", 0, None)
     reference = Als(VECTORS, seed_for(seed, "judge", "vectors")).fit(fold.train)
     vectors: npt.NDArray[np.float32] = reference.item_factors
-    return Round.of(seed, fold, found, vectors, k)
+    return SplitResult.of(seed, fold, found, vectors, k)
 
 
 @task(task_run_name="record the comparison", cache_policy=NO_CACHE)
 def record_contest(
-    study: Study, name: str, contest: Contest, asked: Mapping[str, Any], failed: Mapping[str, str]
+    study: Study,
+    name: str,
+    contest: Comparison,
+    asked: Mapping[str, Any],
+    failed: Mapping[str, str],
 ) -> str:
     """Keep a comparison as a run of MLflow and a table of Prefect; returns the run's id.
 
@@ -93,7 +97,7 @@ def record_contest(
     return run.id
 
 
-def _write(contest: Contest, failed: Mapping[str, str], folder: Path) -> None:
+def _write(contest: Comparison, failed: Mapping[str, str], folder: Path) -> None:
     table = {"models": contest.as_json(), "failed": dict(failed)}
     (folder / "models.json").write_text(json.dumps(table, indent=1), encoding="utf-8")
     contest.frame().to_csv(folder / "models.csv")
@@ -102,7 +106,7 @@ def _write(contest: Contest, failed: Mapping[str, str], folder: Path) -> None:
         plots.save(figure, folder / "plots" / file)
 
 
-def _figures(contest: Contest) -> dict[str, Any]:
+def _figures(contest: Comparison) -> dict[str, Any]:
     metric, k = contest.metric, contest.k
     figures = {}
     for other in (f"coverage@{k}", f"novelty@{k}", f"{DIVERSITY}@{k}", f"{LIFT}@{k}"):

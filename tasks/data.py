@@ -25,8 +25,8 @@ from recsys.store import (
     save_fold,
     save_profiles,
 )
-from tasks.cache import Entry, file_hash, stage
-from tasks.telling import tell
+from tasks.cache import StageEntry, file_hash, stage
+from tasks.telling import report_progress
 from tasks.workspace import Workspace
 
 REJECTS = "rejects.tsv"
@@ -49,7 +49,7 @@ class Plays:
 
 
 @task(task_run_name="ingest {source.plays.name}", cache_policy=NO_CACHE)
-def ingest(workspace: Workspace, source: Plays, config: DataConfig) -> Entry:
+def ingest(workspace: Workspace, source: Plays, config: DataConfig) -> StageEntry:
     """Read the log and the profiles; keep what was rejected."""
     inputs: dict[str, Any] = {
         "files": _hashes(workspace, source.plays, config),
@@ -64,7 +64,7 @@ def _hashes(workspace: Workspace, path: Path, config: DataConfig) -> dict[str, s
     """Of a log and of the files beside it that names are taken from."""
     named = config.columns is not None and config.format == "auto"
     beside = [] if named else sources.companions(path, config.format)
-    tell(f"checking {path.name}", 0, None)
+    report_progress(f"checking {path.name}", 0, None)
     return {each.name: file_hash(workspace, each) for each in (path, *beside)}
 
 
@@ -75,7 +75,7 @@ def _read_log(path: Path, config: DataConfig) -> sources.Reading:
         columns=config.columns,
         artist_key=config.artist_key,
         strict=config.strict,
-        progress=tell,
+        progress=report_progress,
     )
 
 
@@ -102,7 +102,7 @@ def _reading_facts(reading: sources.Reading) -> dict[str, Any]:
 
 
 def _read_profiles(folder: Path, path: Path, events: Events, strict: bool) -> dict[str, Any]:
-    reading = sources.read_profiles(path, strict=strict, progress=tell)
+    reading = sources.read_profiles(path, strict=strict, progress=report_progress)
     save_profiles(reading.profiles, folder)
     reading.rejects.write(folder / PROFILE_REJECTS)
     return {
@@ -115,7 +115,9 @@ def _read_profiles(folder: Path, path: Path, events: Events, strict: bool) -> di
 
 
 @task(task_run_name="filter", cache_policy=NO_CACHE)
-def narrow(workspace: Workspace, ingested: Entry, config: FilterConfig, seed: int) -> Entry:
+def narrow(
+    workspace: Workspace, ingested: StageEntry, config: FilterConfig, seed: int
+) -> StageEntry:
     """Keep the listeners and artists that `config` asks for."""
     inputs: dict[str, Any] = {"of": ingested.key, "config": config.model_dump(mode="json")}
     if config.fraction < 1:
@@ -125,10 +127,10 @@ def narrow(workspace: Workspace, ingested: Entry, config: FilterConfig, seed: in
     )
 
 
-def _filter(folder: Path, ingested: Entry, config: FilterConfig, seed: int) -> dict[str, Any]:
+def _filter(folder: Path, ingested: StageEntry, config: FilterConfig, seed: int) -> dict[str, Any]:
     has_profiles = ingested.facts["profiles"] is not None
     profiles = load_profiles(ingested.folder) if has_profiles else None
-    tell("filtering", 0, None)
+    report_progress("filtering", 0, None)
     events, steps = apply_filters(load_events(ingested.folder), profiles, config, seed)
     save_events(events, folder)
     if profiles is not None:
@@ -149,7 +151,7 @@ def _fingerprint(folder: Path) -> str:
 
 
 @task(task_run_name="split {config.split.kind}", cache_policy=NO_CACHE)
-def split(workspace: Workspace, filtered: Entry, config: ExperimentConfig) -> Entry:
+def split(workspace: Workspace, filtered: StageEntry, config: ExperimentConfig) -> StageEntry:
     """Cut into a validation fold and a test fold."""
     inputs: dict[str, Any] = {
         "of": filtered.key,
@@ -162,7 +164,7 @@ def split(workspace: Workspace, filtered: Entry, config: ExperimentConfig) -> En
     return stage(workspace, "split", inputs, lambda folder: _split(folder, filtered, config))
 
 
-def _split(folder: Path, filtered: Entry, config: ExperimentConfig) -> dict[str, Any]:
+def _split(folder: Path, filtered: StageEntry, config: ExperimentConfig) -> dict[str, Any]:
     facts: dict[str, Any] = {"test_file": None}
     test = None
     if isinstance(config.split, GivenSplit):
@@ -170,7 +172,7 @@ def _split(folder: Path, filtered: Entry, config: ExperimentConfig) -> dict[str,
         reading.rejects.write(folder / TEST_REJECTS)
         facts["test_file"] = _reading_facts(reading)
         test = reading.events
-    tell(f"cutting: {config.split.kind}", 0, None)
+    report_progress(f"cutting: {config.split.kind}", 0, None)
     made = cut(load_events(filtered.folder), config, test)
     if (filtered.folder / PROFILES).exists():
         made = made.with_profiles(load_profiles(filtered.folder))

@@ -23,16 +23,16 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from recsys.config import DataConfig
-from recsys.drift import Facts
+from recsys.drift import LogProfile
 from recsys.errors import InputError
 from recsys.interactions import Events
 from recsys.store import load_events
-from tasks.cache import Entry, file_hash
+from tasks.cache import StageEntry, file_hash
 from tasks.data import Plays, ingest
 from tasks.locking import passing
 from tasks.postgres import connected, is_postgres
 from tasks.retrying import WHEN_LOST
-from tasks.telling import tell
+from tasks.telling import report_progress
 from tasks.workspace import Workspace
 
 Columns = dict[str, str | int]  # as `recsys.config.DataConfig` has them
@@ -56,7 +56,7 @@ class Part:
 
     name: str
     digest: str
-    facts: Facts
+    facts: LogProfile
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Incoming:
     plays: Path
     data: DataConfig
     parts: tuple[Part, ...]
-    whole: Facts
+    whole: LogProfile
     fingerprint: str
 
 
@@ -109,13 +109,13 @@ def gather(workspace: Workspace, plays: Path, config: DataConfig) -> Incoming:
     if merged.exists():
         merged.touch()  # when it was used last
     else:
-        tell(f"adding up {len(parts)} files", 0, None)
+        report_progress(f"adding up {len(parts)} files", 0, None)
         _write([_table(each) for each in events], merged)
     columns: Columns = {k: v for k, v in COLUMNS.items() if k != "time" or True in with_times}
     data = DataConfig(columns=columns, strict=config.strict)
     entry = ingest.fn(workspace, Plays(merged), data)
     in_all = (entry.facts[name] for name in ("users", "items"))
-    whole = Facts.together([part.facts for part in parts], *in_all)
+    whole = LogProfile.together([part.facts for part in parts], *in_all)
     return Incoming(merged, data, tuple(parts), whole, _fingerprint(entry.folder))
 
 
@@ -130,10 +130,10 @@ def _refuse_copies(folder: Path, parts: Sequence[Part]) -> None:
             )
 
 
-def _part(workspace: Workspace, path: Path, config: DataConfig) -> tuple[Part, Entry]:
+def _part(workspace: Workspace, path: Path, config: DataConfig) -> tuple[Part, StageEntry]:
     entry = ingest.fn(workspace, Plays(path), config)
     told = {name: entry.facts[name] for name in ("rows", "rejected", "users", "items")}
-    facts = Facts.of(**told, plays=load_events(entry.folder).plays)
+    facts = LogProfile.of(**told, plays=load_events(entry.folder).plays)
     return Part(path.name, file_hash(workspace, path), facts), entry
 
 
@@ -191,7 +191,7 @@ def asked_of(workspace: Workspace, query: str, database: str) -> tuple[Path, Col
             column or answers nothing.
     """
     with _answering(database) as execute:
-        tell("asking the database", 0, None)
+        report_progress("asking the database", 0, None)
         names, rows = execute(query)
         roles = {"item" if name == "artist" else name: at for at, name in enumerate(names)}
         if not {"user", "item"} <= roles.keys():

@@ -19,7 +19,7 @@ from tasks.disk import durable
 _USERS, _ITEMS, _POINTS = "user_factors.npy", "item_factors.npy", "points.json"
 
 
-class Paths:
+class Checkpoints:
     """Where the trainings of a study stood after some of their iterations."""
 
     def __init__(self, folder: Path) -> None:

@@ -9,18 +9,18 @@ from prefect.cache_policies import NO_CACHE
 from recsys.publishing import lists, relates
 from recsys.serving import Served
 from tasks.interfaces import MODEL
-from tasks.published.shelf import Published, Shelf
+from tasks.published.shelf import ListStore, Published
 from tasks.registering import identity
 from tasks.registry import Version, champion, get_version, load_version, versions
 from tasks.retrying import WHEN_LOST
-from tasks.serving import Chosen, find_model, load_served
-from tasks.telling import tell
+from tasks.serving import ServedRun, find_model, load_served
+from tasks.telling import report_progress
 from tasks.tracking import Recorded
 from tasks.workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class PublishedModel:
     """The model that is to be published.
 
     Attributes:
@@ -32,7 +32,7 @@ class Subject:
         k: Longest list.
     """
 
-    model: Version | Chosen
+    model: Version | ServedRun
     run: str
     kind: str
     study: str
@@ -40,18 +40,18 @@ class Subject:
     k: int
 
     @classmethod
-    def of_version(cls, version: Version, k: int) -> "Subject":
+    def of_version(cls, version: Version, k: int) -> "PublishedModel":
         """A version, as it was registered: by whatever code, from whatever plays."""
         return cls(version, version.run, version.model, version.study, version.identity, k)
 
     @classmethod
-    def of_run(cls, run: Recorded, k: int) -> "Subject":
+    def of_run(cls, run: Recorded, k: int) -> "PublishedModel":
         """The model of a run, which is fitted again.
 
         Raises:
-            InputError: see `tasks.serving.Chosen.of`.
+            InputError: see `tasks.serving.ServedRun.of`.
         """
-        chosen = Chosen.of(run)
+        chosen = ServedRun.of(run)
         return cls(chosen, run.id, chosen.config.kind, chosen.study, identity(run), k)
 
     def published(self, listeners: int = 0, artists: int = 0) -> Published:
@@ -72,12 +72,12 @@ class Subject:
 
 def choose_subject(
     workspace: Workspace, run: str | None, version: int | None, k: int, name: str = MODEL
-) -> Subject:
+) -> PublishedModel:
     """What is to be published.
 
     Args:
         workspace: Holds the runs and the registry.
-        run: As `tasks.serving.choose_served` takes it; its version, where it is registered.
+        run: As `tasks.serving.find_served_run` takes it; its version, where it is registered.
         version: Of the registered model, in place of a run.
         k: Longest list.
         name: Of the registered model.
@@ -86,23 +86,25 @@ def choose_subject(
         InputError: there is no such run or version, or it did not finish.
     """
     if version is not None:
-        return Subject.of_version(get_version(workspace, version, name), k)
+        return PublishedModel.of_version(get_version(workspace, version, name), k)
     serving = champion(workspace, name) if run is None else None
     if serving is not None:
-        return Subject.of_version(serving, k)
+        return PublishedModel.of_version(serving, k)
     judged = find_model(workspace, run)
     every = versions(workspace, name)
     known = next((each for each in every if each.run == judged.id), None)
-    return Subject.of_run(judged, k) if known is None else Subject.of_version(known, k)
+    return (
+        PublishedModel.of_run(judged, k) if known is None else PublishedModel.of_version(known, k)
+    )
 
 
-def load(workspace: Workspace, subject: Subject) -> Served:
+def load(workspace: Workspace, subject: PublishedModel) -> Served:
     """The model that is to be published: a version from the registry, exactly as it serves.
 
     Raises:
         InputError: the plays of a model that is not registered cannot be read or have changed.
     """
-    if isinstance(subject.model, Chosen):
+    if isinstance(subject.model, ServedRun):
         return load_served(workspace, subject.model)
     return load_version(workspace, subject.model)
 
@@ -112,7 +114,7 @@ def load(workspace: Workspace, subject: Subject) -> Served:
     cache_policy=NO_CACHE,
     **WHEN_LOST,
 )
-def look(shelf: Shelf) -> Published | None:
+def look(shelf: ListStore) -> Published | None:
     """What is published now.
 
     Raises:
@@ -126,7 +128,7 @@ def look(shelf: Shelf) -> Published | None:
     cache_policy=NO_CACHE,
     **WHEN_LOST,
 )
-def put(shelf: Shelf, subject: Subject, served: Served, again: bool) -> Published:
+def put(shelf: ListStore, subject: PublishedModel, served: Served, again: bool) -> Published:
     """Publish all lists of a model, or none.
 
     Args:
@@ -143,4 +145,4 @@ def put(shelf: Shelf, subject: Subject, served: Served, again: bool) -> Publishe
     """
     n_users, n_items = served.cells.shape
     what = subject.published(n_users, n_items if relates(served) else 0)
-    return shelf.replace(what, lists(served, subject.k, tell), again)
+    return shelf.replace(what, lists(served, subject.k, report_progress), again)

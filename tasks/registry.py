@@ -27,7 +27,7 @@ from recsys.portable import unpack
 from recsys.serving import Served
 from tasks.interfaces import MODEL
 from tasks.locking import passing, workspace_locks
-from tasks.telling import tell
+from tasks.telling import report_progress
 from tasks.tracking import NOT_THERE, open_client
 from tasks.workspace import Workspace
 
@@ -167,7 +167,7 @@ def load_version(workspace: Workspace, version: Version) -> Served:
     Profiles are there only where the model uses them, see `recsys.portable.pack`.
     """
     with passing(workspace.scratch, "version-") as folder:
-        tell(f"loading version {version.number}", 0, None)
+        report_progress(f"loading version {version.number}", 0, None)
         return unpack(files_of(workspace, version, folder) / _SERVED)
 
 

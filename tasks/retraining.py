@@ -20,7 +20,7 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
-from recsys.drift import Facts, Finding, Limits, check, shrunk
+from recsys.drift import Finding, Limits, LogProfile, check, shrunk
 from recsys.gate import OnNew, on_new_pairs
 from recsys.models import build
 from recsys.models.als import Als, State
@@ -31,7 +31,7 @@ from recsys.split import Fold
 from tasks.incoming import Incoming
 from tasks.locking import passing
 from tasks.registry import Version, load_version
-from tasks.telling import tell
+from tasks.telling import report_progress
 from tasks.tracking import (
     DataSet,
     Recorded,
@@ -54,7 +54,7 @@ _LEARNED = ("promoted", "refused")  # verdicts of plays that were learned from
 
 
 @dataclass(frozen=True, slots=True)
-class Ledger:
+class RetrainHistory:
     """All retrainings of a registered model.
 
     Attributes:
@@ -68,7 +68,7 @@ class Ledger:
     runs: Sequence[Recorded]
 
     @classmethod
-    def of(cls, workspace: Workspace, name: str) -> "Ledger":
+    def of(cls, workspace: Workspace, name: str) -> "RetrainHistory":
         """Those of a registered model, as they are now."""
         # No path of this machine: others that share the MLflow server find the same.
         experiment = experiment_id(workspace, Path(STAGE) / name)
@@ -122,7 +122,7 @@ def drifted(
     if last is None:
         return {}
     known = {part["digest"] for part in last["parts"]}
-    against = [Facts.from_json(each) for each in (last["clean"], last["parts"][-1]["facts"])]
+    against = [LogProfile.from_json(each) for each in (last["clean"], last["parts"][-1]["facts"])]
     found = {
         part.name: [check(part.facts, facts, limits) for facts in against]
         for part in incoming.parts
@@ -137,7 +137,7 @@ def _lost(incoming: Incoming, last: Mapping[str, Any], limits: Limits) -> list[F
     alone = len(incoming.parts) == len(last["parts"]) == 1  # then the file itself says so
     if alone or "whole" not in last:  # of an earlier version
         return []
-    return shrunk(incoming.whole, Facts.from_json(last["whole"]), limits)
+    return shrunk(incoming.whole, LogProfile.from_json(last["whole"]), limits)
 
 
 def table_of(
@@ -160,7 +160,7 @@ def table_of(
 
 
 def begin(
-    ledger: Ledger,
+    ledger: RetrainHistory,
     left: Recorded | None,
     name: str,
     params: Mapping[str, object],
@@ -222,7 +222,7 @@ def judge_frozen(
     if fold.folds_in:
         return None
     frozen = load_version(study.workspace, champion)
-    tell("judging the champion as it serves", 0, None)
+    report_progress("judging the champion as it serves", 0, None)
     return on_new_pairs(
         _refitted(study, fold, challenger, measured),
         frozen.model,

@@ -19,7 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 from recsys.config import checked
 from recsys.errors import InputError
 from recsys.interactions import Interactions
-from recsys.learned import Stored, save_learned
+from recsys.learned import StoredArrays, save_arrays
 from recsys.models import build
 from recsys.models.als import Iteration
 from recsys.params import ModelConfig
@@ -29,7 +29,7 @@ from recsys.serving import Served
 from recsys.store import load_data, save_data
 from tasks.cache import stage
 from tasks.registry import champion
-from tasks.telling import tell
+from tasks.telling import report_progress
 from tasks.tracking import Recorded, finals, read_run
 from tasks.workspace import Workspace
 
@@ -38,7 +38,7 @@ LIBRARIES = ("implicit", "numpy", "scipy", "torch")  # that what is learned depe
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class ServedRun:
     """Whose model is served.
 
     Attributes:
@@ -56,7 +56,7 @@ class Chosen:
     made_from: dict[str, str]
 
     @classmethod
-    def of(cls, run: Recorded) -> "Chosen":
+    def of(cls, run: Recorded) -> "ServedRun":
         """What a run of a model says about itself.
 
         Raises:
@@ -85,7 +85,7 @@ def _value(text: str) -> Any:  # a parameter has any type
         return text
 
 
-def choose_served(workspace: Workspace, run_id: str | None = None) -> Chosen:
+def find_served_run(workspace: Workspace, run_id: str | None = None) -> ServedRun:
     """The run that is to serve.
 
     Args:
@@ -97,7 +97,7 @@ def choose_served(workspace: Workspace, run_id: str | None = None) -> Chosen:
         InputError: there is no such run, or it did not finish.
     """
     serving = champion(workspace) if run_id is None else None
-    return Chosen.of(find_model(workspace, run_id if serving is None else serving.run))
+    return ServedRun.of(find_model(workspace, run_id if serving is None else serving.run))
 
 
 def find_model(workspace: Workspace, run_id: str | None) -> Recorded:
@@ -132,7 +132,7 @@ def _winner(runs: Iterator[Recorded], nothing: str) -> Recorded:
     raise InputError(f"{nothing}; `recsys experiment` makes one, `recsys study resume` ends one")
 
 
-def load_served(workspace: Workspace, chosen: Chosen) -> Served:
+def load_served(workspace: Workspace, chosen: ServedRun) -> Served:
     """The model of a run on all the data of its study, from the cache or made now.
 
     Raises:
@@ -144,7 +144,7 @@ def load_served(workspace: Workspace, chosen: Chosen) -> Served:
         chosen.made_from,
         lambda folder: _gather(workspace, chosen, folder),
     )
-    tell("loading", 0, None)
+    report_progress("loading", 0, None)
     cells, profiles = load_data(entry.folder)
     config, seed = chosen.config, seed_for(chosen.seed, "train", chosen.config.kind)
     inputs = {
@@ -156,11 +156,11 @@ def load_served(workspace: Workspace, chosen: Chosen) -> Served:
     learned = stage(
         workspace, "served", inputs, lambda folder: _fit(folder, config, seed, cells, profiles)
     )
-    model = build(config, seed, profiles=profiles).restore(cells, Stored(learned.folder))
+    model = build(config, seed, profiles=profiles).restore(cells, StoredArrays(learned.folder))
     return Served(config, model, cells, profiles)
 
 
-def _gather(workspace: Workspace, chosen: Chosen, folder: Path) -> dict[str, Any]:
+def _gather(workspace: Workspace, chosen: ServedRun, folder: Path) -> dict[str, Any]:
     from tasks.data import Plays, everything  # Prefect, which is slow to load
     from tasks.tuning import stored_request
 
@@ -194,8 +194,8 @@ def _fit(
     total = getattr(config, "iterations", None)
 
     def on_iteration(step: Iteration) -> None:
-        tell("fitting on all the data, iterations", step.number, total)
+        report_progress("fitting on all the data, iterations", step.number, total)
 
-    tell(f"fitting {config.kind} on all the data", 0, None)
-    save_learned(build(config, seed, on_iteration, profiles).fit(cells).learned(), folder)
+    report_progress(f"fitting {config.kind} on all the data", 0, None)
+    save_arrays(build(config, seed, on_iteration, profiles).fit(cells).learned(), folder)
     return {}

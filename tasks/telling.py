@@ -13,13 +13,13 @@ from recsys.progress import Progress, silent
 _listener: ContextVar[Progress] = ContextVar("listener", default=silent)
 
 
-def tell(what: str, done: int, total: int | None) -> None:
+def report_progress(what: str, done: int, total: int | None) -> None:
     """Say that `done` of `total` of `what` are done, to whoever listens."""
     _listener.get()(what, done, total)
 
 
 @contextmanager
-def told_to(listener: Progress) -> Iterator[None]:
+def reporting_to(listener: Progress) -> Iterator[None]:
     """Within the block, progress goes to `listener`."""
     token = _listener.set(listener)
     try:

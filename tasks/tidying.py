@@ -9,7 +9,7 @@ from tasks.trials import NUMBER, STATE
 from tasks.tuning import Search
 
 
-def tidy(study: Study, search: Search, locks: Locks) -> None:
+def recover(study: Study, search: Search, locks: Locks) -> None:
     """Close what workers that are gone left open, on both sides; and ours, who are at no trial."""
     search.free_the_dead(idle=study.worker)
     # In this order: a trial is claimed before its run is made, so all of them are known.

@@ -28,7 +28,7 @@ from recsys.errors import InputError
 from tasks.disk import durable
 from tasks.interfaces import HOST, MLFLOW_PORT
 from tasks.locking import workspace_locks
-from tasks.telling import tell
+from tasks.telling import report_progress
 from tasks.workspace import Workspace
 
 ERRORS = (MlflowException,)  # the database or the server cannot be used
@@ -189,7 +189,7 @@ def open_client(workspace: Workspace) -> MlflowClient:
 
 @functools.cache
 def _client(workspace: Workspace) -> MlflowClient:
-    tell("opening MLflow's database", 0, None)
+    report_progress("opening MLflow's database", 0, None)
     with workspace_locks(workspace).exclusive("mlflow"):
         if workspace.tracking is not None:
             return _answering(workspace)

@@ -30,7 +30,7 @@ from recsys.split import Fold
 from recsys.store import load_fold, load_report, save_lists, save_report
 from tasks.cache import code_version
 from tasks.locking import Locks, workspace_locks
-from tasks.telling import tell
+from tasks.telling import report_progress
 from tasks.tracking import (
     MEASURED,
     DataSet,
@@ -247,14 +247,14 @@ def train_seed(study: Study, kind: str) -> int:
     return seed_for(study.config.seed, "train", kind)
 
 
-def judged(model: Recommender, fold: Fold, config: ExperimentConfig) -> tuple[Report, float]:
+def judge_timed(model: Recommender, fold: Fold, config: ExperimentConfig) -> tuple[Report, float]:
     """What a model is worth on a fold, and the seconds it took to say."""
     start = time.perf_counter()
-    report = judge(model, fold, config.judge.ks, progress=tell)
+    report = judge(model, fold, config.judge.ks, progress=report_progress)
     return report, time.perf_counter() - start
 
 
-def keep(report: Report, model: Recommender, folder: Path, factors: bool) -> None:
+def save_measured(report: Report, model: Recommender, folder: Path, factors: bool) -> None:
     """Write per-user values, exposure and, where asked, the factors as plain arrays."""
     save_report(report, folder)
     if factors and isinstance(model, Als):
@@ -330,7 +330,7 @@ def run_on_validation(study: Study, validation: Path, config: ModelConfig) -> fl
         start = time.perf_counter()
         model.fit(fold.train)
         fit_seconds = time.perf_counter() - start
-        report, seconds = judged(model, fold, study.config)
+        report, seconds = judge_timed(model, fold, study.config)
         measured = Measured(run.id, report.summary(), fit_seconds, seconds)
         log_measured(run, "validation", measured, [], study.config.objectives)
     return measured.summary[metric]
@@ -344,12 +344,12 @@ def _measure_final(study: Study, fold: Fold, config: ModelConfig, run: Run, into
     model.fit(fold.train)
     fit_seconds = time.perf_counter() - start
     start = time.perf_counter()
-    recs = recommend(model, fold, fold.judged, max(study.config.judge.ks), tell)
+    recs = recommend(model, fold, fold.judged, max(study.config.judge.ks), report_progress)
     report = scored(recs, fold, study.config.judge.ks)
     seconds = time.perf_counter() - start
     into.mkdir(parents=True)
     save_lists(recs, into)
-    keep(report, model, into, study.config.study.keep_factors != "none")
+    save_measured(report, model, into, study.config.study.keep_factors != "none")
     listener = sample_listener(fold, study.config.seed)
     shown = shown_to(model, fold, listener, SHOWN)
     (into / LISTENER).write_text(json.dumps(asdict(shown)), encoding="utf-8")
@@ -368,7 +368,7 @@ def _telling(config: ModelConfig, probe: LossProbe) -> OnIteration | None:
 
     def on_iteration(step: Iteration) -> None:
         probe(step)
-        tell(f"iterations of {config.factors} factors", step.number, config.iterations)
+        report_progress(f"iterations of {config.factors} factors", step.number, config.iterations)
 
     return on_iteration
 

@@ -28,34 +28,36 @@ from recsys.split import Fold
 from tasks import tracking, tuning
 from tasks.copying import Copied, copy_run
 from tasks.postgres import DatabaseLost
-from tasks.telling import tell
+from tasks.telling import report_progress
 from tasks.tracking import ERROR, MEASURED, Run, find_measured, metric_name
 from tasks.training import (
     FACTORS,
     Measured,
     Study,
     curves_of,
-    judged,
-    keep,
+    judge_timed,
     log_measured,
+    save_measured,
     scratch,
     start_child,
     train_seed,
 )
-from tasks.tuning import Facts, Search, TakenOver, Trial
-from tasks.watching import Watch, asked, tuning_fold
+from tasks.tuning import Search, TakenOver, Trial, TrialFacts
+from tasks.watching import TrainingMonitor, trial_params, tuning_fold
 
 # What fails in them is the world around a trial, which will be repeated, not the trial.
 OUTSIDE = (OSError, DatabaseLost, *tracking.ERRORS, *tuning.ERRORS)
 
 NUMBER, STATE = "number", "state"
 
-NOT_WATCHED = Facts(iterations=0, ran=0, asked=0)  # of a model that is not judged along the way
+NOT_WATCHED = TrialFacts(
+    iterations=0, ran=0, asked=0
+)  # of a model that is not judged along the way
 TRIES_FOR_MEMORY = 3  # attempts at a trial that memory did not suffice for; then it failed
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class AttemptResult:
     """How an attempt ended.
 
     Attributes:
@@ -77,14 +79,14 @@ class Outcome:
 class TrialFailed(Exception):
     """Shows in Prefect that a trial failed; it is recorded already."""
 
-    def __init__(self, outcome: Outcome) -> None:
+    def __init__(self, outcome: AttemptResult) -> None:
         """Carry what the flow needs."""
         super().__init__(outcome.error)
         self.outcome = outcome
 
 
 @task(task_run_name="trial {trial.slot}", cache_policy=NO_CACHE)
-def run_trial(study: Study, validation: Path, trial: Trial, search: Search) -> Outcome:
+def run_trial(study: Study, validation: Path, trial: Trial, search: Search) -> AttemptResult:
     """`attempt`, as a task of Prefect."""
     outcome = attempt(study, validation, trial, search)
     if outcome.state == "failed":
@@ -92,7 +94,7 @@ def run_trial(study: Study, validation: Path, trial: Trial, search: Search) -> O
     return outcome
 
 
-def attempt(study: Study, validation: Path, trial: Trial, search: Search) -> Outcome:
+def attempt(study: Study, validation: Path, trial: Trial, search: Search) -> AttemptResult:
     """Fit the point of a trial, judge it on validation and record it on both sides.
 
     Args:
@@ -112,7 +114,7 @@ def attempt(study: Study, validation: Path, trial: Trial, search: Search) -> Out
         return _train(study, validation, trial, search, run)
     except TakenOver as error:
         _end(run, "KILLED", str(error))
-        return Outcome(trial.slot, "taken over")
+        return AttemptResult(trial.slot, "taken over")
     except OUTSIDE as error:
         _cut_off(trial, search, run, f"{type(error).__name__}: {error}")
         raise
@@ -122,7 +124,7 @@ def attempt(study: Study, validation: Path, trial: Trial, search: Search) -> Out
         if trial.attempt >= TRIES_FOR_MEMORY:
             return _failed(trial, search, run, text)
         _cut_off(trial, search, run, text)
-        return Outcome(trial.slot, "cut off")
+        return AttemptResult(trial.slot, "cut off")
     except Exception as error:  # noqa: BLE001 - recorded on both sides; other points may do
         return _failed(trial, search, run, f"{type(error).__name__}: {error}"[:2000])
     except BaseException:
@@ -136,14 +138,14 @@ def _cut_off(trial: Trial, search: Search, run: Run | None, why: str) -> None:
         _end(run, "KILLED", why)
 
 
-def _failed(trial: Trial, search: Search, run: Run | None, text: str) -> Outcome:
+def _failed(trial: Trial, search: Search, run: Run | None, text: str) -> AttemptResult:
     try:
         search.fail(trial, text)
     except TakenOver as error:
         _end(run, "KILLED", str(error))
-        return Outcome(trial.slot, "taken over")
+        return AttemptResult(trial.slot, "taken over")
     _end(run, "FAILED", text)
-    return Outcome(trial.slot, "failed", error=text)
+    return AttemptResult(trial.slot, "failed", error=text)
 
 
 def _end(run: Run | None, status: str, error: str) -> None:
@@ -160,7 +162,9 @@ def _start(study: Study, trial: Trial, key: str) -> Run:
         MEASURED: key,
     }
     without = {FOUND} if study.config.found else set()
-    return start_child(study, f"trial {trial.slot:03d}", asked(study.config, trial), tags, without)
+    return start_child(
+        study, f"trial {trial.slot:03d}", trial_params(study.config, trial), tags, without
+    )
 
 
 def measured_key(study: Study, trial: Trial) -> str:
@@ -170,7 +174,7 @@ def measured_key(study: Study, trial: Trial) -> str:
     found = None if config.found is None else [config.found.low, config.found.high]
     return study.key(
         "validation",
-        asked(config, trial),
+        trial_params(config, trial),
         found=found,
         # What decides where a training is cut, if anything does.
         cut=None if found is None else [config.study.metric, config.study.patience],
@@ -187,33 +191,33 @@ def _source(study: Study, key: str) -> Run | None:
     return next((run for run in known if all(run.has(name) for name in needed)), None)
 
 
-def _reuse(study: Study, trial: Trial, search: Search, run: Run, source: Run) -> Outcome:
+def _reuse(study: Study, trial: Trial, search: Search, run: Run, source: Run) -> AttemptResult:
     with scratch(study) as folder:
         copied = copy_run(source, run, folder)
     if study.config.found is not None:
         run.params({FOUND: copied.params[FOUND]})
     curve = _copied_curve(copied, study.config.study.metric)
     search.measured(trial, curve)
-    config = asked(study.config, trial)
+    config = trial_params(study.config, trial)
     facts = replace(NOT_WATCHED, source=source.id)
     if isinstance(config, AlsConfig):
-        facts = Facts(int(copied.params[FOUND]), 0, config.iterations, source.id)
+        facts = TrialFacts(int(copied.params[FOUND]), 0, config.iterations, source.id)
     values = [copied.metrics[metric_name(f"validation/{name}")] for name in study.config.objectives]
     search.tell(trial, values, facts)
     run.end("FINISHED")
-    return Outcome(trial.slot, "reused")
+    return AttemptResult(trial.slot, "reused")
 
 
 def _copied_curve(copied: Copied, metric: str) -> list[tuple[int, float]]:
     return sorted(copied.curves.get(metric_name(f"curve/{metric}"), []))
 
 
-def _train(study: Study, validation: Path, trial: Trial, search: Search, run: Run) -> Outcome:
-    config = asked(study.config, trial)
+def _train(study: Study, validation: Path, trial: Trial, search: Search, run: Run) -> AttemptResult:
+    config = trial_params(study.config, trial)
     fold = tuning_fold(study.config, validation)
     if not isinstance(config, AlsConfig):
         return _train_unwatched(study, fold, config, trial, search, run)
-    watch = Watch(study, fold, trial, search)
+    watch = TrainingMonitor(study, fold, trial, search)
     model = build(config, train_seed(study, config.kind), watch)
     assert isinstance(model, Als)
     begin = time.perf_counter()
@@ -223,39 +227,39 @@ def _train(study: Study, validation: Path, trial: Trial, search: Search, run: Ru
     if watch.pruned:
         return _record_pruned(study, config, trial, search, run, watch, fit_seconds)
     iterations = watch.settle(model)
-    report, judge_seconds = judged(model, fold, study.config)
+    report, judge_seconds = judge_timed(model, fold, study.config)
     measured = Measured(run.id, report.summary(), fit_seconds, judge_seconds + watch.curve.seconds)
     with scratch(study) as folder:
-        keep(report, model, folder, _keeps_factors(study, search, measured))
+        save_measured(report, model, folder, _keeps_factors(study, search, measured))
         run.files(folder)
     if study.config.found is not None:
         run.params({FOUND: iterations})
     log_measured(run, "validation", measured, watch.curve.points, study.config.objectives)
     values = [measured.summary[name] for name in study.config.objectives]
-    search.tell(trial, values, Facts(iterations, watch.ran, config.iterations))
+    search.tell(trial, values, TrialFacts(iterations, watch.ran, config.iterations))
     run.end("FINISHED")
-    return Outcome(trial.slot, "measured", measured.fit_seconds, measured.judge_seconds)
+    return AttemptResult(trial.slot, "measured", measured.fit_seconds, measured.judge_seconds)
 
 
 def _train_unwatched(
     study: Study, fold: Fold, config: Searched, trial: Trial, search: Search, run: Run
-) -> Outcome:
+) -> AttemptResult:
     """A model that tells nobody of its iterations has no curve, and is never pruned."""
     model = build(config, train_seed(study, config.kind), profiles=fold.profiles)
-    tell(f"training {config.kind}", 0, None)
+    report_progress(f"training {config.kind}", 0, None)
     begin = time.perf_counter()
     model.fit(fold.train)
     fit_seconds = time.perf_counter() - begin
-    report, judge_seconds = judged(model, fold, study.config)
+    report, judge_seconds = judge_timed(model, fold, study.config)
     measured = Measured(run.id, report.summary(), fit_seconds, judge_seconds)
     with scratch(study) as folder:
-        keep(report, model, folder, _keeps_factors(study, search, measured))
+        save_measured(report, model, folder, _keeps_factors(study, search, measured))
         run.files(folder)
     log_measured(run, "validation", measured, [], study.config.objectives)
     values = [measured.summary[name] for name in study.config.objectives]
     search.tell(trial, values, NOT_WATCHED)
     run.end("FINISHED")
-    return Outcome(trial.slot, "measured", measured.fit_seconds, measured.judge_seconds)
+    return AttemptResult(trial.slot, "measured", measured.fit_seconds, measured.judge_seconds)
 
 
 def _record_pruned(
@@ -264,17 +268,17 @@ def _record_pruned(
     trial: Trial,
     search: Search,
     run: Run,
-    watch: Watch,
+    watch: TrainingMonitor,
     fit_seconds: float,
-) -> Outcome:
+) -> AttemptResult:
     curves = curves_of(watch.curve.points)
     run.log_curves({**curves, "seconds/fit": [(0, fit_seconds)]})
     if study.config.found is not None:
         run.params({FOUND: watch.reached})
-    facts = Facts(watch.reached, watch.ran, config.iterations)
+    facts = TrialFacts(watch.reached, watch.ran, config.iterations)
     search.prune(trial, facts)
     run.end("KILLED", {STATE: "pruned"})
-    return Outcome(trial.slot, "pruned", fit_seconds, watch.curve.seconds)
+    return AttemptResult(trial.slot, "pruned", fit_seconds, watch.curve.seconds)
 
 
 def _keeps_factors(study: Study, search: Search, measured: Measured) -> bool:

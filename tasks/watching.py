@@ -11,13 +11,13 @@ from recsys.protocol import Curve, CurvePoint
 from recsys.pruning import best_point, hopeless, plateau
 from recsys.seeds import seed_for
 from recsys.split import Fold
-from tasks.paths import Paths
-from tasks.telling import tell
+from tasks.paths import Checkpoints
+from tasks.telling import report_progress
 from tasks.training import Study, fold_at
 from tasks.tuning import Search, Trial
 
 
-def asked(config: ExperimentConfig, trial: Trial) -> Searched:
+def trial_params(config: ExperimentConfig, trial: Trial) -> Searched:
     """What a trial trains: its point, with the most iterations where they are to be found."""
     most = {} if config.found is None else {FOUND: config.found.high}
     return named(config.model, {**trial.params, **most})
@@ -32,7 +32,7 @@ def tuning_fold(config: ExperimentConfig, validation: Path) -> Fold:
     return fold.sample(n_users, seed_for(config.seed, "judge", "validation"))
 
 
-class Watch:
+class TrainingMonitor:
     """Looks on while a trial trains: its curve, its best iteration, whether to stop.
 
     Attributes:
@@ -55,20 +55,22 @@ class Watch:
         self._config = study.config
         self._trial = trial
         self._search = search
-        wanted = asked(study.config, trial)
+        wanted = trial_params(study.config, trial)
         if not isinstance(wanted, AlsConfig):
             raise TypeError(f"{wanted.kind} tells nobody of its iterations")
         self._asked = wanted
-        self._paths = Paths(study.workspace.paths(study.name))
+        self._paths = Checkpoints(study.workspace.paths(study.name))
         self._path = study.key(
             "path",
             self._asked.model_copy(update={FOUND: 1}),
             curve=study.config.judge.model_dump(mode="json"),
             metric=study.config.study.metric,
         )
-        waypoints = search.waypoints(trial)
-        self._kept = self._kept_at(waypoints)
-        known = self._paths.nearest(self._path, self._asked.iterations) if waypoints else None
+        shared_iterations = search.shared_iterations(trial)
+        self._kept = self._kept_at(shared_iterations)
+        known = (
+            self._paths.nearest(self._path, self._asked.iterations) if shared_iterations else None
+        )
         self.start = None if known is None else known[0]
         self._others = search.curves() if study.config.pruner != "none" else {}
         self._best: State | None = None
@@ -90,11 +92,11 @@ class Watch:
         asked_at = (n for n in range(1, len(values) + 1) if values[n - 1][0] < most)
         return next((n for n in asked_at if self._is_hopeless(values[:n])), None)
 
-    def _kept_at(self, waypoints: Collection[int]) -> set[int]:
+    def _kept_at(self, shared_iterations: Collection[int]) -> set[int]:
         """Iterations at which the factors are kept: others need them, or go on from our end."""
         most = self._asked.iterations
-        goes_on = {most} if any(n > most for n in waypoints) else set()
-        return {n for n in waypoints if n < most} | goes_on
+        goes_on = {most} if any(n > most for n in shared_iterations) else set()
+        return {n for n in shared_iterations if n < most} | goes_on
 
     @property
     def ran(self) -> int:
@@ -109,7 +111,9 @@ class Watch:
         """
         begin = time.perf_counter()
         self.reached = step.number
-        tell(f"iterations of {self._asked.factors} factors", step.number, self._asked.iterations)
+        report_progress(
+            f"iterations of {self._asked.factors} factors", step.number, self._asked.iterations
+        )
         try:
             self._look(step)
         finally:

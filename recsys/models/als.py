@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from recsys.explaining import cosines, shares_of_score
 from recsys.interactions import Interactions
-from recsys.learned import Learned, Stored
+from recsys.learned import ModelArrays, StoredArrays
 from recsys.models.als_scaled import Regularization, Sweeps
 from recsys.params import AlsConfig
 from recsys.profiles import Profiles
@@ -158,11 +158,11 @@ class Als:
                 factorise(train, None if tell is None else self._told(tell, before))
         return self
 
-    def learned(self) -> Learned:
+    def learned(self) -> ModelArrays:
         """The factors."""
         return {"user_factors": self.user_factors, "item_factors": self.item_factors}
 
-    def restore(self, train: Interactions, stored: Stored) -> Self:
+    def restore(self, train: Interactions, stored: StoredArrays) -> Self:
         """Take the factors: a training of which all iterations are done."""
         n_factors = self._config.factors
         users = stored.dense("user_factors", np.float32, len(train.users), n_factors)

@@ -9,7 +9,7 @@ from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
 from recsys.interactions import Interactions
-from recsys.learned import Learned, Stored
+from recsys.learned import ModelArrays, StoredArrays
 from recsys.params import BprConfig
 from recsys.profiles import Profiles
 from recsys.ranking import top_k
@@ -81,7 +81,7 @@ class Bpr:
         self.rivals = train.cols[drawn].astype(np.int64)
         return self
 
-    def learned(self) -> Learned:
+    def learned(self) -> ModelArrays:
         """The factors, and the rivals that were drawn."""
         return {
             "user_factors": self._users,
@@ -89,7 +89,7 @@ class Bpr:
             "rivals": self.rivals,
         }
 
-    def restore(self, train: Interactions, stored: Stored) -> Self:
+    def restore(self, train: Interactions, stored: StoredArrays) -> Self:
         """Take the factors and the rivals."""
         self._seen = train.matrix()
         width = self._config.factors + 1

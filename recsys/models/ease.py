@@ -10,7 +10,7 @@ from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
 from recsys.errors import InputError
-from recsys.learned import Stored
+from recsys.learned import StoredArrays
 from recsys.models.linear import Doubles, Floats, Items, Linear, gram, mean_square
 from recsys.params import EaseConfig
 
@@ -62,7 +62,7 @@ class Ease(Linear):
         with threadpool_limits(1, "blas"):
             return _without_diagonal(_inverse(_regular(weighted, regularization)))
 
-    def _stored(self, stored: Stored, n_shown: int) -> Floats:
+    def _stored(self, stored: StoredArrays, n_shown: int) -> Floats:
         """B as it was saved: dense."""
         return stored.dense("links", np.float32, n_shown, n_shown)
 

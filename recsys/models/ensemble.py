@@ -8,7 +8,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
 from recsys.interactions import Interactions
-from recsys.learned import Learned, Stored
+from recsys.learned import ModelArrays, StoredArrays
 from recsys.params import EnsembleConfig
 from recsys.profiles import Profiles
 from recsys.ranking import best
@@ -35,12 +35,12 @@ class Ensemble:
             member.fit(train)
         return self
 
-    def learned(self) -> Learned:
+    def learned(self) -> ModelArrays:
         """What the members learned, with their numbers before the names."""
         every = enumerate(self._members)
         return {f"{n}/{name}": part for n, one in every for name, part in one.learned().items()}
 
-    def restore(self, train: Interactions, stored: Stored) -> Self:
+    def restore(self, train: Interactions, stored: StoredArrays) -> Self:
         """Restore every member."""
         self._n_items = len(train.items)
         for n, member in enumerate(self._members):

@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from recsys.ids import IdMap
 from recsys.interactions import Interactions
-from recsys.learned import Learned, Stored
+from recsys.learned import ModelArrays, StoredArrays
 from recsys.models.features import BANDS, age_bands, known, numbered, one_hot
 from recsys.params import FmConfig
 from recsys.profiles import Profiles
@@ -113,7 +113,7 @@ class Fm:
             self._learn(rng)
         return self
 
-    def learned(self) -> Learned:
+    def learned(self) -> ModelArrays:
         """All parameters."""
         return {
             "artists": self.artists,
@@ -121,7 +121,7 @@ class Fm:
             "listeners": self.listeners,
         }
 
-    def restore(self, train: Interactions, stored: Stored) -> Self:
+    def restore(self, train: Interactions, stored: StoredArrays) -> Self:
         """Describe the listeners and take the parameters."""
         self._describe(train)
         n_factors, n_features = self._config.factors, self._features.shape[1]

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix, vstack
 
 from recsys.interactions import Interactions
-from recsys.learned import Learned, Stored
+from recsys.learned import ModelArrays, StoredArrays
 from recsys.params import Weighed
 from recsys.profiles import Profiles
 from recsys.ranking import best
@@ -65,11 +65,11 @@ class Linear(ABC):
         self._links = self._linked(self._weighted)
         return self
 
-    def learned(self) -> Learned:
+    def learned(self) -> ModelArrays:
         """The links."""
         return {"links": self._links}
 
-    def restore(self, train: Interactions, stored: Stored) -> Self:
+    def restore(self, train: Interactions, stored: StoredArrays) -> Self:
         """Weigh the plays and take the links."""
         self._weigh(train)
         self._links = self._stored(stored, len(self._shown))
@@ -89,7 +89,7 @@ class Linear(ABC):
     def _linked(self, weighted: csr_matrix) -> Links:
         """B from the weights of the training cells, float32 CSR, shape (n_users, n_shown)."""
 
-    def _stored(self, stored: Stored, n_shown: int) -> Links:
+    def _stored(self, stored: StoredArrays, n_shown: int) -> Links:
         """B as it was saved: CSR."""
         return stored.sparse("links", np.float32, n_shown, n_shown)
 

@@ -9,7 +9,7 @@ from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
 from recsys.interactions import Interactions
-from recsys.learned import Learned, Stored
+from recsys.learned import ModelArrays, StoredArrays
 from recsys.models.neural import (
     Floats,
     Items,
@@ -118,11 +118,11 @@ class MultVae:
         self._layers = layers
         return self
 
-    def learned(self) -> Learned:
+    def learned(self) -> ModelArrays:
         """The layers."""
         return self._layers.named()
 
-    def restore(self, train: Interactions, stored: Stored) -> Self:
+    def restore(self, train: Interactions, stored: StoredArrays) -> Self:
         """Weigh the plays and take the layers."""
         self._weigh(train)
         parts = {}

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
 from recsys.interactions import Interactions
-from recsys.learned import Learned, Stored
+from recsys.learned import ModelArrays, StoredArrays
 from recsys.models.neural import (
     Floats,
     Items,
@@ -121,11 +121,11 @@ class Ncf:
         self._rivals = rng.integers(0, self._train.shape[1], RIVALS)
         return self
 
-    def learned(self) -> Learned:
+    def learned(self) -> ModelArrays:
         """The network, and the rivals that were drawn."""
         return {**self._network.named(), "rivals": self._rivals}
 
-    def restore(self, train: Interactions, stored: Stored) -> Self:
+    def restore(self, train: Interactions, stored: StoredArrays) -> Self:
         """Take the network and the rivals."""
         self._train = train.matrix()
         shapes = _shapes(self._config.factors, *self._train.shape).items()

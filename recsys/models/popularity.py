@@ -10,7 +10,7 @@ from scipy.sparse import csr_matrix
 from recsys.errors import InputError
 from recsys.ids import IdMap
 from recsys.interactions import Interactions
-from recsys.learned import Learned, Stored
+from recsys.learned import ModelArrays, StoredArrays
 from recsys.models.features import age_bands, known, numbered
 from recsys.params import PopularityConfig
 from recsys.profiles import Profiles
@@ -94,11 +94,11 @@ class Popularity:
         self._counts = self._counted(train, train.plays if by_plays else np.ones(len(train)))
         return self
 
-    def learned(self) -> Learned:
+    def learned(self) -> ModelArrays:
         """Nothing: counting is no training."""
         return {}
 
-    def restore(self, train: Interactions, stored: Stored) -> Self:
+    def restore(self, train: Interactions, stored: StoredArrays) -> Self:
         """Count."""
         return self.fit(train)
 

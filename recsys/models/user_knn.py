@@ -9,7 +9,7 @@ from scipy.sparse import csr_matrix, diags_array, hstack
 
 from recsys.ids import IdMap
 from recsys.interactions import Interactions
-from recsys.learned import Learned, Stored
+from recsys.learned import ModelArrays, StoredArrays
 from recsys.models.features import known, numbered, one_hot
 from recsys.params import UserKnnConfig
 from recsys.profiles import Profiles
@@ -77,11 +77,11 @@ class UserKnn:
         self._transposed = self._features.T.tocsr()
         return self
 
-    def learned(self) -> Learned:
+    def learned(self) -> ModelArrays:
         """Nothing: neighbours are looked for when they are asked."""
         return {}
 
-    def restore(self, train: Interactions, stored: Stored) -> Self:
+    def restore(self, train: Interactions, stored: StoredArrays) -> Self:
         """Keep the features of every listener."""
         return self.fit(train)
 

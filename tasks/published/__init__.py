@@ -13,13 +13,13 @@ from pathlib import Path
 
 from recsys.errors import InputError
 from tasks.postgres import is_postgres, masked
-from tasks.published.shelf import Shelf
+from tasks.published.shelf import ListStore
 
 _SQLITE = "sqlite:///"
 _DATABASES = (".db", ".sqlite", ".sqlite3")
 
 
-def open_shelf(address: str) -> Shelf:
+def open_store(address: str) -> ListStore:
     """Where an address leads; nothing is opened before it is used.
 
     Args:
@@ -29,19 +29,19 @@ def open_shelf(address: str) -> Shelf:
         InputError: it is none of these.
     """
     if is_postgres(address):
-        from tasks.published.postgres import PostgresShelf
+        from tasks.published.postgres import PostgresStore
 
-        return PostgresShelf(address)
+        return PostgresStore(address)
     if address.startswith(_SQLITE) and len(address) > len(_SQLITE):
-        from tasks.published.sqlite import SqliteShelf
+        from tasks.published.sqlite import SqliteStore
 
-        return SqliteShelf(Path(address.removeprefix(_SQLITE)))
+        return SqliteStore(Path(address.removeprefix(_SQLITE)))
     path = Path(address)
     if "://" in address or not address or path.suffix in _DATABASES:
         raise InputError(
             f"{masked(address)!r} is no place to publish to; give PATH.parquet, a folder, "
             "sqlite:///FILE or postgresql://user:password@host:5432/database"
         )
-    from tasks.published.parquet import ParquetShelf
+    from tasks.published.parquet import ParquetStore
 
-    return ParquetShelf(path if path.suffix == ".parquet" else path / "published.parquet")
+    return ParquetStore(path if path.suffix == ".parquet" else path / "published.parquet")

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from recsys.errors import InputError
 from tasks.disk import durable
 from tasks.locking import locked
-from tasks.published.shelf import Entry, Found, Published
+from tasks.published.shelf import Published, PublishedItem, PublishedList
 
 _ABOUT = b"recsys"
 _SCHEMA = pa.schema(
@@ -45,7 +45,7 @@ _SOUGHT = ("key", "subject")  # the columns with statistics
 _READ = [name for name in _SCHEMA.names if name not in ("version", "published")]
 
 
-class ParquetShelf:
+class ParquetStore:
     """A file."""
 
     def __init__(self, path: Path) -> None:
@@ -61,11 +61,11 @@ class ParquetShelf:
         with self._opened() as file:
             return None if file is None else self._about(file)
 
-    def listener(self, user: str) -> Found | None:
+    def listener(self, user: str) -> PublishedList | None:
         """See `Shelf`."""
         return self._find("listener", [("key", user)])
 
-    def artist(self, text: str) -> Found | None:
+    def artist(self, text: str) -> PublishedList | None:
         """See `Shelf`; an id, which rows are not ordered by, takes longer than a name."""
         return self._find("artist", [("key", text.casefold()), ("subject", text)])
 
@@ -102,7 +102,7 @@ class ParquetShelf:
     def _beside(self, what: str) -> Path:
         return self._path.with_name(f".{self._path.name}.{what}")
 
-    def _find(self, kind: str, wanted: list[tuple[str, str]]) -> Found | None:
+    def _find(self, kind: str, wanted: list[tuple[str, str]]) -> PublishedList | None:
         with self._opened() as file:
             if file is None:
                 return None
@@ -112,8 +112,10 @@ class ParquetShelf:
                 if rows:
                     entries = [_entry(row) for row in rows if row["rank"]]
                     first = rows[0]
-                    return Found(about, first["subject"], first["subject_name"], tuple(entries))
-            return Found(about, None, "", ())
+                    return PublishedList(
+                        about, first["subject"], first["subject_name"], tuple(entries)
+                    )
+            return PublishedList(about, None, "", ())
 
     @contextmanager
     def _opened(self) -> Iterator[Any]:
@@ -184,5 +186,5 @@ def _subject(file: Any, kind: str, column: str, value: str, k: int) -> list[dict
     return []
 
 
-def _entry(row: dict[str, Any]) -> Entry:
-    return Entry(row["rank"], row["artist"], row["name"], row["score"])
+def _entry(row: dict[str, Any]) -> PublishedItem:
+    return PublishedItem(row["rank"], row["artist"], row["name"], row["score"])

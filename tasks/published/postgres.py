@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.postgres import connected, masked
 from tasks.published import sql
-from tasks.published.shelf import Found, Published
+from tasks.published.shelf import Published, PublishedList
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -15,7 +15,7 @@ _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('recsys:publish', 0))"
 OPTION = "--to or --from"
 
 
-class PostgresShelf:
+class PostgresStore:
     """Our tables in the schema that the address leads to."""
 
     def __init__(self, url: str) -> None:
@@ -31,12 +31,12 @@ class PostgresShelf:
         with self._reading() as ask:
             return None if ask is None else sql.read(ask)
 
-    def listener(self, user: str) -> Found | None:
+    def listener(self, user: str) -> PublishedList | None:
         """See `Shelf`."""
         with self._reading() as ask:
             return None if ask is None else sql.listener(ask, user)
 
-    def artist(self, text: str) -> Found | None:
+    def artist(self, text: str) -> PublishedList | None:
         """See `Shelf`."""
         with self._reading() as ask:
             return None if ask is None else sql.artist(ask, text)

@@ -40,7 +40,7 @@ class Published:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class PublishedItem:
     """An artist in a list.
 
     Attributes:
@@ -57,7 +57,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class PublishedList:
     """A list and the publication it is of.
 
     Attributes:
@@ -70,10 +70,10 @@ class Found:
     published: Published
     subject: str | None
     name: str
-    entries: tuple[Entry, ...]
+    entries: tuple[PublishedItem, ...]
 
 
-class Shelf(Protocol):
+class ListStore(Protocol):
     """A place that holds one publication at a time."""
 
     @property
@@ -87,14 +87,14 @@ class Shelf(Protocol):
             InputError: it cannot be read.
         """
 
-    def listener(self, user: str) -> Found | None:
+    def listener(self, user: str) -> PublishedList | None:
         """The list of a listener by id; None where nothing is published.
 
         Raises:
             InputError: it cannot be read.
         """
 
-    def artist(self, text: str) -> Found | None:
+    def artist(self, text: str) -> PublishedList | None:
         """The artists like one, by name in any case, or else by id; None for nothing published.
 
         Raises:

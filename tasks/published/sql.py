@@ -16,7 +16,7 @@ from dataclasses import astuple, fields
 from datetime import UTC, datetime
 from typing import Any
 
-from tasks.published.shelf import Entry, Found, Published
+from tasks.published.shelf import Published, PublishedItem, PublishedList
 
 Ask = Callable[..., list[tuple[Any, ...]]]
 """Called as ask(query, *values): every row of the answer; values stand for ? in the query."""
@@ -92,7 +92,7 @@ def clear(ask: Ask) -> None:
         ask(f"DELETE FROM {table}")
 
 
-def listener(ask: Ask, user: str) -> Found | None:
+def listener(ask: Ask, user: str) -> PublishedList | None:
     """See `Shelf.listener`; the tables are there, and do not change meanwhile."""
     about = read(ask)
     if about is None:
@@ -100,10 +100,10 @@ def listener(ask: Ask, user: str) -> Found | None:
     rows = ask(
         f"SELECT rank, artist, name, score FROM {BEST} WHERE listener = ? ORDER BY rank", user
     )
-    return Found(about, user if rows else None, user, _entries(rows))
+    return PublishedList(about, user if rows else None, user, _entries(rows))
 
 
-def artist(ask: Ask, text: str) -> Found | None:
+def artist(ask: Ask, text: str) -> PublishedList | None:
     """See `Shelf.artist`; the tables are there, and do not change meanwhile."""
     about = read(ask)
     if about is None:
@@ -113,16 +113,16 @@ def artist(ask: Ask, text: str) -> Found | None:
         f"SELECT artist, name FROM {ARTISTS} WHERE artist = ?", text
     )
     if not found:
-        return Found(about, None, "", ())
+        return PublishedList(about, None, "", ())
     number, name = found[0]
     rows = ask(
         f"SELECT rank, other, name, score FROM {ALIKE} WHERE artist = ? ORDER BY rank", number
     )
-    return Found(about, number, name, _entries(rows))
+    return PublishedList(about, number, name, _entries(rows))
 
 
-def _entries(rows: Iterable[tuple[Any, ...]]) -> tuple[Entry, ...]:
-    return tuple(Entry(*row) for row in rows if row[0])
+def _entries(rows: Iterable[tuple[Any, ...]]) -> tuple[PublishedItem, ...]:
+    return tuple(PublishedItem(*row) for row in rows if row[0])
 
 
 def _parts(kind: str, block: Any) -> Iterator[tuple[str, Sequence[str], Iterable[tuple[Any, ...]]]]:

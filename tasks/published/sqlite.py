@@ -15,12 +15,12 @@ from urllib.parse import quote
 from recsys.errors import InputError
 from tasks.locking import locked
 from tasks.published import sql
-from tasks.published.shelf import Found, Published
+from tasks.published.shelf import Published, PublishedList
 
 WAIT = 10.0  # seconds for others who hold the database
 
 
-class SqliteShelf:
+class SqliteStore:
     """A file with our tables, and whatever else is in it."""
 
     def __init__(self, file: Path) -> None:
@@ -36,12 +36,12 @@ class SqliteShelf:
         with self._reading() as ask:
             return None if ask is None else sql.read(ask)
 
-    def listener(self, user: str) -> Found | None:
+    def listener(self, user: str) -> PublishedList | None:
         """See `Shelf`."""
         with self._reading() as ask:
             return None if ask is None else sql.listener(ask, user)
 
-    def artist(self, text: str) -> Found | None:
+    def artist(self, text: str) -> PublishedList | None:
         """See `Shelf`."""
         with self._reading() as ask:
             return None if ask is None else sql.artist(ask, text)

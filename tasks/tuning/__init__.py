@@ -15,16 +15,16 @@ from tasks.tuning.studies import (
     open_search,
     stored_request,
 )
-from tasks.tuning.values import Done, Facts, TakenOver, Trial
+from tasks.tuning.values import FinishedTrial, TakenOver, Trial, TrialFacts
 
 __all__ = [
     "ERRORS",
-    "Done",
-    "Facts",
+    "FinishedTrial",
     "Listed",
     "Search",
     "TakenOver",
     "Trial",
+    "TrialFacts",
     "deleting_study",
     "find_search",
     "has_study",

@@ -53,7 +53,7 @@ def key_of(point: Point) -> Key:
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class ObservedTrial:
     """A finished trial as a sampler sees it.
 
     Attributes:
@@ -111,7 +111,7 @@ class Points:
             self._planned_keys.add(key_of(point))
         return self._planned[:n]
 
-    def point(self, slot: int, finished: Sequence[Tried], taken: Collection[Key]) -> Point:
+    def point(self, slot: int, finished: Sequence[ObservedTrial], taken: Collection[Key]) -> Point:
         """The point of a slot, one that was not tried.
 
         Args:
@@ -123,7 +123,7 @@ class Points:
             return self.planned(slot + 1)[slot]
         return self._next(slot, finished, taken)
 
-    def _next(self, slot: int, finished: Sequence[Tried], taken: Collection[Key]) -> Point:
+    def _next(self, slot: int, finished: Sequence[ObservedTrial], taken: Collection[Key]) -> Point:
         if self._grid:
             return self._grid[slot]
         start = self._start(slot)
@@ -159,7 +159,7 @@ class Points:
             )
 
     def _drawn(
-        self, sampler: BaseSampler, fixed: Point, finished: Sequence[Tried], slot: int
+        self, sampler: BaseSampler, fixed: Point, finished: Sequence[ObservedTrial], slot: int
     ) -> Point:
         """What a sampler says to a fresh trial, parameter by parameter."""
         study = self._memory(finished)
@@ -179,7 +179,7 @@ class Points:
                 point[name] = sampler.sample_independent(study, trial, name, asked)
         return point
 
-    def _memory(self, finished: Sequence[Tried]) -> optuna.Study:
+    def _memory(self, finished: Sequence[ObservedTrial]) -> optuna.Study:
         directions = [StudyDirection.MAXIMIZE] * self._n_objectives
         study = optuna.create_study(directions=directions)
         for tried in finished:
@@ -220,7 +220,7 @@ class Points:
         return [points[int(n)] for n in order.permutation(len(points))]
 
 
-def _shown(finished: Sequence[Tried]) -> Sequence[Tried]:
+def _shown(finished: Sequence[ObservedTrial]) -> Sequence[ObservedTrial]:
     """All of few trials; of many, the best and every so many of the others, in their order.
 
     TPE models the good and the others apart. It takes at most GOOD for good, so only the model of
@@ -234,7 +234,7 @@ def _shown(finished: Sequence[Tried]) -> Sequence[Tried]:
     return [finished[n] for n in sorted([*best, *spread.tolist()])]
 
 
-def _rank(finished: Sequence[Tried]) -> Callable[[int], tuple[bool, float, int]]:
+def _rank(finished: Sequence[ObservedTrial]) -> Callable[[int], tuple[bool, float, int]]:
     """How to sort trials: those that none beats first, then by the first objective; pruned last."""
     ended = [n for n, tried in enumerate(finished) if len(tried.values) > 1]
     unbeaten: set[int] = set()

@@ -19,11 +19,11 @@ from recsys.config import FOUND, ExperimentConfig
 from recsys.errors import InputError
 from recsys.params import default_point
 from recsys.pareto import oriented
-from recsys.pruning import Curve, Finished
+from recsys.pruning import CurveValues, FinishedCurve
 from recsys.space import Point, Value
 from tasks.locking import Locks
-from tasks.tuning.sampling import Key, Points, Tried, distributions, key_of
-from tasks.tuning.values import Done, Facts, TakenOver, Trial
+from tasks.tuning.sampling import Key, ObservedTrial, Points, distributions, key_of
+from tasks.tuning.values import FinishedTrial, TakenOver, Trial, TrialFacts
 
 _SLOT, _RUN, _ERROR, _POINT = "slot", "run", "error", "point"
 _ATTEMPT, _WORKER, _FACTS = "attempt", "worker", "facts"
@@ -60,8 +60,8 @@ class Search:
         self._config = config
         self._locks = locks
         # By Optuna's number. What has ended never changes, so asking does not get slower.
-        self._ended: dict[int, Done] = {}
-        self._shown: dict[int, Tried] = {}
+        self._ended: dict[int, FinishedTrial] = {}
+        self._shown: dict[int, ObservedTrial] = {}
         self._keys: dict[int, Key] = {}
         self._points = Points(
             config.space, config.study, config.seed, earlier, default_point(config.model)
@@ -82,12 +82,12 @@ class Search:
         return self._storage.get_all_trials(self._id, deepcopy=False, states=states or None)
 
     @property
-    def finished(self) -> list[Done]:
+    def finished(self) -> list[FinishedTrial]:
         """The trials that are measured or pruned, by slot."""
         return sorted(map(self._done, self._trials(*_ENDED)), key=lambda done: done.slot)
 
     @property
-    def done(self) -> list[Done]:
+    def done(self) -> list[FinishedTrial]:
         """The measured trials by slot."""
         return sorted(
             map(self._done, self._trials(TrialState.COMPLETE)), key=lambda done: done.slot
@@ -99,7 +99,7 @@ class Search:
         return len(self._trials(TrialState.COMPLETE))
 
     @property
-    def pruned(self) -> list[Done]:
+    def pruned(self) -> list[FinishedTrial]:
         """The pruned trials by slot."""
         return [done for done in self.finished if not done.values]
 
@@ -122,7 +122,7 @@ class Search:
         return len(self._trials(*_ENDED)) + len(self.failed)
 
     @property
-    def best(self) -> Done:
+    def best(self) -> FinishedTrial:
         """The measured trial with the highest value; of equals, the first.
 
         Raises:
@@ -201,14 +201,14 @@ class Search:
             self._keys[trial.number] = key_of(trial.user_attrs[_POINT])
         return self._keys[trial.number]
 
-    def _tried(self, trial: FrozenTrial) -> Tried:
+    def _tried(self, trial: FrozenTrial) -> ObservedTrial:
         if trial.number not in self._shown:
             done = self._done(trial)
             values = tuple(map(oriented, self._config.objectives, done.values))
-            self._shown[trial.number] = Tried(trial.user_attrs[_POINT], values, done.curve)
+            self._shown[trial.number] = ObservedTrial(trial.user_attrs[_POINT], values, done.curve)
         return self._shown[trial.number]
 
-    def _done(self, trial: FrozenTrial) -> Done:
+    def _done(self, trial: FrozenTrial) -> FinishedTrial:
         if trial.number not in self._ended:
             self._ended[trial.number] = _done(trial)
         return self._ended[trial.number]
@@ -226,11 +226,11 @@ class Search:
         with self._locks.exclusive(f"study-{self.name}"):
             self._free_the_dead(self._trials(), idle)
 
-    def curves(self) -> dict[int, Finished]:
+    def curves(self) -> dict[int, FinishedCurve]:
         """The curves of the finished trials by slot."""
-        return {done.slot: Finished(done.curve, not done.values) for done in self.finished}
+        return {done.slot: FinishedCurve(done.curve, not done.values) for done in self.finished}
 
-    def waypoints(self, trial: Trial) -> list[int]:
+    def shared_iterations(self, trial: Trial) -> list[int]:
         """Iterations that other slots ask for on the path that this trial is on.
 
         A path is all of a point but its number of iterations. Known ahead for a study whose
@@ -257,16 +257,16 @@ class Search:
         with _ours(trial):
             self._storage.set_trial_intermediate_value(trial.key, iteration, value)
 
-    def measured(self, trial: Trial, curve: Curve) -> None:
+    def measured(self, trial: Trial, curve: CurveValues) -> None:
         """All points of a curve that was not trained now."""
         for iteration, value in curve:
             self.point(trial, iteration, value)
 
-    def tell(self, trial: Trial, values: Sequence[float], facts: Facts) -> None:
+    def tell(self, trial: Trial, values: Sequence[float], facts: TrialFacts) -> None:
         """A trial was measured."""
         self._told(trial, TrialState.COMPLETE, facts, values)
 
-    def prune(self, trial: Trial, facts: Facts) -> None:
+    def prune(self, trial: Trial, facts: TrialFacts) -> None:
         """A trial was stopped because of its curve."""
         self._told(trial, TrialState.PRUNED, facts)
 
@@ -274,7 +274,7 @@ class Search:
         self,
         trial: Trial,
         state: TrialState,
-        facts: Facts,
+        facts: TrialFacts,
         values: Sequence[float] | None = None,
     ) -> None:
         with _ours(trial):
@@ -359,10 +359,10 @@ def _path(point: Mapping[str, Value]) -> dict[str, Value]:
     return {name: value for name, value in point.items() if name != FOUND}
 
 
-def _done(trial: FrozenTrial) -> Done:
+def _done(trial: FrozenTrial) -> FinishedTrial:
     attrs = trial.user_attrs
-    facts = Facts(**attrs[_FACTS])
-    return Done(
+    facts = TrialFacts(**attrs[_FACTS])
+    return FinishedTrial(
         slot=attrs[_SLOT],
         # A model that is not judged along its training has its iterations, if any, in its point.
         params=attrs[_POINT] | ({FOUND: facts.iterations} if facts.asked else {}),

@@ -31,7 +31,7 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class TrialFacts:
     """What a finished trial tells besides its values.
 
     Attributes:
@@ -49,7 +49,7 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class FinishedTrial:
     """A trial that is finished, to its end or pruned.
 
     Attributes:
@@ -67,7 +67,7 @@ class Done:
     values: tuple[float, ...]
     run: str
     attempts: int = 1
-    facts: Facts = field(default_factory=lambda: Facts(0, 0, 0))
+    facts: TrialFacts = field(default_factory=lambda: TrialFacts(0, 0, 0))
     curve: tuple[tuple[int, float], ...] = ()
 
     @property

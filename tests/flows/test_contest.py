@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from flows import contest as contest_module
-from flows.contest import Asked, ContestResult, compare
+from flows.contest import CompareRequest, ContestResult, compare
 from flows.experiment import experiment
 from flows.modelling import model_config
 from recsys.errors import InputError
@@ -24,10 +24,10 @@ pytestmark = pytest.mark.flow
 MODELS = ("popularity-listeners", "item-knn", "als")
 
 
-def asked(lab: Lab, name: str, models: tuple[str, ...] = MODELS, **more: Any) -> Asked:
+def asked(lab: Lab, name: str, models: tuple[str, ...] = MODELS, **more: Any) -> CompareRequest:
     given = {"n_splits": 2, "tune_once": False, **more}
     config = quick(study={"trials": 2, "sampler": "random"})
-    return Asked(lab.plays, lab.profiles, config, models, name=name, **given)
+    return CompareRequest(lab.plays, lab.profiles, config, models, name=name, **given)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def compared(lab: Lab) -> ContestResult:
     return compare(asked(lab, "contest"), lab.workspace.root)
 
 
-def trials_of(lab: Lab, wanted: Asked, model: str, seed: int) -> list[Any]:
+def trials_of(lab: Lab, wanted: CompareRequest, model: str, seed: int) -> list[Any]:
     search, _ = find_search(lab.workspace, wanted.study(model, seed))
     return search.done
 

@@ -18,14 +18,14 @@ from flows import cli, deploying, environment
 from flows.alerting import alert
 from recsys.config import ExperimentConfig, changed, load_config
 from recsys.sources.sample import make_sample, write_sample
-from tasks.published import open_shelf
+from tasks.published import open_store
 from tasks.registry import champion
 from tasks.tracking import open_client
 from tasks.workspace import Workspace
 from tests.flows.deployed import PREFECT, SECONDS, Site, until, webhook
 from tests.flows.processes import RECSYS, ROOT
 
-ENTRIES = {each["name"]: each for each in deploying.entries(ROOT / "prefect.yaml")}
+ENTRIES = {each["name"]: each for each in deploying.deployment_specs(ROOT / "prefect.yaml")}
 SMALL = {
     "name": "small",
     "search": {"factors": [4, 8], "iterations": [2, 3]},
@@ -174,7 +174,7 @@ def test_what_is_asked_for_and_what_is_scheduled_run_and_the_webhook_hears_of_a_
     assert serving is not None
     assert serving == champion(site.workspace)
     assert open_client(site.workspace).get_run(decided).data.tags["challenger"] == serving.run
-    shelf = open_shelf(f"sqlite:///{site.workspace.published}").read()
+    shelf = open_store(f"sqlite:///{site.workspace.published}").read()
     assert shelf is not None
     assert shelf.version == str(serving.number)
 

@@ -17,14 +17,14 @@ from flows.result import Result
 from flows.serving import Listener, recommend, similar
 from recsys.errors import InputError
 from recsys.interactions import Interactions
-from recsys.serving import Found as Answered
+from recsys.serving import RankedItem as Answered
 from tasks import publishing as steps
 from tasks import registering
 from tasks.data import Plays, everything
 from tasks.interfaces import MODEL
 from tasks.postgres import DatabaseLost
-from tasks.published import open_shelf
-from tasks.published.shelf import Entry, Published
+from tasks.published import open_store
+from tasks.published.shelf import Published, PublishedItem
 from tasks.tracking import open_client
 from tests.flows.conftest import Lab
 
@@ -70,7 +70,7 @@ def command(
         open_client(lab.workspace).delete_registered_model(MODEL)
 
 
-def check_same(found: Sequence[Entry], asked: Sequence[Answered]) -> None:
+def check_same(found: Sequence[PublishedItem], asked: Sequence[Answered]) -> None:
     """The same artists with the same scores up to rounding, which may swap equal ones.
 
     `asked` is longer than `found`, so that it holds what may have been swapped at its end.
@@ -206,7 +206,7 @@ def test_a_champion_of_meanwhile_is_not_replaced_by_the_one_before(
     monkeypatch.setattr(publishing, "load", loading)
     assert command("publish") == 0
 
-    published = open_shelf(there).read()
+    published = open_store(there).read()
     assert published is not None
     assert published.run == later
 
@@ -297,7 +297,7 @@ def test_ctrl_c_leaves_what_was_published(
     monkeypatch.setattr(steps, "tell", interrupted)
     assert command("publish", "--run", made.runs["final"], "--k", "3") == cli.INTERRUPTED
 
-    assert open_shelf(there).read() == before
+    assert open_store(there).read() == before
     assert len(lookup.listener(there, cells.users.id(99)).found.entries) == 2
 
 

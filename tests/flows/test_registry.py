@@ -28,7 +28,7 @@ from tasks import registry as store
 from tasks.cleaning import DAY, unused
 from tasks.data import Plays, everything
 from tasks.interfaces import MODEL
-from tasks.serving import choose_served
+from tasks.serving import find_served_run
 from tasks.tracking import open_client, read_run
 from tasks.workspace import Workspace
 from tests.flows.conftest import Lab
@@ -412,7 +412,7 @@ def test_the_champion_is_what_recommend_asks(
     command: Callable[..., int],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert choose_served(lab.workspace).run != made.runs["final"]
+    assert find_served_run(lab.workspace).run != made.runs["final"]
 
     assert command("promote", made.runs["study"]) == 0
     told = capsys.readouterr().out

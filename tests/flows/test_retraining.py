@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from flows import cli, environment, registry
-from flows.challenge import Asked, conditions
+from flows.challenge import RetrainRequest, conditions
 from flows.clock import Clock
 from flows.experiment import opened
 from flows.retraining import Retrained, retrain
@@ -29,8 +29,8 @@ from tasks import registry as store
 from tasks.cleaning import DAY, unused
 from tasks.data import Plays
 from tasks.incoming import gather
-from tasks.published import open_shelf
-from tasks.retraining import Ledger
+from tasks.published import open_store
+from tasks.retraining import RetrainHistory
 from tasks.tracking import Recorded, open_client
 from tasks.training import run_final
 from tasks.tuning import stored_request
@@ -66,29 +66,29 @@ def louder(lines: Lines) -> Lines:
 
 
 @pytest.fixture
-def ask(lab: Lab, request: pytest.FixtureRequest) -> Callable[..., Asked]:
+def ask(lab: Lab, request: pytest.FixtureRequest) -> Callable[..., RetrainRequest]:
     """A question about a registered model that only this test knows."""
     name = re.sub(r"\W+", "-", request.node.name)
 
-    def asked(plays: Path | None = None, **more: Any) -> Asked:
+    def asked(plays: Path | None = None, **more: Any) -> RetrainRequest:
         config = quick(study={"trials": 2, "fresh": False})
-        return Asked(plays or lab.plays, None, **{"config": config, "name": name, **more})
+        return RetrainRequest(plays or lab.plays, None, **{"config": config, "name": name, **more})
 
     return asked
 
 
-def run(lab: Lab, asked: Asked) -> Retrained:
+def run(lab: Lab, asked: RetrainRequest) -> Retrained:
     return retrain(asked, lab.workspace.root)
 
 
-def serving(lab: Lab, asked: Asked) -> int | None:
+def serving(lab: Lab, asked: RetrainRequest) -> int | None:
     found = store.champion(lab.workspace, asked.name)
     return None if found is None else found.number
 
 
-def runs(lab: Lab, asked: Asked) -> list[Recorded]:
+def runs(lab: Lab, asked: RetrainRequest) -> list[Recorded]:
     """Newest first."""
-    return list(Ledger.of(lab.workspace, asked.name).runs)
+    return list(RetrainHistory.of(lab.workspace, asked.name).runs)
 
 
 def later(lab: Lab, folder: Path) -> Path:
@@ -98,7 +98,7 @@ def later(lab: Lab, folder: Path) -> Path:
 
 
 def test_the_first_is_promoted_and_the_same_plays_again_change_nothing(
-    lab: Lab, ask: Callable[..., Asked]
+    lab: Lab, ask: Callable[..., RetrainRequest]
 ) -> None:
     first = run(lab, ask())
     before = runs(lab, ask())
@@ -119,7 +119,7 @@ def test_the_first_is_promoted_and_the_same_plays_again_change_nothing(
 
 
 def test_the_search_begins_at_the_champion_which_is_judged_on_the_same_test(
-    lab: Lab, ask: Callable[..., Asked], tmp_path: Path
+    lab: Lab, ask: Callable[..., RetrainRequest], tmp_path: Path
 ) -> None:
     first = run(lab, ask())
     second = run(lab, ask(later(lab, tmp_path)))
@@ -146,7 +146,7 @@ def test_the_search_begins_at_the_champion_which_is_judged_on_the_same_test(
 
 
 def test_the_champion_as_it_serves_is_judged_on_new_pairs_unless_its_files_are_lost(
-    lab: Lab, ask: Callable[..., Asked], tmp_path: Path
+    lab: Lab, ask: Callable[..., RetrainRequest], tmp_path: Path
 ) -> None:
     run(lab, ask(later(lab, tmp_path)))
     lines = lines_of(lab)
@@ -169,7 +169,7 @@ def test_the_champion_as_it_serves_is_judged_on_new_pairs_unless_its_files_are_l
 
 
 def test_another_model_that_is_better_takes_the_place_and_one_that_is_worse_does_not(
-    lab: Lab, ask: Callable[..., Asked], tmp_path: Path
+    lab: Lab, ask: Callable[..., RetrainRequest], tmp_path: Path
 ) -> None:
     table = ask().config.model_dump(mode="json", exclude_none=True)
     popular = checked({**table, "model": "popularity-plays", "search": {}}, "of a test")
@@ -187,7 +187,7 @@ def test_another_model_that_is_better_takes_the_place_and_one_that_is_worse_does
 
 
 def test_a_champion_that_is_only_refitted_is_not_better_than_itself(
-    lab: Lab, ask: Callable[..., Asked], tmp_path: Path
+    lab: Lab, ask: Callable[..., RetrainRequest], tmp_path: Path
 ) -> None:
     run(lab, ask())
     plays = later(lab, tmp_path)
@@ -212,7 +212,7 @@ def ensemble(lab: Lab) -> str:
 
 
 def test_an_ensemble_that_serves_is_refitted_though_its_first_run_was_deleted(
-    lab: Lab, ask: Callable[..., Asked], tmp_path: Path
+    lab: Lab, ask: Callable[..., RetrainRequest], tmp_path: Path
 ) -> None:
     judged = ensemble(lab)
     registry.promote(lab.workspace, judged, ask().name)
@@ -231,7 +231,7 @@ def test_an_ensemble_that_serves_is_refitted_though_its_first_run_was_deleted(
 
 
 def test_the_gate_never_leaves_the_champion(
-    lab: Lab, ask: Callable[..., Asked], tmp_path: Path
+    lab: Lab, ask: Callable[..., RetrainRequest], tmp_path: Path
 ) -> None:
     nothing = run(lab, ask(gate=Gate("never")))
     first = run(lab, ask())
@@ -252,7 +252,7 @@ def test_the_gate_never_leaves_the_champion(
 )
 def test_a_broken_day_stops_and_goes_on_when_that_is_accepted(
     lab: Lab,
-    ask: Callable[..., Asked],
+    ask: Callable[..., RetrainRequest],
     tmp_path: Path,
     breaks: Callable[[Lines], Lines],
     words: str,
@@ -312,7 +312,7 @@ def dies(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any, str, int], None]:
 )
 def test_whoever_is_killed_leaves_the_champion_and_the_same_command_goes_on(
     lab: Lab,
-    ask: Callable[..., Asked],
+    ask: Callable[..., RetrainRequest],
     tmp_path: Path,
     dies: Callable[[Any, str, int], None],
     monkeypatch: pytest.MonkeyPatch,
@@ -345,7 +345,7 @@ def test_whoever_is_killed_leaves_the_champion_and_the_same_command_goes_on(
 
 
 def test_who_is_killed_right_after_the_promotion_finds_it_done(
-    lab: Lab, ask: Callable[..., Asked], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lab: Lab, ask: Callable[..., RetrainRequest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(lab, ask())
     asked = ask(later(lab, tmp_path), gate=Gate("always"))
@@ -368,7 +368,7 @@ def test_who_is_killed_right_after_the_promotion_finds_it_done(
 
 
 def test_the_files_of_a_folder_are_one_log_and_a_broken_one_is_named(
-    lab: Lab, ask: Callable[..., Asked], tmp_path: Path
+    lab: Lab, ask: Callable[..., RetrainRequest], tmp_path: Path
 ) -> None:
     lines = lines_of(lab)
     folder = tmp_path / "days"
@@ -422,7 +422,7 @@ QUERY = "select who as user, what as artist, n as plays from heard"
 
 
 def test_plays_come_from_a_database_whatever_their_order(
-    lab: Lab, ask: Callable[..., Asked], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lab: Lab, ask: Callable[..., RetrainRequest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usable = database_of(lab, tmp_path / "plays.db")
     database_of(lab, tmp_path / "reversed.db", order=-1)
@@ -466,7 +466,7 @@ def test_postgres_answers_what_sqlite_answers(lab: Lab, tmp_path: Path, postgres
 
 
 def test_a_database_that_is_away_is_asked_again_and_its_password_is_not_told(
-    lab: Lab, ask: Callable[..., Asked], monkeypatch: pytest.MonkeyPatch
+    lab: Lab, ask: Callable[..., RetrainRequest], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     attempts = iter(range(10))
     place = "postgresql://me:hush-hush@127.0.0.1:1/x"
@@ -515,7 +515,7 @@ def test_a_query_that_cannot_be_used_is_refused_in_a_line(
 
 
 def test_plays_that_cannot_be_read_are_recorded_as_stopped(
-    lab: Lab, ask: Callable[..., Asked], tmp_path: Path
+    lab: Lab, ask: Callable[..., RetrainRequest], tmp_path: Path
 ) -> None:
     run(lab, ask())
     torn = written(tmp_path / "day.tsv", ["no table\n", "at all\n"])
@@ -542,14 +542,14 @@ def test_plays_that_cannot_be_read_are_recorded_as_stopped(
     ],
 )
 def test_what_cannot_be_retrained_is_refused(
-    lab: Lab, ask: Callable[..., Asked], more: dict[str, Any], message: str
+    lab: Lab, ask: Callable[..., RetrainRequest], more: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
         run(lab, ask(**more))
 
 
 def test_a_new_champion_is_published_once_and_one_that_was_refused_is_not(
-    lab: Lab, ask: Callable[..., Asked], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lab: Lab, ask: Callable[..., RetrainRequest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address = str(tmp_path / "lists.parquet")
     monkeypatch.setenv(environment.PUBLISHED, address)
@@ -558,7 +558,7 @@ def test_a_new_champion_is_published_once_and_one_that_was_refused_is_not(
     first = run(lab, ask(publish=True))
     again = run(lab, ask(publish=True))
     refused = run(lab, ask(plays, publish=True, gate=Gate("never")))
-    left = open_shelf(address).read()
+    left = open_store(address).read()
     silent = run(lab, ask(plays, gate=Gate("always")))
 
     assert (first.verdict, first.published and first.published.new) == ("promoted", True)
@@ -566,11 +566,11 @@ def test_a_new_champion_is_published_once_and_one_that_was_refused_is_not(
     assert (refused.published, silent.published) == (None, None)
     assert left is not None
     assert left.version == str(first.version)
-    assert open_shelf(address).read() == left
+    assert open_store(address).read() == left
 
 
 def test_a_champion_that_could_not_be_published_is_published_by_the_same_command(
-    lab: Lab, ask: Callable[..., Asked], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lab: Lab, ask: Callable[..., RetrainRequest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = ask(publish=True)
     monkeypatch.setenv(environment.PUBLISHED, "ftp://nowhere")

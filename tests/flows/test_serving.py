@@ -34,8 +34,8 @@ from recsys.params import (
 from recsys.recommend import NO_ITEM
 from recsys.seeds import seed_for
 from tasks.data import Everything, Plays, everything
-from tasks.serving import choose_served, load_served
-from tasks.telling import told_to
+from tasks.serving import find_served_run, load_served
+from tasks.telling import reporting_to
 from tasks.tracking import Run, open_client
 from tasks.workspace import Workspace
 from tests.flows.conftest import Lab, quick
@@ -225,16 +225,16 @@ def test_the_last_final_model_that_is_no_baseline_serves_by_default(
 ) -> None:
     newest = lab.run("newest", study={"trials": 1})
 
-    assert choose_served(lab.workspace).run == newest.runs["final"]
+    assert find_served_run(lab.workspace).run == newest.runs["final"]
 
 
 def test_the_run_of_a_study_means_its_winner_and_that_of_a_trial_its_point(
     lab: Lab, asked: Result
 ) -> None:
-    winner = choose_served(lab.workspace, asked.runs["study"])
-    trial = choose_served(lab.workspace, asked.trials[0].run)
+    winner = find_served_run(lab.workspace, asked.runs["study"])
+    trial = find_served_run(lab.workspace, asked.trials[0].run)
 
-    assert winner == choose_served(lab.workspace, asked.runs["final"])
+    assert winner == find_served_run(lab.workspace, asked.runs["final"])
     assert trial.config == AlsConfig.model_validate(asked.trials[0].params)
     assert load_served(lab.workspace, trial).config == trial.config
 
@@ -258,8 +258,8 @@ def test_a_baseline_serves_what_it_counts(lab: Lab, asked: Result, data: Everyth
 def test_what_was_fitted_once_is_not_fitted_again(kind: str, lab: Lab, asked: Result) -> None:
     config = SERVED[kind]
     told: list[str] = []
-    chosen = replace(choose_served(lab.workspace, asked.runs["final"]), config=config)
-    with told_to(lambda what, done, total: told.append(what)):
+    chosen = replace(find_served_run(lab.workspace, asked.runs["final"]), config=config)
+    with reporting_to(lambda what, done, total: told.append(what)):
         first = load_served(lab.workspace, chosen)
         before = len(told)
         again = load_served(lab.workspace, chosen)
@@ -287,7 +287,7 @@ def test_plays_that_changed_are_refused_and_plays_that_are_gone_are_not_needed(
     # Rows that no other test takes: what was made of their data would be in the cache.
     plays.write_text("".join(row for n, row in enumerate(rows) if n % 7), encoding="utf-8")
     result = lab.run("moving", plays=plays, study={"trials": 1})
-    chosen = choose_served(lab.workspace, result.runs["final"])
+    chosen = find_served_run(lab.workspace, result.runs["final"])
     kept = plays.read_bytes()
 
     plays.write_text(text, encoding="utf-8")
@@ -362,17 +362,17 @@ def test_runs_that_cannot_serve_are_refused(lab: Lab, first: Result) -> None:
     experiment = client.get_run(first.runs["final"]).info.experiment_id
     made = Run(client.create_run(experiment, run_name="odd").info.run_id, client)
     with pytest.raises(InputError, match="is RUNNING, model unknown; pass one"):
-        choose_served(lab.workspace, made.id)
+        find_served_run(lab.workspace, made.id)
     client.set_tag(made.id, "model", "als")
     made.end("FINISHED")
     with pytest.raises(InputError, match="cannot be fitted again, another version made it"):
-        choose_served(lab.workspace, made.id)
+        find_served_run(lab.workspace, made.id)
     client.delete_run(made.id)
     with pytest.raises(InputError, match="was deleted in MLflow"):
-        choose_served(lab.workspace, made.id)
+        find_served_run(lab.workspace, made.id)
     for unknown in ("0" * 32, "no id at all", "'"):
         with pytest.raises(InputError, match="is not in MLflow"):
-            choose_served(lab.workspace, unknown)
+            find_served_run(lab.workspace, unknown)
 
 
 def test_where_nothing_was_finished_there_is_nothing_to_ask(tmp_path: Path) -> None:
@@ -381,7 +381,7 @@ def test_where_nothing_was_finished_there_is_nothing_to_ask(tmp_path: Path) -> N
 
 
 def test_a_study_that_is_gone_cannot_be_fitted_again(lab: Lab, asked: Result) -> None:
-    chosen = choose_served(lab.workspace, asked.runs["final"])
+    chosen = find_served_run(lab.workspace, asked.runs["final"])
     gone = replace(chosen, study="gone", made_from={"data": "0" * 16, "split": "0" * 16})
 
     with pytest.raises(InputError, match="study 'gone' is not there"):

@@ -11,7 +11,7 @@ import pytest
 from flows import studies, terminal
 from flows.result import Result
 from recsys.errors import InputError
-from tasks.tuning import Done, Facts
+from tasks.tuning import FinishedTrial, TrialFacts
 from tests.flows.conftest import Lab
 from tests.flows.recorded import artifact, running, values
 from tests.flows.test_cli import Recsys, recsys, served
@@ -246,8 +246,8 @@ def test_a_study_goes_on_by_its_name_alone_and_with_more_trials(
 
 
 def test_attempts_and_sources_are_told_beside_what_a_seed_decides(first: Result) -> None:
-    copied = Done(
-        slot=9, params={}, values=(0.1,), run="r", attempts=3, facts=Facts(1, 0, 1, source="s")
+    copied = FinishedTrial(
+        slot=9, params={}, values=(0.1,), run="r", attempts=3, facts=TrialFacts(1, 0, 1, source="s")
     )
     from dataclasses import replace
 

@@ -11,7 +11,7 @@ import pytest
 from flows import environment
 from flows.experiment import experiment, work
 from recsys.config import ExperimentConfig, load_config
-from tasks.tuning import Done, Search, find_search
+from tasks.tuning import FinishedTrial, Search, find_search
 from tasks.workspace import Workspace
 from tests.flows.conftest import Lab
 from tests.flows.processes import Worker, benchmark, workers
@@ -72,7 +72,7 @@ def searched(root: Path, study: str) -> tuple[Workspace, Search, ExperimentConfi
     return place, *find_search(place, study)
 
 
-def without_found(done: Done) -> tuple[object, ...]:
+def without_found(done: FinishedTrial) -> tuple[object, ...]:
     """A point, without the iterations that were found along its training."""
     return tuple(value for name, value in sorted(done.params.items()) if name != "iterations")
 

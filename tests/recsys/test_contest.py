@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recsys.contest import Contest, Entrant, Round
+from recsys.contest import Comparison, ModelResult, SplitResult
 from recsys.ids import strings
 from recsys.interactions import Interactions
 from recsys.profiles import Profiles
@@ -57,31 +57,31 @@ def lists_of(fold: Fold, skill: float, seed: int) -> Recommendations:
 SKILLS = {"poor": 0.1, "good": 0.9, "good too": 0.85}
 
 
-def round_of(seed: int, skills: dict[str, float] = SKILLS) -> Round:
+def round_of(seed: int, skills: dict[str, float] = SKILLS) -> SplitResult:
     fold = fold_of(seed)
     entrants = {}
     for n, (name, skill) in enumerate(skills.items()):
         lists = lists_of(fold, skill, 100 * seed + n)
-        entrants[name] = Entrant(
+        entrants[name] = ModelResult(
             {"skill": skill}, skill, 3, scored(lists, fold, KS), lists, 1.0, 2.0
         )
     vectors = np.random.default_rng(0).normal(size=(N_ITEMS, 4)).astype(np.float32)
-    return Round.of(seed, fold, entrants, vectors, K)
+    return SplitResult.of(seed, fold, entrants, vectors, K)
 
 
 @pytest.fixture(scope="module")
-def contest() -> Contest:
-    return Contest.of([round_of(seed) for seed in range(3)], f"ndcg@{K}", 0, 200)
+def contest() -> Comparison:
+    return Comparison.of([round_of(seed) for seed in range(3)], f"ndcg@{K}", 0, 200)
 
 
-def test_the_best_comes_first_and_is_told_from_the_poor_alone(contest: Contest) -> None:
+def test_the_best_comes_first_and_is_told_from_the_poor_alone(contest: Comparison) -> None:
     assert contest.models == ("good", "good too", "poor")
     against = {pair.b: pair for pair in contest.significance.against_best()}
     assert against["poor"].p_holm < 0.01
     assert against["good too"].p_holm > 0.05
 
 
-def test_a_user_counts_once_however_many_splits_there_are(contest: Contest) -> None:
+def test_a_user_counts_once_however_many_splits_there_are(contest: Comparison) -> None:
     metric = f"ndcg@{K}"
     tables = [each.values["good"][metric] for each in contest.rounds]
     by_hand = pd.concat(tables).groupby(level=0).mean()
@@ -95,7 +95,7 @@ def test_a_user_counts_once_however_many_splits_there_are(contest: Contest) -> N
 
 
 def test_what_belongs_to_all_lists_is_averaged_over_splits_without_an_interval(
-    contest: Contest,
+    contest: Comparison,
 ) -> None:
     coverage = contest.estimates["good"][f"coverage@{K}"]
 
@@ -104,7 +104,7 @@ def test_what_belongs_to_all_lists_is_averaged_over_splits_without_an_interval(
     assert coverage.mean == pytest.approx(np.mean(by_hand))
 
 
-def test_every_user_is_in_one_group_of_each_kind(contest: Contest) -> None:
+def test_every_user_is_in_one_group_of_each_kind(contest: Comparison) -> None:
     assert set(contest.listeners) == {"activity", "gender", "country", "age"}
     for of_models in contest.listeners.values():
         for rows in of_models.values():
@@ -113,7 +113,7 @@ def test_every_user_is_in_one_group_of_each_kind(contest: Contest) -> None:
     assert genders == {"f": N_USERS // 2, "m": N_USERS // 2}
 
 
-def test_all_held_out_cells_are_in_a_group_of_artists(contest: Contest) -> None:
+def test_all_held_out_cells_are_in_a_group_of_artists(contest: Comparison) -> None:
     held_out = sum(len(fold_of(seed).held_out) for seed in range(3))
 
     for rows in contest.artists.values():
@@ -122,13 +122,13 @@ def test_all_held_out_cells_are_in_a_group_of_artists(contest: Contest) -> None:
     assert found["good"] > found["poor"]
 
 
-def test_lists_are_measured_beyond_accuracy(contest: Contest) -> None:
+def test_lists_are_measured_beyond_accuracy(contest: Comparison) -> None:
     for metric in (f"diversity@{K}", f"popularity_lift@{K}", f"novelty@{K}", f"gini@{K}"):
         for model in SKILLS:
             assert np.isfinite(contest.estimates[model][metric].mean)
 
 
-def test_json_holds_everything_under_the_models(contest: Contest) -> None:
+def test_json_holds_everything_under_the_models(contest: Comparison) -> None:
     told: dict[str, Any] = json.loads(json.dumps(contest.as_json()))
 
     assert list(told) == list(contest.models)
@@ -141,7 +141,7 @@ def test_json_holds_everything_under_the_models(contest: Contest) -> None:
     assert good["test"][f"ndcg@{K}"].keys() == {"mean", "low", "high", "sd"}
 
 
-def test_the_frame_has_a_row_per_model_best_first(contest: Contest) -> None:
+def test_the_frame_has_a_row_per_model_best_first(contest: Comparison) -> None:
     frame = contest.frame()
 
     assert list(frame.index) == list(contest.models)
@@ -150,7 +150,7 @@ def test_the_frame_has_a_row_per_model_best_first(contest: Contest) -> None:
 
 
 def test_of_one_split_there_is_no_spread() -> None:
-    contest = Contest.of([round_of(1)], f"ndcg@{K}", 0, 50)
+    contest = Comparison.of([round_of(1)], f"ndcg@{K}", 0, 50)
 
     assert contest.spreads["good"][f"ndcg@{K}"].sd is None
 
@@ -158,7 +158,7 @@ def test_of_one_split_there_is_no_spread() -> None:
 def test_users_that_one_split_does_not_judge_count_where_they_are_judged() -> None:
     """As when whole users are held out: each split judges others."""
 
-    def half(seed: int, part: int) -> Round:
+    def half(seed: int, part: int) -> SplitResult:
         fold = fold_of(seed)
         held_out = fold.held_out.where(fold.held_out.rows % 2 == part)
         of_half = Fold(fold.train, fold.history, held_out, fold.profiles)
@@ -166,10 +166,10 @@ def test_users_that_one_split_does_not_judge_count_where_they_are_judged() -> No
         for name, skill in SKILLS.items():
             lists = lists_of(of_half, skill, seed)
             report = scored(lists, of_half, KS)
-            entrants[name] = Entrant({}, 0.0, 1, report, lists, 0.0, 0.0)
-        return Round.of(seed, of_half, entrants, np.eye(N_ITEMS, dtype=np.float32), K)
+            entrants[name] = ModelResult({}, 0.0, 1, report, lists, 0.0, 0.0)
+        return SplitResult.of(seed, of_half, entrants, np.eye(N_ITEMS, dtype=np.float32), K)
 
-    contest = Contest.of([half(0, 0), half(1, 1)], f"ndcg@{K}", 0, 50)
+    contest = Comparison.of([half(0, 0), half(1, 1)], f"ndcg@{K}", 0, 50)
 
     assert contest.n_users == N_USERS
     assert sum(row.n for row in contest.listeners["activity"]["good"]) == N_USERS

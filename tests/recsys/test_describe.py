@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.describe import Description, MatrixStats, Spread, describe
+from recsys.describe import Description, MatrixStats, Summary, describe
 from recsys.ids import IdMap
 from recsys.interactions import Events
 from recsys.profiles import Profiles
@@ -48,8 +48,8 @@ def events(rows: list[Row], timed: bool = True) -> Events:
     )
 
 
-def spread(numbers: list[int]) -> Spread:
-    return Spread(low=min(numbers), median=median(numbers), mean=mean(numbers), high=max(numbers))
+def spread(numbers: list[int]) -> Summary:
+    return Summary(low=min(numbers), median=median(numbers), mean=mean(numbers), high=max(numbers))
 
 
 def test_a_small_log_is_described_as_counted_by_hand() -> None:
@@ -59,9 +59,9 @@ def test_a_small_log_is_described_as_counted_by_hand() -> None:
         rows=5,
         cells=4,
         total_plays=21.0,
-        plays=Spread(1, 2, 4.2, 10),
-        items_per_user=Spread(1, 1, 4 / 3, 2),
-        users_per_item=Spread(1, 1, 4 / 3, 2),
+        plays=Summary(1, 2, 4.2, 10),
+        items_per_user=Summary(1, 1, 4 / 3, 2),
+        users_per_item=Summary(1, 1, 4 / 3, 2),
         matrix=MatrixStats(
             users=3, items=3, nonzeros=4, memory=4 * 8 + 4 * 4, idle_users=0, idle_items=0
         ),
@@ -122,7 +122,7 @@ def test_a_log_without_times_has_no_range_and_one_without_rows_only_zeros() -> N
     empty = describe(events([], timed=False))
 
     assert untimed.first is untimed.last is None
-    assert empty.plays == empty.items_per_user == empty.users_per_item == Spread(0, 0, 0, 0)
+    assert empty.plays == empty.items_per_user == empty.users_per_item == Summary(0, 0, 0, 0)
     assert (empty.matrix.density, empty.matrix.sparsity) == (0.0, 1.0)
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 
-from recsys.drift import Facts, Limits, check, shift, shrunk
+from recsys.drift import Limits, LogProfile, check, shift, shrunk
 
 
 def facts(
@@ -15,8 +15,8 @@ def facts(
     users: int = 100,
     items: int = 50,
     plays: list[float] | None = None,
-) -> Facts:
-    return Facts.of(rows, rejected, users, items, np.array(plays or [1.0, 2, 4, 8]))
+) -> LogProfile:
+    return LogProfile.of(rows, rejected, users, items, np.array(plays or [1.0, 2, 4, 8]))
 
 
 def test_a_log_is_like_itself() -> None:
@@ -58,7 +58,7 @@ def test_the_shift_never_overstates_the_distance(one: list[float], other: list[f
     ],
 )
 def test_what_is_not_as_it_was_is_said(
-    new: Facts, what: list[str], value: float, words: str
+    new: LogProfile, what: list[str], value: float, words: str
 ) -> None:
     found = check(new, facts())
 
@@ -80,7 +80,7 @@ def test_what_a_growing_log_has_lost_is_said_and_not_what_it_has_gained() -> Non
 def test_parts_make_a_whole() -> None:
     one, other = facts(10, 1, plays=[1.0, 2]), facts(20, 2, plays=[2.0, 8])
 
-    assert Facts.together([one, other], 7, 3) == facts(30, 3, 7, 3, [1.0, 2, 2, 8])
+    assert LogProfile.together([one, other], 7, 3) == facts(30, 3, 7, 3, [1.0, 2, 2, 8])
 
 
 def test_what_is_allowed_can_be_changed() -> None:
@@ -102,4 +102,4 @@ def test_limits_that_make_no_sense_cannot_be(limits: dict[str, float], message: 
 def test_facts_go_through_json() -> None:
     one = facts(plays=[0.3, 1, 7, 7, 1e9])
 
-    assert Facts.from_json(json.loads(json.dumps(one.as_json()))) == one
+    assert LogProfile.from_json(json.loads(json.dumps(one.as_json()))) == one

@@ -9,7 +9,7 @@ import pytest
 from scipy.sparse import coo_matrix, csr_matrix, save_npz
 
 from recsys.errors import InputError
-from recsys.learned import Stored, save_learned
+from recsys.learned import StoredArrays, save_arrays
 
 DENSE = np.arange(12, dtype=np.float32).reshape(3, 4)
 SPARSE = csr_matrix(np.diag(np.arange(1, 5, dtype=np.float32)))
@@ -18,12 +18,12 @@ Damage = Callable[[Path], object]
 
 
 @pytest.fixture
-def stored(tmp_path: Path) -> Stored:
-    save_learned({"factors": DENSE, "links": SPARSE, "0/factors": DENSE + 1}, tmp_path)
-    return Stored(tmp_path)
+def stored(tmp_path: Path) -> StoredArrays:
+    save_arrays({"factors": DENSE, "links": SPARSE, "0/factors": DENSE + 1}, tmp_path)
+    return StoredArrays(tmp_path)
 
 
-def test_arrays_come_back_and_those_of_a_member_from_its_folder(stored: Stored) -> None:
+def test_arrays_come_back_and_those_of_a_member_from_its_folder(stored: StoredArrays) -> None:
     dense, links = (
         stored.dense("factors", np.float32, 3, 4),
         stored.sparse("links", np.float32, 4, 4),
@@ -36,7 +36,7 @@ def test_arrays_come_back_and_those_of_a_member_from_its_folder(stored: Stored) 
     assert stored.member(0).dense("factors", np.float32, 3, 4).tolist() == (DENSE + 1).tolist()
 
 
-def test_one_file_for_each_array(stored: Stored) -> None:
+def test_one_file_for_each_array(stored: StoredArrays) -> None:
     files = {p.relative_to(stored.folder).as_posix() for p in stored.folder.rglob("*.*")}
 
     assert files == {"factors.npy", "links.npz", "0/factors.npy"}
@@ -90,7 +90,7 @@ def without_data(path: Path) -> None:
     ],
 )
 def test_a_dense_array_that_is_not_what_it_should_be_is_refused_by_its_name(
-    stored: Stored, damage: Damage, message: str
+    stored: StoredArrays, damage: Damage, message: str
 ) -> None:
     damage(stored.folder / "factors.npy")
 
@@ -112,7 +112,7 @@ def test_a_dense_array_that_is_not_what_it_should_be_is_refused_by_its_name(
     ],
 )
 def test_a_matrix_that_is_not_what_it_should_be_is_refused_by_its_name(
-    stored: Stored, damage: Damage, message: str
+    stored: StoredArrays, damage: Damage, message: str
 ) -> None:
     damage(stored.folder / "links.npz")
 

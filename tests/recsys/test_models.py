@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 
 from recsys.ids import IdMap
 from recsys.interactions import Interactions
-from recsys.learned import Stored, save_learned
+from recsys.learned import StoredArrays, save_arrays
 from recsys.models import build
 from recsys.params import (
     AlsConfig,
@@ -199,8 +199,8 @@ def test_a_shorter_list_is_the_beginning_of_a_longer_one(config: ModelConfig) ->
 def restored(model: Recommender, config: ModelConfig, cells: Interactions) -> Recommender:
     """The model that was fitted on these cells, made again from what it learned."""
     with tempfile.TemporaryDirectory() as folder:
-        save_learned(model.learned(), Path(folder))
-        return build(config, 1).restore(cells, Stored(Path(folder)))
+        save_arrays(model.learned(), Path(folder))
+        return build(config, 1).restore(cells, StoredArrays(Path(folder)))
 
 
 def answered(model: Recommender, history: Interactions) -> list[object]:
@@ -242,8 +242,8 @@ def test_a_restored_model_may_be_fitted_and_restored_on_other_cells(config: Mode
     model = restored(one, config, first)
 
     with tempfile.TemporaryDirectory() as folder:
-        save_learned(other.learned(), Path(folder))
-        model.restore(second, Stored(Path(folder)))
+        save_arrays(other.learned(), Path(folder))
+        model.restore(second, StoredArrays(Path(folder)))
 
     assert answered(model, first) == answered(other, first)
     assert answered(model.fit(first), second) == answered(one, second)

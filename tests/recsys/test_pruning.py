@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from recsys.pruning import (
     ETA,
     N_BEFORE_MEDIAN,
-    Curve,
-    Finished,
+    CurveValues,
+    FinishedCurve,
     Pruner,
     _bracket,
     best_point,
@@ -26,22 +26,24 @@ curves = st.dictionaries(st.integers(1, 40), values, min_size=1, max_size=12).ma
     lambda points: sorted(points.items())
 )
 finished_slots = st.dictionaries(
-    st.integers(0, 30), st.builds(Finished, curves, st.booleans()), max_size=15
+    st.integers(0, 30), st.builds(FinishedCurve, curves, st.booleans()), max_size=15
 )
 ranges = st.tuples(st.integers(0, 8), st.integers(8, 45))
 
 
-def steady(value: float, iterations: Iterable[int]) -> Curve:
+def steady(value: float, iterations: Iterable[int]) -> CurveValues:
     """The same value at each iteration."""
     return [(iteration, value) for iteration in iterations]
 
 
-def done(curves: Iterable[Curve], pruned: bool = False) -> dict[int, Finished]:
+def done(curves: Iterable[CurveValues], pruned: bool = False) -> dict[int, FinishedCurve]:
     """Slots from 0 on with these curves."""
-    return {slot: Finished(curve, pruned) for slot, curve in enumerate(curves)}
+    return {slot: FinishedCurve(curve, pruned) for slot, curve in enumerate(curves)}
 
 
-def asked(pruner: Pruner, curve: Curve, finished: Mapping[int, Finished], low: int = 1) -> bool:
+def asked(
+    pruner: Pruner, curve: CurveValues, finished: Mapping[int, FinishedCurve], low: int = 1
+) -> bool:
     """`hopeless` in slot 99 of a study up to iteration 81."""
     return hopeless(pruner, 99, curve, finished, low, high=81, seed=7)
 
@@ -49,8 +51,8 @@ def asked(pruner: Pruner, curve: Curve, finished: Mapping[int, Finished], low: i
 def stopped_at(
     pruner: Pruner,
     slot: int,
-    curve: Curve,
-    finished: Mapping[int, Finished],
+    curve: CurveValues,
+    finished: Mapping[int, FinishedCurve],
     low_high: tuple[int, int] = (1, 81),
 ) -> list[int]:
     """Iterations at which the trial would be stopped, if it went on regardless; with seed 1."""
@@ -61,11 +63,11 @@ def stopped_at(
     ]
 
 
-def best_by(curve: Curve, iteration: int) -> float | None:
+def best_by(curve: CurveValues, iteration: int) -> float | None:
     return max((value for at, value in curve if at <= iteration), default=None)
 
 
-def slow_median(curve: Curve, finished: Iterable[Finished], low: int, high: int) -> bool:
+def slow_median(curve: CurveValues, finished: Iterable[FinishedCurve], low: int, high: int) -> bool:
     now = curve[-1][0]
     if now < low or now >= high:
         return False
@@ -76,13 +78,15 @@ def slow_median(curve: Curve, finished: Iterable[Finished], low: int, high: int)
     return len(comparable) >= 5 and own < median(comparable)
 
 
-def slow_value_at(curve: Curve, rung: int) -> float | None:
+def slow_value_at(curve: CurveValues, rung: int) -> float | None:
     """Best value up to the first point at or beyond the rung; None if the curve ends before."""
     first = next((at for at, _ in curve if at >= rung), None)
     return None if first is None else best_by(curve, first)
 
 
-def slow_halving(curve: Curve, rivals: Iterable[Curve], rungs: Sequence[int], high: int) -> bool:
+def slow_halving(
+    curve: CurveValues, rivals: Iterable[CurveValues], rungs: Sequence[int], high: int
+) -> bool:
     now = curve[-1][0]
     decided = [rung for rung in rungs if next((a for a, _ in curve if a >= rung), None) == now]
     if not decided or now >= high:
@@ -101,7 +105,7 @@ def slow_rungs(low: int, high: int) -> list[int]:
 
 @given(curves, finished_slots, ranges)
 def test_without_a_pruner_nothing_is_stopped(
-    curve: Curve, finished: dict[int, Finished], low_high: tuple[int, int]
+    curve: CurveValues, finished: dict[int, FinishedCurve], low_high: tuple[int, int]
 ) -> None:
     assert not hopeless("none", 3, curve, finished, *low_high, seed=1)
 
@@ -114,7 +118,7 @@ def test_a_trial_without_points_is_not_stopped(pruner: Pruner) -> None:
 @pytest.mark.parametrize("pruner", PRUNERS)
 @given(curve=curves, finished=finished_slots, low=st.integers(0, 8), slot=st.integers(0, 30))
 def test_a_trial_that_ran_to_its_end_is_not_stopped(
-    pruner: Pruner, curve: Curve, finished: dict[int, Finished], low: int, slot: int
+    pruner: Pruner, curve: CurveValues, finished: dict[int, FinishedCurve], low: int, slot: int
 ) -> None:
     assume(curve[-1][0] >= 8)
 
@@ -125,8 +129,8 @@ def test_a_trial_that_ran_to_its_end_is_not_stopped(
 @given(curve=curves, finished=finished_slots, low_high=ranges, slot=st.integers(0, 30))
 def test_a_trial_that_none_exceeds_is_never_stopped(
     pruner: Pruner,
-    curve: Curve,
-    finished: dict[int, Finished],
+    curve: CurveValues,
+    finished: dict[int, FinishedCurve],
     low_high: tuple[int, int],
     slot: int,
 ) -> None:
@@ -139,8 +143,8 @@ def test_a_trial_that_none_exceeds_is_never_stopped(
 @given(curve=curves, finished=finished_slots, low_high=ranges, slot=st.integers(0, 30))
 def test_the_order_in_which_trials_finished_changes_nothing(
     pruner: Pruner,
-    curve: Curve,
-    finished: dict[int, Finished],
+    curve: CurveValues,
+    finished: dict[int, FinishedCurve],
     low_high: tuple[int, int],
     slot: int,
 ) -> None:
@@ -154,7 +158,7 @@ def test_the_order_in_which_trials_finished_changes_nothing(
 @settings(max_examples=300)
 @given(curves, finished_slots, ranges)
 def test_the_median_rule_is_what_a_slow_loop_finds(
-    curve: Curve, finished: dict[int, Finished], low_high: tuple[int, int]
+    curve: CurveValues, finished: dict[int, FinishedCurve], low_high: tuple[int, int]
 ) -> None:
     found = hopeless("median", 3, curve, finished, *low_high, seed=1)
 
@@ -163,7 +167,7 @@ def test_the_median_rule_is_what_a_slow_loop_finds(
 
 def test_the_median_rule_waits_for_five_trials_that_were_not_pruned() -> None:
     good = [steady(1.0, [10, 20]) for _ in range(N_BEFORE_MEDIAN)]
-    cut = {slot: Finished(steady(1.0, [10, 20]), pruned=True) for slot in range(50, 70)}
+    cut = {slot: FinishedCurve(steady(1.0, [10, 20]), pruned=True) for slot in range(50, 70)}
 
     assert N_BEFORE_MEDIAN == 5
     assert asked("median", steady(0.5, [10]), done(good))
@@ -172,7 +176,7 @@ def test_the_median_rule_waits_for_five_trials_that_were_not_pruned() -> None:
 
 def test_the_median_is_that_of_unpruned_trials_and_equal_to_it_goes_on() -> None:
     others = done(steady(value, [10]) for value in (0.1, 0.2, 0.3, 0.4, 0.5))
-    cut = {slot: Finished(steady(0.0, [10]), pruned=True) for slot in range(50, 70)}
+    cut = {slot: FinishedCurve(steady(0.0, [10]), pruned=True) for slot in range(50, 70)}
 
     assert asked("median", steady(0.29, [10]), others | cut)
     assert not asked("median", steady(0.3, [10]), others | cut)
@@ -214,7 +218,7 @@ def test_one_good_point_is_enough_for_the_median_rule() -> None:
 @settings(max_examples=300)
 @given(curves, finished_slots, ranges)
 def test_halving_is_what_a_slow_loop_finds(
-    curve: Curve, finished: dict[int, Finished], low_high: tuple[int, int]
+    curve: CurveValues, finished: dict[int, FinishedCurve], low_high: tuple[int, int]
 ) -> None:
     found = stopped_at("halving", 3, curve, finished, low_high)
 
@@ -271,7 +275,7 @@ def test_a_trial_equal_to_the_last_that_goes_on_goes_on_too() -> None:
 
 def test_while_fewer_than_three_are_at_a_rung_all_go_on() -> None:
     two = [steady(1.0, [1, 3, 9]), steady(1.0, [1, 3, 9])]
-    short = {slot: Finished(steady(1.0, [1, 3]), pruned=True) for slot in range(50, 70)}
+    short = {slot: FinishedCurve(steady(1.0, [1, 3]), pruned=True) for slot in range(50, 70)}
 
     assert ETA == 3
     assert asked("halving", steady(0.0, [9]), done(two) | short)
@@ -315,7 +319,7 @@ def test_a_bracket_follows_from_slot_and_seed_alone() -> None:
 
 @given(st.integers(0, 200), curves, finished_slots)
 def test_hyperband_is_halving_among_the_slots_of_the_same_bracket(
-    slot: int, curve: Curve, finished: dict[int, Finished]
+    slot: int, curve: CurveValues, finished: dict[int, FinishedCurve]
 ) -> None:
     own = _bracket(slot, 4, seed=5)
     rivals = [other.curve for s, other in finished.items() if _bracket(s, 4, seed=5) == own]
@@ -329,10 +333,12 @@ def test_trials_of_other_brackets_do_not_compete_in_hyperband() -> None:
     own = _bracket(99, 5, seed=7)
     slots = {s: _bracket(s, 5, seed=7) == own for s in range(99)}
     better_elsewhere = {
-        s: Finished(steady(0.1 if same else 0.9, range(1, 81)), False) for s, same in slots.items()
+        s: FinishedCurve(steady(0.1 if same else 0.9, range(1, 81)), False)
+        for s, same in slots.items()
     }
     better_here = {
-        s: Finished(steady(0.9 if same else 0.1, range(1, 81)), False) for s, same in slots.items()
+        s: FinishedCurve(steady(0.9 if same else 0.1, range(1, 81)), False)
+        for s, same in slots.items()
     }
 
     assert own == 0
@@ -348,7 +354,7 @@ def test_a_range_without_iterations_is_refused(pruner: Pruner, low: int, high: i
 
 
 @given(curves, st.integers(1, 6))
-def test_a_plateau_is_what_a_slow_loop_finds(curve: Curve, patience: int) -> None:
+def test_a_plateau_is_what_a_slow_loop_finds(curve: CurveValues, patience: int) -> None:
     waited, best = 0, float("-inf")
     for _, value in curve:
         waited = 0 if value > best else waited + 1
@@ -358,7 +364,7 @@ def test_a_plateau_is_what_a_slow_loop_finds(curve: Curve, patience: int) -> Non
 
 
 @given(curves)
-def test_without_patience_there_is_no_plateau(curve: Curve) -> None:
+def test_without_patience_there_is_no_plateau(curve: CurveValues) -> None:
     assert not plateau(curve, None)
 
 
@@ -388,7 +394,9 @@ def test_a_patience_of_nothing_is_refused() -> None:
 
 
 @given(curves, st.integers(0, 45))
-def test_the_best_point_is_the_earliest_of_the_highest_from_low_on(curve: Curve, low: int) -> None:
+def test_the_best_point_is_the_earliest_of_the_highest_from_low_on(
+    curve: CurveValues, low: int
+) -> None:
     allowed = [(at, value) for at, value in curve if at >= low] or list(curve)
     highest = max(value for _, value in allowed)
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from recsys.compare import Estimate, paired
 from recsys.evaluate import Report
 from recsys.significance import (
+    SeedSpread,
     Significance,
-    Spread,
     averaged_over_seeds,
     compare_models,
     holm,
@@ -290,7 +290,7 @@ def test_tables_that_cannot_be_averaged_are_refused() -> None:
 
 
 def test_the_spread_over_seeds_is_mean_and_sample_deviation() -> None:
-    assert spread([0.1, 0.2, 0.3]) == Spread(pytest.approx(0.2), pytest.approx(0.1))
-    assert spread([0.25]) == Spread(0.25, None)
+    assert spread([0.1, 0.2, 0.3]) == SeedSpread(pytest.approx(0.2), pytest.approx(0.1))
+    assert spread([0.25]) == SeedSpread(0.25, None)
     with pytest.raises(ValueError, match="no seeds"):
         spread([])

@@ -24,10 +24,10 @@ from recsys.protocol import Curve, CurvePoint
 from recsys.split import random_split
 from recsys.store import save_fold
 from tasks.locking import workspace_locks
-from tasks.tidying import tidy
+from tasks.tidying import recover
 from tasks.tracking import children, open_client
 from tasks.training import Study, fold_at, open_study, train_seed
-from tasks.trials import Outcome, attempt
+from tasks.trials import AttemptResult, attempt
 from tasks.tuning import Search, Trial
 from tasks.workspace import Workspace
 from tests.conftest import cells_of
@@ -92,13 +92,13 @@ class Bench:
     def claim(self) -> Trial:
         return claimed(self.search, self.study.worker)
 
-    def attempt(self, trial: Trial | None = None) -> Outcome:
+    def attempt(self, trial: Trial | None = None) -> AttemptResult:
         """The next trial, or the one that was claimed."""
         with alive(self.search, self.study.worker):
             mine = trial or self.claim()
             return attempt(self.study, self.folds / "validation", mine, self.search)
 
-    def finish(self) -> list[Outcome]:
+    def finish(self) -> list[AttemptResult]:
         """Every trial that is left."""
         found = []
         with alive(self.search, self.study.worker):
@@ -106,9 +106,9 @@ class Bench:
                 found.append(self.attempt(trial))
         return found
 
-    def tidy(self) -> None:
+    def recover(self) -> None:
         with alive(self.search, self.study.worker):
-            tidy(self.study, self.search, workspace_locks(self.study.workspace))
+            recover(self.study, self.search, workspace_locks(self.study.workspace))
 
     def run(self, run_id: str) -> MlflowRun:
         return self.client.get_run(run_id)

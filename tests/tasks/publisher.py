@@ -15,8 +15,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from tasks.published import open_shelf, sqlite
-from tasks.published.shelf import Published, Shelf
+from tasks.published import open_store, sqlite
+from tasks.published.shelf import ListStore, Published
 
 K = 3
 ENDED, STRUCK = 0, 9
@@ -65,7 +65,7 @@ def block(letter: str, numbers: range, version: int, n: int) -> Any:
     )
 
 
-def seen(shelf: Shelf, n: int) -> int:
+def seen(shelf: ListStore, n: int) -> int:
     """The version that is published, each list of it found whole; 0 for none.
 
     Raises:
@@ -150,7 +150,7 @@ class Strikes:
 
 def strike_each(place: str, number: signal.Signals, folder: Path, n: int = 3) -> None:
     """Publish version 2 in place of 1, struck at its first act, its second, ... until it ends."""
-    shelf, note = open_shelf(place), folder / "note"
+    shelf, note = open_store(place), folder / "note"
 
     def publish(version: int, which: int = 0) -> int:
         strikes = Strikes(which, number, note)
@@ -173,7 +173,7 @@ def strike_each(place: str, number: signal.Signals, folder: Path, n: int = 3) ->
 
 
 def loop(place: str, n: int = 40) -> None:
-    shelf = open_shelf(place)
+    shelf = open_store(place)
     for version in range(2, 10**6):
         shelf.replace(what(version, n), blocks(version, n, 16), again=True)
 

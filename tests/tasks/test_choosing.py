@@ -11,10 +11,10 @@ from recsys.models.als import training_cost
 from recsys.params import AlsConfig
 from recsys.protocol import judge
 from tasks import choosing
-from tasks.choosing import ALL_USERS, PER_USER, Chosen, choose
+from tasks.choosing import ALL_USERS, PER_USER, SearchWinner, choose
 from tasks.tracking import Run
 from tasks.training import fold_at, start_child
-from tasks.tuning import Facts
+from tasks.tuning import TrialFacts
 from tests.tasks import lab
 from tests.tasks.lab import Bench, MakeBench
 
@@ -31,7 +31,7 @@ def table_of(level: float, seed: int = 0, spread: float = 0.02) -> pd.DataFrame:
     return pd.DataFrame({"ndcg@5": values - values.mean() + level})
 
 
-def chosen_from(made: Bench) -> Chosen:
+def chosen_from(made: Bench) -> SearchWinner:
     return choose.fn(made.study, made.search, made.folds / "validation")
 
 
@@ -46,7 +46,7 @@ def stored(made: Bench, values: Sequence[float], everybody: Sequence[float], at:
         table_of(value, trial.slot).to_parquet(at / str(trial.slot) / PER_USER)
         table_of(mean, trial.slot).to_parquet(at / str(trial.slot) / ALL_USERS / PER_USER)
         run.files(at / str(trial.slot))
-        made.search.tell(trial, [value], Facts(3, 3, 3))
+        made.search.tell(trial, [value], TrialFacts(3, 3, 3))
         run.end("FINISHED")
 
 

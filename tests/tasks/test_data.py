@@ -7,7 +7,7 @@ import pytest
 from recsys.config import DataConfig, ExperimentConfig, FilterConfig
 from recsys.errors import InputError
 from recsys.store import load_events, load_fold, load_profiles
-from tasks.cache import Entry
+from tasks.cache import StageEntry
 from tasks.data import PROFILE_REJECTS, REJECTS, Plays, ingest, narrow, split
 from tasks.workspace import Workspace
 
@@ -45,15 +45,17 @@ def log(tmp_path: Path) -> Path:
     return log_of(tmp_path / "plays.tsv")
 
 
-def ingested(workspace: Workspace, plays: Path, profiles: Path | None = None) -> Entry:
+def ingested(workspace: Workspace, plays: Path, profiles: Path | None = None) -> StageEntry:
     return ingest.fn(workspace, Plays(plays, profiles), DataConfig())
 
 
-def narrowed(workspace: Workspace, plays: Path, config: FilterConfig = ALL, seed: int = 0) -> Entry:
+def narrowed(
+    workspace: Workspace, plays: Path, config: FilterConfig = ALL, seed: int = 0
+) -> StageEntry:
     return narrow.fn(workspace, ingested(workspace, plays), config, seed)
 
 
-def cut(workspace: Workspace, plays: Path, **changed: Any) -> Entry:
+def cut(workspace: Workspace, plays: Path, **changed: Any) -> StageEntry:
     config = ExperimentConfig.model_validate({"filter": ALL.model_dump(), **changed})
     return split.fn(workspace, narrowed(workspace, plays, config.filter, config.seed), config)
 

@@ -7,7 +7,7 @@ import pytest
 
 from recsys.models.als import State
 from recsys.protocol import CurvePoint
-from tasks.paths import Paths
+from tasks.paths import Checkpoints
 
 
 def state(iteration: int) -> State:
@@ -22,11 +22,11 @@ def points(n: int) -> list[CurvePoint]:
 
 
 @pytest.fixture
-def paths(tmp_path: Path) -> Paths:
-    return Paths(tmp_path / "paths")
+def paths(tmp_path: Path) -> Checkpoints:
+    return Checkpoints(tmp_path / "paths")
 
 
-def test_what_is_kept_is_found_again_bit_by_bit(paths: Paths) -> None:
+def test_what_is_kept_is_found_again_bit_by_bit(paths: Checkpoints) -> None:
     paths.save("a", state(3), points(4))
 
     found = paths.nearest("a", 9)
@@ -44,7 +44,7 @@ def test_what_is_kept_is_found_again_bit_by_bit(paths: Paths) -> None:
     ("most", "expected"), [(1, None), (2, 2), (3, 2), (9, 2), (10, 10), (11, 10), (100, 12)]
 )
 def test_the_furthest_point_that_is_not_too_far_is_found(
-    paths: Paths, most: int, expected: int | None
+    paths: Checkpoints, most: int, expected: int | None
 ) -> None:
     for iteration in (10, 2, 12):
         paths.save("a", state(iteration), [])
@@ -55,14 +55,14 @@ def test_the_furthest_point_that_is_not_too_far_is_found(
     assert (None if found is None else found[0].iteration) == expected
 
 
-def test_nothing_is_known_of_a_path_that_nobody_was_on(paths: Paths) -> None:
+def test_nothing_is_known_of_a_path_that_nobody_was_on(paths: Checkpoints) -> None:
     paths.save("a", state(1), [])
 
     assert paths.nearest("b", 9) is None
-    assert Paths(Path("/nowhere")).nearest("a", 9) is None
+    assert Checkpoints(Path("/nowhere")).nearest("a", 9) is None
 
 
-def test_what_is_kept_twice_stays_as_it_was(paths: Paths, tmp_path: Path) -> None:
+def test_what_is_kept_twice_stays_as_it_was(paths: Checkpoints, tmp_path: Path) -> None:
     paths.save("a", state(3), points(4))
     paths.save("a", State(3, state(8).user_factors, state(8).item_factors), [])
 
@@ -74,13 +74,13 @@ def test_what_is_kept_twice_stays_as_it_was(paths: Paths, tmp_path: Path) -> Non
 
 
 def test_of_two_who_keep_the_same_point_one_is_first_and_nothing_is_left(
-    paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    paths: Checkpoints, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rename = Path.rename
 
     def late(self: Path, target: Path) -> Path:
         monkeypatch.setattr(Path, "rename", rename)
-        Paths(tmp_path / "paths").save("a", state(3), points(4))
+        Checkpoints(tmp_path / "paths").save("a", state(3), points(4))
         return rename(self, target)
 
     monkeypatch.setattr(Path, "rename", late)
@@ -91,7 +91,9 @@ def test_of_two_who_keep_the_same_point_one_is_first_and_nothing_is_left(
     assert paths.nearest("a", 3) is not None
 
 
-def test_what_was_kept_by_half_is_not_found(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_kept_by_half_is_not_found(
+    paths: Checkpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
     paths.save("a", state(2), [])
     with monkeypatch.context() as patch:
         patch.setattr(json, "dumps", interrupted)
@@ -113,7 +115,7 @@ def interrupted(*_: object, **__: object) -> str:
 
 
 def test_every_file_is_on_disk_before_it_has_its_name(
-    paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    paths: Checkpoints, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a power cut a name without its bytes would be a training that goes on from nothing."""
     synced: list[str] = []
@@ -136,7 +138,7 @@ def test_every_file_is_on_disk_before_it_has_its_name(
     assert synced[-1] == "renamed"
 
 
-def test_all_paths_can_be_forgotten(paths: Paths, tmp_path: Path) -> None:
+def test_all_paths_can_be_forgotten(paths: Checkpoints, tmp_path: Path) -> None:
     paths.save("a", state(3), [])
 
     paths.remove()

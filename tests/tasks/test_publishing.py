@@ -16,8 +16,8 @@ import pandas as pd
 import pytest
 
 from recsys.errors import InputError
-from tasks.published import open_shelf, sql
-from tasks.published.shelf import Shelf
+from tasks.published import open_store, sql
+from tasks.published.shelf import ListStore
 from tests.tasks.publisher import ENDED, STRUCK, blocks, seen, what, whole
 
 ROOT = Path(__file__).parents[2]
@@ -37,21 +37,21 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def shelf(place: str) -> Shelf:
-    return open_shelf(place)
+def shelf(place: str) -> ListStore:
+    return open_store(place)
 
 
-def put(shelf: Shelf, version: int, n: int = 5, again: bool = False) -> Any:
+def put(shelf: ListStore, version: int, n: int = 5, again: bool = False) -> Any:
     return shelf.replace(what(version, n), blocks(version, n), again)
 
 
-def test_where_nothing_was_published_there_is_nothing(shelf: Shelf) -> None:
+def test_where_nothing_was_published_there_is_nothing(shelf: ListStore) -> None:
     assert shelf.read() is None
     assert shelf.listener("u0000") is None
     assert shelf.artist("Name 0000") is None
 
 
-def test_what_was_published_is_read_back(shelf: Shelf) -> None:
+def test_what_was_published_is_read_back(shelf: ListStore) -> None:
     assert put(shelf, 1) == what(1, 5)
 
     assert shelf.read() == what(1, 5)
@@ -65,7 +65,7 @@ def test_what_was_published_is_read_back(shelf: Shelf) -> None:
     ]
 
 
-def test_artists_are_found_by_name_in_any_case_and_by_id(shelf: Shelf) -> None:
+def test_artists_are_found_by_name_in_any_case_and_by_id(shelf: ListStore) -> None:
     put(shelf, 1)
 
     for text in ("nAmE 0001", "a0001"):
@@ -74,7 +74,7 @@ def test_artists_are_found_by_name_in_any_case_and_by_id(shelf: Shelf) -> None:
         assert (found.subject, found.name) == ("a0001", "Name 0001")
 
 
-def test_who_is_not_there_is_told_from_who_has_nothing(shelf: Shelf) -> None:
+def test_who_is_not_there_is_told_from_who_has_nothing(shelf: ListStore) -> None:
     put(shelf, 1)
 
     for absent in (shelf.listener("u9999"), shelf.listener("a0001"), shelf.artist("u0001")):
@@ -85,7 +85,7 @@ def test_who_is_not_there_is_told_from_who_has_nothing(shelf: Shelf) -> None:
     assert (nothing.subject, nothing.entries) == ("u0004", ())
 
 
-def test_a_new_publication_takes_the_place_of_the_old_one(shelf: Shelf) -> None:
+def test_a_new_publication_takes_the_place_of_the_old_one(shelf: ListStore) -> None:
     put(shelf, 1, 7)
     put(shelf, 2, 5)
 
@@ -95,7 +95,7 @@ def test_a_new_publication_takes_the_place_of_the_old_one(shelf: Shelf) -> None:
     assert gone.subject is None
 
 
-def test_the_same_twice_changes_nothing_and_computes_nothing(shelf: Shelf) -> None:
+def test_the_same_twice_changes_nothing_and_computes_nothing(shelf: ListStore) -> None:
     put(shelf, 1)
     later = replace(what(1, 5), at=what(2, 5).at)
 
@@ -109,7 +109,7 @@ def test_the_same_twice_changes_nothing_and_computes_nothing(shelf: Shelf) -> No
     assert shelf.read() == later
 
 
-def test_another_length_of_lists_is_another_publication(shelf: Shelf) -> None:
+def test_another_length_of_lists_is_another_publication(shelf: ListStore) -> None:
     put(shelf, 1)
     shorter = replace(what(1, 5), k=2)
 
@@ -117,7 +117,9 @@ def test_another_length_of_lists_is_another_publication(shelf: Shelf) -> None:
 
 
 @pytest.mark.parametrize("error", [OSError("full"), KeyboardInterrupt(), ValueError("heard")])
-def test_whatever_breaks_the_lists_leaves_the_old_ones(shelf: Shelf, error: BaseException) -> None:
+def test_whatever_breaks_the_lists_leaves_the_old_ones(
+    shelf: ListStore, error: BaseException
+) -> None:
     put(shelf, 1)
 
     def breaking() -> Any:
@@ -162,7 +164,7 @@ def test_whoever_is_struck_at_any_act_leaves_one_publication_whole(
         assert not [name for each in told for name in each["files"] if name.endswith(".new")]
 
 
-def test_who_reads_meanwhile_sees_one_publication_whole(shelf: Shelf, place: str) -> None:
+def test_who_reads_meanwhile_sees_one_publication_whole(shelf: ListStore, place: str) -> None:
     shelf.replace(what(1, N), blocks(1, N), again=False)
     rng = np.random.default_rng(4)
     versions = []
@@ -182,7 +184,7 @@ def test_who_reads_meanwhile_sees_one_publication_whole(shelf: Shelf, place: str
 
 
 def test_a_table_of_recommendations_is_what_pandas_reads(tmp_path: Path) -> None:
-    put(open_shelf(str(tmp_path / "lists.parquet")), 3)
+    put(open_store(str(tmp_path / "lists.parquet")), 3)
 
     table = pd.read_parquet(tmp_path / "lists.parquet")
 
@@ -199,7 +201,7 @@ def test_a_database_keeps_what_else_is_in_it(tmp_path: Path) -> None:
         mine.execute("CREATE TABLE recommendations (mine)")
         mine.execute("INSERT INTO recommendations VALUES ('kept')")
         mine.commit()
-    put(open_shelf(f"sqlite:///{file}"), 1)
+    put(open_store(f"sqlite:///{file}"), 1)
 
     with closing(sqlite3.connect(file)) as mine:
         assert mine.execute("SELECT mine FROM recommendations").fetchall() == [("kept",)]
@@ -209,7 +211,7 @@ def test_a_database_keeps_what_else_is_in_it(tmp_path: Path) -> None:
 
 def test_a_reader_of_sqlite_in_a_transaction_goes_on_with_what_it_saw(tmp_path: Path) -> None:
     file = tmp_path / "lists.db"
-    shelf = open_shelf(f"sqlite:///{file}")
+    shelf = open_store(f"sqlite:///{file}")
     put(shelf, 1)
     score = f"SELECT max(score) FROM {sql.BEST}"
     with closing(sqlite3.connect(file, isolation_level=None)) as reader:
@@ -227,7 +229,7 @@ def test_a_reader_of_sqlite_in_a_transaction_goes_on_with_what_it_saw(tmp_path: 
 def test_a_reader_of_postgres_in_a_transaction_goes_on_with_what_it_saw(postgres: str) -> None:
     import psycopg
 
-    shelf = open_shelf(postgres)
+    shelf = open_store(postgres)
     put(shelf, 1)
     with psycopg.connect(postgres, autocommit=True) as reader:
         reader.execute(f"CREATE VIEW mine AS SELECT max(score) FROM {sql.BEST}".encode())
@@ -246,7 +248,7 @@ def test_a_reader_of_postgres_in_a_transaction_goes_on_with_what_it_saw(postgres
 def test_old_rows_of_postgres_are_cleaned_up(postgres: str) -> None:
     import psycopg
 
-    shelf = open_shelf(postgres)
+    shelf = open_store(postgres)
     size = f"SELECT pg_total_relation_size('{sql.BEST}')".encode()
     sizes = []
     with psycopg.connect(postgres, autocommit=True) as reader:
@@ -262,7 +264,7 @@ def test_old_publications_take_no_room_in_files(tmp_path: Path) -> None:
         address = f"sqlite:///{place}" if place.suffix == ".db" else str(place)
         sizes = []
         for version in range(1, 7):
-            shelf = open_shelf(address)
+            shelf = open_store(address)
             shelf.replace(what(version, 500), blocks(version, 500, 250), again=False)
             sizes.append(sum(path.stat().st_size for path in place.parent.iterdir()))
 
@@ -282,9 +284,9 @@ def test_only_what_we_wrote_is_overwritten(tmp_path: Path) -> None:
 
     for place, message in shelves.items():
         with pytest.raises(InputError, match=message):
-            put(open_shelf(place), 1)
+            put(open_store(place), 1)
         with pytest.raises(InputError, match=message):
-            open_shelf(place).read()
+            open_store(place).read()
 
     assert (plays.read_bytes(), text.read_bytes()) == before
 
@@ -292,14 +294,14 @@ def test_only_what_we_wrote_is_overwritten(tmp_path: Path) -> None:
 @pytest.mark.parametrize("place", ["", "mysql://me:hush@host/x", "lists.db", "sqlite:///"])
 def test_other_places_are_refused_without_their_password(place: str) -> None:
     with pytest.raises(InputError, match="is no place to publish to; give PATH") as refused:
-        open_shelf(place)
+        open_store(place)
 
     assert "hush" not in str(refused.value)
 
 
 @pytest.mark.parametrize("place", ["postgresql://me:hush@127.0.0.1:1/x", "postgres://me:hush@[/x"])
 def test_a_password_is_never_told(place: str) -> None:
-    shelf = open_shelf(place)
+    shelf = open_store(place)
 
     with pytest.raises(InputError, match=r"PostgreSQL at .*--to or --from") as lost:
         shelf.read()

@@ -13,7 +13,7 @@ from recsys.protocol import judge
 from recsys.store import load_fold, load_report
 from tasks import training
 from tasks.locking import workspace_locks
-from tasks.telling import tell, told_to
+from tasks.telling import report_progress, reporting_to
 from tasks.tracking import Run
 from tasks.training import (
     Measured,
@@ -310,7 +310,7 @@ def test_what_dead_workers_left_on_its_way_is_removed_and_living_ones_keep_their
 @pytest.fixture
 def heard() -> Iterator[list[str]]:
     found: list[str] = []
-    with told_to(lambda what, done, total: found.append(what)):
+    with reporting_to(lambda what, done, total: found.append(what)):
         yield found
 
 
@@ -328,8 +328,8 @@ def test_long_work_says_how_far_it_is(bench: MakeBench, tmp_path: Path, heard: l
 
 def test_nobody_listens_after_the_block() -> None:
     found: list[str] = []
-    with told_to(lambda what, done, total: found.append(what)):
-        tell("inside", 1, None)
-    tell("outside", 1, None)
+    with reporting_to(lambda what, done, total: found.append(what)):
+        report_progress("inside", 1, None)
+    report_progress("outside", 1, None)
 
     assert found == ["inside"]

@@ -12,7 +12,7 @@ from recsys.models.als import Iteration
 from recsys.params import AlsConfig
 from recsys.store import load_report
 from tasks.tracking import Run
-from tasks.trials import Outcome, TrialFailed, run_trial
+from tasks.trials import AttemptResult, TrialFailed, run_trial
 from tasks.tuning import Search, Trial
 from tasks.workspace import Workspace
 from tests.tasks.lab import (
@@ -259,7 +259,7 @@ def test_a_trial_that_memory_did_not_suffice_for_is_repeated_with_its_point(
     made = bench(search=ONE)
     first = made.claim()
     with fit_raises(MemoryError("8 TiB")):
-        assert made.attempt(first) == Outcome(0, "cut off")
+        assert made.attempt(first) == AttemptResult(0, "cut off")
 
     assert made.search.failed == {}
     assert made.states() == ["KILLED"]
@@ -291,7 +291,7 @@ def test_a_failed_trial_is_an_error_for_prefect_with_its_outcome(
     with fit_raises(ValueError("no")), pytest.raises(TrialFailed, match="ValueError: no") as found:
         run_trial.fn(made.study, made.folds / "validation", trial, made.search)
 
-    assert found.value.outcome == Outcome(0, "failed", error="ValueError: no")
+    assert found.value.outcome == AttemptResult(0, "failed", error="ValueError: no")
 
 
 @pytest.mark.parametrize(
@@ -378,7 +378,7 @@ def steal(made: Bench, script: Callable[[Script], None], at: int, error: Excepti
 
     trial = made.claim()
     script(value)
-    assert made.attempt(trial) == Outcome(0, "taken over")
+    assert made.attempt(trial) == AttemptResult(0, "taken over")
     return stolen[0]
 
 

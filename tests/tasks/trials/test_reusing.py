@@ -7,8 +7,8 @@ import pytest
 
 from tasks.copying import delete_runs
 from tasks.tracking import Run
-from tasks.trials import Outcome
-from tasks.tuning import Facts
+from tasks.trials import AttemptResult
+from tasks.tuning import TrialFacts
 from tests.tasks.lab import (
     ONE,
     ONE_POINT,
@@ -37,12 +37,12 @@ def test_what_was_measured_before_is_copied_and_not_trained(
 
     outcome = made.attempt()
 
-    assert outcome == Outcome(0, "reused")
+    assert outcome == AttemptResult(0, "reused")
     assert len(fits) == trainings
     (done,) = made.search.done
     assert done.run != source.run
     assert (done.values, done.curve, done.params) == (source.values, source.curve, source.params)
-    assert done.facts == Facts(source.facts.iterations, 0, source.facts.asked, source.run)
+    assert done.facts == TrialFacts(source.facts.iterations, 0, source.facts.asked, source.run)
     run = made.run(done.run)
     assert run.info.status == "FINISHED"
     assert run.data.tags["source_run"] == source.run

@@ -9,9 +9,9 @@ from recsys.params import AlsConfig
 from tasks.locking import workspace_locks
 from tasks.tracking import Run
 from tasks.training import start_child
-from tasks.trials import Outcome
+from tasks.trials import AttemptResult
 from tasks.tuning import Trial
-from tasks.watching import asked
+from tasks.watching import trial_params
 from tests.tasks.lab import (
     ONE,
     Bench,
@@ -23,7 +23,7 @@ from tests.tasks.lab import (
 from tests.tasks.tuning.searching import ME
 
 
-def unended(made: Bench, monkeypatch: pytest.MonkeyPatch) -> Outcome:
+def unended(made: Bench, monkeypatch: pytest.MonkeyPatch) -> AttemptResult:
     """The next trial, whose worker dies before it ends the run."""
     with monkeypatch.context() as patch:
         patch.setattr(Run, "end", lambda *_: None)
@@ -73,7 +73,7 @@ def test_tidying_fails_a_failed_trial_whose_run_was_left_open(
 def left_by(made: Bench, trial: Trial | None, **tags: str) -> Run:
     """A run that was opened and nothing more."""
     number = {} if trial is None else {"number": str(trial.number)}
-    config = asked(made.study.config, trial) if trial else AlsConfig()
+    config = trial_params(made.study.config, trial) if trial else AlsConfig()
     return start_child(made.study, "left", config, {**number, **tags})
 
 

@@ -16,7 +16,7 @@ from recsys.pruning import hopeless
 from recsys.seeds import seed_for
 from recsys.store import load_report
 from tasks.training import fold_at
-from tasks.tuning import Facts
+from tasks.tuning import TrialFacts
 from tasks.watching import tuning_fold
 from tasks.workspace import Workspace
 from tests.tasks.lab import (
@@ -46,7 +46,7 @@ def test_the_iterations_found_are_the_best_of_the_curve_and_the_factors_those_of
 
     (done,) = made.search.done
     assert done.params["iterations"] == 4
-    assert done.facts == Facts(iterations=4, ran=6, asked=6)
+    assert done.facts == TrialFacts(iterations=4, ran=6, asked=6)
     alone = trained(made, AlsConfig.model_validate({**ONE_POINT, "iterations": 4}))
     users, items = made.factors(done.run)
     np.testing.assert_array_equal(users, alone.user_factors)
@@ -115,7 +115,7 @@ def test_patience_ends_a_training_on_a_plateau_and_keeps_its_best(
     (done,) = made.search.done
     assert outcome.state == "measured"
     assert [point[0] for point in done.curve] == [1, 2, 3, 4, 5]
-    assert done.facts == Facts(iterations=3, ran=5, asked=6)
+    assert done.facts == TrialFacts(iterations=3, ran=5, asked=6)
     alone = trained(made, AlsConfig.model_validate(done.params))
     np.testing.assert_array_equal(made.factors(done.run)[1], alone.item_factors)
 
@@ -127,7 +127,7 @@ def test_patience_begins_with_the_range(bench: MakeBench, script: Callable[[Scri
 
     made.attempt()
 
-    assert made.search.done[0].facts == Facts(iterations=4, ran=5, asked=6)
+    assert made.search.done[0].facts == TrialFacts(iterations=4, ran=5, asked=6)
 
 
 def test_a_pruned_trial_is_so_on_both_sides_with_its_curve(
@@ -141,7 +141,7 @@ def test_a_pruned_trial_is_so_on_both_sides_with_its_curve(
     assert (outcome.slot, outcome.state) == (5, "pruned")
     (pruned,) = made.bench.search.pruned
     assert pruned.curve == ((1, 0.01), (2, 0.01))  # the range begins at 2
-    assert pruned.facts == Facts(iterations=2, ran=2, asked=6)
+    assert pruned.facts == TrialFacts(iterations=2, ran=2, asked=6)
     assert pruned.params["iterations"] == 2
     run = made.bench.run(pruned.run)
     assert run.info.status == "KILLED"
@@ -162,7 +162,7 @@ def test_pinned_iterations_are_pruned_too(
 
     assert made.bench.attempt().state == "pruned"
     (pruned,) = made.bench.search.pruned
-    assert pruned.facts == Facts(iterations=1, ran=1, asked=4)
+    assert pruned.facts == TrialFacts(iterations=1, ran=1, asked=4)
 
 
 def test_a_trial_is_pruned_by_its_slot_the_finished_curves_and_the_seed(

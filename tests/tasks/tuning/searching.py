@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from recsys.config import FOUND, ExperimentConfig
 from recsys.space import Point, Value
-from tasks.tuning import Facts, Search, Trial, open_search
+from tasks.tuning import Search, Trial, TrialFacts, open_search
 from tasks.workspace import Workspace
 
 Sampler = Literal["random", "tpe", "grid"]
@@ -79,8 +79,8 @@ def claimed(search: Search, worker: str = ME) -> Trial:
     return trial
 
 
-def facts_of(trial: Trial) -> Facts:
-    return Facts(iterations=int(trial.params.get(FOUND, 7)), ran=9, asked=12)
+def facts_of(trial: Trial) -> TrialFacts:
+    return TrialFacts(iterations=int(trial.params.get(FOUND, 7)), ran=9, asked=12)
 
 
 def told(search: Search, trial: Trial, *values: float) -> None:

@@ -17,7 +17,7 @@ from recsys.params import AlsConfig, default_point
 from recsys.seeds import seed_for
 from recsys.space import Point, applies, contains, grid
 from tasks.tuning import sampling
-from tasks.tuning.sampling import Points, Tried, key_of
+from tasks.tuning.sampling import ObservedTrial, Points, key_of
 from tests.tasks.tuning.searching import (
     LISTS,
     MIXED,
@@ -34,12 +34,12 @@ def points_of(config: ExperimentConfig, earlier: Sequence[Point] = ()) -> Points
     return Points(config.space, config.study, config.seed, earlier, default)
 
 
-def tried(point: Point, value: float | None = None) -> Tried:
+def tried(point: Point, value: float | None = None) -> ObservedTrial:
     level = value_of(point) if value is None else value
-    return Tried(point, (level,), [(1, level / 2), (2, level)])
+    return ObservedTrial(point, (level,), [(1, level / 2), (2, level)])
 
 
-def walk(points: Points, n: int, finished: Sequence[Tried] = ()) -> list[Point]:
+def walk(points: Points, n: int, finished: Sequence[ObservedTrial] = ()) -> list[Point]:
     """The points of the first n slots, each measured before the next is asked for."""
     known = list(finished)
     for slot in range(len(known), n):
@@ -194,7 +194,7 @@ def test_a_branch_that_is_used_up_does_not_end_the_search_of_a_space_that_is_not
     }
     config = config_of(table, sampler)
     points = points_of(config)
-    known: list[Tried] = []
+    known: list[ObservedTrial] = []
 
     for slot in range(25):
         point = points.point(slot, known, {key_of(each.params) for each in known})
@@ -227,7 +227,7 @@ def test_only_what_tpe_finds_moves_its_points() -> None:
 
 def test_tpe_goes_where_the_values_are_high() -> None:
     points = points_of(config_of({"b": {"low": 0.0, "high": 1.0}}, "tpe"))
-    known: list[Tried] = []
+    known: list[ObservedTrial] = []
 
     for slot in range(30):
         point = points.point(slot, known, {key_of(each.params) for each in known})
@@ -243,7 +243,7 @@ def test_tpe_takes_the_region_of_pruned_trials_for_a_bad_one() -> None:
 
     def share_of_high(pruned_above: bool) -> float:
         known = [
-            Tried({"b": spot}, () if (spot > 0.5) == pruned_above else (0.0,), [(1, 0.0)])
+            ObservedTrial({"b": spot}, () if (spot > 0.5) == pruned_above else (0.0,), [(1, 0.0)])
             for spot in spots
         ]
         points = points_of(config_of(SINGLE, "tpe"))
@@ -257,7 +257,7 @@ def test_tpe_takes_the_region_of_pruned_trials_for_a_bad_one() -> None:
 SINGLE: dict[str, Any] = {"b": {"low": 0.0, "high": 1.0}}
 
 
-def many(n: int) -> list[Tried]:
+def many(n: int) -> list[ObservedTrial]:
     """Finished trials of values that neither rise nor fall with their slots."""
     rng = np.random.default_rng(5)
     spots, values = rng.random(n).tolist(), rng.permutation(n).tolist()
@@ -316,7 +316,8 @@ def test_as_many_trials_are_good_for_tpe_as_optuna_would_take_of_all_of_them() -
 
 def test_a_pruned_trial_is_never_among_the_best_that_are_shown() -> None:
     known = [
-        Tried(each.params, (), each.curve) if n < 200 else each for n, each in enumerate(many(230))
+        ObservedTrial(each.params, (), each.curve) if n < 200 else each
+        for n, each in enumerate(many(230))
     ]
 
     shown = sampling._shown(known)
@@ -326,8 +327,8 @@ def test_a_pruned_trial_is_never_among_the_best_that_are_shown() -> None:
 
 
 def test_of_several_objectives_what_no_trial_beats_is_always_shown() -> None:
-    known = [Tried({"b": n / 100}, (float(n), 0.0), []) for n in range(100)]
-    known[0] = Tried({"b": 0.0}, (-1.0, 1.0), [])  # worst in the first, best in the second
+    known = [ObservedTrial({"b": n / 100}, (float(n), 0.0), []) for n in range(100)]
+    known[0] = ObservedTrial({"b": 0.0}, (-1.0, 1.0), [])  # worst in the first, best in the second
 
     shown = sampling._shown(known)
 

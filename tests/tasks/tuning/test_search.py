@@ -15,10 +15,10 @@ from optuna.trial import TrialState
 
 from recsys.config import ExperimentConfig
 from recsys.errors import InputError
-from recsys.pruning import Finished
+from recsys.pruning import FinishedCurve
 from recsys.space import Point
 from tasks.locking import FileLocks, Locks, workspace_locks
-from tasks.tuning import Facts, Search, TakenOver, Trial, sampling
+from tasks.tuning import Search, TakenOver, Trial, TrialFacts, sampling
 from tasks.workspace import Workspace
 from tests.tasks.tuning.searching import (
     LISTS,
@@ -53,13 +53,13 @@ def enter(locks: Locks) -> Iterator[Enter]:
 
 
 @pytest.fixture
-def shown(monkeypatch: pytest.MonkeyPatch) -> list[list[sampling.Tried]]:
+def shown(monkeypatch: pytest.MonkeyPatch) -> list[list[sampling.ObservedTrial]]:
     """The finished trials that each draw of a point was shown."""
-    found: list[list[sampling.Tried]] = []
+    found: list[list[sampling.ObservedTrial]] = []
     real = sampling.Points.point
 
     def noting(
-        self: sampling.Points, slot: int, finished: Sequence[sampling.Tried], taken: Any
+        self: sampling.Points, slot: int, finished: Sequence[sampling.ObservedTrial], taken: Any
     ) -> Point:
         found.append(list(finished))
         return real(self, slot, finished, taken)
@@ -165,7 +165,8 @@ def test_a_trial_that_is_not_finished_moves_no_later_point(
     found = claimed(search).params
 
     finished = [
-        sampling.Tried(each.params, each.values, each.curve) for each in _without_found(search)
+        sampling.ObservedTrial(each.params, each.values, each.curve)
+        for each in _without_found(search)
     ]
     taken = {sampling.key_of(each.params) for each in finished}
     taken.add(sampling.key_of(seventh.params))
@@ -178,7 +179,7 @@ def _without_found(search: Search) -> list[Any]:
 
 
 def test_the_order_in_which_trials_finish_moves_no_point(
-    workspace: Workspace, enter: Enter, shown: list[list[sampling.Tried]]
+    workspace: Workspace, enter: Enter, shown: list[list[sampling.ObservedTrial]]
 ) -> None:
     """Random start-up points are known; told in any order, they make the same ninth."""
     config = config_of(MIXED, "tpe")
@@ -467,7 +468,7 @@ def test_what_was_measured_is_read_back_exactly(workspace: Workspace) -> None:
     search.started(trial, "run 1")
     for iteration, value in ((10, 0.75), (2, 0.1), (4, 1 / 3)):
         search.point(trial, iteration, value)
-    search.tell(trial, [0.1 + 0.2], Facts(4, 10, 15, "source"))
+    search.tell(trial, [0.1 + 0.2], TrialFacts(4, 10, 15, "source"))
 
     (done,) = opened(workspace, config).done
 
@@ -475,7 +476,7 @@ def test_what_was_measured_is_read_back_exactly(workspace: Workspace) -> None:
     assert done.params == {**trial.params, "iterations": 4}
     assert done.values == (0.1 + 0.2,)
     assert done.value == 0.1 + 0.2
-    assert done.facts == Facts(4, 10, 15, "source")
+    assert done.facts == TrialFacts(4, 10, 15, "source")
     assert done.curve == ((2, 0.1), (4, 1 / 3), (10, 0.75))
 
 
@@ -497,8 +498,8 @@ def test_a_pruned_trial_is_finished_with_its_curve_and_without_a_value(
     with pytest.raises(ValueError, match="trial 1 was pruned and has no value"):
         _ = pruned.value
     assert found.curves() == {
-        0: Finished(((1, 0.25), (2, 0.5)), pruned=False),
-        1: Finished(pruned.curve, pruned=True),
+        0: FinishedCurve(((1, 0.25), (2, 0.5)), pruned=False),
+        1: FinishedCurve(pruned.curve, pruned=True),
     }
     assert found.ended == 2
 
@@ -571,7 +572,7 @@ def test_waypoints_are_the_iterations_that_others_ask_for_on_the_same_path(
 
     for trial in trials:
         asked = int(trial.params["iterations"])
-        assert search.waypoints(trial) == sorted({5, 10, 15} - {asked})
+        assert search.shared_iterations(trial) == sorted({5, 10, 15} - {asked})
 
 
 def test_waypoints_are_those_of_trials_that_are_asked_for(workspace: Workspace) -> None:
@@ -581,7 +582,7 @@ def test_waypoints_are_those_of_trials_that_are_asked_for(workspace: Workspace) 
     planned = sampling.Points(config.space, config.study, config.seed).planned(3)
     alike = [p for p in planned[1:] if p["factors"] == trial.params["factors"]]
 
-    assert search.waypoints(trial) == sorted(int(p["iterations"]) for p in alike)
+    assert search.shared_iterations(trial) == sorted(int(p["iterations"]) for p in alike)
 
 
 def test_a_study_that_learns_or_finds_its_iterations_knows_no_waypoints(
@@ -591,8 +592,8 @@ def test_a_study_that_learns_or_finds_its_iterations_knows_no_waypoints(
     found = {**PINNED, "iterations": {"low": 5, "high": 15}}
     finds = opened(workspace, config_of(found, "random"), "finds")
 
-    assert learns.waypoints(claimed(learns)) == []
-    assert finds.waypoints(claimed(finds)) == []
+    assert learns.shared_iterations(claimed(learns)) == []
+    assert finds.shared_iterations(claimed(finds)) == []
 
 
 def test_iterations_that_are_found_are_not_drawn(workspace: Workspace) -> None:
@@ -603,12 +604,12 @@ def test_iterations_that_are_found_are_not_drawn(workspace: Workspace) -> None:
     trial = claimed(search)
     assert set(trial.params) == {"factors"}
     search.started(trial, "run")
-    search.tell(trial, [0.5], Facts(11, 15, 15))
+    search.tell(trial, [0.5], TrialFacts(11, 15, 15))
     assert search.best.params["iterations"] == 11
 
 
 def test_of_several_objectives_less_is_more_where_it_is_better(
-    workspace: Workspace, shown: list[list[sampling.Tried]]
+    workspace: Workspace, shown: list[list[sampling.ObservedTrial]]
 ) -> None:
     config = config_of(MIXED, "tpe", also=["gini@10", "coverage@10"])
     search = opened(workspace, config)

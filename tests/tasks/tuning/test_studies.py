@@ -9,8 +9,8 @@ from recsys.errors import InputError
 from recsys.space import Point
 from tasks.locking import workspace_locks
 from tasks.tuning import (
-    Facts,
     Search,
+    TrialFacts,
     deleting_study,
     find_search,
     has_study,
@@ -130,7 +130,7 @@ def test_points_of_other_studies_are_brought_inside_the_new_space(workspace: Wor
     )
     trial = claimed(search)
     search.started(trial, "run")
-    search.tell(trial, [0.5], Facts(13, 13, 13))
+    search.tell(trial, [0.5], TrialFacts(13, 13, 13))
     narrower = {"factors": [16, 32], "alpha": {"low": 5.0, "high": 9.0}, "iterations": [10, 12, 20]}
 
     (point,) = begun(opened(workspace, config_of(narrower), sources=("old",)), 1)
