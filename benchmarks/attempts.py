@@ -22,19 +22,20 @@ from pathlib import Path
 from same_study import KINDS, Fault, faults
 from sqlalchemy.orm import configure_mappers
 
-from flows import cli, environment
+from flows import environment
+from flows.cli import main
 from recsys.sources.sample import make_sample, write_sample
-from tasks.cache import code_version
-from tasks.server import Server
-from tasks.workspace import Workspace
+from tasks.orchestration.server import Server
+from tasks.workspace.cache import code_version
+from tasks.workspace.layout import Workspace
 
 STUDY = "killed"
 USERS, ARTISTS = 300, 200
-COMMAND = [sys.executable, "-c", "import sys; from flows.cli import main; sys.exit(main())"]
+COMMAND = [sys.executable, "-c", "import sys; from flows.cli.main import main; sys.exit(main())"]
 KILLED = -signal.SIGKILL
 STUCK = 120.0  # seconds after which nobody thinks that an attempt will end
 NEEDED = (
-    *("flows.experiment", "flows.studies", "flows.terminal"),
+    *("flows.experiment", "flows.cli.study", "flows.cli.experiment_tables"),
     "mlflow.store.tracking.sqlalchemy_store",
 )
 
@@ -268,7 +269,7 @@ def _main(api: str, argv: Sequence[str]) -> int:
     """`recsys`; what needs Prefect uses the server that is there, others use none."""
     if argv[0] != "study":
         os.environ["PREFECT_API_URL"] = api
-    return cli.main(argv)
+    return main.main(argv)
 
 
 @contextmanager

@@ -27,13 +27,13 @@ from threadpoolctl import threadpool_limits
 
 from recsys import sources
 from recsys.config import FilterConfig
-from recsys.filtering import apply_filters
+from recsys.data.filtering import apply_filters
+from recsys.evaluation.protocol import judge
 from recsys.models.als import Als, Iteration
 from recsys.models.als_scaled import Regularization, Sweeps
-from recsys.params import AlsConfig
-from recsys.protocol import judge
+from recsys.models.params import AlsConfig
 from recsys.seeds import seed_for
-from recsys.split import Fold, Split, random_split
+from recsys.splitting.split import Fold, Split, random_split
 
 METRIC = "ndcg@10"
 LOOKS = (2, 4)  # iterations after which a trial may be cut short

@@ -37,12 +37,12 @@ from same_retraining import (
 )
 from writes import strike_before, struck_before
 
-from flows.cli import INTERRUPTED
+from flows.cli.main import INTERRUPTED
 from recsys.sources.sample import make_sample, write_sample
-from tasks.workspace import Workspace
+from tasks.workspace.layout import Workspace
 
 NEEDED = (
-    *("flows.retraining", "flows.publishing", "flows.lookup", "prefect.flow_engine"),
+    *("flows.retrain", "flows.publish", "flows.cli.lookup", "prefect.flow_engine"),
     *("prefect.task_engine", "mlflow.pyfunc", "mlflow.types", "pyarrow.dataset"),
     *("mlflow.store.model_registry.sqlalchemy_store", "sqlalchemy.dialects.sqlite"),
 )
@@ -118,7 +118,7 @@ def find_packages() -> None:
     """What takes seconds and stays the same: no fork has to do it again."""
     from mlflow.utils import requirements_utils
 
-    from tasks.training import search_version
+    from tasks.study.measuring import search_version
 
     search_version()
     requirements_utils._init_modules_to_packages_map()

@@ -24,8 +24,8 @@ from attempts import KILLED, STUDY, Lab, command, complete, fork, open_lab
 from same_study import ended, orphans
 from writes import strike_before, struck_before
 
-from flows.cli import INTERRUPTED
-from tasks.workspace import Workspace
+from flows.cli.main import INTERRUPTED
+from tasks.workspace.layout import Workspace
 
 AT_RANDOM, AT_WRITES = ("tpe", "hyperband", "grid"), "halving"
 KILLS_A_STUDY = 25
@@ -146,7 +146,7 @@ def _prepared(lab: Lab, place: Workspace, argv: Sequence[str]) -> Path:
             break
 
     def open_mlflow() -> None:
-        from tasks.tracking import open_client
+        from tasks.tracking.runs import open_client
 
         open_client(place)
 

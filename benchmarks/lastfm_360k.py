@@ -30,20 +30,20 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from flows.cli import CONFIGS
-from flows.terminal import Teller
+from flows.cli.experiment_tables import Teller
+from flows.cli.main import CONFIGS
 from recsys import sources
 from recsys.config import ExperimentConfig, RandomSplit, load_config
+from recsys.data.filtering import Step, apply_filters
+from recsys.data.interactions import Events, Interactions
 from recsys.errors import InputError
-from recsys.evaluate import Report
-from recsys.filtering import Step, apply_filters
-from recsys.interactions import Events, Interactions
+from recsys.evaluation.protocol import judge
+from recsys.evaluation.report import Report
 from recsys.models import build
-from recsys.params import AlsConfig, ModelConfig, PopularityConfig
-from recsys.protocol import judge
+from recsys.models.params import AlsConfig, ModelConfig, PopularityConfig
+from recsys.search.space import grid
 from recsys.seeds import seed_for
-from recsys.space import grid
-from recsys.split import Fold, Split, random_split
+from recsys.splitting.split import Fold, Split, random_split
 
 MD5 = "be672526eb7c69495c27ad27803148f1"
 BLOCK = 1 << 24  # bytes hashed between two lines of progress

@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from recsys.config import ExperimentConfig
-from recsys.interactions import Interactions
+from recsys.data.interactions import Interactions
 from recsys.models import build
-from recsys.params import named
-from recsys.portable import pack, unpack
-from recsys.serving import Served
-from tasks.data import Plays, everything
-from tasks.workspace import Workspace
+from recsys.models.params import named
+from recsys.serving.answers import Served
+from recsys.serving.package import pack, unpack
+from tasks.data.stages import Plays, everything
+from tasks.workspace.layout import Workspace
 
 MODELS = (
     "popularity-listeners",

@@ -33,21 +33,21 @@ import numpy.typing as npt
 import optuna
 
 from recsys import sources
-from recsys.compare import Estimate, column_intervals
+from recsys.data.interactions import Interactions
+from recsys.data.profiles import Profiles
 from recsys.errors import InputError
-from recsys.evaluate import Report
-from recsys.interactions import Interactions
+from recsys.evaluation.bootstrap import Estimate, column_intervals
+from recsys.evaluation.protocol import judge, scored
+from recsys.evaluation.report import Report
 from recsys.models import build
 from recsys.models.ensemble import Ensemble
-from recsys.params import AlsConfig, EnsembleConfig, ModelConfig, Searched, named
-from recsys.profiles import Profiles
-from recsys.protocol import judge, scored
-from recsys.ranking import best
-from recsys.recommend import Recommendations, Recommender
+from recsys.models.params import AlsConfig, EnsembleConfig, ModelConfig, Searched, named
+from recsys.models.recommender import Recommendations, Recommender
+from recsys.models.top_k import best
+from recsys.models.weighting import DAY
+from recsys.search.space import Choice, Floats, Ints, Point, Space, applies
 from recsys.seeds import seed_for
-from recsys.space import Choice, Floats, Ints, Point, Space, applies
-from recsys.split import Fold
-from recsys.weighting import DAY
+from recsys.splitting.split import Fold
 
 K = 10
 RATIO = 0.75

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from recsys import sources
 from recsys.config import FilterConfig, parse_value
-from recsys.filtering import apply_filters
+from recsys.data.filtering import apply_filters
+from recsys.evaluation.new_items import hide, judge_newcomers
 from recsys.models.als import Als
-from recsys.newcomers import hide, judge_newcomers
-from recsys.params import AlsConfig
+from recsys.models.params import AlsConfig
 from recsys.seeds import seed_for
 
 KS = (10, 50)

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 from flows import environment
-from tasks.workspace import Workspace
+from tasks.workspace.layout import Workspace
 
 FIXED = ("start", "data", "tracking")
 COMPUTE = ("fit", "judge", "final", "compare", "choose")
@@ -90,7 +90,7 @@ def main() -> None:
 @contextmanager
 def prefect(workspace: Workspace) -> Iterator[Callable[[], None]]:
     """A server of our own, as the command line starts it."""
-    from tasks.server import serving
+    from tasks.orchestration.server import serving
 
     with serving(os.environ, workspace.prefect_home / "server.log") as server:
         environment.use_prefect_server(server.api)
@@ -127,7 +127,7 @@ def run(
     workspace: Workspace, plays: Path, config: str, columns: Any, **study: Any
 ) -> tuple[Any, Parts]:
     """An experiment with every part counted."""
-    from flows.cli import CONFIGS
+    from flows.cli.main import CONFIGS
     from flows.experiment import experiment
     from recsys.config import load_config
 
@@ -144,8 +144,8 @@ def counted() -> Parts:
 
     from flows import experiment
     from recsys.models.als import Als
-    from tasks import trials
-    from tasks.tracking import Run
+    from tasks.study import attempt
+    from tasks.tracking.runs import Run
     from tasks.tuning.sampling import Points
 
     parts = Parts()
@@ -157,10 +157,10 @@ def counted() -> Parts:
             parts.wrap(JournalStorage, name, "Optuna storage")
     parts.wrap(Points, "point", "Optuna sampler")
     parts.wrap(experiment, "with_prefect", "Prefect, around trials")
-    parts.wrap(trials, "attempt", "our own code in trials")
+    parts.wrap(attempt, "attempt", "our own code in trials")
     parts.wrap(Als, "fit", "(training and curves)")
-    parts.wrap(trials, "judged", "(judging)")
-    parts.wrap(trials, "keep", "writing files")
+    parts.wrap(attempt, "judge_timed", "(judging)")
+    parts.wrap(attempt, "save_measured", "writing files")
     parts.wrap(Run, "files", "files to disk for good")
     return parts
 

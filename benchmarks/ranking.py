@@ -12,7 +12,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
-from recsys.ranking import top_k
+from recsys.models.top_k import top_k
 
 with threadpool_limits(1, "blas"):
     from implicit.cpu.topk import topk

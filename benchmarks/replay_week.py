@@ -22,7 +22,7 @@ from recsys.sources.sample import make_sample
 
 DAYS = 7
 BROKEN = 3  # the fourth
-RECSYS = (sys.executable, "-c", "import sys; from flows.cli import main; sys.exit(main())")
+RECSYS = (sys.executable, "-c", "import sys; from flows.cli.main import main; sys.exit(main())")
 NEW_ARTISTS = 0.2
 
 

@@ -21,12 +21,12 @@ from urllib.parse import unquote, urlparse
 
 from same_study import faults, orphans, runs
 
-from flows import lookup
+from flows.cli import lookup
 from recsys.errors import InputError
-from recsys.portable import unpack
-from tasks.published import open_store
-from tasks.published.shelf import PublishedItem
-from tasks.workspace import Workspace
+from recsys.serving.package import unpack
+from tasks.serving.published import open_store
+from tasks.serving.published.store import PublishedItem
+from tasks.workspace.layout import Workspace
 
 Kind = Literal["champion lost", "unreadable", "incomplete", "different", "left over"]
 KINDS: tuple[Kind, ...] = ("champion lost", "unreadable", "incomplete", "different", "left over")

@@ -22,7 +22,7 @@ import pandas as pd
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from tasks.workspace import Workspace
+from tasks.workspace.layout import Workspace
 
 Kind = Literal["lost", "doubled", "orphaned", "different"]
 KINDS: tuple[Kind, ...] = ("lost", "doubled", "orphaned", "different")

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from flows import environment
-from tasks.workspace import Workspace
+from tasks.workspace.layout import Workspace
 
 DRAWS = 1000
 SAMPLES = (200, 500, 1000)
@@ -70,7 +70,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         home = Workspace.at(Path(folder) / "home")
         environment.prepare(home)
-        from tasks.server import serving
+        from tasks.orchestration.server import serving
 
         with serving(os.environ, home.prefect_home / "server.log") as server:
             environment.use_prefect_server(server.api)
@@ -89,7 +89,7 @@ def searched(plays: Path, where: Path, seed: int, trials: int, changed: Mapping[
     """One search in a workspace of its own."""
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-    from flows.cli import CONFIGS
+    from flows.cli.main import CONFIGS
     from flows.experiment import experiment
     from recsys.config import load_config
 
@@ -113,7 +113,7 @@ def searched(plays: Path, where: Path, seed: int, trials: int, changed: Mapping[
 def work(result: Any) -> float:
     """Multiplications of the iterations that were run, of all trials."""
     from recsys.models.als import training_cost
-    from recsys.params import AlsConfig
+    from recsys.models.params import AlsConfig
 
     size = result.facts["split"]["validation"]["train"]
     return sum(

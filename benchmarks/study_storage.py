@@ -17,7 +17,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from tasks.tuning.storage import open_storage
-from tasks.workspace import Workspace
+from tasks.workspace.layout import Workspace
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 CURVE = 15  # values reported along a trial

@@ -17,7 +17,7 @@ import numpy as np
 import optuna
 
 from recsys.config import StudyConfig
-from recsys.space import Choice, Floats, Ints, Point, Space
+from recsys.search.space import Choice, Floats, Ints, Point, Space
 from tasks.tuning import sampling
 from tasks.tuning.sampling import ObservedTrial, Points, key_of
 

@@ -13,11 +13,11 @@ import time
 
 import numpy as np
 
-from recsys.ids import IdMap, strings
-from recsys.interactions import Interactions
+from recsys.data.ids import IdMap, strings
+from recsys.data.interactions import Interactions
+from recsys.data.profiles import Profiles
+from recsys.models.params import UserKnnConfig
 from recsys.models.user_knn import UserKnn
-from recsys.params import UserKnnConfig
-from recsys.profiles import Profiles
 
 CELLS_PER_USER = 48.8
 COUNTRIES = 60

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
 
-from tasks.published import sqlite as published
+from tasks.serving.published import sqlite as published
 
 _MAKING = os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _NOT_OURS = ("home", "prefect")  # of libraries; nothing is read from there

@@ -10,7 +10,7 @@ from prefect.logging.loggers import flow_run_logger
 from prefect.utilities.urls import url_for
 
 from flows import environment
-from tasks.webhook import post
+from tasks.orchestration.webhook import post
 
 
 def alert(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:

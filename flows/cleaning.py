@@ -4,9 +4,9 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from tasks import cleaning
-from tasks.interfaces import UNUSED_DAYS
-from tasks.workspace import Workspace
+from tasks.orchestration.interfaces import UNUSED_DAYS
+from tasks.workspace import cleaning
+from tasks.workspace.layout import Workspace
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from recsys.errors import InputError
-from tasks.workspace import Workspace
+from tasks.workspace.layout import Workspace
 
 STORAGE = "RECSYS_STORAGE"  # a PostgreSQL address, for studies that several machines work on
 TRACKING = "MLFLOW_TRACKING_URI"  # an MLflow server, as everything of MLflow reads it

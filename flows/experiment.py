@@ -16,11 +16,13 @@ from flows.clock import Clock
 from flows.result import Result, Saved
 from flows.searching import Attempt, joined, search_all, with_prefect
 from recsys.config import ExperimentConfig
-from recsys.params import ModelConfig, PopularityConfig, named
-from recsys.space import on_bounds
-from tasks.cache import StageEntry
-from tasks.choosing import SearchWinner, choose
-from tasks.comparing import (
+from recsys.models.params import ModelConfig, PopularityConfig, named
+from recsys.search.space import on_bounds
+from tasks.data.stages import REJECTS, TEST_REJECTS, Plays, ingest, narrow, split
+from tasks.progress import report_progress
+from tasks.study.attempt import attempt
+from tasks.study.choosing import SearchWinner, choose
+from tasks.study.experiment_report import (
     Compared,
     compare,
     draw_study,
@@ -28,14 +30,12 @@ from tasks.comparing import (
     show_comparison,
     show_leaderboard,
 )
-from tasks.data import REJECTS, TEST_REJECTS, Plays, ingest, narrow, split
-from tasks.locking import workspace_locks
-from tasks.telling import report_progress
-from tasks.tracking import Run, compare_url
-from tasks.training import Measured, Study, open_study, run_final, search_version
-from tasks.trials import attempt
+from tasks.study.measuring import Measured, Study, open_study, run_final, search_version
+from tasks.tracking.runs import Run, compare_url
 from tasks.tuning import Search, open_search
-from tasks.workspace import Workspace
+from tasks.workspace.cache import StageEntry
+from tasks.workspace.layout import Workspace
+from tasks.workspace.locking import workspace_locks
 
 
 @flow(

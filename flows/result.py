@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from recsys.compare import Estimate, PairedComparison
 from recsys.config import ExperimentConfig
-from recsys.space import Point
-from tasks.choosing import SearchWinner
+from recsys.evaluation.bootstrap import Estimate, PairedComparison
+from recsys.search.space import Point
+from tasks.study.choosing import SearchWinner
 from tasks.tuning import FinishedTrial
 
 

@@ -6,14 +6,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from flows.clock import Clock
-from tasks.locking import workspace_locks
-from tasks.paths import Checkpoints
-from tasks.telling import report_progress
-from tasks.tidying import recover
-from tasks.tracking import Run
-from tasks.training import Study
-from tasks.trials import AttemptResult, TrialFailed, run_trial
+from tasks.progress import report_progress
+from tasks.study.attempt import AttemptResult, TrialFailed, run_trial
+from tasks.study.checkpoints import Checkpoints
+from tasks.study.measuring import Study
+from tasks.study.recovery import recover
+from tasks.tracking.runs import Run
 from tasks.tuning import FinishedTrial, Search, Trial
+from tasks.workspace.locking import workspace_locks
 
 GIVE_UP_AFTER = 3  # failures in a row: the next would fail too
 LOOK_AGAIN = 0.5  # seconds between looks at trials that other workers are at

@@ -19,11 +19,11 @@ from pydantic import (
 )
 
 from recsys.errors import InputError
-from recsys.metrics import METRICS
-from recsys.params import SEARCHED, named, whole
-from recsys.pruning import Pruner
+from recsys.evaluation.metrics import METRICS
+from recsys.models.params import SEARCHED, named, whole
+from recsys.search.pruning import Pruner
+from recsys.search.space import Ints, Space, SpaceTable, Value, space_of
 from recsys.sources.layout import ArtistKey, Format
-from recsys.space import Ints, Space, SpaceTable, Value, space_of
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 BEYOND = ("coverage", "gini", "novelty", "popularity")

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from recsys.ids import IdMap, strings
-from recsys.interactions import Events, Interactions
+from recsys.data.ids import IdMap, strings
+from recsys.data.interactions import Events, Interactions
 
 # A deadline measures the machine; derandomized, the same commit gives the same verdict.
 settings.register_profile("recsys", deadline=None, derandomize=True, max_examples=30)

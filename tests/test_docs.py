@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from flows.arguments import parser
+from flows.cli.options import parser
 from recsys.config import ExperimentConfig
-from recsys.evaluate import Report
-from recsys.metrics import METRICS
-from recsys.params import AlsConfig
+from recsys.evaluation.metrics import METRICS
+from recsys.evaluation.report import Report
+from recsys.models.params import AlsConfig
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])

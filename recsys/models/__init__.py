@@ -3,9 +3,9 @@
 A model is imported when it is built: some need libraries that are slow to load, or optional.
 """
 
+from recsys.data.profiles import Profiles
 from recsys.models.als import Als, OnIteration, training_cost
-from recsys.models.popularity import Popularity
-from recsys.params import (
+from recsys.models.params import (
     AlsConfig,
     BprConfig,
     EaseConfig,
@@ -21,8 +21,8 @@ from recsys.params import (
     SlimConfig,
     UserKnnConfig,
 )
-from recsys.profiles import Profiles
-from recsys.recommend import Recommender
+from recsys.models.popularity import Popularity
+from recsys.models.recommender import Recommender
 
 
 def cost(config: Searched, users: int, items: int, cells: int) -> float:

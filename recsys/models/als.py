@@ -10,15 +10,15 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
-from recsys.explaining import cosines, shares_of_score
-from recsys.interactions import Interactions
-from recsys.learned import ModelArrays, StoredArrays
+from recsys.data.interactions import Interactions
+from recsys.data.profiles import Profiles
 from recsys.models.als_scaled import Regularization, Sweeps
-from recsys.params import AlsConfig
-from recsys.profiles import Profiles
-from recsys.ranking import best, top_k
-from recsys.recommend import NO_ITEM, Recommendations
-from recsys.weighting import Weights
+from recsys.models.arrays import ModelArrays, StoredArrays
+from recsys.models.explaining import cosines, shares_of_score
+from recsys.models.params import AlsConfig
+from recsys.models.recommender import NO_ITEM, Recommendations
+from recsys.models.top_k import best, top_k
+from recsys.models.weighting import Weights
 
 with threadpool_limits(1, "blas"):  # implicit warns at import where BLAS has several threads
     from implicit.cpu.als import AlternatingLeastSquares
@@ -307,7 +307,7 @@ class Als:
         """What each item of a history adds to the score of `item`, float64, shape (n,).
 
         They add up to the score of the user solved exactly, as `score` has it up to rounding; see
-        `recsys.explaining`. The score in `recommend` comes from the factors of the training,
+        `recsys.models.explaining`. The score in `recommend` comes from the factors of the training,
         which conjugate gradient left close to it.
         """
         confidence = self._confidence(history, np.array([user], dtype=np.int32))

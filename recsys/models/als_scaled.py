@@ -32,7 +32,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
-from recsys.params import AlsConfig
+from recsys.models.params import AlsConfig
 
 Factors = npt.NDArray[np.float32]
 Counts = npt.NDArray[np.integer]

@@ -8,12 +8,12 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
-from recsys.interactions import Interactions
-from recsys.learned import ModelArrays, StoredArrays
-from recsys.params import BprConfig
-from recsys.profiles import Profiles
-from recsys.ranking import top_k
-from recsys.recommend import Recommendations
+from recsys.data.interactions import Interactions
+from recsys.data.profiles import Profiles
+from recsys.models.arrays import ModelArrays, StoredArrays
+from recsys.models.params import BprConfig
+from recsys.models.recommender import Recommendations
+from recsys.models.top_k import top_k
 
 with threadpool_limits(1, "blas"):  # implicit warns at import where BLAS has several threads
     from implicit.cpu.bpr import BayesianPersonalizedRanking

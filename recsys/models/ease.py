@@ -10,9 +10,9 @@ from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
 from recsys.errors import InputError
-from recsys.learned import StoredArrays
+from recsys.models.arrays import StoredArrays
 from recsys.models.linear import Doubles, Floats, Items, Linear, gram, mean_square
-from recsys.params import EaseConfig
+from recsys.models.params import EaseConfig
 
 ROWS = 512  # of a matrix that are changed at once
 BYTES = 8 + 4  # per cell: the inverse in float64, the links in float32

@@ -7,12 +7,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
-from recsys.interactions import Interactions
-from recsys.learned import ModelArrays, StoredArrays
-from recsys.params import EnsembleConfig
-from recsys.profiles import Profiles
-from recsys.ranking import best
-from recsys.recommend import NO_ITEM, Recommendations, Recommender
+from recsys.data.interactions import Interactions
+from recsys.data.profiles import Profiles
+from recsys.models.arrays import ModelArrays, StoredArrays
+from recsys.models.params import EnsembleConfig
+from recsys.models.recommender import NO_ITEM, Recommendations, Recommender
+from recsys.models.top_k import best
 
 SCORES = 1 << 24  # dense scores at a time, 64 MiB of float32
 

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
-from recsys.ids import IdMap, Strings
+from recsys.data.ids import IdMap, Strings
 
 Numbers = npt.NDArray[np.int32]
 

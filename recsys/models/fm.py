@@ -9,15 +9,15 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix, hstack
 from threadpoolctl import threadpool_limits
 
-from recsys.ids import IdMap
-from recsys.interactions import Interactions
-from recsys.learned import ModelArrays, StoredArrays
+from recsys.data.ids import IdMap
+from recsys.data.interactions import Interactions
+from recsys.data.profiles import Profiles
+from recsys.models.arrays import ModelArrays, StoredArrays
 from recsys.models.features import BANDS, age_bands, known, numbered, one_hot
-from recsys.params import FmConfig
-from recsys.profiles import Profiles
-from recsys.ranking import top_k
-from recsys.recommend import Recommendations
-from recsys.weighting import Weights
+from recsys.models.params import FmConfig
+from recsys.models.recommender import Recommendations
+from recsys.models.top_k import top_k
+from recsys.models.weighting import Weights
 
 Floats = npt.NDArray[np.float32]
 Users = npt.NDArray[np.int32]
@@ -42,7 +42,7 @@ class Fm:
 
     with a running over the features of the listener alone: the inner product of one vector of
     the listener with one of the artist. The history has the weighted plays
-    (`recsys.weighting`) p as x, divided by |p|: with equal plays n^(-1/2) for each of n
+    (`recsys.models.weighting`) p as x, divided by |p|: with equal plays n^(-1/2) for each of n
     artists, as in SVD++ (Koren 2008). Its v are others than the q of the same artists.
 
     Learned by minibatches of listeners with Adagrad (Duchi et al. 2011). At each step a share

@@ -5,7 +5,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
 from recsys.models.linear import Doubles, Items, Linear, Links, mean_square, norms, strongest
-from recsys.params import ItemKnnConfig
+from recsys.models.params import ItemKnnConfig
 
 
 class ItemKnn(Linear):

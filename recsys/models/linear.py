@@ -8,13 +8,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix, vstack
 
-from recsys.interactions import Interactions
-from recsys.learned import ModelArrays, StoredArrays
-from recsys.params import Weighed
-from recsys.profiles import Profiles
-from recsys.ranking import best
-from recsys.recommend import NO_ITEM, Recommendations
-from recsys.weighting import Weights
+from recsys.data.interactions import Interactions
+from recsys.data.profiles import Profiles
+from recsys.models.arrays import ModelArrays, StoredArrays
+from recsys.models.params import Weighed
+from recsys.models.recommender import NO_ITEM, Recommendations
+from recsys.models.top_k import best
+from recsys.models.weighting import Weights
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]

@@ -8,8 +8,9 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
-from recsys.interactions import Interactions
-from recsys.learned import ModelArrays, StoredArrays
+from recsys.data.interactions import Interactions
+from recsys.data.profiles import Profiles
+from recsys.models.arrays import ModelArrays, StoredArrays
 from recsys.models.neural import (
     Floats,
     Items,
@@ -20,10 +21,9 @@ from recsys.models.neural import (
     repeatable,
     uniform,
 )
-from recsys.params import MultVaeConfig
-from recsys.profiles import Profiles
-from recsys.recommend import Recommendations
-from recsys.weighting import Weights
+from recsys.models.params import MultVaeConfig
+from recsys.models.recommender import Recommendations
+from recsys.models.weighting import Weights
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
-from recsys.interactions import Interactions
-from recsys.learned import ModelArrays, StoredArrays
+from recsys.data.interactions import Interactions
+from recsys.data.profiles import Profiles
+from recsys.models.arrays import ModelArrays, StoredArrays
 from recsys.models.neural import (
     Floats,
     Items,
@@ -20,9 +21,8 @@ from recsys.models.neural import (
     repeatable,
     uniform,
 )
-from recsys.params import NcfConfig
-from recsys.profiles import Profiles
-from recsys.recommend import Recommendations
+from recsys.models.params import NcfConfig
+from recsys.models.recommender import Recommendations
 
 BATCH = 1024  # plays of a step; each brings its negatives
 SPREAD = 0.01  # standard deviation of the first embeddings, as in the paper

@@ -14,8 +14,8 @@ from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
 from recsys.errors import InputError
-from recsys.ranking import SCORES, best
-from recsys.recommend import NO_ITEM, Recommendations
+from recsys.models.recommender import NO_ITEM, Recommendations
+from recsys.models.top_k import SCORES, best
 
 Floats = npt.NDArray[np.float32]
 Items = npt.NDArray[np.int32]

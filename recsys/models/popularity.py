@@ -7,14 +7,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
+from recsys.data.ids import IdMap
+from recsys.data.interactions import Interactions
+from recsys.data.profiles import Profiles
 from recsys.errors import InputError
-from recsys.ids import IdMap
-from recsys.interactions import Interactions
-from recsys.learned import ModelArrays, StoredArrays
+from recsys.models.arrays import ModelArrays, StoredArrays
 from recsys.models.features import age_bands, known, numbered
-from recsys.params import PopularityConfig
-from recsys.profiles import Profiles
-from recsys.recommend import NO_ITEM, Recommendations, padded
+from recsys.models.params import PopularityConfig
+from recsys.models.recommender import NO_ITEM, Recommendations, padded
 
 Groups = npt.NDArray[np.int32]
 

@@ -5,7 +5,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
 from recsys.models.linear import Doubles, Items, Linear, Links, strongest
-from recsys.params import Rp3betaConfig
+from recsys.models.params import Rp3betaConfig
 
 
 class Rp3beta(Linear):

@@ -8,7 +8,7 @@ from scipy.sparse import csr_matrix
 
 from recsys.models.item_knn import cosines
 from recsys.models.linear import Floats, Items, Linear, Links, gram, mean_square
-from recsys.params import SlimConfig
+from recsys.models.params import SlimConfig
 
 Grams = Callable[[Items], Floats]
 

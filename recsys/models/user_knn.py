@@ -7,15 +7,15 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix, diags_array, hstack
 
-from recsys.ids import IdMap
-from recsys.interactions import Interactions
-from recsys.learned import ModelArrays, StoredArrays
+from recsys.data.ids import IdMap
+from recsys.data.interactions import Interactions
+from recsys.data.profiles import Profiles
+from recsys.models.arrays import ModelArrays, StoredArrays
 from recsys.models.features import known, numbered, one_hot
-from recsys.params import UserKnnConfig
-from recsys.profiles import Profiles
-from recsys.ranking import best
-from recsys.recommend import NO_ITEM, Recommendations
-from recsys.weighting import Weights
+from recsys.models.params import UserKnnConfig
+from recsys.models.recommender import NO_ITEM, Recommendations
+from recsys.models.top_k import best
+from recsys.models.weighting import Weights
 
 Floats = npt.NDArray[np.float32]
 Users = npt.NDArray[np.int32]
@@ -29,7 +29,7 @@ ALIKE = 1e-6  # relative differences of distances, which are float32, that are n
 class UserKnn:
     """Listeners near to one, each with a vote for what they play.
 
-    A listener is a row of features: their weighted plays p (`recsys.weighting`) divided by
+    A listener is a row of features: their weighted plays p (`recsys.models.weighting`) divided by
     their sum, times `plays_weight`; age / 100 less the mean of those that are known, times
     `age_weight`; gender and country one-hot, times their weights. What is missing is zeros.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from recsys.interactions import Events
+from recsys.data.interactions import Events
 from recsys.plots.drawing import COLOURS, empty, new_figure
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.plots.drawing import INK, empty, new_figure, new_grid, say_nothing
-from recsys.space import Value
+from recsys.search.space import Value
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

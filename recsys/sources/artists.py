@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recsys.ids import IdMap, Strings
+from recsys.data.ids import IdMap, Strings
 from recsys.sources.layout import ArtistKey
 
 Chunked = Any  # pyarrow chunked array of dictionary-encoded strings

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recsys.ids import Strings
+from recsys.data.ids import Strings
 from recsys.sources.layout import Layout, Role
 from recsys.sources.rejects import Codes, Reason, Rejects
 from recsys.sources.stream import Lines, lines

@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recsys.ids import IdMap, Strings
-from recsys.profiles import Profiles
+from recsys.data.ids import IdMap, Strings
+from recsys.data.profiles import Profiles
 from recsys.progress import Progress, silent
 from recsys.sources import values
 from recsys.sources.fields import Rows, cut, data_lines

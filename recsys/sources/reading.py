@@ -10,9 +10,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys.data.ids import IdMap, Strings
+from recsys.data.interactions import Events
 from recsys.errors import InputError
-from recsys.ids import IdMap, Strings
-from recsys.interactions import Events
 from recsys.progress import Progress, silent
 from recsys.sources import artists, parquet, values
 from recsys.sources.detect import check_choice, is_table, names_file, text_layout

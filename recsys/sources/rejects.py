@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys.data.ids import Strings
 from recsys.errors import InputError
-from recsys.ids import Strings
 
 Codes = npt.NDArray[np.int8]
 

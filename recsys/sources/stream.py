@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys.data.ids import Strings
 from recsys.errors import InputError
-from recsys.ids import Strings
 
 BLOCK = 16 << 20
 LONGEST_LINE = 64 << 20

@@ -1,7 +1,7 @@
 """Optuna's dashboard on the studies of a workspace. It needs no network: it ships its own pages."""
 
 from tasks.tuning.storage import open_storage
-from tasks.workspace import Workspace
+from tasks.workspace.layout import Workspace
 
 
 def serve_dashboard(workspace: Workspace, host: str, port: int) -> None:

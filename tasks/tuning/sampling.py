@@ -24,9 +24,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from recsys.config import StudyConfig
 from recsys.errors import InputError
-from recsys.pareto import front
-from recsys.seeds import seed_for
-from recsys.space import (
+from recsys.evaluation.objectives import front
+from recsys.search.space import (
     Choice,
     Floats,
     Ints,
@@ -39,6 +38,7 @@ from recsys.space import (
     inside,
     size,
 )
+from recsys.seeds import seed_for
 
 STARTUP = 6  # trials before TPE models anything; those that the configuration begins with count
 GOOD, REST = 25, 35  # finished trials that TPE is shown, so that asking never gets slower

@@ -17,13 +17,13 @@ from optuna.trial import FrozenTrial, TrialState
 
 from recsys.config import FOUND, ExperimentConfig
 from recsys.errors import InputError
-from recsys.params import default_point
-from recsys.pareto import oriented
-from recsys.pruning import CurveValues, FinishedCurve
-from recsys.space import Point, Value
-from tasks.locking import Locks
+from recsys.evaluation.objectives import oriented
+from recsys.models.params import default_point
+from recsys.search.pruning import CurveValues, FinishedCurve
+from recsys.search.space import Point, Value
 from tasks.tuning.sampling import Key, ObservedTrial, Points, distributions, key_of
 from tasks.tuning.values import FinishedTrial, TakenOver, Trial, TrialFacts
+from tasks.workspace.locking import Locks
 
 _SLOT, _RUN, _ERROR, _POINT = "slot", "run", "error", "point"
 _ATTEMPT, _WORKER, _FACTS = "attempt", "worker", "facts"

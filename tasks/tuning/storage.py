@@ -13,9 +13,9 @@ from optuna.storages.journal._file import BaseJournalFileLock  # what a lock has
 from sqlalchemy.exc import SQLAlchemyError
 
 from recsys.errors import InputError
-from tasks.locking import workspace_locks
-from tasks.postgres import masked, sqlalchemy_url
-from tasks.workspace import Workspace
+from tasks.workspace.layout import Workspace
+from tasks.workspace.locking import workspace_locks
+from tasks.workspace.postgres import masked, sqlalchemy_url
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 

@@ -11,13 +11,13 @@ from optuna.study import StudyDirection
 
 from recsys.config import ExperimentConfig, checked
 from recsys.errors import InputError
-from recsys.pareto import LOWER_IS_BETTER
-from recsys.space import Point
-from tasks.locking import workspace_locks
+from recsys.evaluation.objectives import LOWER_IS_BETTER
+from recsys.search.space import Point
 from tasks.tuning.sampling import key_of
 from tasks.tuning.search import Search
 from tasks.tuning.storage import open_storage
-from tasks.workspace import Workspace
+from tasks.workspace.layout import Workspace
+from tasks.workspace.locking import workspace_locks
 
 SEEDS = 5  # points that a study hands on to one that starts from it
 

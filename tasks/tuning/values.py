@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from recsys.space import Point
+from recsys.search.space import Point
 
 
 class TakenOver(Exception):

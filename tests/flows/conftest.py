@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from flows import environment
-from tasks.workspace import Workspace
+from tasks.workspace.layout import Workspace
 
 _PLACE = Path(tempfile.mkdtemp(prefix="recsys-libraries-"))
 atexit.register(shutil.rmtree, _PLACE, ignore_errors=True)
@@ -36,8 +36,8 @@ from flows.result import Result  # noqa: E402
 from recsys.config import ExperimentConfig  # noqa: E402
 from recsys.plots import drawing  # noqa: E402
 from recsys.sources.sample import make_sample, write_sample  # noqa: E402
-from tasks.server import Server, serving  # noqa: E402
-from tasks.tracking import open_client  # noqa: E402
+from tasks.orchestration.server import Server, serving  # noqa: E402
+from tasks.tracking.runs import open_client  # noqa: E402
 
 QUICK: dict[str, Any] = {
     "name": "quick",

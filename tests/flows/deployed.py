@@ -18,7 +18,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from tasks.workspace import Workspace
+from tasks.workspace.layout import Workspace
 from tests.flows.processes import ROOT
 
 PREFECT = (sys.executable, "-m", "prefect")

@@ -6,9 +6,9 @@ from prefect import Flow, flow
 
 from flows import alerting, environment
 from flows.alerting import ALERTS
-from flows.contest import compare
+from flows.compare import compare
 from flows.experiment import experiment
-from tasks.server import Server
+from tasks.orchestration.server import Server
 
 pytestmark = pytest.mark.flow
 

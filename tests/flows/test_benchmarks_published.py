@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from recsys.data.interactions import Interactions
 from recsys.errors import InputError
-from recsys.interactions import Interactions
-from recsys.protocol import scored
-from recsys.recommend import Recommendations
-from recsys.split import Fold
+from recsys.evaluation.protocol import scored
+from recsys.models.recommender import Recommendations
+from recsys.splitting.split import Fold
 from tests.conftest import cells_of, events_of
 
 from .processes import benchmark

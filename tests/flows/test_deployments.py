@@ -14,14 +14,15 @@ from prefect import Flow
 from prefect.flows import load_flow_from_entrypoint
 from prefect.utilities.callables import parameter_schema
 
-from flows import cli, deploying, environment
+from flows import deploying, environment
 from flows.alerting import alert
+from flows.cli import main
 from recsys.config import ExperimentConfig, changed, load_config
 from recsys.sources.sample import make_sample, write_sample
-from tasks.published import open_store
-from tasks.registry import champion
-from tasks.tracking import open_client
-from tasks.workspace import Workspace
+from tasks.serving.published import open_store
+from tasks.tracking.registry import champion
+from tasks.tracking.runs import open_client
+from tasks.workspace.layout import Workspace
 from tests.flows.deployed import PREFECT, SECONDS, Site, until, webhook
 from tests.flows.processes import RECSYS, ROOT
 
@@ -79,7 +80,7 @@ def test_what_is_deployed_is_the_default_configuration() -> None:
         "compare": (ENTRIES["compare"]["parameters"]["asked"], default),
         "retrain": (
             ENTRIES["retrain"]["parameters"]["asked"],
-            changed(default, {"study.trials": cli.RETRAIN_TRIALS}),
+            changed(default, {"study.trials": main.RETRAIN_TRIALS}),
         ),
     }
 

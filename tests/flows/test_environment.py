@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from flows import environment
-from tasks.workspace import Workspace
+from tasks.workspace.layout import Workspace
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, FlowRunFilter
 
 from flows.result import Result
-from recsys.evaluate import KS
-from recsys.metrics import METRICS
-from recsys.params import AlsConfig
-from tasks.tracking import compare_url, open_client
-from tasks.training import search_version
+from recsys.evaluation.metrics import METRICS
+from recsys.evaluation.report import KS
+from recsys.models.params import AlsConfig
+from tasks.study.measuring import search_version
+from tasks.tracking.runs import compare_url, open_client
 from tests.flows.conftest import Lab
 from tests.flows.recorded import artifact, comparable, running
 

@@ -13,7 +13,7 @@ import pytest
 from flows import environment
 from flows.experiment import work
 from recsys.config import load_config
-from tasks.workspace import Workspace
+from tasks.workspace.layout import Workspace
 from tests.flows.processes import ROOT, SECONDS, benchmark, workers
 
 pytestmark = pytest.mark.flow

@@ -7,7 +7,7 @@ import flows.experiment as flow_module
 from flows.result import Result
 from recsys.errors import InputError
 from recsys.models.als import Als
-from tasks.tracking import open_client
+from tasks.tracking.runs import open_client
 from tests.flows.conftest import Lab, quick
 from tests.flows.recorded import comparable, has_factors, running, values
 
@@ -128,7 +128,7 @@ def test_what_fails_before_a_trial_begins_leaves_nothing_running(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    for begun in ("tasks.trials.start_child", "tasks.trials.find_measured"):
+    for begun in ("tasks.study.attempt.start_child", "tasks.study.attempt.find_measured"):
         with monkeypatch.context() as patch:
             patch.setattr(begun, interrupted)
             with pytest.raises(KeyboardInterrupt):
@@ -150,9 +150,9 @@ def test_a_study_that_was_killed_is_tidied_when_it_goes_on(
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr("tasks.trials.judged", killed)
+        patch.setattr("tasks.study.attempt.judge_timed", killed)
         patch.setattr("tasks.tuning.Search.interrupt", lambda *_: None)
-        patch.setattr("tasks.tracking.Run.end", lambda *_: None)
+        patch.setattr("tasks.tracking.runs.Run.end", lambda *_: None)
         patch.setattr("flows.searching.tidy", lambda *_: None)
         with pytest.raises(Killed):
             flow_module.experiment(lab.plays, config, lab.workspace.root, None, "killed")

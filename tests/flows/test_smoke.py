@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from prefect import flow, task
 
-from tasks.server import Server
+from tasks.orchestration.server import Server
 
 pytestmark = pytest.mark.flow
 

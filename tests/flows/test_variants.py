@@ -7,8 +7,8 @@ import pyarrow.csv as pcsv
 import pytest
 
 from flows.result import Result
-from tasks import choosing, training, watching
-from tasks.data import Plays, ingest
+from tasks.data.stages import Plays, ingest
+from tasks.study import choosing, measuring, monitor
 from tests.flows.conftest import Lab, quick
 from tests.flows.recorded import has_factors, values
 
@@ -60,14 +60,14 @@ def test_a_cohort_is_chosen_by_profile_and_costs_no_second_reading(lab: Lab) -> 
 def hasty(lab: Lab, first: Result) -> tuple[Result, list[str]]:
     """Another search, out of time at once, and the folds that were read, by name."""
     read: list[str] = []
-    load = training.fold_at
+    load = measuring.fold_at
 
     def noted(folder: Path) -> Any:
         read.append(folder.name)
         return load(folder)
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (training, watching, choosing):
+        for module in (measuring, monitor, choosing):
             patch.setattr(module, "fold_at", noted)
         search = {"factors": [2], "alpha": [0.5, 1.0]}
         how = {"trials": 4, "sampler": "grid", "timeout": 1e-6, "keep_factors": "none"}

@@ -12,7 +12,7 @@ from flows import environment
 from flows.experiment import experiment, work
 from recsys.config import ExperimentConfig, load_config
 from tasks.tuning import FinishedTrial, Search, find_search
-from tasks.workspace import Workspace
+from tasks.workspace.layout import Workspace
 from tests.flows.conftest import Lab
 from tests.flows.processes import Worker, benchmark, workers
 

@@ -16,8 +16,8 @@ from recsys.config import (
     parse_value,
 )
 from recsys.errors import InputError
-from recsys.params import AlsConfig
-from recsys.space import Choice, Floats, Ints, grid, inside
+from recsys.models.params import AlsConfig
+from recsys.search.space import Choice, Floats, Ints, grid, inside
 
 CONFIGS = Path(__file__).parents[2] / "flows" / "configs"
 

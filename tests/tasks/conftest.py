@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from flows import environment
-from tasks.workspace import Workspace
+from tasks.workspace.layout import Workspace
 
 _PLACE = Path(tempfile.mkdtemp(prefix="recsys-libraries-"))
 atexit.register(shutil.rmtree, _PLACE, ignore_errors=True)
@@ -35,8 +35,8 @@ def workspace(tmp_path: Path) -> Workspace:
 OPEN = """
 import sys
 from pathlib import Path
-from tasks.tracking import experiment_id
-from tasks.workspace import Workspace
+from tasks.tracking.runs import experiment_id
+from tasks.workspace.layout import Workspace
 print("ready", flush=True)
 sys.stdin.readline()
 print(experiment_id(Workspace.at(Path(sys.argv[1])), Path("/music/plays.tsv")))

@@ -17,19 +17,19 @@ from mlflow.entities import Run as MlflowRun
 from optuna.storages.journal import JournalFileBackend
 
 from recsys.config import ExperimentConfig
-from recsys.interactions import Interactions
+from recsys.data.interactions import Interactions
+from recsys.data.store import save_fold
+from recsys.evaluation.protocol import Curve, CurvePoint
 from recsys.models.als import Als, Iteration, State
-from recsys.params import AlsConfig
-from recsys.protocol import Curve, CurvePoint
-from recsys.split import random_split
-from recsys.store import save_fold
-from tasks.locking import workspace_locks
-from tasks.tidying import recover
-from tasks.tracking import children, open_client
-from tasks.training import Study, fold_at, open_study, train_seed
-from tasks.trials import AttemptResult, attempt
+from recsys.models.params import AlsConfig
+from recsys.splitting.split import random_split
+from tasks.study.attempt import AttemptResult, attempt
+from tasks.study.measuring import Study, fold_at, open_study, train_seed
+from tasks.study.recovery import recover
+from tasks.tracking.runs import children, open_client
 from tasks.tuning import Search, Trial
-from tasks.workspace import Workspace
+from tasks.workspace.layout import Workspace
+from tasks.workspace.locking import workspace_locks
 from tests.conftest import cells_of
 from tests.tasks.tuning.searching import ME, alive, claimed, opened
 

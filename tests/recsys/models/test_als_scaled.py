@@ -8,12 +8,12 @@ import pytest
 from implicit.cpu.als import AlternatingLeastSquares
 from threadpoolctl import threadpool_limits
 
-from recsys.interactions import Interactions
+from recsys.data.interactions import Interactions
 from recsys.models import als_scaled
 from recsys.models.als import Als, Factors, Iteration, State, StopTraining
 from recsys.models.als_scaled import Regularization
-from recsys.params import AlsConfig
-from recsys.weighting import Weights
+from recsys.models.params import AlsConfig
+from recsys.models.weighting import Weights
 from tests.conftest import cells_of
 
 Dense = npt.NDArray[np.float64]

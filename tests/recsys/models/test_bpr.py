@@ -5,10 +5,10 @@ import numpy.typing as npt
 import pytest
 from scipy.sparse import csr_matrix
 
-from recsys.interactions import Interactions
+from recsys.data.interactions import Interactions
 from recsys.models.bpr import Bpr
-from recsys.params import BprConfig
-from recsys.recommend import NO_ITEM
+from recsys.models.params import BprConfig
+from recsys.models.recommender import NO_ITEM
 from tests.conftest import cells_of, two_camps
 
 SMALL = BprConfig(factors=4, learning_rate=0.1, regularization=0.02, iterations=60)

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.models.ensemble import Ensemble
-from recsys.params import AlsConfig, EnsembleConfig
-from recsys.recommend import NO_ITEM, Recommendations
+from recsys.models.params import AlsConfig, EnsembleConfig
+from recsys.models.recommender import NO_ITEM, Recommendations
 from tests.conftest import cells_of
 
 MEMBERS = (AlsConfig(), AlsConfig(factors=8))

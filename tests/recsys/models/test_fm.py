@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
-from recsys.ids import IdMap
-from recsys.interactions import Interactions
+from recsys.data.ids import IdMap
+from recsys.data.interactions import Interactions
+from recsys.data.profiles import Profiles
 from recsys.models.fm import Fm, Table, scaled, slopes
-from recsys.params import FmConfig
-from recsys.profiles import Profiles
+from recsys.models.params import FmConfig
 from tests.conftest import cells_of, two_camps
 
 SMALL = FmConfig(factors=4, epochs=30, learning_rate=0.1, dropout=0.5)

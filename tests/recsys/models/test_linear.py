@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.sparse import csr_matrix
 
-from recsys.interactions import Interactions
+from recsys.data.interactions import Interactions
 from recsys.models import linear
 from recsys.models.linear import Linear, Links, strongest
-from recsys.params import Weighed
-from recsys.recommend import NO_ITEM
+from recsys.models.params import Weighed
+from recsys.models.recommender import NO_ITEM
 from tests.conftest import cells_of
 
 N_USERS, N_ITEMS = 4, 6

@@ -13,10 +13,10 @@ from recsys.errors import InputError
 from recsys.models import build, mult_vae, ncf
 from recsys.models.mult_vae import MultVae
 from recsys.models.ncf import Ncf
-from recsys.params import ModelConfig, MultVaeConfig, NcfConfig
-from recsys.recommend import Scoring
+from recsys.models.params import ModelConfig, MultVaeConfig, NcfConfig
+from recsys.models.recommender import Scoring
 from tests.conftest import cells_of, two_camps
-from tests.recsys import test_models as contract
+from tests.recsys.models import test_contract as contract
 
 with_torch = pytest.mark.skipif(
     find_spec("torch") is None, reason="PyTorch is not installed: `make test-neural` does it"

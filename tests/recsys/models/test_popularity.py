@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from recsys.data.ids import IdMap
+from recsys.data.profiles import Profiles
 from recsys.errors import InputError
-from recsys.ids import IdMap
+from recsys.models.params import PopularityConfig
 from recsys.models.popularity import Popularity
-from recsys.params import PopularityConfig
-from recsys.profiles import Profiles
-from recsys.recommend import NO_ITEM
+from recsys.models.recommender import NO_ITEM
 from tests.conftest import cells_of
 
 N_USERS, N_ITEMS = 6, 7

@@ -10,9 +10,9 @@ from sklearn.linear_model import ElasticNet
 
 from recsys.models import slim
 from recsys.models.item_knn import ItemKnn
+from recsys.models.params import ItemKnnConfig, SlimConfig, Weighting
 from recsys.models.slim import Slim
-from recsys.params import ItemKnnConfig, SlimConfig, Weighting
-from recsys.weighting import Weights
+from recsys.models.weighting import Weights
 from tests.conftest import cells_of, two_camps
 
 Doubles = npt.NDArray[np.float64]

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from recsys.ids import IdMap
-from recsys.interactions import Interactions
+from recsys.data.ids import IdMap
+from recsys.data.interactions import Interactions
+from recsys.data.profiles import Profiles
+from recsys.models.params import UserKnnConfig
+from recsys.models.recommender import NO_ITEM, Recommendations
 from recsys.models.user_knn import UserKnn
-from recsys.params import UserKnnConfig
-from recsys.profiles import Profiles
-from recsys.recommend import NO_ITEM, Recommendations
-from recsys.weighting import Weights
+from recsys.models.weighting import Weights
 from tests.conftest import cells_of, two_camps
 
 PLAIN = UserKnnConfig(metric="euclidean", weighting="share")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from recsys.interactions import Events
+from recsys.data.interactions import Events
 
 Row = tuple[str, str, float]
 

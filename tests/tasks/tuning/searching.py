@@ -4,9 +4,9 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
 from recsys.config import FOUND, ExperimentConfig
-from recsys.space import Point, Value
+from recsys.search.space import Point, Value
 from tasks.tuning import Search, Trial, TrialFacts, open_search
-from tasks.workspace import Workspace
+from tasks.workspace.layout import Workspace
 
 Sampler = Literal["random", "tpe", "grid"]
 SAMPLERS: tuple[Sampler, ...] = ("random", "tpe", "grid")

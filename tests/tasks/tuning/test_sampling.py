@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from recsys.config import ExperimentConfig
 from recsys.errors import InputError
-from recsys.params import AlsConfig, default_point
+from recsys.models.params import AlsConfig, default_point
+from recsys.search.space import Point, applies, contains, grid
 from recsys.seeds import seed_for
-from recsys.space import Point, applies, contains, grid
 from tasks.tuning import sampling
 from tasks.tuning.sampling import ObservedTrial, Points, key_of
 from tests.tasks.tuning.searching import (

@@ -15,11 +15,11 @@ from optuna.trial import TrialState
 
 from recsys.config import ExperimentConfig
 from recsys.errors import InputError
-from recsys.pruning import FinishedCurve
-from recsys.space import Point
-from tasks.locking import FileLocks, Locks, workspace_locks
+from recsys.search.pruning import FinishedCurve
+from recsys.search.space import Point
 from tasks.tuning import Search, TakenOver, Trial, TrialFacts, sampling
-from tasks.workspace import Workspace
+from tasks.workspace.layout import Workspace
+from tasks.workspace.locking import FileLocks, Locks, workspace_locks
 from tests.tasks.tuning.searching import (
     LISTS,
     ME,

@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 from recsys.errors import InputError
 from tasks.tuning import storage
 from tasks.tuning.storage import mend, open_storage
-from tasks.workspace import Workspace
+from tasks.workspace.layout import Workspace
 from tests.tasks.tuning.searching import MIXED, alive, claim, claimed, config_of, opened, told
 
 CONFIG = config_of(MIXED, trials=9)
@@ -111,7 +111,7 @@ TEAR = """
 import os, sys
 from pathlib import Path
 from tasks.tuning.storage import open_storage
-from tasks.workspace import Workspace
+from tasks.workspace.layout import Workspace
 place = Workspace(Path(sys.argv[1]))
 open_storage(place)._backend._lock.acquire()
 with place.studies.open("ab") as journal:

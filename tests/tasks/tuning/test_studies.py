@@ -6,8 +6,7 @@ from optuna.storages import JournalStorage
 
 from recsys.config import ExperimentConfig
 from recsys.errors import InputError
-from recsys.space import Point
-from tasks.locking import workspace_locks
+from recsys.search.space import Point
 from tasks.tuning import (
     Search,
     TrialFacts,
@@ -18,7 +17,8 @@ from tasks.tuning import (
     open_search,
     stored_request,
 )
-from tasks.workspace import Workspace
+from tasks.workspace.layout import Workspace
+from tasks.workspace.locking import workspace_locks
 from tests.tasks.tuning.searching import (
     MADE_FROM,
     MIXED,

@@ -1,0 +1,172 @@
+"""Models that may serve: register, promote, roll back, look at them."""
+
+import re
+import shlex
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from rich.console import RenderableType
+from rich.table import Column, Table
+from rich.text import Text
+
+from recsys.errors import InputError
+from recsys.seeds import seed_for
+from recsys.serving.answers import Served
+from recsys.serving.package import check_portable, pack
+from tasks.orchestration.interfaces import HOST, MODEL, MODEL_PORT
+from tasks.progress import report_progress
+from tasks.serving.load import ServedRun, find_model, load_served
+from tasks.tracking import registering, registry
+from tasks.tracking.registering import Portable
+from tasks.tracking.registry import Version
+from tasks.workspace.layout import Workspace
+
+_NUMBER = re.compile(r"\d{1,9}")  # longer is the id of a run
+_NAME = re.compile(r"[\w.-]+", re.ASCII)
+EXAMPLES = 2  # artists in the history of the example
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """What became of a model that was to be registered.
+
+    Attributes:
+        version: Which it is.
+        new: Whether it was not one before.
+    """
+
+    version: Version
+    new: bool
+
+
+def register(workspace: Workspace, run: str | None, name: str = MODEL) -> Registered:
+    """The version that is the model of a run on all its data, made now unless there is one.
+
+    Args:
+        workspace: Holds the runs and the registry.
+        run: Of a final model, or of a study, whose winner is meant; by default the final model
+            that was begun last and is no baseline.
+        name: Of the registered model.
+
+    Raises:
+        InputError: there is no such run, it was not judged on test, or its model cannot be
+            fitted again or not be taken elsewhere.
+    """
+    check_name(name)
+    judged = find_model(workspace, run)
+    if judged.tags.get("stage") != "final":
+        raise InputError(
+            f"run {judged.id!r} was not judged on test, and only what was is registered; pass the "
+            "run of a final model, or of a study"
+        )
+    known = registering.find_version(workspace, judged, name)
+    if known is not None:
+        return Registered(known, new=False)
+    chosen = ServedRun.of(judged)
+    check_portable(chosen.config)
+    served = load_served(workspace, chosen)
+    report_progress("registering", 0, None)
+    seed = seed_for(chosen.seed, "train", chosen.config.kind)
+    portable = Portable(judged, lambda folder: pack(served, seed, folder), example(served))
+    return Registered(registering.add_version(workspace, portable, name), new=True)
+
+
+def promote(workspace: Workspace, which: str, name: str = MODEL) -> Version:
+    """Let a version be the champion; the model of a run is registered first if it is not.
+
+    Args:
+        workspace: Holds the runs and the registry.
+        which: Number of a version, or id of a run as `register` takes it.
+        name: Of the registered model.
+
+    Raises:
+        InputError: there is no such version or run, or it cannot be registered.
+    """
+    check_name(name)
+    number = int(which) if _NUMBER.fullmatch(which) else None
+    if number is None:
+        number = register(workspace, which, name).version.number
+    return registry.promote(workspace, number, name)
+
+
+def rollback(workspace: Workspace, name: str = MODEL) -> Version:
+    """Let what served before be the champion again.
+
+    Raises:
+        InputError: nothing served before.
+    """
+    check_name(name)
+    return registry.rollback(workspace, name)
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that MLflow, or its addresses, would not take.
+
+    Raises:
+        InputError: it has other characters than letters, digits, `_`, `.` and `-`.
+    """
+    if not _NAME.fullmatch(name):
+        raise InputError(
+            f"--name {name!r}: a registered model is named by letters, digits, _, . and - alone"
+        )
+
+
+def example(served: Served) -> pd.DataFrame:
+    """A question that the model can answer: a history, for somebody it has not met."""
+    items = served.cells.items
+    most = np.argsort(-served.listeners, kind="stable")[:EXAMPLES].tolist()
+    plays = [float(len(most) - place) for place in range(len(most))]
+    history = {"artists": [items.id(item) for item in most], "plays": plays}
+    return pd.DataFrame([{"user": "somebody new", **history}])
+
+
+def listed(workspace: Workspace, name: str = MODEL) -> list[dict[str, Any]]:
+    """Every version as JSON values, newest first."""
+    check_name(name)
+    return [
+        {**asdict(each), "registered": each.registered.isoformat()}
+        for each in registry.versions(workspace, name)
+    ]
+
+
+def table(workspace: Workspace, name: str = MODEL) -> RenderableType:
+    """Every version, a line each, newest first."""
+    check_name(name)
+    number, value = (Column(head, justify="right") for head in ("version", "value"))
+    study, data = (Column(head, overflow="fold") for head in ("study", "data"))
+    shown = Table(number, "alias", "model", "metric", value, study, data, "registered (UTC)")
+    for each in registry.versions(workspace, name):
+        shown.add_row(
+            str(each.number),
+            ", ".join(each.aliases),
+            each.model,
+            each.metric,
+            f"{each.value:.4f}",
+            *map(Text, (each.study, each.data)),
+            f"{each.registered:%Y-%m-%d %H:%M}",
+        )
+    nothing = Text(f"{name} has no versions: `recsys register` makes one")
+    return shown if shown.row_count else nothing
+
+
+def line(version: Version) -> str:
+    """A version in words."""
+    aliases = "".join(f", {alias}" for alias in version.aliases)
+    return (
+        f"{version.name} version {version.number}{aliases}: {version.model} of study "
+        f"{version.study}, {version.metric} {version.value:.4f} on test (run {version.run})"
+    )
+
+
+def how_to_serve(workspace: Workspace, version: Version) -> str:
+    """The command of MLflow that answers over HTTP.
+
+    An address of MLflow that the user has set is not repeated: it may hold a password.
+    """
+    which = "@champion" if registry.CHAMPION in version.aliases else f"/{version.number}"
+    words = ["mlflow", "models", "serve", "-m", f"models:/{version.name}{which}"]
+    words += ["--host", HOST, "--port", str(MODEL_PORT)]
+    place = [] if workspace.tracking else ["env", f"MLFLOW_TRACKING_URI={workspace.tracking_uri}"]
+    return shlex.join([*place, *words])

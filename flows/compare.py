@@ -1,0 +1,322 @@
+"""Many models, each tuned alike, judged once on the same test sides, over several splits."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+
+from flows import environment
+from flows.alerting import ALERTS
+from flows.clock import Clock
+from flows.experiment import new_worker, opened
+from flows.model_config import check_model, ensemble_of, model_config, pinned
+from flows.searching import joined, search_all, with_prefect
+from recsys.config import ExperimentConfig
+from recsys.errors import InputError
+from recsys.evaluation.comparison import Comparison, SplitResult
+from recsys.models.params import EnsembleConfig, Searched, named
+from recsys.seeds import seed_for
+from tasks.data.stages import Plays
+from tasks.progress import report_progress
+from tasks.study.choosing import choose
+from tasks.study.comparison_report import judge_round, record_contest
+from tasks.study.measuring import Measured, Study, own_scratch, run_final, run_on_validation
+from tasks.tuning import Search
+from tasks.workspace.layout import Workspace
+from tasks.workspace.locking import workspace_locks
+
+ENSEMBLE = "ensemble"
+
+
+@dataclass(frozen=True, slots=True)
+class CompareRequest:
+    """What is compared, and how.
+
+    Attributes:
+        plays: The log.
+        profiles: Of the listeners.
+        config: Data, filter, split, budget and judging; its search is that of its own model.
+        models: Names.
+        n_splits: Split seeds, from that of the configuration on.
+        tune_once: Whether later splits take over the points found on the first.
+        name: Of the comparison; its studies are called after it, and it goes on with those that are
+            there. A new one where it is empty.
+        top_items: Artists that EASE learns and shows; all by default.
+    """
+
+    plays: Path
+    profiles: Path | None
+    config: ExperimentConfig
+    models: tuple[str, ...]
+    n_splits: int
+    tune_once: bool
+    name: str = ""
+    top_items: int | None = None
+
+    @property
+    def seeds(self) -> range:
+        """Of the splits."""
+        return range(self.config.seed, self.config.seed + self.n_splits)
+
+    def study(self, model: str, seed: int) -> str:
+        """The name of the study that tunes a model on a split."""
+        return f"{self.name}-{model}-{seed}"
+
+
+@dataclass(frozen=True, slots=True)
+class ContestResult:
+    """A comparison as it is shown.
+
+    Attributes:
+        asked: What was compared.
+        contest: What came out.
+        failed: Model to why it could not take part.
+        ensemble: Of which models, with the validation values of the best of them and of the
+            ensemble; None where fewer than two took part.
+        run: MLflow id.
+        seconds: By part.
+    """
+
+    asked: CompareRequest
+    contest: Comparison
+    failed: Mapping[str, str]
+    ensemble: tuple[tuple[str, str], float, float] | None
+    run: str
+    seconds: Mapping[str, float]
+
+    def as_json(self) -> dict[str, Any]:
+        """One object."""
+        return {
+            "config": self.asked.config.model_dump(mode="json"),
+            "seeds": list(self.asked.seeds),
+            "tuned": "once" if self.asked.tune_once else "on every split",
+            "models": self.contest.as_json(),
+            "best": self.contest.models[0],
+            "ensemble": self._merged(),
+            "failed": dict(self.failed),
+            "runs": {"compare": self.run, "name": self.asked.name},
+            "seconds": {part: round(value, 3) for part, value in self.seconds.items()},
+        }
+
+    def _merged(self) -> dict[str, Any] | None:
+        if self.ensemble is None:
+            return None
+        members, best, value = self.ensemble
+        return {"members": list(members), "validation": value, "best_alone": best}
+
+
+@dataclass(slots=True)
+class _TunedModel:
+    """A model on a split, as far as it has come."""
+
+    study: Study
+    winner: Searched
+    validation: float
+    trials: int
+    search_seconds: float
+    measured: Measured
+    folder: Path
+    folds: Path
+
+    @property
+    def told(self) -> dict[str, Any]:
+        return {
+            "params": self.winner.model_dump(exclude={"kind"}, exclude_none=True),
+            "validation": self.validation,
+            "trials": self.trials,
+            "search_seconds": self.search_seconds,
+        }
+
+
+def new_name() -> str:
+    """A name for a comparison, by the second, UTC."""
+    return f"compare-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+
+
+@flow(
+    name="compare",
+    flow_run_name="compare",
+    on_failure=ALERTS,
+    on_crashed=ALERTS,
+)
+def compare(asked: CompareRequest, workspace: Path = Path("mlruns")) -> ContestResult:
+    """Tune each model on validation, judge each once on test, for every split.
+
+    Every model has a study of its own for every split, so an interrupted comparison goes on where
+    it stopped, and workers may join its studies.
+
+    Args:
+        asked: What is compared.
+        workspace: Where state lives.
+
+    Raises:
+        InputError: the data or the configuration cannot be used, there is no such model, or
+            fewer than two models can be used on this data.
+    """
+    for model in asked.models:
+        check_model(model)
+    asked = replace(asked, name=asked.name or new_name())
+    place = environment.place(workspace)
+    worker = new_worker()
+    # Of this process alone: another may be at the same comparison, and share its studies.
+    with workspace_locks(place).living(worker):
+        folder = own_scratch(place, worker)
+        try:
+            return _compared(asked, place, Clock(), folder)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _compared(asked: CompareRequest, place: Workspace, clock: Clock, folder: Path) -> ContestResult:
+    failed: dict[str, str] = {}
+    entries: dict[int, dict[str, _TunedModel]] = {}
+    for n, seed in enumerate(asked.seeds):
+        first = entries.get(asked.config.seed) if asked.tune_once else None
+        entries[seed] = {}
+        for model in asked.models:
+            report_progress(f"comparing {model} on split {seed}", n * len(asked.models), None)
+            if model in failed:
+                continue
+            known = None if first is None else first[model].winner
+            try:
+                entries[seed][model] = _entry(asked, place, model, seed, known, clock, folder)
+            except InputError as error:
+                _check_others(asked, model, error, failed, entries)
+    merged = _merged(asked, place, entries, clock, folder)
+    rounds = [_round(asked, seed, of_seed) for seed, of_seed in entries.items()]
+    judge = asked.config.judge
+    with clock.part("compare"):
+        contest = Comparison.of(
+            rounds,
+            asked.config.study.metric,
+            seed_for(asked.config.seed, "judge", "bootstrap"),
+            judge.resamples,
+            report_progress,
+        )
+    study = next(iter(entries[asked.config.seed].values())).study
+    with clock.part("reporting"):
+        run = record_contest(study, asked.name, contest, _params(asked), failed)
+    clock.seconds["total"] = clock.total
+    return ContestResult(asked, contest, failed, merged, run, clock.seconds)
+
+
+def _check_others(
+    asked: CompareRequest,
+    model: str,
+    error: InputError,
+    failed: dict[str, str],
+    entries: Mapping[int, dict[str, _TunedModel]],
+) -> None:
+    """A model that cannot be used is left out of all splits, as long as two others can."""
+    failed[model] = str(error)
+    for of_seed in entries.values():
+        of_seed.pop(model, None)
+    if len(asked.models) - len(failed) < 2:
+        raise error
+
+
+def _entry(
+    asked: CompareRequest,
+    place: Workspace,
+    model: str,
+    seed: int,
+    known: Searched | None,
+    clock: Clock,
+    folder: Path,
+) -> _TunedModel:
+    has_profiles = asked.profiles is not None
+    config = model_config(asked.config, model, seed, has_profiles, asked.top_items)
+    if known is not None:
+        config = pinned(config, known)
+    source = Plays(asked.plays, asked.profiles)
+    name = asked.study(model, seed)
+    with opened(place, source, config, name, (), clock) as (study, search, stages):
+        folds = stages["split"].folder
+        with joined(study, search):
+            return _tuned_and_judged(study, search, folds, clock, folder / name)
+
+
+def _tuned_and_judged(
+    study: Study, search: Search, folds: Path, clock: Clock, into: Path
+) -> _TunedModel:
+    before = clock.seconds.get("fit", 0.0) + clock.seconds.get("judge", 0.0)
+    search_all(study, search, folds / "validation", with_prefect, clock)
+    spent = clock.seconds.get("fit", 0.0) + clock.seconds.get("judge", 0.0) - before
+    with workspace_locks(study.workspace).exclusive(f"judge-{study.name}"):
+        with clock.part("choose"):
+            chosen = choose(study, search, folds / "validation")
+        winner = named(study.config.model, chosen.winner.params)
+        value = next(e.estimate.mean for e in chosen.ranked if e.done.slot == chosen.winner.slot)
+        with clock.part("final"):
+            measured = run_final(study, folds / "test", winner, into)
+    return _TunedModel(study, winner, value, search.ended, spent, measured, into, folds)
+
+
+def _merged(
+    asked: CompareRequest,
+    place: Workspace,
+    entries: Mapping[int, dict[str, _TunedModel]],
+    clock: Clock,
+    folder: Path,
+) -> tuple[tuple[str, str], float, float] | None:
+    """Add the ensemble of the two models best on validation, if it is better there than both."""
+    names = [name for name in entries[asked.config.seed] if not name.startswith("popularity")]
+    if len(names) < 2:
+        return None
+
+    def mean(model: str) -> float:
+        return sum(of_seed[model].validation for of_seed in entries.values()) / len(entries)
+
+    pair = sorted(names, key=mean, reverse=True)[:2]
+    values = {}
+    for seed, of_seed in entries.items():
+        report_progress(f"ensemble on split {seed}", 0, None)
+        values[seed] = run_on_validation(*_merging(of_seed, pair))
+    value = sum(values.values()) / len(values)
+    if value > mean(pair[0]):
+        for seed, of_seed in entries.items():
+            base, config, best = _base(of_seed, pair)
+            into = folder / asked.study(ENSEMBLE, seed)
+            with clock.part("final"):
+                measured = run_final(base, best.folds / "test", config, into)
+            of_seed[ENSEMBLE] = _TunedModel(
+                base, best.winner, values[seed], 1, 0.0, measured, into, best.folds
+            )
+    return (pair[0], pair[1]), mean(pair[0]), value
+
+
+def _base(
+    of_seed: Mapping[str, _TunedModel], pair: Sequence[str]
+) -> tuple[Study, EnsembleConfig, _TunedModel]:
+    best = of_seed[pair[0]]
+    return best.study, ensemble_of([of_seed[name].winner for name in pair]), best
+
+
+def _merging(
+    of_seed: Mapping[str, _TunedModel], pair: Sequence[str]
+) -> tuple[Study, Path, EnsembleConfig]:
+    study, config, best = _base(of_seed, pair)
+    return study, best.folds / "validation", config
+
+
+def _round(asked: CompareRequest, seed: int, entries: Mapping[str, _TunedModel]) -> SplitResult:
+    folds = next(iter(entries.values())).folds
+    k = int(asked.config.study.metric.partition("@")[2])
+    judged = {name: (each.measured, each.told, each.folder) for name, each in entries.items()}
+    return judge_round(folds / "test", seed, judged, k)
+
+
+def _params(asked: CompareRequest) -> dict[str, Any]:
+    return {
+        "models": ",".join(asked.models),
+        "splits": asked.n_splits,
+        "first_seed": asked.config.seed,
+        "tune_once": asked.tune_once,
+        "trials": asked.config.study.trials,
+        "metric": asked.config.study.metric,
+        "split": asked.config.split.kind,
+    }

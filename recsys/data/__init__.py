@@ -1,0 +1,1 @@
+"""Ids, events, interactions and profiles; filters; what a log looks like."""

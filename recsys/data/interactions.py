@@ -1,0 +1,223 @@
+"""Who listened to what: event by event, and summed into one cell per pair."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_matrix
+
+from recsys.data.ids import IdMap
+
+Numbers = npt.NDArray[np.int32]
+Plays = npt.NDArray[np.float64]
+Times = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+
+def _check(
+    users: IdMap, items: IdMap, rows: Numbers, cols: Numbers, plays: Plays, *times: Times | None
+) -> None:
+    lengths = [len(rows), len(cols), len(plays), *(len(t) for t in times if t is not None)]
+    if len(set(lengths)) != 1:
+        raise ValueError(f"columns differ in length: {lengths}")
+    for name, numbers, ids in (("user", rows, users), ("item", cols, items)):
+        if len(numbers) and not 0 <= int(numbers.min()) <= int(numbers.max()) < len(ids):
+            raise ValueError(
+                f"{name} numbers run {numbers.min()}..{numbers.max()}, map has {len(ids)} ids"
+            )
+    if len(plays) and not (np.isfinite(plays).all() and float(plays.min()) > 0):
+        raise ValueError(f"plays must be finite and > 0, smallest is {plays.min()}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Events:
+    """The rows of a log, one per line of the file that could be used.
+
+    Held in the order (user, item, time, plays), so nothing depends on the order of the file.
+
+    Attributes:
+        users: External user ids, n_users of them; every one has at least one event.
+        items: External item ids and names, n_items of them; every one has at least one event.
+        rows: User number of each event, int32, shape (n,).
+        cols: Item number of each event, int32, shape (n,).
+        plays: How often (or how much) the event counts, float64 > 0, shape (n,).
+        times: Whole seconds since 1970-01-01 UTC, int64, shape (n,); None without times.
+    """
+
+    users: IdMap
+    items: IdMap
+    rows: Numbers
+    cols: Numbers
+    plays: Plays
+    times: Times | None = None
+
+    def __post_init__(self) -> None:
+        _check(self.users, self.items, self.rows, self.cols, self.plays, self.times)
+        if len(self) and (np.diff(self.keys) < 0).any():
+            raise ValueError("events must be ordered by user and item; use Events.of()")
+
+    @classmethod
+    def of(
+        cls,
+        users: IdMap,
+        items: IdMap,
+        rows: Numbers,
+        cols: Numbers,
+        plays: Plays,
+        times: Times | None = None,
+    ) -> Self:
+        """Events from columns in any order."""
+        keys = rows.astype(np.int64) * max(len(items), 1) + cols
+        order = np.lexsort((plays, keys) if times is None else (plays, times, keys))
+        return cls(
+            users,
+            items,
+            rows[order].astype(np.int32),
+            cols[order].astype(np.int32),
+            plays[order].astype(np.float64),
+            None if times is None else times[order].astype(np.int64),
+        )
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def keys(self) -> npt.NDArray[np.int64]:
+        """One number per pair, user * n_items + item, int64, shape (n,)."""
+        return self.rows.astype(np.int64) * len(self.items) + self.cols
+
+    def where(self, keep: Mask) -> Self:
+        """The events where `keep` is true, over the same id maps."""
+        return type(self)(
+            self.users,
+            self.items,
+            self.rows[keep],
+            self.cols[keep],
+            self.plays[keep],
+            None if self.times is None else self.times[keep],
+        )
+
+    def compact(self) -> Self:
+        """The same events over id maps that hold only ids with an event."""
+        user_kept = np.bincount(self.rows, minlength=len(self.users)) > 0
+        item_kept = np.bincount(self.cols, minlength=len(self.items)) > 0
+        if user_kept.all() and item_kept.all():
+            return self
+        return type(self)(
+            self.users.where(user_kept),
+            self.items.where(item_kept),
+            (np.cumsum(user_kept) - 1).astype(np.int32)[self.rows],
+            (np.cumsum(item_kept) - 1).astype(np.int32)[self.cols],
+            self.plays,
+            self.times,
+        )
+
+    def cells(self) -> "Interactions":
+        """One cell per pair: plays summed, first and last time kept."""
+        keys = self.keys
+        starts = np.flatnonzero(np.diff(keys, prepend=-1))
+        ends = np.append(starts[1:], len(keys)) - 1
+        return Interactions(
+            self.users,
+            self.items,
+            self.rows[starts],
+            self.cols[starts],
+            np.add.reduceat(self.plays, starts) if len(starts) else self.plays[:0],
+            None if self.times is None else self.times[starts],
+            None if self.times is None else self.times[ends[: len(starts)]],
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Interactions:
+    """Distinct user-item pairs over fixed id maps, ordered by user, then item.
+
+    Attributes:
+        users: External user ids, n_users of them; a user may be without a cell.
+        items: External item ids and names, n_items of them; an item may be without a cell.
+        rows: User number of each cell, int32, shape (n,).
+        cols: Item number of each cell, int32, shape (n,).
+        plays: Strength of each cell, float64 > 0, shape (n,).
+        first: When the pair was first seen, int64 seconds UTC, shape (n,); None without times.
+        last: When the pair was last seen, likewise.
+    """
+
+    users: IdMap
+    items: IdMap
+    rows: Numbers
+    cols: Numbers
+    plays: Plays
+    first: Times | None = None
+    last: Times | None = None
+
+    def __post_init__(self) -> None:
+        _check(self.users, self.items, self.rows, self.cols, self.plays, self.first, self.last)
+        if len(self) and (np.diff(self.keys) <= 0).any():
+            raise ValueError("cells must be distinct and ordered by user and item")
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of users, number of items."""
+        return len(self.users), len(self.items)
+
+    @property
+    def keys(self) -> npt.NDArray[np.int64]:
+        """One number per cell, user * n_items + item, int64, strictly rising, shape (n,)."""
+        return self.rows.astype(np.int64) * len(self.items) + self.cols
+
+    def where(self, keep: Mask) -> Self:
+        """The cells where `keep`, bool of shape (n,), is true, over the same id maps."""
+        return type(self)(
+            self.users,
+            self.items,
+            self.rows[keep],
+            self.cols[keep],
+            self.plays[keep],
+            None if self.first is None else self.first[keep],
+            None if self.last is None else self.last[keep],
+        )
+
+    def merged(self, other: Self) -> Self:
+        """The cells of both, which must have no pair in common and share their id maps."""
+        order = np.argsort(np.concatenate([self.keys, other.keys]), kind="stable")
+
+        def both(mine: Times | None, theirs: Times | None) -> Times | None:
+            if mine is None or theirs is None:
+                return None
+            return np.concatenate([mine, theirs])[order]
+
+        return type(self)(
+            self.users,
+            self.items,
+            np.concatenate([self.rows, other.rows])[order],
+            np.concatenate([self.cols, other.cols])[order],
+            np.concatenate([self.plays, other.plays])[order],
+            both(self.first, other.first),
+            both(self.last, other.last),
+        )
+
+    def matrix(self) -> csr_matrix:
+        """Plays, float32 CSR with sorted indices, shape (n_users, n_items).
+
+        A csr_matrix and not a csr_array because implicit tests for that class.
+        """
+        indptr = np.searchsorted(self.rows, np.arange(len(self.users) + 1)).astype(np.int32)
+        return csr_matrix(
+            (self.plays.astype(np.float32), self.cols, indptr), shape=self.shape, copy=False
+        )
+
+    def users_with_cells(self) -> Numbers:
+        """Numbers of the users that have at least one cell, int32, rising."""
+        return np.unique(self.rows)
+
+    def per_user(self) -> npt.NDArray[np.int64]:
+        """Number of items of each user, int64, shape (n_users,)."""
+        return np.bincount(self.rows, minlength=len(self.users))
+
+    def per_item(self) -> npt.NDArray[np.int64]:
+        """Number of users of each item, int64, shape (n_items,)."""
+        return np.bincount(self.cols, minlength=len(self.items))

@@ -1,0 +1,183 @@
+"""Save and load the values that pass between stages. Arrows and arrays, no pickles.
+
+Every function writes into a folder that exists; that it appears whole or not at all is the
+matter of whoever made the folder.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from recsys.data.ids import IdMap
+from recsys.data.interactions import Events, Interactions
+from recsys.data.profiles import Profiles
+from recsys.evaluation.report import Report
+from recsys.models.recommender import Recommendations
+from recsys.splitting.split import Fold
+
+Columns = Mapping[str, npt.NDArray[Any]]
+
+
+def save_ids(ids: IdMap, path: Path) -> None:
+    """Write ids and names, one row each, in order."""
+    pq.write_table(pa.table({"id": ids.ids, "name": ids.names}), path)
+
+
+def load_ids(path: Path) -> IdMap:
+    """Read what save_ids wrote."""
+    table = pq.read_table(path)
+    columns = [table[name].cast(pa.string()).combine_chunks() for name in ("id", "name")]
+    flat = [pa.concat_arrays(c.chunks) if isinstance(c, pa.ChunkedArray) else c for c in columns]
+    return IdMap(*flat)
+
+
+def save_events(events: Events, folder: Path) -> None:
+    """Write users.parquet, items.parquet and events.npz."""
+    save_ids(events.users, folder / "users.parquet")
+    save_ids(events.items, folder / "items.parquet")
+    columns: Columns = {"rows": events.rows, "cols": events.cols, "plays": events.plays}
+    _save_arrays(folder / "events.npz", columns, {"times": events.times})
+
+
+def load_events(folder: Path) -> Events:
+    """Read what save_events wrote."""
+    users, items = load_ids(folder / "users.parquet"), load_ids(folder / "items.parquet")
+    with np.load(folder / "events.npz", allow_pickle=False) as arrays:
+        times = arrays.get("times")
+        return Events(users, items, arrays["rows"], arrays["cols"], arrays["plays"], times)
+
+
+_PROFILES = "profiles.parquet"
+
+
+def save_profiles(profiles: Profiles, folder: Path) -> None:
+    """Write profiles.parquet."""
+    table = pa.table(
+        {
+            "user": profiles.users.ids,
+            "gender": profiles.gender,
+            "age": profiles.age,
+            "country": profiles.country,
+            "signup": profiles.signup,
+        }
+    )
+    pq.write_table(table, folder / _PROFILES)
+
+
+def load_profiles(folder: Path) -> Profiles:
+    """Read what save_profiles wrote."""
+    table = pq.read_table(folder / _PROFILES).combine_chunks()
+    text = {
+        name: pa.concat_arrays(table[name].cast(pa.string()).chunks or [pa.array([], pa.string())])
+        for name in ("user", "gender", "country")
+    }
+    users = IdMap(text["user"], text["user"])
+    age, signup = table["age"].to_numpy(), table["signup"].to_numpy()
+    return Profiles(
+        users, text["gender"], age.astype(np.float32), text["country"], signup.astype(np.int64)
+    )
+
+
+_SIDES = ("train", "history", "held_out")
+
+
+def save_fold(fold: Fold, folder: Path) -> None:
+    """Write users.parquet, items.parquet, one .npz per side and fold.json."""
+    save_ids(fold.train.users, folder / "users.parquet")
+    save_ids(fold.train.items, folder / "items.parquet")
+    sides = _SIDES if fold.folds_in else ("train", "held_out")
+    for side in sides:
+        _save_cells(getattr(fold, side), folder / f"{side}.npz")
+    if fold.profiles is not None:
+        save_profiles(fold.profiles, folder)
+    (folder / "fold.json").write_text(json.dumps({"sides": sides}), encoding="utf-8")
+
+
+def load_fold(folder: Path) -> Fold:
+    """Read what save_fold wrote."""
+    users, items = load_ids(folder / "users.parquet"), load_ids(folder / "items.parquet")
+    sides = json.loads((folder / "fold.json").read_text(encoding="utf-8"))["sides"]
+    cells = {side: _load_cells(folder / f"{side}.npz", users, items) for side in sides}
+    known = (folder / _PROFILES).exists()
+    profiles = load_profiles(folder).aligned(users) if known else None
+    return Fold(cells["train"], cells.get("history", cells["train"]), cells["held_out"], profiles)
+
+
+def save_data(cells: Interactions, profiles: Profiles | None, folder: Path) -> None:
+    """Write users.parquet, items.parquet, cells.npz and, where there are any, profiles.parquet."""
+    save_ids(cells.users, folder / "users.parquet")
+    save_ids(cells.items, folder / "items.parquet")
+    _save_cells(cells, folder / "cells.npz")
+    if profiles is not None:
+        save_profiles(profiles, folder)
+
+
+def load_data(folder: Path) -> tuple[Interactions, Profiles | None]:
+    """Read what save_data wrote; the profiles are aligned with the users."""
+    users, items = load_ids(folder / "users.parquet"), load_ids(folder / "items.parquet")
+    known = (folder / _PROFILES).exists()
+    profiles = load_profiles(folder).aligned(users) if known else None
+    return _load_cells(folder / "cells.npz", users, items), profiles
+
+
+def _save_cells(cells: Interactions, path: Path) -> None:
+    columns: Columns = {"rows": cells.rows, "cols": cells.cols, "plays": cells.plays}
+    _save_arrays(path, columns, {"first": cells.first, "last": cells.last})
+
+
+def _save_arrays(
+    path: Path,
+    columns: Columns,
+    times: Mapping[str, npt.NDArray[np.int64] | None],
+) -> None:
+    """One uncompressed .npz; a missing time is left out."""
+    known = {name: values for name, values in times.items() if values is not None}
+    np.savez(path, allow_pickle=False, **columns, **known)
+
+
+def _load_cells(path: Path, users: IdMap, items: IdMap) -> Interactions:
+    with np.load(path, allow_pickle=False) as arrays:
+        first, last = (arrays.get(name) for name in ("first", "last"))
+        return Interactions(
+            users, items, arrays["rows"], arrays["cols"], arrays["plays"], first, last
+        )
+
+
+def save_report(report: Report, folder: Path) -> None:
+    """Write per_user.parquet and exposure.parquet."""
+    report.user_frame().to_parquet(folder / "per_user.parquet")
+    report.exposure_frame().to_parquet(folder / "exposure.parquet")
+
+
+_LISTS = "lists.npz"
+
+
+def save_lists(recs: Recommendations, folder: Path) -> None:
+    """Write lists.npz: users, items and scores."""
+    np.savez(
+        folder / _LISTS,
+        allow_pickle=False,
+        users=recs.users,
+        items=recs.items,
+        scores=recs.scores,
+    )
+
+
+def load_lists(folder: Path) -> Recommendations:
+    """Read what save_lists wrote."""
+    with np.load(folder / _LISTS, allow_pickle=False) as arrays:
+        return Recommendations(arrays["users"], arrays["items"], arrays["scores"])
+
+
+def load_report(folder: Path) -> Report:
+    """Read what save_report wrote."""
+    return Report.from_frames(
+        pd.read_parquet(folder / "per_user.parquet"), pd.read_parquet(folder / "exposure.parquet")
+    )

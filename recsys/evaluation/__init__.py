@@ -1,0 +1,1 @@
+"""Metrics, reports, intervals, significance, groups, comparisons and the gate."""

@@ -1,0 +1,147 @@
+"""What a model returns, and what a model is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, Self, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from recsys.data.interactions import Interactions
+from recsys.data.profiles import Profiles
+from recsys.models.arrays import ModelArrays, StoredArrays
+
+NO_ITEM = -1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recommendations:
+    """Ranked items, best first, for some users.
+
+    Attributes:
+        users: User numbers, int32, shape (m,).
+        items: Item numbers, int32, shape (m, k); rows shorter than k end in NO_ITEM.
+        scores: Model scores, float32, shape (m, k); NaN where items is NO_ITEM.
+    """
+
+    users: npt.NDArray[np.int32]
+    items: npt.NDArray[np.int32]
+    scores: npt.NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        if self.items.shape != self.scores.shape or len(self.items) != len(self.users):
+            raise ValueError(
+                f"users {self.users.shape}, items {self.items.shape} and "
+                f"scores {self.scores.shape} do not fit"
+            )
+
+    @classmethod
+    def stack(cls, parts: Sequence[Self]) -> Self:
+        """The users of all parts, in order; all parts must have the same k."""
+        return cls(
+            np.concatenate([part.users for part in parts]),
+            np.concatenate([part.items for part in parts]),
+            np.concatenate([part.scores for part in parts]),
+        )
+
+
+class Recommender(Protocol):
+    """Anything that learns from interactions and ranks items."""
+
+    def fit(self, train: Interactions) -> Self:
+        """Learn from `train`; calling again forgets the first fit."""
+
+    def learned(self) -> ModelArrays:
+        """What `fit` found and only training would find again; nothing where there is no such."""
+
+    def restore(self, train: Interactions, stored: StoredArrays) -> Self:
+        """Be the model that `fit(train)` made, bit for bit; nothing is trained.
+
+        Args:
+            train: What that model was fitted on.
+            stored: What it gave as `learned`, saved.
+
+        Raises:
+            InputError: an array is missing or damaged; the message names its file.
+        """
+
+    def recommend(self, users: npt.NDArray[np.int32], k: int) -> Recommendations:
+        """The k best items for each of `users` (int32, shape (m,)), none met in training."""
+
+    def fold_in(
+        self,
+        history: Interactions,
+        users: npt.NDArray[np.int32],
+        k: int,
+        profiles: Profiles | None = None,
+    ) -> Recommendations:
+        """The k best items for users the model was not fitted on, none in their `history`.
+
+        Nothing learned changes. A user with neither a history nor a profile that the model can
+        use gets no items, or those that are good for anybody.
+
+        Args:
+            history: Of `users`, over the item map of the training data. Its users may be others
+                than those of the training.
+            users: Row numbers of `history`.
+            k: Length of the lists.
+            profiles: Of the users of `history`, aligned with them. Without, those of the training
+                where `history` is over its users, else nothing is known.
+        """
+
+
+@runtime_checkable
+class Scoring(Protocol):
+    """A model that can say what it thinks of every artist, heard or not."""
+
+    def score(
+        self, history: Interactions, user: int, profiles: Profiles | None = None
+    ) -> npt.NDArray[np.float32]:
+        """Scores by which `fold_in` ranks, float32, shape (n_items,); -inf for no score.
+
+        Args:
+            history: Over the item map of the training data.
+            user: Row number of `history`.
+            profiles: As in `fold_in`.
+        """
+
+
+@runtime_checkable
+class Relating(Protocol):
+    """A model that knows which artists are alike."""
+
+    def similar(self, item: int, k: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+        """The artists most like `item`, best first, without itself.
+
+        Returns:
+            Items int32 and how alike they are, float32, both of shape (m,), m at most k.
+        """
+
+
+@runtime_checkable
+class Explaining(Protocol):
+    """A model whose scores are sums over the history."""
+
+    def contributions(self, history: Interactions, user: int, item: int) -> npt.NDArray[np.float64]:
+        """What each cell of the history adds to the score of `item`, float64, shape (n,).
+
+        Args:
+            history: Over the item map of the training data.
+            user: Row number of `history`, who has n cells; the result is in their order.
+            item: Number of the artist.
+        """
+
+
+def padded(
+    users: npt.NDArray[np.int32],
+    items: npt.NDArray[np.integer[Any]],
+    scores: npt.NDArray[np.floating[Any]],
+    k: int,
+) -> Recommendations:
+    """Widen ranked blocks of shape (m, <= k) to exactly k columns of NO_ITEM and NaN."""
+    width = ((0, 0), (0, k - items.shape[1]))
+    return Recommendations(
+        users.astype(np.int32),
+        np.pad(items.astype(np.int32), width, constant_values=NO_ITEM),
+        np.pad(scores.astype(np.float32), width, constant_values=np.nan),
+    )

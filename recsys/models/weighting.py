@@ -1,0 +1,115 @@
+"""f(r): from play counts to how much a play says.
+
+Confidence is c = 1 + alpha * f(r) with preference 1; unobserved pairs have c = 1
+(Hu, Koren and Volinsky 2008, section 2.2 and their log variant in section 6).
+"""
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_matrix
+
+from recsys.data.interactions import Interactions
+from recsys.errors import InputError
+from recsys.models.params import Weighed
+
+Values = npt.NDArray[np.float64]
+
+
+DAY = 86_400  # seconds
+LEAST = 1e-6  # of a play that is so old that it hardly counts
+
+
+def _times(cells: Interactions) -> npt.NDArray[np.int64]:
+    if cells.last is None:
+        raise InputError("half_life needs plays with times; this data has none: leave it out")
+    return cells.last
+
+
+def _latest(cells: Interactions) -> int:
+    return int(_times(cells).max(initial=0))
+
+
+class Weights:
+    """f fitted on a training matrix, so that a history folded in later is weighed alike.
+
+    What comes from the artist (how many listen to it) or from the whole (mean length) is
+    learned from the training matrix; what comes from the listener is theirs. Users without a
+    cell in the training matrix, as those who are held out whole, do not count as users.
+    """
+
+    def __init__(self, config: Weighed, cells: Interactions) -> None:
+        """Learn the item statistics of the training data.
+
+        Raises:
+            InputError: plays are to decay and the data has no times.
+        """
+        self._config = config
+        self._now = _latest(cells) if config.half_life is not None else 0
+        train = self._decayed(cells)
+        n_users = max(int(np.count_nonzero(np.diff(train.indptr))), 1)
+        listeners = np.bincount(train.indices, minlength=train.shape[1])
+        self._idf = np.log(n_users / np.maximum(listeners, 1))
+        self._mean_length = float(train.sum()) / n_users
+
+    def __call__(
+        self, cells: Interactions, users: npt.NDArray[np.int32] | None = None
+    ) -> csr_matrix:
+        """f(r) for every cell, float32 CSR, shape (n_users, n_items), or (len(users), n_items).
+
+        Where there is a half-life, r is the plays times 2^-(age / half-life) first; the age of a
+        cell is counted from its last play to the last play of the training data.
+
+        linear   r
+        binary   1
+        log      log(1 + r / epsilon)
+        share    (r / mean plays of the listener over the artists they play) ^ power
+        tfidf    sqrt(r) * idf, idf = log(users / listeners), as Salton & Buckley 1988;
+                 users are those with a cell in training
+        bm25     r (k1 + 1) / (r + k1 (1 - b + b * length / mean length)) * idf, Robertson &
+                 Walker 1994; a listener is the document, length is the sum of their plays,
+                 mean length that of the users with a cell in training
+        """
+        plays = self._decayed(cells)
+        if users is not None:
+            plays = plays[users]
+        r = plays.data.astype(np.float64)
+        sizes = np.diff(plays.indptr)
+        return csr_matrix(
+            (self._weigh(r, plays, sizes).astype(np.float32), plays.indices, plays.indptr),
+            shape=plays.shape,
+        )
+
+    def _decayed(self, cells: Interactions) -> csr_matrix:
+        half_life = self._config.half_life
+        plays = cells.matrix()
+        if half_life is not None:
+            age = np.maximum(self._now - _times(cells), 0) / DAY
+            # A play may be so old that nothing of it is left; a cell must stay one.
+            kept = np.maximum(np.exp2(-age / half_life), LEAST)
+            plays.data = (cells.plays * kept).astype(np.float32)
+        return plays
+
+    def _weigh(self, r: Values, plays: csr_matrix, sizes: npt.NDArray[np.int32]) -> Values:
+        config = self._config
+        match config.weighting:
+            case "linear":
+                return r
+            case "binary":
+                return np.ones_like(r)
+            case "log":
+                return np.asarray(np.log1p(r / config.epsilon))
+            case "share":
+                means = self._lengths(plays) / np.maximum(sizes, 1)
+                return np.asarray((r / np.repeat(means, sizes)) ** config.power)
+            case "tfidf":
+                return np.asarray(np.sqrt(r) * self._idf[plays.indices])
+            case "bm25":
+                relative = np.repeat(self._lengths(plays) / self._mean_length, sizes)
+                saturation = config.k1 * (1 - config.b + config.b * relative)
+                gain = r * (config.k1 + 1) / (r + saturation)
+                return np.asarray(gain * self._idf[plays.indices])
+
+    @staticmethod
+    def _lengths(plays: csr_matrix) -> Values:
+        """Sum of the plays of each listener, float64, shape (n_users,)."""
+        return np.asarray(plays.sum(axis=1, dtype=np.float64)).ravel()

@@ -1,0 +1,1 @@
+"""Search spaces, curves along a training, pruning."""

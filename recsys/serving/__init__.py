@@ -1,0 +1,1 @@
+"""What a fitted model answers: lists, similar items, explanations, packaged models."""

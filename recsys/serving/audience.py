@@ -1,0 +1,104 @@
+"""Listeners whose profile is like one that was given: whom to ask where no plays are known."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recsys.data.ids import IdMap, Strings
+from recsys.data.interactions import Interactions
+from recsys.data.profiles import Profiles
+from recsys.errors import InputError
+from recsys.serving.names import Lookup
+
+YEARS = 5  # that somebody of like age may be older or younger
+FEWEST = 30  # listeners who must be alike; with fewer, one field less is asked for
+
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Audience:
+    """Whose plays count.
+
+    Attributes:
+        counts: How many of them play each artist, int64, shape (n_items,).
+        words: Who they are.
+        everybody: Whether it is all listeners.
+    """
+
+    counts: npt.NDArray[np.int64]
+    words: str
+    everybody: bool
+
+
+def audience(cells: Interactions, known: Profiles | None, wanted: Profiles | None) -> Audience:
+    """The listeners like `wanted`, in as many fields as leave enough of them.
+
+    Gender is given up first, then age, then country.
+
+    Args:
+        cells: All plays.
+        known: Profiles of the users of `cells`, aligned with them.
+        wanted: One row, or None.
+    """
+    like = {} if known is None or wanted is None else _like(known, wanted)
+    while like:
+        everyone = np.ones(len(cells.users), dtype=np.bool_)
+        who = np.logical_and.reduce([everyone, *like.values()])
+        if int(who.sum()) >= FEWEST:
+            counts = np.bincount(cells.cols[who[cells.rows]], minlength=len(cells.items))
+            return Audience(counts, f"{int(who.sum()):,} listeners: {', '.join(like)}", False)
+        like.popitem()
+    return Audience(cells.per_item(), f"all {len(cells.users):,} listeners", True)
+
+
+def _like(known: Profiles, wanted: Profiles) -> dict[str, Mask]:
+    """Which users are like `wanted` in each field that it has, by the field in words."""
+    like: dict[str, Mask] = {}
+    country, gender = wanted.country[0].as_py(), wanted.gender[0].as_py()
+    age = float(wanted.age[0])
+    if country is not None:
+        like[f"country {country}"] = _equal(known.country, country)
+    if not np.isnan(age):
+        like[f"age {age - YEARS:g} to {age + YEARS:g}"] = np.abs(known.age - age) <= YEARS
+    if gender is not None:
+        like[f"gender {gender}"] = _equal(known.gender, gender)
+    return like
+
+
+def _equal(texts: Strings, wanted: str) -> Mask:
+    same = pc.fill_null(pc.equal(texts, wanted), False)
+    return np.asarray(same.to_numpy(zero_copy_only=False), dtype=np.bool_)
+
+
+def profile_of(
+    known: Profiles, country: str | None, age: float | None, gender: str | None
+) -> Profiles:
+    """One listener's profile, in the spelling of those that are known.
+
+    Raises:
+        InputError: nobody is of that country or gender, or the age is not within 0..100.
+    """
+    if age is not None and not 0 <= age <= 100:
+        raise InputError(f"age {age:g} is not within 0..100")
+    return Profiles(
+        IdMap.of(["somebody"]),
+        _spelt(known.gender, gender, "gender"),
+        np.array([np.nan if age is None else age], dtype=np.float32),
+        _spelt(known.country, country, "country"),
+        np.array([-1], dtype=np.int64),
+    )
+
+
+def _spelt(column: Strings, text: str | None, what: str) -> Strings:
+    if text is None:
+        return pa.nulls(1, pa.string())
+    values = pc.value_counts(column.drop_null())
+    counts = {each["values"].as_py(): each["counts"].as_py() for each in values}
+    spellings = IdMap.of(counts)
+    often = np.array([counts[each] for each in spellings.ids.to_pylist()], dtype=np.int64)
+    number = Lookup(spellings, often, what).number(text)
+    return pa.array([spellings.id(number)], type=pa.string())

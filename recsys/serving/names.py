@@ -1,0 +1,151 @@
+"""From what a person types to the artist or the listener that is meant."""
+
+import math
+from collections.abc import Sequence
+from difflib import SequenceMatcher
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recsys.data.ids import IdMap, Strings
+from recsys.errors import InputError
+
+LIKELY = 100  # names that are compared letter by letter
+LEAST = 0.6  # of difflib's ratio: what is less alike is not offered
+OFFERED = 3
+LONGEST = 6  # commas, and one more, that a name in a list may have
+
+
+class Lookup:
+    """Names or ids of one kind; upper and lower case do not matter in names."""
+
+    def __init__(self, ids: IdMap, weights: npt.NDArray[np.int64], what: str) -> None:
+        """Nothing is indexed before it is asked for.
+
+        Args:
+            ids: What can be found.
+            weights: Of those of the same name the highest is meant, of these the first; int64,
+                shape (n,).
+            what: The kind, for messages: "artist".
+        """
+        self._ids = ids
+        self._weights = weights
+        self._what = what
+
+    @cached_property
+    def _folded(self) -> list[str]:
+        return [name.casefold() for name in self._ids.names.to_pylist()]
+
+    @cached_property
+    def _by_name(self) -> dict[str, int]:
+        found: dict[str, int] = {}
+        falling = -np.arange(len(self._ids))
+        for number in np.lexsort((falling, self._weights)).tolist():  # the last one stays
+            found[self._folded[number]] = number
+        return found
+
+    def find(self, text: str) -> int | None:
+        """The number of a name, or else of an id; None if there is neither."""
+        number = self._by_name.get(text.casefold())
+        if number is None:
+            number = int(self._ids.find([text])[0])
+        return None if number < 0 else number
+
+    def number(self, text: str) -> int:
+        """The number of a name, or else of an id.
+
+        Raises:
+            InputError: it is not there; the message offers the nearest spellings.
+        """
+        number = self.find(text)
+        if number is None:
+            raise self.unknown(text)
+        return number
+
+    def unknown(self, text: str) -> InputError:
+        """The error that says so, with the nearest spellings."""
+        near = ", ".join(repr(name) for name in self.nearest(text))
+        advice = f"nearest are {near}" if near else "nothing is spelt like it"
+        return InputError(f"{self._what} {text!r} is not known; {advice}")
+
+    def nearest(self, text: str) -> list[str]:
+        """At most OFFERED names that are spelt most alike, nearest first.
+
+        difflib compares only those names that share most letters and pairs of letters with the
+        text, for their length: it would take seconds for all of 100,000.
+        """
+        wanted = text.casefold()
+        likely = _likely(wanted, self._folded_column)
+        compared = SequenceMatcher(b=wanted, autojunk=False)
+        ranked = []
+        for number in likely:
+            compared.set_seq1(self._folded[number])
+            ranked.append((-compared.ratio(), -int(self._weights[number]), number))
+        alike = [number for worth, _, number in sorted(ranked) if -worth >= LEAST]
+        return list(dict.fromkeys(self._ids.name(number) for number in alike))[:OFFERED]
+
+    @cached_property
+    def _folded_column(self) -> Strings:
+        return pa.array(self._folded, type=pa.string())
+
+
+def _likely(wanted: str, names: Strings) -> list[int]:
+    """The LIKELY names with the most letters and pairs in common, twice over those of both."""
+    pieces = {*wanted, *(wanted[at : at + 2] for at in range(len(wanted) - 1))}
+    common = np.zeros(len(names))
+    for piece in pieces:
+        common += pc.match_substring(names, piece).to_numpy(zero_copy_only=False)
+    lengths = pc.utf8_length(names).to_numpy(zero_copy_only=False)
+    alike = 2 * common / (len(pieces) + np.maximum(2 * lengths - 1, 1))
+    order = np.argsort(-alike, kind="stable")[:LIKELY]
+    return [int(number) for number in order if alike[number] > 0]
+
+
+def listed(text: str, artists: Lookup) -> dict[int, float]:
+    """The plays of each artist in a list such as "radiohead, muse:3, Earth, Wind & Fire".
+
+    Commas separate, unless what they would separate is one name; a number after a colon counts
+    plays, unless that is a name. Without one it is 1 play. An artist named twice has the sum.
+
+    Raises:
+        InputError: an artist is not known, or their plays are not above 0.
+    """
+    parts = text.split(",")
+    found: dict[int, float] = {}
+    start = 0
+    while start < len(parts):
+        if parts[start].strip():
+            stop, number, plays = _longest(parts, start, artists)
+            found[number] = found.get(number, 0.0) + plays
+        else:
+            stop = start + 1
+        start = stop
+    return found
+
+
+def _longest(parts: Sequence[str], start: int, artists: Lookup) -> tuple[int, int, float]:
+    for stop in range(min(len(parts), start + LONGEST), start, -1):
+        entry = _entry(",".join(parts[start:stop]).strip(), artists)
+        if entry is not None:
+            return stop, *entry
+    raise artists.unknown(parts[start].strip())
+
+
+def _entry(text: str, artists: Lookup) -> tuple[int, float] | None:
+    number = artists.find(text)
+    if number is not None:
+        return number, 1.0
+    name, colon, count = text.rpartition(":")
+    number = artists.find(name.strip()) if colon else None
+    if number is None or "," in count:
+        return None
+    try:
+        plays = float(count)
+    except ValueError:
+        plays = math.nan
+    if not (math.isfinite(plays) and plays > 0):
+        raise InputError(f"artist {text!r}: plays after a colon must be a number above 0")
+    return number, plays

@@ -1,0 +1,1 @@
+"""The five ways to cut a log into training, validation and test."""

@@ -1,0 +1,108 @@
+"""From a configuration to a split: the one place that knows every way to cut."""
+
+from datetime import datetime
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recsys.config import (
+    ExperimentConfig,
+    GivenSplit,
+    LastSplit,
+    RandomSplit,
+    TimeSplit,
+    UserSplit,
+)
+from recsys.data.ids import IdMap, Strings
+from recsys.data.interactions import Events
+from recsys.errors import InputError
+from recsys.seeds import seed_for
+from recsys.splitting.split import (
+    Split,
+    given_split,
+    last_split,
+    moments,
+    random_split,
+    time_split,
+    user_split,
+)
+
+
+def cut(events: Events, config: ExperimentConfig, test: Events | None = None) -> Split:
+    """The split that `config.split` asks for.
+
+    Args:
+        events: After filtering.
+        config: Its `split` and `seed` are read.
+        test: The published test side, for `given`.
+
+    Raises:
+        InputError: the data cannot be cut so, with the reason.
+    """
+    try:
+        return _cut(events, config, test)
+    except ValueError as error:
+        raise InputError(
+            f"split '{config.split.kind}' of {len(events.users)} users and "
+            f"{len(events.items)} artists: {error}; choose another [split] or more data"
+        ) from error
+
+
+def _cut(events: Events, config: ExperimentConfig, test: Events | None) -> Split:
+    seeds = (seed_for(config.seed, "split", "test"), seed_for(config.seed, "split", "validation"))
+    match config.split:
+        case RandomSplit(fraction=fraction, min_items=min_items):
+            return random_split(events.cells(), fraction, min_items, seeds)
+        case LastSplit(n=n):
+            return last_split(events.cells(), n)
+        case TimeSplit() as how:
+            begin = moments(events, how.validation, how.test)
+            return time_split(
+                events, _seconds(how.validation_at, begin[0]), _seconds(how.test_at, begin[1])
+            )
+        case UserSplit() as how:
+            shares = (how.validation, how.test)
+            return user_split(events.cells(), shares, how.history, seeds)
+        case GivenSplit() as how:
+            if test is None:
+                raise ValueError("the test file was not read")
+            train, held_out = together(events, test)
+            return given_split(
+                train.cells(), held_out.cells(), how.fraction, how.min_items, seeds[1]
+            )
+
+
+def _seconds(moment: datetime | int | None, otherwise: int) -> int:
+    if moment is None:
+        return otherwise
+    return moment if isinstance(moment, int) else int(moment.timestamp())
+
+
+def together(one: Events, other: Events) -> tuple[Events, Events]:
+    """Both logs over the same id maps, which hold the ids of either.
+
+    A name of `one` wins over a name of `other`. Times are dropped where one of them has none.
+    """
+    users = IdMap.of(pa.concat_arrays([one.users.ids, other.users.ids]).to_pylist())
+    item_ids = IdMap.of(pa.concat_arrays([one.items.ids, other.items.ids]).to_pylist())
+    items = item_ids.named(_names(item_ids, one.items, other.items))
+    timed = one.times is not None and other.times is not None
+
+    def moved(log: Events) -> Events:
+        rows = users.find(log.users.ids)[log.rows]
+        cols = items.find(log.items.ids)[log.cols]
+        return Events.of(users, items, rows, cols, log.plays, log.times if timed else None)
+
+    return moved(one), moved(other)
+
+
+def _names(ids: IdMap, first: IdMap, second: IdMap) -> Strings:
+    known = [source.find(ids.ids) for source in (first, second)]
+    columns = [
+        source.names.take(pa.array(np.maximum(at, 0), mask=at < 0))
+        if len(source)
+        else pa.nulls(len(ids), pa.string())
+        for source, at in zip((first, second), known, strict=True)
+    ]
+    return pc.coalesce(*columns)

@@ -1,0 +1,324 @@
+"""Cut a log into what is learned from, what tuning is judged on, and the test.
+
+Every cut makes two folds. The validation fold is all that tuning ever sees; the test fold is
+read once, by the final comparison:
+
+    validation fold   train               -> held out
+    test fold         train + validation  -> held out
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from hashlib import sha256
+
+import numpy as np
+import numpy.typing as npt
+
+from recsys.data.interactions import Events, Interactions, Mask
+from recsys.data.profiles import Profiles
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """Something to learn from and something to be judged on.
+
+    A fold that leaks cannot be built: the constructor compares the sides.
+
+    Attributes:
+        train: What a model is fitted on.
+        history: What is known of the users that are judged when they are recommended to. The
+            training cells themselves, or, when whole users are held out, a part of the items
+            of users that are not in `train`: those are folded in.
+        held_out: What a recommendation has to find; every pair new to its user. A user who is
+            folded in has a history.
+        profiles: Of all users of the id map, in its order, where they are known.
+    """
+
+    train: Interactions
+    history: Interactions
+    held_out: Interactions
+    profiles: Profiles | None = None
+
+    def __post_init__(self) -> None:
+        for side in (self.history, self.held_out):
+            if side.users is not self.train.users or side.items is not self.train.items:
+                raise ValueError("the sides of a fold must share their id maps")
+        if self.profiles is not None and self.profiles.users is not self.train.users:
+            raise ValueError("the profiles of a fold must be aligned with its users")
+        if not len(self.train):
+            raise ValueError("nothing is left to train on")
+        if not len(self.held_out):
+            raise ValueError("nothing is held out")
+        _refuse_common(self.train, self.held_out, "train", "held out")
+        if self.folds_in:
+            _refuse_common(self.history, self.held_out, "history", "held out")
+            both = np.intersect1d(self.train.rows, self.history.rows)
+            if both.size:
+                raise ValueError(f"user {self.train.users.id(both[0])!r} is folded in and trained")
+            unknown = np.setdiff1d(self.judged, self.history.rows)
+            if unknown.size:
+                raise ValueError(
+                    f"user {self.train.users.id(unknown[0])!r} has items held out but no history "
+                    f"to fold in"
+                )
+
+    @property
+    def folds_in(self) -> bool:
+        """Whether the users that are judged are unknown to the fitted model."""
+        return self.history is not self.train
+
+    @cached_property
+    def judged(self) -> npt.NDArray[np.int32]:
+        """Numbers of the users with something held out, int32, rising."""
+        return self.held_out.users_with_cells()
+
+    def sample(self, n_users: int, seed: int) -> "Fold":
+        """The same fold judged on a seeded draw of its users; itself where it has no more."""
+        if len(self.judged) <= n_users:
+            return self
+        rng = np.random.default_rng(seed)
+        drawn = np.sort(rng.choice(self.judged, n_users, replace=False))
+        held_out = self.held_out.where(np.isin(self.held_out.rows, drawn))
+        return replace(self, held_out=held_out)
+
+    @property
+    def unreachable(self) -> int:
+        """Held-out cells whose item nobody has in training: no model can find them."""
+        return int((self.train.per_item()[self.held_out.cols] == 0).sum())
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """The validation fold and the test fold over the same id maps.
+
+    Attributes:
+        validation: For tuning; holds no pair of the test.
+        test: For the final judgement.
+        method: How it was cut, in words.
+    """
+
+    validation: Fold
+    test: Fold
+    method: str
+
+    def __post_init__(self) -> None:
+        mine, theirs = self.validation.train, self.test.train
+        if mine.users is not theirs.users or mine.items is not theirs.items:
+            raise ValueError("validation and test must share their id maps")
+        hidden = self.test.held_out
+        for name, side in (
+            ("validation train", self.validation.train),
+            ("validation history", self.validation.history),
+            ("validation held out", self.validation.held_out),
+        ):
+            _refuse_common(side, hidden, name, "test held out")
+
+    def with_profiles(self, profiles: Profiles) -> "Split":
+        """The same split where profiles are known; of any users, in any order."""
+        known = profiles.aligned(self.test.train.users)
+        validation, test = (replace(f, profiles=known) for f in (self.validation, self.test))
+        return Split(validation, test, self.method)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hex digits that change with any id, cell, side or profile."""
+        digest = sha256()
+        for ids in (self.test.train.users, self.test.train.items):
+            digest.update(len(ids).to_bytes(8, "little"))
+            for text in ids.ids.to_pylist():
+                digest.update(text.encode() + b"\0")
+        for fold in (self.validation, self.test):
+            for side in (fold.train, fold.history, fold.held_out):
+                digest.update(side.keys.tobytes())
+                digest.update(side.plays.tobytes())
+        if self.test.profiles is not None:
+            digest.update(self.test.profiles.digest())
+        return digest.hexdigest()[:16]
+
+
+def _refuse_common(one: Interactions, other: Interactions, first: str, second: str) -> None:
+    common = np.intersect1d(one.keys, other.keys, assume_unique=True)
+    if common.size:
+        user, item = divmod(int(common[0]), len(one.items))
+        raise ValueError(
+            f"{common.size} pairs are both in {first} and in {second}, for example user "
+            f"{one.users.id(user)!r} with item {one.items.id(item)!r}"
+        )
+
+
+def _ranks(rows: npt.NDArray[np.int32], *order: npt.NDArray[np.generic]) -> npt.NDArray[np.int64]:
+    """Place of each cell among those of its user, 0 first, by the last of `order` first."""
+    position = np.lexsort((*order, rows))
+    sorted_rows = rows[position]
+    ranks = np.empty(len(rows), dtype=np.int64)
+    ranks[position] = np.arange(len(rows)) - np.searchsorted(sorted_rows, sorted_rows)
+    return ranks
+
+
+def drawn(data: Interactions, fraction: float, min_items: int, seed: int) -> Mask:
+    """Which cells are held out when each user gives up a random part.
+
+    A user with n >= min_items items gives floor(fraction * n), at least 1; others give none.
+    The draw belongs to the cell's place in the sorted data, so the order of a file is nothing.
+
+    Returns:
+        bool, shape (len(data),).
+    """
+    sizes = data.per_user()
+    given = np.maximum(1, np.floor(fraction * sizes + 1e-9)).astype(np.int64)
+    given[sizes < max(min_items, 2)] = 0
+    keys = np.random.default_rng(seed).random(len(data))
+    return np.asarray(_ranks(data.rows, keys) < given[data.rows])
+
+
+def latest(data: Interactions, n: int) -> Mask:
+    """The last n cells of each user by first listen; a user always keeps one.
+
+    Of cells first seen in the same second, the one with the higher item number is later.
+
+    Returns:
+        bool, shape (len(data),).
+
+    Raises:
+        ValueError: the data has no times.
+    """
+    if data.first is None:
+        raise ValueError("the last n by time need times")
+    given = np.minimum(n, np.maximum(data.per_user() - 1, 0))
+    return np.asarray(_ranks(data.rows, -data.cols, -data.first) < given[data.rows])
+
+
+def nested(refit: Interactions, held_out: Interactions, hidden: Mask, method: str) -> Split:
+    """The split whose test is given and whose validation is `hidden` of the rest."""
+    train = refit.where(~hidden)
+    return Split(
+        Fold(train, train, refit.where(hidden)), Fold(refit, refit, held_out), method=method
+    )
+
+
+def random_split(
+    data: Interactions, fraction: float, min_items: int, seeds: tuple[int, int]
+) -> Split:
+    """Per user at random: test first, then validation from what is left, by the same rule.
+
+    Args:
+        data: All cells.
+        fraction: Share of a user's items that is held out.
+        min_items: Users with fewer are not judged.
+        seeds: Of the test draw and of the validation draw.
+    """
+    hidden = drawn(data, fraction, min_items, seeds[0])
+    rest = data.where(~hidden)
+    method = f"{fraction:.0%} of the artists of each user with {min_items} or more, at random"
+    return nested(rest, data.where(hidden), drawn(rest, fraction, min_items, seeds[1]), method)
+
+
+def last_split(data: Interactions, n: int) -> Split:
+    """Per user the last n artists by first listen; validation is the n before them.
+
+        first heard   0   1   2   3   4   5       n = 2, x train, v validation, o test
+        alice         x   x   v   v   o   o
+        bob           x   v   o                   one always stays for training
+
+    The same artists may already be in other users' futures: this cut orders each user's own
+    time, not the world's. `time_split` does that.
+    """
+    hidden = latest(data, n)
+    rest = data.where(~hidden)
+    return nested(rest, data.where(hidden), latest(rest, n), f"last {n} artists of each user")
+
+
+def time_split(events: Events, validation_at: int, test_at: int) -> Split:
+    """One moment for all users; events are cut before they are summed.
+
+        time      before validation_at | before test_at | from test_at on
+        alice     a3  b1               | a1  c2         | b4  d1
+                  train a3 b1          | held out c2    |
+                  refit a4 b1 c2                        | held out d1
+
+    Only artists first heard after the cut are held out; a later play of a known artist is
+    neither learned from nor asked for.
+
+    Args:
+        events: With times.
+        validation_at: First second (UTC) of the validation side.
+        test_at: First second (UTC) of the test side.
+    """
+    if events.times is None:
+        raise ValueError("a split by time needs times")
+    if not validation_at < test_at:
+        raise ValueError(f"validation_at {validation_at} must be before test_at {test_at}")
+    train = events.where(events.times < validation_at).cells()
+    refit = events.where(events.times < test_at).cells()
+    held_out = _first_heard_from(events.cells(), test_at)
+    hidden = _first_heard_from(refit, validation_at)
+    method = f"by time: validation from {validation_at}, test from {test_at} (s since 1970 UTC)"
+    return Split(Fold(train, train, hidden), Fold(refit, refit, held_out), method)
+
+
+def _first_heard_from(cells: Interactions, moment: int) -> Interactions:
+    assert cells.first is not None
+    return cells.where(cells.first >= moment)
+
+
+def moments(events: Events, validation: float, test: float) -> tuple[int, int]:
+    """When the last `test` share of all events begins, and the `validation` share before it.
+
+    Raises:
+        ValueError: the shares leave no training, or both moments are the same second.
+    """
+    if events.times is None:
+        raise ValueError("a split by time needs times")
+    if validation + test >= 1:
+        raise ValueError(f"validation {validation:g} + test {test:g} leave nothing to train on")
+    ordered = np.sort(events.times)
+    at = [int(ordered[int(len(ordered) * (1 - share))]) for share in (validation + test, test)]
+    return at[0], at[1]
+
+
+def user_split(
+    data: Interactions, shares: tuple[float, float], history: float, seeds: tuple[int, int]
+) -> Split:
+    """Whole users are held out; each is judged by fold-in from a part of their items.
+
+        train users       all items   -> fit
+        validation users  80 % known, 20 % held out    tuning
+        test users        80 % known, 20 % held out    once; fit on train + validation users
+
+    Args:
+        data: All cells.
+        shares: Share of the users for validation and for test; at least one user each.
+        history: Share of a judged user's items that is known; users with one item are not
+            judged.
+        seeds: Of the draw of users and of the draw of items.
+    """
+    n_users = len(data.users)
+    n_validation, n_test = (max(1, round(share * n_users)) for share in shares)
+    order = np.random.default_rng(seeds[0]).permutation(n_users)
+    side = np.zeros(n_users, dtype=np.int8)
+    side[order[:n_test]] = 2
+    side[order[n_test : n_test + n_validation]] = 1
+    hidden = drawn(data, 1 - history, 2, seeds[1])
+    of = side[data.rows]
+    folds = [
+        Fold(data.where(of < n), data.where((of == n) & ~hidden), data.where((of == n) & hidden))
+        for n in (1, 2)
+    ]
+    method = f"whole users, folded in from {history:.0%} of their artists"
+    return Split(folds[0], folds[1], method)
+
+
+def given_split(
+    refit: Interactions, held_out: Interactions, fraction: float, min_items: int, seed: int
+) -> Split:
+    """A published test side; validation is cut from the rest, per user at random.
+
+    Args:
+        refit: Everything that may be learned from.
+        held_out: The published test, over the same id maps.
+        fraction: Share of a user's items in `refit` that is held out for validation.
+        min_items: Users with fewer are not used for validation.
+        seed: Of the validation draw.
+    """
+    hidden = drawn(refit, fraction, min_items, seed)
+    return nested(refit, held_out, hidden, f"test as given; validation {fraction:.0%} of the rest")

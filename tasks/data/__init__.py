@@ -1,0 +1,1 @@
+"""Files and databases to cached stages: ingest, filter, split."""

@@ -1,0 +1,115 @@
+"""Public data sets, fetched from where they are published."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from recsys.errors import InputError
+from recsys.progress import Progress, silent
+from tasks.data.archives import Member, md5_of, unpack
+from tasks.data.downloading import Patience, download, forget
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A published .tar.gz: where it is, what we want from it, the bytes that takes on disk."""
+
+    name: str
+    url: str
+    members: tuple[Member, ...]
+    unpacked_bytes: int
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """The files of a data set, in the order of its members, and whether this call brought them."""
+
+    files: tuple[Path, ...]
+    new: bool
+
+
+LASTFM_360K = Dataset(
+    name="lastfm-360k",
+    url="https://zenodo.org/records/6090214/files/lastfm-dataset-360K.tar.gz?download=1",
+    members=(  # the digests stand in the archive's own README
+        Member(
+            "usersha1-artmbid-artname-plays.tsv",
+            md5="be672526eb7c69495c27ad27803148f1",
+            max_bytes=4_000_000_000,
+        ),
+        Member(
+            "usersha1-profile.tsv",
+            md5="51159d4edf6a92cb96f87768aa2be678",
+            max_bytes=500_000_000,
+        ),
+    ),
+    unpacked_bytes=1_700_000_000,  # about
+)
+DATASETS: Mapping[str, Dataset] = {dataset.name: dataset for dataset in (LASTFM_360K,)}
+
+
+def fetch(
+    name: str, folder: Path, *, url: str | None = None, progress: Progress = silent
+) -> Fetched:
+    """The files of the data set of that name, in folder; from url where it is given.
+
+    Raises:
+        InputError: The name is unknown, or as `fetch_dataset` says.
+    """
+    if name not in DATASETS:
+        raise InputError(f"there is no data set {name!r} to fetch: choose {' or '.join(DATASETS)}")
+    return fetch_dataset(DATASETS[name], folder, url=url, progress=progress)
+
+
+def fetch_dataset(
+    dataset: Dataset,
+    folder: Path,
+    *,
+    url: str | None = None,
+    progress: Progress = silent,
+    patience: Patience | None = None,
+) -> Fetched:
+    """Download, verify and unpack, unless the right files are in folder already.
+
+    What an interrupted call leaves behind is a hidden part file, from which the next continues;
+    a file under its final name is complete and verified.
+
+    Raises:
+        InputError: The folder or its files are in the way, the transfer fails for good, or what
+            came is not the published data (it is removed then).
+    """
+    files = tuple(folder / member.name for member in dataset.members)
+    if _in_place(dataset, folder, progress):
+        return Fetched(files, new=False)
+    try:
+        _bring(dataset, folder, url or dataset.url, progress, patience)
+    except OSError as error:  # of the disk; those of the network are dealt with in download
+        raise InputError(
+            f"{folder} cannot be written to ({error.strerror}): mend that, or choose another folder"
+        ) from error
+    return Fetched(files, new=True)
+
+
+def _bring(
+    dataset: Dataset, folder: Path, url: str, progress: Progress, patience: Patience | None
+) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / f".{dataset.name}.tar.gz.part"
+    download(url, part, room=dataset.unpacked_bytes, progress=progress, patience=patience)
+    try:
+        unpack(part, dataset.members, folder, progress)
+    except InputError:
+        forget(part)  # else the same bytes would fail for ever
+        raise
+    forget(part)
+
+
+def _in_place(dataset: Dataset, folder: Path, progress: Progress) -> bool:
+    present = [member for member in dataset.members if (folder / member.name).exists()]
+    for member in present:
+        if (found := md5_of(folder / member.name, progress)) != member.md5:
+            raise InputError(
+                f"{folder / member.name} has MD5 {found} and not {member.md5}, so it is not the "
+                f"published file of {dataset.name}: move it away or choose another folder"
+            )
+    return len(present) == len(dataset.members)

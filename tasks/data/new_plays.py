@@ -1,0 +1,291 @@
+"""New plays for `recsys retrain`: a file, a folder of dated files, or what a database answers.
+
+    FILE      is read as it is
+    FOLDER    its files, by name, are one log; a Parquet of all their events in the workspace
+    query     its rows; a Parquet in the workspace
+
+What is written is named by its content, and stays while it is used: what was learned from it can be
+made again. `tasks.workspace.cleaning` removes it when nobody has used it for long.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from recsys.config import DataConfig
+from recsys.data.drift import LogProfile
+from recsys.data.interactions import Events
+from recsys.data.store import load_events
+from recsys.errors import InputError
+from tasks.data.stages import Plays, ingest
+from tasks.orchestration.retrying import WHEN_LOST
+from tasks.progress import report_progress
+from tasks.workspace.cache import StageEntry, file_hash
+from tasks.workspace.layout import Workspace
+from tasks.workspace.locking import passing
+from tasks.workspace.postgres import connected, is_postgres
+
+Columns = dict[str, str | int]  # as `recsys.config.DataConfig` has them
+Row = Sequence[Any]
+Execute = Callable[[str], tuple[list[str], Iterator[Sequence[Row]]]]
+
+COLUMNS = {name: name for name in ("user", "item", "name", "plays", "time")}
+_AT_ONCE = 100_000
+_SQLITE = "sqlite:///"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A file of the new plays.
+
+    Attributes:
+        name: Of the file.
+        digest: Of its bytes.
+        facts: Of its rows.
+    """
+
+    name: str
+    digest: str
+    facts: LogProfile
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """New plays, as an experiment reads them.
+
+    Attributes:
+        plays: One file.
+        data: How it is read.
+        parts: What it is made of, by name; one where it is a file of the user's.
+        whole: All of it.
+        fingerprint: Of the events, whatever files they are in, 16 hex digits.
+    """
+
+    plays: Path
+    data: DataConfig
+    parts: tuple[Part, ...]
+    whole: LogProfile
+    fingerprint: str
+
+
+def gather(workspace: Workspace, plays: Path, config: DataConfig) -> Incoming:
+    """The plays of a file, or of all files of a folder in the order of their names.
+
+    Files whose name begins with a dot and folders within are left out.
+
+    Raises:
+        InputError: there is no such file or no file in the folder, one cannot be read, two are the
+            same, or the files do not have the same format or not all have times.
+    """
+    if not plays.is_dir():
+        part, entry = _part(workspace, plays, config)
+        return Incoming(plays, config, (part,), part.facts, _fingerprint(entry.folder))
+    files = sorted(each for each in plays.iterdir() if each.is_file() and each.name[0] != ".")
+    if not files:
+        raise InputError(f"{plays}: no file is in this folder; put the plays there")
+    found = [_part(workspace, file, config) for file in files]
+    _refuse_copies(plays, [part for part, _ in found])
+    parts, entries = [part for part, _ in found], [entry for _, entry in found]
+    formats = {entry.facts["format"]: part.name for part, entry in found}
+    if len(formats) > 1:
+        told = ", ".join(f"{name} is {kind}" for kind, name in formats.items())
+        raise InputError(f"{plays}: the files differ in format ({told}); keep those of one format")
+    events = [load_events(entry.folder) for entry in entries]
+    with_times = {each.times is not None for each in events}
+    if len(with_times) > 1:
+        raise InputError(f"{plays}: some files have times and some do not; keep those of one kind")
+    digest = sha256("".join(entry.key for entry in entries).encode()).hexdigest()[:16]
+    merged = workspace.incoming / f"{plays.resolve().name}-{digest}.parquet"
+    if merged.exists():
+        merged.touch()  # when it was used last
+    else:
+        report_progress(f"adding up {len(parts)} files", 0, None)
+        _write([_table(each) for each in events], merged)
+    columns: Columns = {k: v for k, v in COLUMNS.items() if k != "time" or True in with_times}
+    data = DataConfig(columns=columns, strict=config.strict)
+    entry = ingest.fn(workspace, Plays(merged), data)
+    in_all = (entry.facts[name] for name in ("users", "items"))
+    whole = LogProfile.together([part.facts for part in parts], *in_all)
+    return Incoming(merged, data, tuple(parts), whole, _fingerprint(entry.folder))
+
+
+def _refuse_copies(folder: Path, parts: Sequence[Part]) -> None:
+    names: dict[str, str] = {}
+    for part in parts:
+        other = names.setdefault(part.digest, part.name)
+        if other != part.name:
+            raise InputError(
+                f"{folder}: {part.name} is a copy of {other}, and its plays would count twice; "
+                "remove one of them"
+            )
+
+
+def _part(workspace: Workspace, path: Path, config: DataConfig) -> tuple[Part, StageEntry]:
+    entry = ingest.fn(workspace, Plays(path), config)
+    told = {name: entry.facts[name] for name in ("rows", "rejected", "users", "items")}
+    facts = LogProfile.of(**told, plays=load_events(entry.folder).plays)
+    return Part(path.name, file_hash(workspace, path), facts), entry
+
+
+def _fingerprint(folder: Path) -> str:
+    digest = sha256()
+    for name in ("users.parquet", "items.parquet", "events.npz"):
+        digest.update((folder / name).read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _table(events: Events) -> Any:  # pyarrow.Table; pyarrow ships no types
+    if (events.plays != np.floor(events.plays)).any():
+        raise InputError("plays that are no whole numbers cannot be added up; pass one file")
+    rows, cols = pa.array(events.rows), pa.array(events.cols)
+    columns = {
+        "user": events.users.ids.take(rows),
+        "item": events.items.ids.take(cols),
+        "name": events.items.names.take(cols),
+        "plays": pa.array(events.plays.astype(np.int64)),
+    }
+    if events.times is not None:
+        columns["time"] = pa.array(events.times)
+    return pa.table(columns)
+
+
+def _write(tables: Sequence[Any], path: Path) -> None:
+    """One Parquet file, whole or not there."""
+    with passing(path.parent, f".{path.name}-") as folder:
+        part = folder / path.name
+        with pq.ParquetWriter(part, tables[0].schema) as writer:
+            for table in tables:
+                writer.write_table(table)
+        part.replace(path)
+
+
+@task(
+    task_run_name="ask the database",
+    cache_policy=NO_CACHE,
+    **WHEN_LOST,
+)
+def asked_of(workspace: Workspace, query: str, database: str) -> tuple[Path, Columns]:
+    """What a database answers, as a Parquet file and the columns that play a role in it.
+
+    The rows are sorted: the same rows are the same file, in whatever order they come.
+
+    Args:
+        workspace: Gets the file.
+        query: SQL whose columns are called user, artist (or item) and, if known, plays, name and
+            time.
+        database: sqlite:///FILE or postgresql://...; it may hold a password, and is kept nowhere.
+
+    Raises:
+        DatabaseLost: PostgreSQL cannot be reached.
+        InputError: it is another kind of database, there is no such file, the query fails, lacks a
+            column or answers nothing.
+    """
+    with _answering(database) as execute:
+        report_progress("asking the database", 0, None)
+        names, rows = execute(query)
+        roles = {"item" if name == "artist" else name: at for at, name in enumerate(names)}
+        if not {"user", "item"} <= roles.keys():
+            raise InputError(
+                f"--query answers the columns {', '.join(names)}; call them user, artist and plays"
+            )
+        at = {role: place for role, place in roles.items() if role in COLUMNS}
+        tables = [_answered(batch, at) for batch in rows]
+    if not tables:
+        raise InputError("--query answers no rows; ask for those that have plays")
+    table = pa.concat_tables(tables, promote_options="permissive")
+    table = table.sort_by([(role, "ascending") for role in table.column_names])
+    with passing(workspace.incoming, ".query-") as folder:
+        fresh = folder / "answer.parquet"
+        pq.write_table(table, fresh)
+        digest = sha256(fresh.read_bytes()).hexdigest()[:16]
+        path = workspace.incoming / f"query-{digest}.parquet"
+        fresh.replace(path)
+    return path, {role: COLUMNS[role] for role in at}
+
+
+def _answered(batch: Sequence[Row], at: Mapping[str, int]) -> Any:
+    columns: dict[str, Any] = {}
+    for role, place in at.items():
+        values = [row[place] for row in batch]
+        if role == "plays":
+            columns[role] = pa.array([None if v is None else float(v) for v in values])
+        elif role == "time":
+            columns[role] = pa.array(values)
+        else:
+            texts = [None if value is None else str(value) for value in values]
+            columns[role] = pa.array(texts, pa.string())
+    return pa.table(columns)
+
+
+@contextmanager
+def _answering(database: str) -> Iterator[Execute]:
+    """Within the block a function from SQL to the names of columns and batches of rows."""
+    if database.startswith(_SQLITE):
+        place = _sqlite(Path(database.removeprefix(_SQLITE)))
+    elif is_postgres(database):
+        place = _postgres(database)
+    else:
+        kind = database.partition(":")[0]
+        raise InputError(
+            f"--database of kind {kind!r}: use sqlite:///FILE or postgresql://user@host/name"
+        )
+    with place as execute:
+        try:
+            yield execute
+        except (ValueError, TypeError, pa.ArrowException) as error:
+            raise _fails(error) from error
+
+
+@contextmanager
+def _sqlite(path: Path) -> Iterator[Execute]:
+    if not path.is_file():
+        raise InputError(f"--database sqlite:///{path}: no such file; pass one that is there")
+    address = f"{path.resolve().as_uri()}?mode=ro"
+    with closing(sqlite3.connect(address, uri=True)) as connection:
+        try:
+            yield lambda query: _executed(connection.cursor(), query)
+        except sqlite3.Error as error:
+            raise _fails(error) from error
+
+
+@contextmanager
+def _postgres(database: str) -> Iterator[Execute]:
+    """Rows come in batches from a cursor of the server: they need not fit into memory at once."""
+    import psycopg
+
+    with connected(database, "--database") as connection:
+        connection.read_only = True
+        try:
+            with connection.transaction(), connection.cursor(name="recsys") as cursor:
+                yield lambda query: _executed(cursor, query)
+        except psycopg.OperationalError:
+            raise  # the server is away
+        except psycopg.Error as error:
+            raise _fails(error) from error
+
+
+def _fails(error: Exception) -> InputError:
+    return InputError(f"--query fails: {' '.join(str(error).split())}; correct the SQL")
+
+
+def _executed(cursor: Any, query: str) -> tuple[list[str], Iterator[Sequence[Row]]]:
+    cursor.execute(query)
+    if cursor.description is None:
+        raise InputError("--query answers no table; write a SELECT")
+    names = [column[0] for column in cursor.description]
+
+    def batches() -> Iterator[Sequence[Row]]:
+        while rows := cursor.fetchmany(_AT_ONCE):
+            yield rows
+
+    return names, batches()

@@ -1,0 +1,227 @@
+"""Bytes to a split, stage by stage, each kept in our own cache."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from recsys import sources
+from recsys.config import DataConfig, ExperimentConfig, FilterConfig, GivenSplit
+from recsys.data.describe import MatrixStats
+from recsys.data.filtering import apply_filters
+from recsys.data.interactions import Events, Interactions
+from recsys.data.profiles import Profiles
+from recsys.data.store import (
+    load_events,
+    load_fold,
+    load_profiles,
+    save_events,
+    save_fold,
+    save_profiles,
+)
+from recsys.splitting.cutting import cut
+from recsys.splitting.split import Fold
+from tasks.progress import report_progress
+from tasks.workspace.cache import StageEntry, file_hash, stage
+from tasks.workspace.layout import Workspace
+
+REJECTS = "rejects.tsv"
+PROFILES = "profiles.parquet"
+PROFILE_REJECTS = "profile-rejects.tsv"
+TEST_REJECTS = "test-rejects.tsv"
+
+
+@dataclass(frozen=True, slots=True)
+class Plays:
+    """A log and, if known, its listeners.
+
+    Attributes:
+        plays: The log.
+        profiles: Their profiles.
+    """
+
+    plays: Path
+    profiles: Path | None = None
+
+
+@task(task_run_name="ingest {source.plays.name}", cache_policy=NO_CACHE)
+def ingest(workspace: Workspace, source: Plays, config: DataConfig) -> StageEntry:
+    """Read the log and the profiles; keep what was rejected."""
+    inputs: dict[str, Any] = {
+        "files": _hashes(workspace, source.plays, config),
+        "config": config.model_dump(mode="json"),
+    }
+    if source.profiles is not None:
+        inputs["profiles"] = file_hash(workspace, source.profiles)
+    return stage(workspace, "ingest", inputs, lambda folder: _read(folder, source, config))
+
+
+def _hashes(workspace: Workspace, path: Path, config: DataConfig) -> dict[str, str]:
+    """Of a log and of the files beside it that names are taken from."""
+    named = config.columns is not None and config.format == "auto"
+    beside = [] if named else sources.companions(path, config.format)
+    report_progress(f"checking {path.name}", 0, None)
+    return {each.name: file_hash(workspace, each) for each in (path, *beside)}
+
+
+def _read_log(path: Path, config: DataConfig) -> sources.Reading:
+    return sources.read(
+        path,
+        format=config.format,
+        columns=config.columns,
+        artist_key=config.artist_key,
+        strict=config.strict,
+        progress=report_progress,
+    )
+
+
+def _read(folder: Path, source: Plays, config: DataConfig) -> dict[str, Any]:
+    reading = _read_log(source.plays, config)
+    save_events(reading.events, folder)
+    reading.rejects.write(folder / REJECTS)
+    facts = {**_reading_facts(reading), "profiles": None}
+    if source.profiles is not None:
+        facts["profiles"] = _read_profiles(folder, source.profiles, reading.events, config.strict)
+    return facts
+
+
+def _reading_facts(reading: sources.Reading) -> dict[str, Any]:
+    return {
+        "rows": reading.n_rows,
+        "rejected": len(reading.rejects),
+        "reasons": reading.rejects.counts,
+        "format": reading.format,
+        "spellings": reading.n_spellings,
+        "users": len(reading.events.users),
+        "items": len(reading.events.items),
+    }
+
+
+def _read_profiles(folder: Path, path: Path, events: Events, strict: bool) -> dict[str, Any]:
+    reading = sources.read_profiles(path, strict=strict, progress=report_progress)
+    save_profiles(reading.profiles, folder)
+    reading.rejects.write(folder / PROFILE_REJECTS)
+    return {
+        "rows": reading.n_rows,
+        "rejected": len(reading.rejects),
+        "reasons": reading.rejects.counts,
+        "made_missing": reading.missing,
+        "listeners_without": reading.profiles.aligned(events.users).missing(),
+    }
+
+
+@task(task_run_name="filter", cache_policy=NO_CACHE)
+def narrow(
+    workspace: Workspace, ingested: StageEntry, config: FilterConfig, seed: int
+) -> StageEntry:
+    """Keep the listeners and artists that `config` asks for."""
+    inputs: dict[str, Any] = {"of": ingested.key, "config": config.model_dump(mode="json")}
+    if config.fraction < 1:
+        inputs["seed"] = seed
+    return stage(
+        workspace, "filter", inputs, lambda folder: _filter(folder, ingested, config, seed)
+    )
+
+
+def _filter(folder: Path, ingested: StageEntry, config: FilterConfig, seed: int) -> dict[str, Any]:
+    has_profiles = ingested.facts["profiles"] is not None
+    profiles = load_profiles(ingested.folder) if has_profiles else None
+    report_progress("filtering", 0, None)
+    events, steps = apply_filters(load_events(ingested.folder), profiles, config, seed)
+    save_events(events, folder)
+    if profiles is not None:
+        save_profiles(profiles.aligned(events.users), folder)
+    stats = MatrixStats.of(events.cells()).as_dict()
+    return {
+        "steps": [asdict(step) for step in steps],
+        "matrix": stats,
+        "fingerprint": _fingerprint(folder),
+    }
+
+
+def _fingerprint(folder: Path) -> str:
+    digest = sha256()
+    for name in ("users.parquet", "items.parquet", "events.npz"):
+        digest.update((folder / name).read_bytes())
+    return digest.hexdigest()[:16]
+
+
+@task(task_run_name="split {config.split.kind}", cache_policy=NO_CACHE)
+def split(workspace: Workspace, filtered: StageEntry, config: ExperimentConfig) -> StageEntry:
+    """Cut into a validation fold and a test fold."""
+    inputs: dict[str, Any] = {
+        "of": filtered.key,
+        "split": config.split.model_dump(mode="json"),
+        "seed": config.seed,
+    }
+    if isinstance(config.split, GivenSplit):
+        inputs["test"] = _hashes(workspace, config.split.test, config.data)
+        inputs["data"] = config.data.model_dump(mode="json")
+    return stage(workspace, "split", inputs, lambda folder: _split(folder, filtered, config))
+
+
+def _split(folder: Path, filtered: StageEntry, config: ExperimentConfig) -> dict[str, Any]:
+    facts: dict[str, Any] = {"test_file": None}
+    test = None
+    if isinstance(config.split, GivenSplit):
+        reading = _read_log(config.split.test, config.data)
+        reading.rejects.write(folder / TEST_REJECTS)
+        facts["test_file"] = _reading_facts(reading)
+        test = reading.events
+    report_progress(f"cutting: {config.split.kind}", 0, None)
+    made = cut(load_events(filtered.folder), config, test)
+    if (filtered.folder / PROFILES).exists():
+        made = made.with_profiles(load_profiles(filtered.folder))
+    facts |= {"method": made.method, "fingerprint": made.fingerprint}
+    for name, fold in (("validation", made.validation), ("test", made.test)):
+        (folder / name).mkdir()
+        save_fold(fold, folder / name)
+        facts[name] = _fold_facts(fold)
+    return facts
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Everything:
+    """All data of an experiment, none held out.
+
+    Attributes:
+        cells: Training, validation and test together.
+        profiles: Of their users, aligned with them; None where none are known.
+        made_from: Fingerprints of the "data" after the filter and, where the test was published,
+            of the "split".
+    """
+
+    cells: Interactions
+    profiles: Profiles | None
+    made_from: Mapping[str, str]
+
+
+def everything(workspace: Workspace, source: Plays, config: ExperimentConfig) -> Everything:
+    """All that is left after the filter; with the test file, where one was published."""
+    filtered = narrow.fn(
+        workspace, ingest.fn(workspace, source, config.data), config.filter, config.seed
+    )
+    made_from = {"data": str(filtered.facts["fingerprint"])}
+    if isinstance(config.split, GivenSplit):
+        cut_up = split.fn(workspace, filtered, config)
+        fold = load_fold(cut_up.folder / "test")
+        made_from["split"] = str(cut_up.facts["fingerprint"])
+        return Everything(fold.train.merged(fold.held_out), fold.profiles, made_from)
+    cells = load_events(filtered.folder).cells()
+    known = (filtered.folder / PROFILES).exists()
+    profiles = load_profiles(filtered.folder).aligned(cells.users) if known else None
+    return Everything(cells, profiles, made_from)
+
+
+def _fold_facts(fold: Fold) -> dict[str, Any]:
+    return {
+        "train": MatrixStats.of(fold.train).as_dict(),
+        "judged_users": len(fold.judged),
+        "held_out": len(fold.held_out),
+        "unreachable": fold.unreachable,
+        "folds_in": fold.folds_in,
+    }

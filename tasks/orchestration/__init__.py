@@ -1,0 +1,1 @@
+"""Prefect's server, retries, web interfaces and the webhook."""

@@ -1,0 +1,1 @@
+"""What earlier retrainings left, and how a champion is judged again."""

@@ -1,0 +1,253 @@
+"""What a retraining leaves in MLflow and Prefect, and the champion as it serves.
+
+run of stage "retrain"   one per retraining, in an experiment of its own per registered model
+tag `key`                hash of plays, profiles, settings and code: the same asked again; "unread"
+                         where the plays cannot be read
+tag `champion`           version that served when it began; "none" without one
+tag `challenger`         run of the model that was judged; set before anything is promoted
+tag `verdict`            promoted, refused or stopped
+retrain/retrain.json     facts of the plays, findings and the decision
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from prefect import task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+
+from recsys.data.drift import Finding, Limits, LogProfile, check, shrunk
+from recsys.evaluation.gate import OnNew, on_new_pairs
+from recsys.models import build
+from recsys.models.als import Als, State
+from recsys.models.params import AlsConfig, ModelConfig
+from recsys.models.recommender import Recommender
+from recsys.seeds import seed_for
+from recsys.splitting.split import Fold
+from tasks.data.new_plays import Incoming
+from tasks.progress import report_progress
+from tasks.study.measuring import FACTORS, ITEM_FACTORS, USER_FACTORS, Study, fold_at, train_seed
+from tasks.tracking.registry import Version, load_version
+from tasks.tracking.runs import (
+    DataSet,
+    Recorded,
+    Run,
+    describe_run,
+    experiment_id,
+    find_runs,
+    reopen_run,
+    start_run,
+)
+from tasks.workspace.layout import Workspace
+from tasks.workspace.locking import passing
+
+STAGE = "retrain"
+NO_CHAMPION = "none"
+UNREAD = "unread"  # key of one whose plays cannot be read
+WHOLE = "all files together"  # in findings, beside the names of files
+_FILES, _TABLE = "retrain", "retrain.json"
+_LEARNED = ("promoted", "refused")  # verdicts of plays that were learned from
+
+
+@dataclass(frozen=True, slots=True)
+class RetrainHistory:
+    """All retrainings of a registered model.
+
+    Attributes:
+        workspace: Holds the runs.
+        experiment: MLflow's id of their experiment.
+        runs: Newest first.
+    """
+
+    workspace: Workspace
+    experiment: str
+    runs: Sequence[Recorded]
+
+    @classmethod
+    def of(cls, workspace: Workspace, name: str) -> "RetrainHistory":
+        """Those of a registered model, as they are now."""
+        # No path of this machine: others that share the MLflow server find the same.
+        experiment = experiment_id(workspace, Path(STAGE) / name)
+        return cls(workspace, experiment, find_runs(workspace, experiment, {"stage": STAGE}))
+
+    @property
+    def _finished(self) -> Iterator[Recorded]:
+        return (
+            run
+            for run in self.runs
+            if run.status == "FINISHED" and run.tags.get("verdict") in _LEARNED
+        )
+
+    def done(self, key: str) -> Recorded | None:
+        """The retraining that was asked for exactly this, and came to its end."""
+        return next((run for run in self._finished if run.tags["key"] == key), None)
+
+    def unfinished(self, key: str) -> Recorded | None:
+        """One that was asked for exactly this, and was interrupted, or failed."""
+        return next((r for r in self.runs if r.status != "FINISHED" and r.tags["key"] == key), None)
+
+    def last(self) -> Mapping[str, Any] | None:
+        """What the last one that learned from its plays has written."""
+        run = next(self._finished, None)
+        return None if run is None else read_table(self.workspace, run.id)
+
+
+def read_table(workspace: Workspace, run: str) -> Mapping[str, Any]:
+    """What a retraining has written about itself."""
+    with passing(workspace.scratch, "retrain-") as folder:
+        path = Run.of(workspace, run).fetch(f"{_FILES}/{_TABLE}", folder)
+        table: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return table
+
+
+def drifted(
+    incoming: Incoming, last: Mapping[str, Any] | None, limits: Limits
+) -> dict[str, list[Finding]]:
+    """What is wrong with each new file, by name, and with all of them; nothing where all is well.
+
+    A file is held against the last that was learned from, and against the last before it that was
+    as it should be: so a day that was let pass does not make the next one look odd. Together they
+    may grow by any number, and shrink as little as a file: that files are gone would else not be
+    noticed, for those that are left are known.
+
+    Args:
+        incoming: The new plays.
+        last: What the last retraining has written; None where it is the first.
+        limits: What is let pass.
+    """
+    if last is None:
+        return {}
+    known = {part["digest"] for part in last["parts"]}
+    against = [LogProfile.from_json(each) for each in (last["clean"], last["parts"][-1]["facts"])]
+    found = {
+        part.name: [check(part.facts, facts, limits) for facts in against]
+        for part in incoming.parts
+        if part.digest not in known
+    }
+    odd = {name: each[0] for name, each in found.items() if all(each)}
+    lost = _lost(incoming, last, limits)
+    return odd if not lost else {**odd, WHOLE: lost}
+
+
+def _lost(incoming: Incoming, last: Mapping[str, Any], limits: Limits) -> list[Finding]:
+    alone = len(incoming.parts) == len(last["parts"]) == 1  # then the file itself says so
+    if alone or "whole" not in last:  # of an earlier version
+        return []
+    return shrunk(incoming.whole, LogProfile.from_json(last["whole"]), limits)
+
+
+def table_of(
+    incoming: Incoming,
+    findings: Mapping[str, Sequence[Finding]],
+    decision: Mapping[str, Any] | None,
+    last: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """What a retraining writes about itself, with the facts of the last file that was as usual."""
+    parts = [asdict(part) for part in incoming.parts]
+    usual = [part["facts"] for part in parts if part["name"] not in findings]
+    before = parts[-1]["facts"] if last is None else last["clean"]
+    return {
+        "parts": parts,
+        "whole": incoming.whole.as_json(),
+        "clean": usual[-1] if usual else before,
+        "findings": {name: [asdict(one) for one in each] for name, each in findings.items()},
+        "decision": decision,
+    }
+
+
+def begin(
+    ledger: RetrainHistory,
+    left: Recorded | None,
+    name: str,
+    params: Mapping[str, object],
+    tags: Mapping[str, str],
+    incoming: Incoming | None = None,
+) -> Run:
+    """The run of a retraining, new or gone on with; only for who holds the lock on retraining.
+
+    Others that are RUNNING were killed: they are closed.
+
+    Args:
+        ledger: All retrainings of the model.
+        left: The one to go on with.
+        name: Of a new run.
+        params: Of the run.
+        tags: Of the run: its key, the champion.
+        incoming: The plays; None where they cannot be read.
+    """
+    for other in ledger.runs:
+        if other.status == "RUNNING" and (left is None or other.id != left.id):
+            Run.of(ledger.workspace, other.id).end("KILLED", {"error": "interrupted"})
+    data = None
+    if incoming is not None:
+        path = incoming.plays.resolve()
+        data = DataSet(f"{path.parent.name}/{path.name}", incoming.fingerprint, str(path))
+        tags = {**tags, "data": incoming.fingerprint}
+    if left is not None:
+        run = reopen_run(ledger.workspace, left.id)
+        # Who was killed at once has not said all; what is said stays, though limits may differ now.
+        unsaid = {name: value for name, value in params.items() if name not in left.params}
+        describe_run(ledger.workspace, run, unsaid, data)
+        return run
+    every = {**tags, "stage": STAGE}
+    return start_run(ledger.workspace, ledger.experiment, name, params, every, data)
+
+
+def write_table(workspace: Workspace, run: Run, table: Mapping[str, Any]) -> None:
+    """Attach what a retraining writes about itself."""
+    with passing(workspace.scratch, "retrain-") as folder:
+        text = json.dumps(dict(table), indent=1)
+        (folder / _TABLE).write_text(text, encoding="utf-8")
+        run.files(folder, _FILES)
+
+
+@task(task_run_name="judge the champion as it serves", cache_policy=NO_CACHE)
+def judge_frozen(
+    study: Study, test: Path, champion: Version, challenger: ModelConfig, measured: Path
+) -> OnNew | None:
+    """The champion's arrays and the challenger on pairs that the champion has not seen.
+
+    Args:
+        study: Of the challenger.
+        test: Folder of the test fold.
+        champion: The version that serves.
+        challenger: The model with its parameters.
+        measured: What `run_final` wrote of the challenger.
+    """
+    fold = fold_at(test)
+    if fold.folds_in:
+        return None
+    frozen = load_version(study.workspace, champion)
+    report_progress("judging the champion as it serves", 0, None)
+    return on_new_pairs(
+        _refitted(study, fold, challenger, measured),
+        frozen.model,
+        frozen.cells,
+        fold,
+        study.config.study.metric,
+        seed_for(study.config.seed, "judge", "bootstrap"),
+        study.config.judge.resamples,
+    )
+
+
+def _refitted(study: Study, fold: Fold, config: ModelConfig, measured: Path) -> Recommender:
+    """The model of a final run, from its factors where they were kept, else trained again."""
+    seed = train_seed(study, config.kind)
+    kept = measured / FACTORS
+    if isinstance(config, AlsConfig) and kept.exists():
+        arrays = (np.load(kept / each, allow_pickle=False) for each in (USER_FACTORS, ITEM_FACTORS))
+        return Als(config, seed).fit(fold.train, State(config.iterations, *arrays))
+    return build(config, seed, profiles=fold.profiles).fit(fold.train)
+
+
+@task(task_run_name="show the decision", cache_policy=NO_CACHE)
+def show_decision(title: str, lines: Sequence[str], numbers: Mapping[str, float]) -> None:
+    """The decision and its numbers as a page of Prefect."""
+    rows = "\n".join(f"| {name} | {value:.6g} |" for name, value in numbers.items())
+    table = f"\n\n| number | value |\n|---|---|\n{rows}" if rows else ""
+    listed = "\n".join(f"- {line}" for line in lines)
+    create_markdown_artifact(key="retrain", markdown=f"# {title}\n\n{listed}{table}\n")

@@ -1,0 +1,1 @@
+"""Models that answer, and lists that are published."""

@@ -1,0 +1,1 @@
+"""Trials of a study: attempt, measure, recover, choose, report."""

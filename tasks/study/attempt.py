@@ -1,0 +1,289 @@
+"""One attempt at a trial. Its writes are in an order in which any of them may be the last.
+
+    claim in Optuna           RUNNING, names slot, point, worker, attempt (one write)
+    run in MLflow             RUNNING, names worker and Optuna's number
+    its id in Optuna
+    training, judging         points of the curve in Optuna
+    files, metrics in MLflow  on disk for good
+    outcome in Optuna         COMPLETE or PRUNED: from here on it counts (one write)
+    end in MLflow             FINISHED, or KILLED where it was pruned
+
+What died before the outcome is cut off and repeated; what died after it has everything in MLflow
+but its end, which `tidy` writes.
+"""
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from recsys.config import FOUND
+from recsys.models import build
+from recsys.models.als import Als
+from recsys.models.params import AlsConfig, Searched
+from recsys.splitting.split import Fold
+from tasks import tuning
+from tasks.progress import report_progress
+from tasks.study.measuring import (
+    FACTORS,
+    Measured,
+    Study,
+    curves_of,
+    judge_timed,
+    log_measured,
+    save_measured,
+    scratch,
+    start_child,
+    train_seed,
+)
+from tasks.study.monitor import TrainingMonitor, trial_params, tuning_fold
+from tasks.tracking import runs
+from tasks.tracking.copying import Copied, copy_run
+from tasks.tracking.runs import ERROR, MEASURED, Run, find_measured, metric_name
+from tasks.tuning import Search, TakenOver, Trial, TrialFacts
+from tasks.workspace.postgres import DatabaseLost
+
+# What fails in them is the world around a trial, which will be repeated, not the trial.
+OUTSIDE = (OSError, DatabaseLost, *runs.ERRORS, *tuning.ERRORS)
+
+NUMBER, STATE = "number", "state"
+
+NOT_WATCHED = TrialFacts(
+    iterations=0, ran=0, asked=0
+)  # of a model that is not judged along the way
+TRIES_FOR_MEMORY = 3  # attempts at a trial that memory did not suffice for; then it failed
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptResult:
+    """How an attempt ended.
+
+    Attributes:
+        slot: Of the trial.
+        state: "taken over": another worker repeats it, so it counts for nothing; "cut off": memory
+            did not suffice, so neither does it, and whoever claims next repeats it.
+        fit_seconds: Training, without what watches it.
+        judge_seconds: Recommending and scoring, curves included.
+        error: Of a failed one.
+    """
+
+    slot: int
+    state: Literal["measured", "reused", "pruned", "failed", "taken over", "cut off"]
+    fit_seconds: float = 0.0
+    judge_seconds: float = 0.0
+    error: str = ""
+
+
+class TrialFailed(Exception):
+    """Shows in Prefect that a trial failed; it is recorded already."""
+
+    def __init__(self, outcome: AttemptResult) -> None:
+        """Carry what the flow needs."""
+        super().__init__(outcome.error)
+        self.outcome = outcome
+
+
+@task(task_run_name="trial {trial.slot}", cache_policy=NO_CACHE)
+def run_trial(study: Study, validation: Path, trial: Trial, search: Search) -> AttemptResult:
+    """`attempt`, as a task of Prefect."""
+    outcome = attempt(study, validation, trial, search)
+    if outcome.state == "failed":
+        raise TrialFailed(outcome)
+    return outcome
+
+
+def attempt(study: Study, validation: Path, trial: Trial, search: Search) -> AttemptResult:
+    """Fit the point of a trial, judge it on validation and record it on both sides.
+
+    Args:
+        study: Shared by all trials.
+        validation: Folder of the validation fold: all the data that tuning sees.
+        trial: Claimed; ended here, whatever happens.
+        search: Where it was claimed.
+    """
+    run: Run | None = None
+    try:
+        key = measured_key(study, trial)
+        run = _start(study, trial, key)
+        search.started(trial, run.id)
+        source = None if study.config.study.fresh else _source(study, key)
+        if source is not None:
+            return _reuse(study, trial, search, run, source)
+        return _train(study, validation, trial, search, run)
+    except TakenOver as error:
+        _end(run, "KILLED", str(error))
+        return AttemptResult(trial.slot, "taken over")
+    except OUTSIDE as error:
+        _cut_off(trial, search, run, f"{type(error).__name__}: {error}")
+        raise
+    except MemoryError as error:
+        # Others may have had it, so it is worth another try, in the same process if it must be.
+        text = f"{type(error).__name__}: {error}"[:2000]
+        if trial.attempt >= TRIES_FOR_MEMORY:
+            return _failed(trial, search, run, text)
+        _cut_off(trial, search, run, text)
+        return AttemptResult(trial.slot, "cut off")
+    except Exception as error:  # noqa: BLE001 - recorded on both sides; other points may do
+        return _failed(trial, search, run, f"{type(error).__name__}: {error}"[:2000])
+    except BaseException:
+        _cut_off(trial, search, run, "interrupted")
+        raise
+
+
+def _cut_off(trial: Trial, search: Search, run: Run | None, why: str) -> None:
+    """Let a trial be repeated; one whose outcome is told counts, and `tidy` ends its run."""
+    if search.interrupt(trial):
+        _end(run, "KILLED", why)
+
+
+def _failed(trial: Trial, search: Search, run: Run | None, text: str) -> AttemptResult:
+    try:
+        search.fail(trial, text)
+    except TakenOver as error:
+        _end(run, "KILLED", str(error))
+        return AttemptResult(trial.slot, "taken over")
+    _end(run, "FAILED", text)
+    return AttemptResult(trial.slot, "failed", error=text)
+
+
+def _end(run: Run | None, status: str, error: str) -> None:
+    if run is not None:
+        run.end(status, {ERROR: error})
+
+
+def _start(study: Study, trial: Trial, key: str) -> Run:
+    """Open the MLflow run of an attempt; iterations that are to be found are not known yet."""
+    tags = {
+        "trial": str(trial.slot),
+        "attempt": str(trial.attempt),
+        NUMBER: str(trial.number),
+        MEASURED: key,
+    }
+    without = {FOUND} if study.config.found else set()
+    return start_child(
+        study, f"trial {trial.slot:03d}", trial_params(study.config, trial), tags, without
+    )
+
+
+def measured_key(study: Study, trial: Trial) -> str:
+    """The hash of everything that the values of a trial depend on."""
+    config = study.config
+    judge = config.judge
+    found = None if config.found is None else [config.found.low, config.found.high]
+    return study.key(
+        "validation",
+        trial_params(config, trial),
+        found=found,
+        # What decides where a training is cut, if anything does.
+        cut=None if found is None else [config.study.metric, config.study.patience],
+        curve=[judge.curve_every, judge.curve_users, sorted(judge.curve_metrics)],
+        users=judge.validation_users,
+    )
+
+
+def _source(study: Study, key: str) -> Run | None:
+    """A run that measured the same before, with all that is asked of this one."""
+    keeps = study.config.study.keep_factors == "all" and study.config.model == "als"
+    needed = ["per_user.parquet", *[FACTORS] * keeps]
+    known = find_measured(study.workspace, study.experiment, key)
+    return next((run for run in known if all(run.has(name) for name in needed)), None)
+
+
+def _reuse(study: Study, trial: Trial, search: Search, run: Run, source: Run) -> AttemptResult:
+    with scratch(study) as folder:
+        copied = copy_run(source, run, folder)
+    if study.config.found is not None:
+        run.params({FOUND: copied.params[FOUND]})
+    curve = _copied_curve(copied, study.config.study.metric)
+    search.measured(trial, curve)
+    config = trial_params(study.config, trial)
+    facts = replace(NOT_WATCHED, source=source.id)
+    if isinstance(config, AlsConfig):
+        facts = TrialFacts(int(copied.params[FOUND]), 0, config.iterations, source.id)
+    values = [copied.metrics[metric_name(f"validation/{name}")] for name in study.config.objectives]
+    search.tell(trial, values, facts)
+    run.end("FINISHED")
+    return AttemptResult(trial.slot, "reused")
+
+
+def _copied_curve(copied: Copied, metric: str) -> list[tuple[int, float]]:
+    return sorted(copied.curves.get(metric_name(f"curve/{metric}"), []))
+
+
+def _train(study: Study, validation: Path, trial: Trial, search: Search, run: Run) -> AttemptResult:
+    config = trial_params(study.config, trial)
+    fold = tuning_fold(study.config, validation)
+    if not isinstance(config, AlsConfig):
+        return _train_unwatched(study, fold, config, trial, search, run)
+    watch = TrainingMonitor(study, fold, trial, search)
+    model = build(config, train_seed(study, config.kind), watch)
+    assert isinstance(model, Als)
+    begin = time.perf_counter()
+    if not watch.pruned:
+        model.fit(fold.train, watch.start)
+    fit_seconds = time.perf_counter() - begin - watch.seconds
+    if watch.pruned:
+        return _record_pruned(study, config, trial, search, run, watch, fit_seconds)
+    iterations = watch.settle(model)
+    report, judge_seconds = judge_timed(model, fold, study.config)
+    measured = Measured(run.id, report.summary(), fit_seconds, judge_seconds + watch.curve.seconds)
+    with scratch(study) as folder:
+        save_measured(report, model, folder, _keeps_factors(study, search, measured))
+        run.files(folder)
+    if study.config.found is not None:
+        run.params({FOUND: iterations})
+    log_measured(run, "validation", measured, watch.curve.points, study.config.objectives)
+    values = [measured.summary[name] for name in study.config.objectives]
+    search.tell(trial, values, TrialFacts(iterations, watch.ran, config.iterations))
+    run.end("FINISHED")
+    return AttemptResult(trial.slot, "measured", measured.fit_seconds, measured.judge_seconds)
+
+
+def _train_unwatched(
+    study: Study, fold: Fold, config: Searched, trial: Trial, search: Search, run: Run
+) -> AttemptResult:
+    """A model that tells nobody of its iterations has no curve, and is never pruned."""
+    model = build(config, train_seed(study, config.kind), profiles=fold.profiles)
+    report_progress(f"training {config.kind}", 0, None)
+    begin = time.perf_counter()
+    model.fit(fold.train)
+    fit_seconds = time.perf_counter() - begin
+    report, judge_seconds = judge_timed(model, fold, study.config)
+    measured = Measured(run.id, report.summary(), fit_seconds, judge_seconds)
+    with scratch(study) as folder:
+        save_measured(report, model, folder, _keeps_factors(study, search, measured))
+        run.files(folder)
+    log_measured(run, "validation", measured, [], study.config.objectives)
+    values = [measured.summary[name] for name in study.config.objectives]
+    search.tell(trial, values, NOT_WATCHED)
+    run.end("FINISHED")
+    return AttemptResult(trial.slot, "measured", measured.fit_seconds, measured.judge_seconds)
+
+
+def _record_pruned(
+    study: Study,
+    config: AlsConfig,
+    trial: Trial,
+    search: Search,
+    run: Run,
+    watch: TrainingMonitor,
+    fit_seconds: float,
+) -> AttemptResult:
+    curves = curves_of(watch.curve.points)
+    run.log_curves({**curves, "seconds/fit": [(0, fit_seconds)]})
+    if study.config.found is not None:
+        run.params({FOUND: watch.reached})
+    facts = TrialFacts(watch.reached, watch.ran, config.iterations)
+    search.prune(trial, facts)
+    run.end("KILLED", {STATE: "pruned"})
+    return AttemptResult(trial.slot, "pruned", fit_seconds, watch.curve.seconds)
+
+
+def _keeps_factors(study: Study, search: Search, measured: Measured) -> bool:
+    asked_for = study.config.study.keep_factors
+    if asked_for != "best" or not search.n_measured:
+        return asked_for != "none"
+    return measured.summary[study.config.study.metric] > search.best.value

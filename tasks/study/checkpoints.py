@@ -1,0 +1,66 @@
+"""Factors along a training, so that a trial alike but for its iterations goes on from there.
+
+Going on gives the same bits as training from the start, so what is kept here changes no value.
+"""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from recsys.evaluation.protocol import CurvePoint
+from recsys.models.als import State
+from tasks.workspace.disk import durable
+
+_USERS, _ITEMS, _POINTS = "user_factors.npy", "item_factors.npy", "points.json"
+
+
+class Checkpoints:
+    """Where the trainings of a study stood after some of their iterations."""
+
+    def __init__(self, folder: Path) -> None:
+        """Keep them in a folder, which is made when it is needed."""
+        self._folder = folder
+
+    def nearest(self, path: str, most: int) -> tuple[State, list[CurvePoint]] | None:
+        """The furthest point known of a path after no more than `most` iterations.
+
+        Args:
+            path: Its name: all that a training depends on but the number of iterations.
+            most: Iterations that are asked for.
+        """
+        places = self._folder / path
+        known = [int(each.name) for each in places.glob("[0-9]*")]
+        reached = max((n for n in known if n <= most), default=None)
+        if reached is None:
+            return None
+        place = places / str(reached)
+        factors = [np.load(place / name, allow_pickle=False) for name in (_USERS, _ITEMS)]
+        points = json.loads((place / _POINTS).read_text(encoding="utf-8"))
+        return State(reached, *factors), [CurvePoint(**point) for point in points]
+
+    def save(self, path: str, state: State, points: Sequence[CurvePoint]) -> None:
+        """Keep where a training stands; it appears whole or not at all."""
+        place = self._folder / path / str(state.iteration)
+        if place.exists():
+            return
+        place.parent.mkdir(parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(prefix=".made-", dir=place.parent))
+        np.save(made / _USERS, state.user_factors, allow_pickle=False)
+        np.save(made / _ITEMS, state.item_factors, allow_pickle=False)
+        (made / _POINTS).write_text(json.dumps(list(map(asdict, points))), encoding="utf-8")
+        for name in (_USERS, _ITEMS, _POINTS):
+            durable(made / name)
+        durable(made)
+        try:
+            made.rename(place)
+        except OSError:  # another worker was first, with the same bits
+            shutil.rmtree(made, ignore_errors=True)
+
+    def remove(self) -> None:
+        """Forget all of them."""
+        shutil.rmtree(self._folder, ignore_errors=True)

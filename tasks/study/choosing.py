@@ -1,0 +1,170 @@
+"""Which trial wins: judged on all users, with intervals, and with those that may be as good."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from recsys.data.store import save_report
+from recsys.evaluation.bootstrap import Estimate, column_intervals
+from recsys.evaluation.protocol import judge
+from recsys.evaluation.ties import tied_with_best
+from recsys.models import build, cost
+from recsys.models.als import Als, State
+from recsys.models.params import AlsConfig, named
+from recsys.models.recommender import Recommender
+from recsys.seeds import seed_for
+from recsys.splitting.split import Fold
+from tasks.progress import report_progress
+from tasks.study.measuring import (
+    FACTORS,
+    ITEM_FACTORS,
+    USER_FACTORS,
+    Study,
+    fold_at,
+    scratch,
+    train_seed,
+)
+from tasks.tracking.runs import Run
+from tasks.tuning import FinishedTrial, Search
+
+PER_USER = "per_user.parquet"
+ALL_USERS = "all_users"  # folder and prefix of what finalists are worth on all users
+MOST = 200  # trials compared with each other; the best by value
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A measured trial as the leaderboard shows it.
+
+    Attributes:
+        done: The trial.
+        estimate: The objective that picks the winner, with its 95 % interval; on all validation
+            users where finalists were judged again.
+        tied: Whether it cannot be told from the best.
+        cost: Of its training, in multiplications.
+    """
+
+    done: FinishedTrial
+    estimate: Estimate
+    tied: bool
+    cost: float
+
+
+@dataclass(frozen=True, slots=True)
+class SearchWinner:
+    """The winner and the field.
+
+    Attributes:
+        winner: Is judged on test.
+        ranked: The best trials, best first; at most `MOST`, or the finalists.
+        best_on_sample: Slot of the best trial on the sample of users; None where trials were
+            judged on all.
+        judge_seconds: What judging finalists again has cost.
+    """
+
+    winner: FinishedTrial
+    ranked: tuple[Ranked, ...]
+    best_on_sample: int | None
+    judge_seconds: float
+
+
+@task(task_run_name="choose the winner", cache_policy=NO_CACHE)
+def choose(study: Study, search: Search, validation: Path) -> SearchWinner:
+    """The winner among the measured trials of a study.
+
+    Args:
+        study: Shared by all runs.
+        search: Its trials.
+        validation: Folder of the validation fold.
+
+    Raises:
+        InputError: no trial was measured.
+    """
+    best = search.best
+    ranked = sorted(search.done, key=lambda done: (-done.value, done.slot))
+    sampled = study.config.judge.validation_users is not None
+    begin = time.perf_counter()
+    fold = fold_at(validation)
+    if sampled:
+        ranked = ranked[: study.config.study.finalists]
+        values = np.column_stack([_on_all_users(study, done, fold) for done in ranked])
+    else:
+        ranked = ranked[:MOST]
+        values = np.column_stack([_per_user(study, done, PER_USER) for done in ranked])
+    spent = time.perf_counter() - begin if sampled else 0.0
+    found = _ranked(study, ranked, values, fold)
+    return SearchWinner(_winner(study, found), found, best.slot if sampled else None, spent)
+
+
+def _ranked(
+    study: Study, trials: Sequence[FinishedTrial], values: npt.NDArray[np.float64], fold: Fold
+) -> tuple[Ranked, ...]:
+    seed = seed_for(study.config.seed, "judge", "bootstrap")
+    resamples = study.config.judge.resamples
+    estimates = column_intervals(values, seed, resamples, report_progress)
+    tied = tied_with_best(values, seed, resamples, progress=report_progress)
+    n_users, n_items, n_cells = len(fold.train.users), len(fold.train.items), len(fold.train)
+    found = [
+        Ranked(
+            done,
+            estimate,
+            bool(is_tied),
+            cost(named(study.config.model, done.params), n_users, n_items, n_cells),
+        )
+        for done, estimate, is_tied in zip(trials, estimates, tied, strict=True)
+    ]
+    return tuple(sorted(found, key=lambda each: (-each.estimate.mean, each.done.slot)))
+
+
+def _winner(study: Study, ranked: Sequence[Ranked]) -> FinishedTrial:
+    """The first, or the cheapest of those that cannot be told from it."""
+    if study.config.study.prefer == "best":
+        return ranked[0].done
+    tied = [each for each in ranked if each.tied]
+    return min(tied, key=lambda each: (each.cost, each.done.slot)).done
+
+
+def _per_user(study: Study, done: FinishedTrial, name: str) -> npt.NDArray[np.float64]:
+    """The objective of each user under a trial, float64, shape (m,)."""
+    with scratch(study) as folder:
+        path = Run.of(study.workspace, done.run).fetch(name, folder)
+        metric = study.config.study.metric
+        return pd.read_parquet(path, columns=[metric])[metric].to_numpy(np.float64)
+
+
+def _on_all_users(study: Study, done: FinishedTrial, fold: Fold) -> npt.NDArray[np.float64]:
+    """As `_per_user`, of all validation users: judged now unless it was before."""
+    run = Run.of(study.workspace, done.run)
+    if not run.has(f"{ALL_USERS}/{PER_USER}"):  # the last of its files
+        report_progress(f"judging trial {done.slot} on all users", 0, None)
+        report = judge(
+            _restored(study, done, run, fold), fold, study.config.judge.ks, progress=report_progress
+        )
+        values = {f"validation_{ALL_USERS}/{n}": value for n, value in report.summary().items()}
+        if not run.steps(next(iter(values))):  # one batch: all are there or none
+            run.log(values)
+        with scratch(study) as folder:
+            save_report(report, folder)
+            run.files(folder, ALL_USERS)
+    return _per_user(study, done, f"{ALL_USERS}/{PER_USER}")
+
+
+def _restored(study: Study, done: FinishedTrial, run: Run, fold: Fold) -> Recommender:
+    """The model of a trial, from its factors where they were kept, else trained again."""
+    config = named(study.config.model, done.params)
+    model = build(config, train_seed(study, config.kind), profiles=fold.profiles)
+    if not (isinstance(model, Als) and isinstance(config, AlsConfig) and run.has(FACTORS)):
+        return model.fit(fold.train)
+    with scratch(study) as folder:
+        place = run.fetch(FACTORS, folder)
+        users, items = (
+            np.load(place / name, allow_pickle=False) for name in (USER_FACTORS, ITEM_FACTORS)
+        )
+    return model.fit(fold.train, State(config.iterations, users, items))

@@ -1,0 +1,132 @@
+"""What a comparison of many models asks of the outside: item vectors, a run, a table, pictures."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from prefect import task
+from prefect.artifacts import create_table_artifact
+from prefect.cache_policies import NO_CACHE
+
+from recsys import plots
+from recsys.data.store import load_lists, load_report
+from recsys.evaluation.bootstrap import Estimate
+from recsys.evaluation.comparison import DIVERSITY, LIFT, Comparison, ModelResult, SplitResult
+from recsys.models.als import Als
+from recsys.models.params import AlsConfig
+from recsys.seeds import seed_for
+from tasks.progress import report_progress
+from tasks.study.measuring import Measured, Study, fold_at, scratch
+from tasks.tracking.runs import DataSet, start_run
+
+VECTORS = AlsConfig(factors=64)
+"""Whose item factors tell how alike two artists are, the same for all models."""
+
+
+@task(task_run_name="judge the lists of split {seed}", cache_policy=NO_CACHE)
+def judge_round(
+    test: Path, seed: int, entrants: Mapping[str, tuple[Measured, Mapping[str, Any], Path]], k: int
+) -> SplitResult:
+    """Everything that is measured on the lists of all models of one split.
+
+    Args:
+        test: Folder of the test fold.
+        seed: Of the split.
+        entrants: Model to what it measured, to `params`, `validation`, `trials` and
+            `search_seconds`, and to the folder with its report and lists.
+        k: Cut-off.
+    """
+    fold = fold_at(test)
+    found = {
+        model: ModelResult(
+            report=load_report(folder),
+            lists=load_lists(folder),
+            fit_seconds=measured.fit_seconds,
+            **told,
+        )
+        for model, (measured, told, folder) in entrants.items()
+    }
+    report_progress("factors that diversity is measured on", 0, None)
+    reference = Als(VECTORS, seed_for(seed, "judge", "vectors")).fit(fold.train)
+    vectors: npt.NDArray[np.float32] = reference.item_factors
+    return SplitResult.of(seed, fold, found, vectors, k)
+
+
+@task(task_run_name="record the comparison", cache_policy=NO_CACHE)
+def record_contest(
+    study: Study,
+    name: str,
+    contest: Comparison,
+    asked: Mapping[str, Any],
+    failed: Mapping[str, str],
+) -> str:
+    """Keep a comparison as a run of MLflow and a table of Prefect; returns the run's id.
+
+    Args:
+        study: One of those that were compared; says where.
+        name: Of the run.
+        contest: The comparison.
+        asked: Parameters of the run.
+        failed: Model to why it could not take part.
+    """
+    data: DataSet = study.data
+    tags = {"stage": "compare", "data": study.tags["data"], "code": study.tags["code"]}
+    run = start_run(study.workspace, study.experiment, name, dict(asked), tags, data)
+    with run.closing():
+        run.log(
+            {
+                f"{model}/{metric}": estimate.mean
+                for model, estimates in contest.estimates.items()
+                for metric, estimate in estimates.items()
+            }
+        )
+        with scratch(study) as folder:
+            _write(contest, failed, folder)
+            run.files(folder, "compare")
+    create_table_artifact(
+        key="compare-models",
+        table=[
+            {"model": m, contest.metric: _text(contest.estimates[m][contest.metric])}
+            for m in contest.models
+        ],
+        description=f"{name}: {contest.n_users} users, {len(contest.rounds)} splits, on test.",
+    )
+    return run.id
+
+
+def _write(contest: Comparison, failed: Mapping[str, str], folder: Path) -> None:
+    table = {"models": contest.as_json(), "failed": dict(failed)}
+    (folder / "models.json").write_text(json.dumps(table, indent=1), encoding="utf-8")
+    contest.frame().to_csv(folder / "models.csv")
+    contest.significance.frame().to_csv(folder / "significance.csv", index=False)
+    for file, figure in _figures(contest).items():
+        plots.save(figure, folder / "plots" / file)
+
+
+def _figures(contest: Comparison) -> dict[str, Any]:
+    metric, k = contest.metric, contest.k
+    figures = {}
+    for other in (f"coverage@{k}", f"novelty@{k}", f"{DIVERSITY}@{k}", f"{LIFT}@{k}"):
+        both = {
+            m: (_band(contest.estimates[m][metric]), _band(contest.estimates[m][other]))
+            for m in contest.models
+        }
+        figures[f"{metric}-{other}.png"] = plots.tradeoff(both, (metric, other))
+    for grouping, of_models in contest.listeners.items():
+        rows = {m: {r.group: _band(r.estimate) for r in of_models[m]} for m in contest.models}
+        sizes = {r.group: r.n for r in of_models[contest.models[0]]}
+        figures[f"by-{grouping}.png"] = plots.groups(rows, metric, sizes=sizes)
+    artists = {m: {r.group: _band(r.recall) for r in contest.artists[m]} for m in contest.models}
+    figures["by-artists.png"] = plots.groups(artists, f"recall@{k}")
+    return figures
+
+
+def _band(estimate: Estimate) -> tuple[float, float | None, float | None]:
+    return estimate.mean, estimate.low, estimate.high
+
+
+def _text(estimate: Estimate) -> str:
+    return f"{estimate.mean:.4f} [{estimate.low:.4f}, {estimate.high:.4f}]"

@@ -1,0 +1,208 @@
+"""The judged models beside each other: intervals, tables, plots; recorded and shown in Prefect."""
+
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from prefect import task
+from prefect.artifacts import create_link_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
+
+from recsys import plots
+from recsys.data.store import load_report
+from recsys.evaluation.bootstrap import Estimate, PairedComparison, interval, paired
+from recsys.evaluation.objectives import LOWER_IS_BETTER, front, oriented
+from recsys.seeds import seed_for
+from tasks.progress import report_progress
+from tasks.study.choosing import Ranked
+from tasks.study.measuring import LISTENER, Measured, Study, scratch
+from tasks.tracking.runs import Run, open_client
+from tasks.tuning import FinishedTrial, Search
+
+Estimates = Mapping[str, Mapping[str, Estimate]]
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Everything the end of an experiment shows.
+
+    Attributes:
+        models: Model to metric to its estimate on test.
+        comparison: The baseline (a) and the winner (b), paired.
+        listeners: Model to what it shows the sample listener.
+    """
+
+    models: Estimates
+    comparison: PairedComparison
+    listeners: Mapping[str, Mapping[str, Any]]
+
+
+@task(task_run_name="compare on test", cache_policy=NO_CACHE)
+def compare(study: Study, finals: Mapping[str, Measured], folder: Path) -> Compared:
+    """Intervals of every model, and of the winner against the baseline.
+
+    Args:
+        study: Shared by all runs.
+        finals: What each model measured, the winner among them.
+        folder: Holds a folder per model with its report.
+    """
+    judge = study.config.judge
+    seed = seed_for(study.config.seed, "judge", "bootstrap")
+    reports = {kind: load_report(folder / kind) for kind in finals}
+    winner = study.config.model
+    comparison = paired(
+        reports[judge.baseline], reports[winner], seed, judge.resamples, report_progress
+    )
+    models: dict[str, dict[str, Estimate]] = {
+        judge.baseline: {row.metric: row.a for row in comparison.rows},
+        winner: {row.metric: row.b for row in comparison.rows},
+    }
+    for kind in finals.keys() - models.keys():
+        models[kind] = interval(reports[kind], seed, judge.resamples, report_progress)
+    listeners = {
+        kind: json.loads((folder / kind / LISTENER).read_text(encoding="utf-8")) for kind in finals
+    }
+    compared = Compared(models, comparison, listeners)
+    with scratch(study) as tables:
+        _record(study, finals[winner].run, compared, tables)
+    return compared
+
+
+def _record(study: Study, run_id: str, compared: Compared, folder: Path) -> None:
+    compared.comparison.frame().to_csv(folder / "comparison.csv")
+    models = {
+        kind: {metric: asdict(estimate) for metric, estimate in estimates.items()}
+        for kind, estimates in compared.models.items()
+    }
+    (folder / "models.json").write_text(json.dumps(models, indent=1), encoding="utf-8")
+    name = study.config.study.metric
+    drawn = {
+        f"{metric}.png": plots.comparison(_bands(compared.models), metric)
+        for metric in dict.fromkeys([name.partition("@")[0], "precision", "recall"])
+    }
+    for file, figure in drawn.items():
+        plots.save(figure, folder / "plots" / file)
+    Run(run_id, open_client(study.workspace)).files(folder, "comparison")
+
+
+@task(task_run_name="plots of the study", cache_policy=NO_CACHE)
+def draw_study(study: Study, search: Search) -> None:
+    """How the search went and what its values depend on, as pictures of the study's run."""
+    name = study.config.study.metric
+    what = f"{name} on validation"
+    done = search.done
+    points, values = [each.params for each in done], [each.value for each in done]
+    log = [n for n, spec in study.config.space.items() if getattr(spec, "log", False)]
+    shares = search.importances()
+    numeric = [n for n in shares if all(isinstance(p.get(n), int | float) for p in points)]
+    pairs = list(itertools.combinations(numeric[:3], 2))
+    figures = {
+        "history": _history(search, what),
+        "importance": plots.importance(shares, what),
+        "slices": plots.slices(points, values, what, log),
+        "contours": plots.contours(points, values, pairs, what, log),
+    }
+    for other in study.config.study.also:
+        figures[f"pareto {name} {other}".replace("@", "_at_")] = _pareto(done, study, other)
+    with scratch(study) as folder:
+        for file, figure in figures.items():
+            plots.save(figure, folder / f"{file.replace(' ', '-')}.png")
+        Run(study.parent, open_client(study.workspace)).files(folder, "search")
+
+
+def _history(search: Search, what: str) -> Any:
+    finished = {each.slot: each for each in search.finished}
+    slots = range(search.wanted)
+    values = [None if slot not in finished else _last(finished[slot]) for slot in slots]
+    pruned = [slot for slot in slots if slot in finished and not finished[slot].values]
+    return plots.history(values, what, pruned=pruned)
+
+
+def _last(done: FinishedTrial) -> float | None:
+    if done.values:
+        return done.value
+    return done.curve[-1][1] if done.curve else None
+
+
+def on_front(done: Sequence[FinishedTrial], objectives: Sequence[str]) -> list[bool]:
+    """Whether each trial is on the Pareto front of all objectives."""
+    values = [list(map(oriented, objectives, each.values)) for each in done]
+    return [bool(flag) for flag in front(np.array(values, np.float64))]
+
+
+def _pareto(done: Sequence[FinishedTrial], study: Study, other: str) -> Any:
+    names = study.config.objectives
+    at = names.index(other)
+    points = [(each.values[0], each.values[at]) for each in done]
+    lower = other.partition("@")[0] in LOWER_IS_BETTER
+    return plots.pareto(
+        points,
+        on_front([replace(d, values=(d.values[0], d.values[at])) for d in done], (names[0], other)),
+        (names[0], other),
+        [str(each.slot) for each in done],
+        directions=("maximize", "minimize" if lower else "maximize"),
+    )
+
+
+def _bands(
+    models: Estimates,
+) -> dict[str, dict[str, tuple[float, float | None, float | None]]]:
+    return {
+        kind: {metric: (e.mean, e.low, e.high) for metric, e in estimates.items()}
+        for kind, estimates in models.items()
+    }
+
+
+@task(task_run_name="leaderboard", cache_policy=NO_CACHE)
+def show_leaderboard(study: Study, ranked: Sequence[Ranked], link: str) -> None:
+    """The trials as a Prefect table, best first, and a link to MLflow's compare page."""
+    metric = study.config.study.metric
+    create_table_artifact(
+        key="leaderboard",
+        table=[
+            {
+                "trial": each.done.slot,
+                metric: _text(each.estimate),
+                "tied with the best": "yes" if each.tied else "",
+                **each.done.params,
+                "run": each.done.run,
+            }
+            for each in ranked
+        ],
+        description=f"Trials of study {study.name}, judged on validation.",
+    )
+    create_link_artifact(
+        key="compare-trials",
+        link=link,
+        link_text="Compare the trials in MLflow",
+        description="Opens while `recsys ui` runs.",
+    )
+
+
+@task(task_run_name="comparison table", cache_policy=NO_CACHE)
+def show_comparison(study: Study, comparison: PairedComparison) -> None:
+    """The comparison on test as a Prefect table."""
+    create_table_artifact(
+        key="comparison",
+        table=[
+            {
+                "metric": row.metric,
+                study.config.judge.baseline: _text(row.a),
+                study.config.model: _text(row.b),
+                "difference": _text(row.difference),
+                "improvement": "" if row.improvement is None else f"{row.improvement:+.1%}",
+            }
+            for row in comparison.rows
+        ],
+        description=f"Study {study.name} on test, {comparison.n_users} users, 95 % intervals.",
+    )
+
+
+def _text(estimate: Estimate) -> str:
+    if estimate.low is None:
+        return f"{estimate.mean:.4f}"
+    return f"{estimate.mean:.4f} [{estimate.low:.4f}, {estimate.high:.4f}]"

@@ -1,0 +1,51 @@
+"""Closing what workers that are gone left open, in Optuna, in MLflow and on disk."""
+
+from collections.abc import Mapping
+
+from tasks.study.attempt import NUMBER, STATE
+from tasks.study.measuring import Study, remove_left_scratch
+from tasks.tracking.runs import ERROR, Run, open_client, running_children
+from tasks.tuning import Search
+from tasks.workspace.locking import Locks
+
+
+def recover(study: Study, search: Search, locks: Locks) -> None:
+    """Close what workers that are gone left open, on both sides; and ours, who are at no trial."""
+    search.free_the_dead(idle=study.worker)
+    # In this order: a trial is claimed before its run is made, so all of them are known.
+    running = running_children(study.workspace, study.experiment, study.parent)
+    outcomes = search.outcomes()
+    client = open_client(study.workspace)
+    for run_id, tags in running.items():
+        ending = _ending(run_id, tags, outcomes, locks, study.worker)
+        if ending is not None:
+            Run(run_id, client).end(*ending)
+    remove_left_scratch(study.workspace, locks)
+
+
+def _ending(
+    run_id: str,
+    tags: Mapping[str, str],
+    outcomes: Mapping[int, tuple[str, str | None]],
+    locks: Locks,
+    me: str,
+) -> tuple[str, dict[str, str]] | None:
+    """Status and tags of a run that was left open; None for one that somebody is at."""
+    died = "KILLED", {ERROR: "its process died"}
+    if NUMBER not in tags:
+        maker = tags.get("worker", "")
+        return None if maker != me and locks.lives(maker) else died
+    state, counted = outcomes.get(int(tags[NUMBER]), ("cut off", None))
+    if state == "running":
+        return None
+    if counted != run_id:
+        return died
+    match state:
+        case "complete":
+            return "FINISHED", {}
+        case "pruned":
+            return "KILLED", {STATE: "pruned"}
+        case "failed":
+            return "FAILED", {ERROR: "the trial failed, and then its process died"}
+        case _:
+            return died

@@ -1,0 +1,70 @@
+"""A run that takes over what another has measured, and runs that are deleted with their files."""
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks.tracking.runs import SOURCE_FACTORS, SOURCE_RUN, Run, durable_names, open_client
+from tasks.workspace.layout import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """What a run took over from another.
+
+    Attributes:
+        params: As text.
+        metrics: Under MLflow's names; the last value of each.
+        curves: Those with several values, as (step, value).
+    """
+
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+    curves: Mapping[str, Sequence[tuple[int, float]]]
+
+
+def copy_run(source: Run, target: Run, scratch: Path) -> Copied:
+    """Give a run the metrics, curves and files of another, and a link to it.
+
+    Files on this machine are linked, so they take no room, and stay when the source is deleted.
+    """
+    known = source.client.get_run(source.id)
+    curved = [name for name in known.data.metrics if name.startswith("curve/")]
+    curves = {
+        name: [(m.step, m.value) for m in source.client.get_metric_history(source.id, name)]
+        for name in curved
+    }
+    finals = {
+        name: [(0, value)] for name, value in known.data.metrics.items() if name not in curves
+    }
+    link = {SOURCE_RUN: source.id}
+    if source.has("factors"):
+        link[SOURCE_FACTORS] = f"{known.info.artifact_uri}/factors"
+    target.log_curves({**finals, **curves}, tags=link)
+    here, there = source.place(), target.place()
+    if here is None or there is None:
+        target.client.log_artifacts(target.id, str(source.fetch("", scratch)))
+    else:
+        shutil.copytree(here, there, copy_function=_linked, dirs_exist_ok=True)
+        durable_names(there)
+    return Copied(known.data.params, known.data.metrics, curves)
+
+
+def _linked(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def delete_runs(workspace: Workspace, run_ids: Sequence[str]) -> None:
+    """Delete runs in MLflow, and their files where they are on this machine."""
+    client = open_client(workspace)
+    for run_id in run_ids:
+        run = Run(run_id, client)
+        place = run.place()
+        client.delete_run(run_id)
+        if place is not None:
+            shutil.rmtree(place.parent, ignore_errors=True)

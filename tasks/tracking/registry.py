@@ -1,0 +1,222 @@
+"""MLflow's registry: models that may serve, and which of them does; `tasks.tracking.registering`
+makes them.
+
+    version         of a registered model: one per final run, data, code and libraries
+    `champion`      the version that serves
+    `previous`      the one that served before
+
+An alias moves in one write of the database. `promote` first lets `previous` be what serves, then
+`champion` be the new one: whoever is killed between has the old champion, and repeats it.
+`rollback` first lets `champion` be what served before, then `previous` what it was rolled back
+from. So there is no moment without a champion, once there was one.
+"""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+from recsys.errors import InputError
+from recsys.serving.answers import Served
+from recsys.serving.package import unpack
+from tasks.orchestration.interfaces import MODEL
+from tasks.progress import report_progress
+from tasks.tracking.runs import NOT_THERE, open_client
+from tasks.workspace.layout import Workspace
+from tasks.workspace.locking import passing, workspace_locks
+
+CHAMPION, PREVIOUS = "champion", "previous"
+JUDGED = "judged_run"  # of a version: the final run that its metrics are of
+IDENTITY = "identity"  # of a version: hash of what it is made of
+_PAGE = 100
+_SERVED = (
+    "artifacts/served"  # within the files of a version: what `recsys.serving.package.pack` wrote
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A version of a registered model.
+
+    Attributes:
+        name: Of the registered model.
+        number: From 1.
+        aliases: Of `champion` and `previous`, and whatever else people set, sorted.
+        run: Id of the final run, its twin that was judged.
+        model: Such as "als".
+        metric: What its study was searched for.
+        value: Of the metric, of the judged twin on test.
+        study: Name of the study.
+        data: What the experiment of the data set is called.
+        identity: Hash of run, data, code and libraries.
+        registered: When, UTC.
+    """
+
+    name: str
+    number: int
+    aliases: tuple[str, ...]
+    run: str
+    model: str
+    metric: str
+    value: float
+    study: str
+    data: str
+    identity: str
+    registered: datetime
+
+
+def versions(workspace: Workspace, name: str = MODEL) -> list[Version]:
+    """All versions of a registered model, newest first; none where there is no such model."""
+    client = open_client(workspace)
+    aliases = pointed_at(client, name)
+    if aliases is None:
+        return []
+    found: list[ModelVersion] = []
+    token: str | None = None
+    while True:
+        page = client.search_model_versions(f"name = '{name}'", max_results=_PAGE, page_token=token)
+        found += [each for each in page if each.tags.keys() >= {JUDGED, IDENTITY}]
+        token = page.token
+        if not token:
+            break
+    return sorted((version_of(each, aliases) for each in found), key=lambda each: -each.number)
+
+
+def models(workspace: Workspace) -> list[str]:
+    """Names of all registered models."""
+    client = open_client(workspace)
+    found: list[str] = []
+    token: str | None = None
+    while True:
+        page = client.search_registered_models(max_results=_PAGE, page_token=token)
+        found += [each.name for each in page]
+        token = page.token
+        if not token:
+            return found
+
+
+def pointed_at(client: MlflowClient, name: str) -> dict[str, int] | None:
+    """The number each alias points at; None where there is no such registered model."""
+    try:
+        registered = client.get_registered_model(name)
+    except MlflowException as error:
+        if error.error_code not in NOT_THERE:
+            raise
+        return None
+    return {alias: int(number) for alias, number in registered.aliases.items()}
+
+
+def version_of(found: ModelVersion, aliases: Mapping[str, int]) -> Version:
+    """What MLflow keeps of a version of ours, with those of the aliases that point at it."""
+    tags, number = found.tags, int(found.version)
+    return Version(
+        name=found.name,
+        number=number,
+        aliases=tuple(sorted(alias for alias, of in aliases.items() if of == number)),
+        run=tags[JUDGED],
+        model=tags["model"],
+        metric=tags["metric"],
+        value=float(tags["value"]),
+        study=tags["study"],
+        data=tags["data_set"],
+        identity=tags[IDENTITY],
+        registered=datetime.fromtimestamp(found.creation_timestamp / 1000, UTC),
+    )
+
+
+def champion(workspace: Workspace, name: str = MODEL) -> Version | None:
+    """The version that serves; None where none does."""
+    every = versions(workspace, name)
+    return next((each for each in every if CHAMPION in each.aliases), None)
+
+
+def registry_lock(workspace: Workspace) -> AbstractContextManager[None]:
+    """One at a time makes versions or moves aliases."""
+    return workspace_locks(workspace).exclusive("mlflow-registry")
+
+
+def get_version(workspace: Workspace, number: int, name: str = MODEL) -> Version:
+    """A version by its number.
+
+    Raises:
+        InputError: there is none.
+    """
+    every = versions(workspace, name)
+    for each in every:
+        if each.number == number:
+            return each
+    there = ", ".join(str(each.number) for each in reversed(every)) or "none"
+    raise InputError(f"{name} has no version {number}; there are: {there}")
+
+
+def files_of(workspace: Workspace, version: Version, into: Path) -> Path:
+    """The files of a version: where they lie, or a copy in `into` of ones that are far."""
+    uri = open_client(workspace).get_model_version_download_uri(version.name, str(version.number))
+    repository: Any = get_artifact_repository(uri, workspace.tracking_uri)  # has no types
+    into.mkdir(parents=True, exist_ok=True)
+    return Path(repository.download_artifacts("", str(into)))
+
+
+def load_version(workspace: Workspace, version: Version) -> Served:
+    """The model of a version from its own files, wherever its plays are; nothing is trained.
+
+    Profiles are there only where the model uses them, see `recsys.serving.package.pack`.
+    """
+    with passing(workspace.scratch, "version-") as folder:
+        report_progress(f"loading version {version.number}", 0, None)
+        return unpack(files_of(workspace, version, folder) / _SERVED)
+
+
+def promote(workspace: Workspace, number: int, name: str = MODEL) -> Version:
+    """Let a version be the champion, and the champion be the previous one.
+
+    Nothing changes where it is the champion already.
+
+    Raises:
+        InputError: there is no such version.
+    """
+    client = open_client(workspace)
+    with registry_lock(workspace):
+        get_version(workspace, number, name)
+        serving = (pointed_at(client, name) or {}).get(CHAMPION)
+        if serving != number:
+            if serving is not None:
+                _point(client, name, PREVIOUS, serving)
+            _point(client, name, CHAMPION, number)
+        return get_version(workspace, number, name)
+
+
+def rollback(workspace: Workspace, name: str = MODEL) -> Version:
+    """Let the previous version be the champion again, and the champion be the previous one.
+
+    So a second one takes the first back.
+
+    Raises:
+        InputError: there is no previous version, or it is the champion.
+    """
+    client = open_client(workspace)
+    with registry_lock(workspace):
+        aliases = pointed_at(client, name) or {}
+        serving, before = aliases.get(CHAMPION), aliases.get(PREVIOUS)
+        if before is None or before == serving:
+            now = "none serves" if serving is None else f"version {serving} serves"
+            raise InputError(
+                f"nothing to go back to: of the model {name} {now}, and no other served before; "
+                "`recsys promote` chooses one"
+            )
+        _point(client, name, CHAMPION, before)
+        if serving is not None:
+            _point(client, name, PREVIOUS, serving)
+        return get_version(workspace, before, name)
+
+
+def _point(client: MlflowClient, name: str, alias: str, number: int) -> None:
+    """One write of the database: the alias points at the old version, or at the new one."""
+    client.set_registered_model_alias(name, alias, str(number))

@@ -1,0 +1,470 @@
+"""The only module that imports mlflow.
+
+Runs are addressed by id through MlflowClient: the fluent functions look up an active run per
+thread, and Prefect runs submitted tasks in other threads.
+"""
+
+import functools
+import json
+import shutil
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import quote, unquote, urlparse
+
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, InputTag, LifecycleStage, Metric, Param, RunTag
+from mlflow.entities import Run as MlflowRun
+from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+from recsys.errors import InputError
+from tasks.orchestration.interfaces import HOST, MLFLOW_PORT
+from tasks.progress import report_progress
+from tasks.workspace.disk import durable
+from tasks.workspace.layout import Workspace
+from tasks.workspace.locking import workspace_locks
+
+ERRORS = (MlflowException,)  # the database or the server cannot be used
+MAX_BATCH = 1000  # metrics in one log_batch, as MLflow allows
+NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # of what is no id at all, too
+ERROR = "error"
+_KIND = {"mlflow.experimentKind": "custom_model_development"}  # else its pages are about prompts
+_SOURCE = "source"  # of an experiment: the file its data set is read from
+MEASURED = "measured"  # of a run: the hash of everything its values depend on
+SOURCE_RUN, SOURCE_FACTORS = "source_run", "source_factors"  # of a run whose values are copies
+
+
+def metric_name(name: str) -> str:
+    """MLflow allows no `@` in names: ndcg@10 is ndcg_at_10 there."""
+    return name.replace("@", "_at_")
+
+
+@dataclass(frozen=True, slots=True)
+class DataSet:
+    """What a run was computed from, as MLflow shows it.
+
+    Attributes:
+        name: Of the data set.
+        digest: Fingerprint of the data.
+        source: The file it came from.
+        profile: Numbers about it.
+    """
+
+    name: str
+    digest: str
+    source: str
+    profile: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)  # no slots: it remembers its address
+class Run:
+    """A started MLflow run."""
+
+    id: str
+    client: MlflowClient
+
+    def log(
+        self,
+        metrics: Mapping[str, float],
+        step: int = 0,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Record values at one step, in one batch."""
+        self.log_curves({name: [(step, value)] for name, value in metrics.items()}, tags)
+
+    def log_curves(
+        self,
+        curves: Mapping[str, Sequence[tuple[int, float]]],
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Record (step, value) pairs of several metrics, in as few batches as MLflow allows."""
+        now = int(time.time() * 1000)
+        points = [
+            Metric(metric_name(name), value, now, step)
+            for name, curve in curves.items()
+            for step, value in curve
+        ]
+        labels = [RunTag(name, value) for name, value in (tags or {}).items()]
+        for start in range(0, max(len(points), 1), MAX_BATCH):
+            batch = points[start : start + MAX_BATCH]
+            self.client.log_batch(self.id, metrics=batch, tags=[] if start else labels)
+
+    def steps(self, name: str) -> set[int]:
+        """At which steps a metric has values."""
+        return {m.step for m in self.client.get_metric_history(self.id, metric_name(name))}
+
+    def last(self, name: str) -> float:
+        """The last value of a metric; KeyError without one."""
+        return float(self.client.get_run(self.id).data.metrics[metric_name(name)])
+
+    def params(self, params: Mapping[str, object]) -> None:
+        """Record parameters; one that was recorded stays."""
+        self.client.log_batch(self.id, params=[Param(k, str(v)) for k, v in params.items()])
+
+    def files(self, folder: Path, into: str | None = None) -> None:
+        """Attach every file of a folder, which may be gone afterwards, and on disk for good."""
+        place = self.place()
+        if place is None:
+            self.client.log_artifacts(self.id, str(folder), into)
+            return
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                target = place / (into or "") / path.relative_to(folder)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                durable(path)
+                shutil.move(path, target)
+        if place.exists():
+            durable_names(place)
+
+    def fetch(self, name: str, into: Path) -> Path:
+        """An attached file or folder: where it lies, or a copy in `into` of one that is far."""
+        place = self.place()
+        if place is not None:
+            return place / name
+        into.mkdir(parents=True, exist_ok=True)
+        return Path(self.client.download_artifacts(self.id, name, str(into)))
+
+    def has(self, name: str) -> bool:
+        """Whether a file or folder of this name is attached."""
+        place = self.place()
+        if place is not None:
+            return (place / name).exists()
+        above = name.rpartition("/")[0] or None
+        return name in {each.path for each in self.client.list_artifacts(self.id, above)}
+
+    @functools.cached_property
+    def _uri(self) -> str:
+        return str(self.client.get_run(self.id).info.artifact_uri)
+
+    def place(self) -> Path | None:
+        """The folder of attached files where it is on this machine."""
+        parsed = urlparse(self._uri)
+        return Path(unquote(parsed.path)) if parsed.scheme == "file" else None
+
+    def drop(self, folder: str) -> None:
+        """Take back a folder of attached files, if there is one."""
+        if self.has(folder):
+            repository: Any = get_artifact_repository(self._uri)  # its methods have no types
+            repository.delete_artifacts(folder)
+
+    def end(self, status: str, tags: Mapping[str, str] | None = None) -> None:
+        """Close it as FINISHED, FAILED or KILLED."""
+        for name, value in (tags or {}).items():
+            self.client.set_tag(self.id, name, value)
+        self.client.set_terminated(self.id, status=status)
+
+    @contextmanager
+    def closing(self) -> Iterator[Self]:
+        """Close it FINISHED, FAILED with its error, or KILLED when interrupted."""
+        try:
+            yield self
+            self.end("FINISHED")
+        except Exception as error:
+            self.end("FAILED", {ERROR: f"{type(error).__name__}: {error}"[:5000]})
+            raise
+        except BaseException:
+            self.end("KILLED", {ERROR: "interrupted"})
+            raise
+
+    @classmethod
+    def of(cls, workspace: Workspace, run_id: str) -> Self:
+        """A run that exists."""
+        return cls(run_id, open_client(workspace))
+
+
+def open_client(workspace: Workspace) -> MlflowClient:
+    """A client on the workspace's database, which is made under a lock.
+
+    Of two processes that make the same fresh database at once, one would die.
+    """
+    return _client(workspace)
+
+
+@functools.cache
+def _client(workspace: Workspace) -> MlflowClient:
+    report_progress("opening MLflow's database", 0, None)
+    with workspace_locks(workspace).exclusive("mlflow"):
+        if workspace.tracking is not None:
+            return _answering(workspace)
+        with _made_whole(workspace.tracking_database):
+            client = _answering(workspace)
+            _write_ahead(workspace.tracking_database)
+    return client
+
+
+def _answering(workspace: Workspace) -> MlflowClient:
+    client = MlflowClient(tracking_uri=workspace.tracking_uri)
+    client.search_experiments(max_results=1)
+    return client
+
+
+@contextmanager
+def _made_whole(database: Path) -> Iterator[None]:
+    """Within the block a database is made, if it is missing; one whose maker died is made anew.
+
+    MLflow makes its tables in hundreds of steps, and cannot go on from among them.
+    """
+    mark = database.with_suffix(".making")
+    if mark.exists():
+        for left in database.parent.glob(f"{database.name}*"):  # also what SQLite keeps beside it
+            left.unlink()
+    elif not database.exists():
+        mark.touch()
+    yield
+    mark.unlink(missing_ok=True)
+
+
+def _write_ahead(database: Path) -> None:
+    """Writers need not wait for readers; once set it holds for the file."""
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("pragma journal_mode = wal")
+
+
+def durable_names(place: Path) -> None:
+    """Wait until the names of a run's files, and of the folders they are in, are on disk."""
+    inner = [path for path in place.rglob("*") if path.is_dir()]
+    for folder in (place.parent.parent, place.parent, place, *inner):
+        durable(folder)
+
+
+def experiment_id(workspace: Workspace, path: Path) -> str:
+    """The id of the experiment of a data set, made where it is missing.
+
+    Named after the file and the folder it is in; two files of the same name in folders of the
+    same name are told apart by a hash of the whole path. One that was deleted in MLflow is
+    brought back: its data set is in use again.
+    """
+    client = open_client(workspace)
+    name = f"{path.parent.name}/{path.name}"
+    with workspace_locks(workspace).exclusive("mlflow"):
+        known = client.get_experiment_by_name(name)
+        if known is not None and known.tags.get(_SOURCE) != str(path):
+            name = f"{name} {sha256(str(path).encode()).hexdigest()[:8]}"
+            known = client.get_experiment_by_name(name)
+        if known is None:
+            # Where its files go is for a server to say; ours are in the workspace.
+            ours = workspace.tracking_server is None
+            location = workspace.artifacts_of(name).as_uri() if ours else None
+            tags = {_SOURCE: str(path), **_KIND}
+            return str(client.create_experiment(name, artifact_location=location, tags=tags))
+        if known.lifecycle_stage == LifecycleStage.DELETED:
+            client.restore_experiment(known.experiment_id)
+        return str(known.experiment_id)
+
+
+def experiment_of(workspace: Workspace, run_id: str) -> str:
+    """The id of the experiment that a run is in."""
+    return str(open_client(workspace).get_run(run_id).info.experiment_id)
+
+
+def start_run(
+    workspace: Workspace,
+    experiment: str,
+    name: str,
+    params: Mapping[str, object],
+    tags: Mapping[str, str],
+    data: DataSet | None,
+    parent: str | None = None,
+) -> Run:
+    """Open a run with its parameters, tags and data set, if there is one."""
+    client = open_client(workspace)
+    nested = {MLFLOW_PARENT_RUN_ID: parent} if parent else {}
+    made = client.create_run(experiment, tags={**tags, **nested}, run_name=name)
+    run = Run(made.info.run_id, client)
+    try:
+        describe_run(workspace, run, params, data)
+    except BaseException:
+        run.end("KILLED")
+        raise
+    return run
+
+
+def describe_run(
+    workspace: Workspace, run: Run, params: Mapping[str, object], data: DataSet | None
+) -> None:
+    """Record parameters and data set; what is there already stays."""
+    run.params(params)
+    if data is None:
+        return
+    # Of two who enter a data set first, one would fail.
+    with workspace_locks(workspace).exclusive("mlflow-inputs"):
+        run.client.log_inputs(run.id, [_input(data)])
+
+
+def _input(data: DataSet) -> DatasetInput:
+    described = Dataset(
+        name=data.name,
+        digest=data.digest,
+        source_type="local",
+        source=json.dumps({"uri": data.source}),
+        profile=json.dumps(dict(data.profile)),
+    )
+    return DatasetInput(described, [InputTag("mlflow.data.context", "training")])
+
+
+def reopen_run(workspace: Workspace, run_id: str) -> Run:
+    """A run that exists, RUNNING again and without the error it ended with.
+
+    Raises:
+        InputError: it was deleted in MLflow.
+    """
+    run = Run.of(workspace, run_id)
+    if run.client.get_run(run_id).info.lifecycle_stage == LifecycleStage.DELETED:
+        raise InputError(
+            f"the MLflow run {run_id} of this study was deleted; restore it there, or choose "
+            "another --study name"
+        )
+    run.client.update_run(run_id, status="RUNNING")
+    if ERROR in run.client.get_run(run_id).data.tags:
+        run.client.delete_tag(run_id, ERROR)
+    return run
+
+
+Tags = dict[str, str]
+
+
+def running_children(
+    workspace: Workspace, experiment: str, parent: str
+) -> dict[str, dict[str, str]]:
+    """The tags of each child of a run that is still RUNNING, by its id."""
+    return _tags_of(workspace, experiment, parent, "attributes.status = 'RUNNING'")
+
+
+def children(workspace: Workspace, experiment: str, parent: str) -> dict[str, Tags]:
+    """The tags of each child of a run by its id."""
+    return _tags_of(workspace, experiment, parent)
+
+
+def _tags_of(
+    workspace: Workspace, experiment: str, parent: str, more: str = ""
+) -> dict[str, dict[str, str]]:
+    client = open_client(workspace)
+    query = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{parent}'" + (f" and {more}" if more else "")
+    found: dict[str, dict[str, str]] = {}
+    token: str | None = None
+    while True:
+        page = client.search_runs([experiment], query, max_results=MAX_BATCH, page_token=token)
+        found |= {run.info.run_id: dict(run.data.tags) for run in page}
+        token = page.token
+        if not token:
+            return found
+
+
+def find_running_study(workspace: Workspace, experiment: str, study: str) -> str | None:
+    """The run of a study whose maker died before anybody knew of it."""
+    query = "tags.stage = 'study' and attributes.status = 'RUNNING'"
+    found = open_client(workspace).search_runs([experiment], query)
+    # Not in the query, where a name with a quote could not be written.
+    return next((run.info.run_id for run in found if run.data.tags["study"] == study), None)
+
+
+def find_measured(
+    workspace: Workspace, experiment: str, key: str, parent: str | None = None
+) -> list[Run]:
+    """The FINISHED runs that measured exactly `key`, oldest first, of one parent if given."""
+    query = f"tags.{MEASURED} = '{key}' and attributes.status = 'FINISHED'"
+    if parent is not None:
+        query += f" and tags.`{MLFLOW_PARENT_RUN_ID}` = '{parent}'"
+    client = open_client(workspace)
+    found = client.search_runs([experiment], query, order_by=["start_time"])
+    return [Run(run.info.run_id, client) for run in found]
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What MLflow knows of a run, as text.
+
+    Attributes:
+        id: Of the run.
+        name: Of the run.
+        experiment: Id of the experiment it is in.
+        status: RUNNING, FINISHED, FAILED or KILLED.
+        params: By name.
+        tags: By name.
+    """
+
+    id: str
+    name: str
+    experiment: str
+    status: str
+    params: Mapping[str, str]
+    tags: Mapping[str, str]
+
+    @classmethod
+    def of(cls, run: MlflowRun) -> Self:
+        """What is in a run of MLflow."""
+        info, data = run.info, run.data
+        return cls(
+            info.run_id, info.run_name, info.experiment_id, info.status, data.params, data.tags
+        )
+
+
+def read_run(workspace: Workspace, run_id: str) -> Recorded:
+    """A run by its id.
+
+    Raises:
+        InputError: there is none, or it was deleted.
+    """
+    try:
+        run = open_client(workspace).get_run(run_id)
+    except MlflowException as error:
+        if error.error_code not in NOT_THERE:
+            raise
+        raise InputError(f"run {run_id!r} is not in MLflow; pass the id of one that is") from error
+    if run.info.lifecycle_stage == LifecycleStage.DELETED:
+        raise InputError(f"run {run_id!r} was deleted in MLflow; restore it there, or pass another")
+    return Recorded.of(run)
+
+
+def finals(workspace: Workspace, parent: str | None = None) -> Iterator[Recorded]:
+    """The FINISHED runs of models that were judged on test, newest first, of one parent if given.
+
+    Args:
+        workspace: Holds the runs.
+        parent: Id of the run of a study.
+    """
+    client = open_client(workspace)
+    every = [each.experiment_id for each in client.search_experiments()]
+    query = "tags.stage = 'final' and attributes.status = 'FINISHED'"
+    if parent is not None:
+        query += f" and tags.`{MLFLOW_PARENT_RUN_ID}` = '{parent}'"
+    token: str | None = None
+    while True:
+        page = client.search_runs(
+            every, query, order_by=["attributes.start_time DESC"], page_token=token
+        )
+        yield from map(Recorded.of, page)
+        token = page.token
+        if not token:
+            return
+
+
+def find_runs(workspace: Workspace, experiment: str, tags: Mapping[str, str]) -> list[Recorded]:
+    """The runs of an experiment with these tags, newest first; no quotes in the values."""
+    client = open_client(workspace)
+    query = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
+    found: list[Recorded] = []
+    token: str | None = None
+    while True:
+        page = client.search_runs(
+            [experiment], query, order_by=["attributes.start_time DESC"], page_token=token
+        )
+        found += map(Recorded.of, page)
+        token = page.token
+        if not token:
+            return found
+
+
+def compare_url(workspace: Workspace, experiment: str, run_ids: Sequence[str]) -> str:
+    """The address of MLflow's page that compares runs, at its server or while `recsys ui` runs."""
+    server = workspace.tracking_server or f"http://{HOST}:{MLFLOW_PORT}"
+    runs = quote(json.dumps(list(run_ids), separators=(",", ":")))
+    experiments = quote(json.dumps([experiment]))
+    return f"{server.rstrip('/')}/#/compare-runs?runs={runs}&experiments={experiments}"

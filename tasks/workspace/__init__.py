@@ -1,0 +1,1 @@
+"""Folders, cache, locks and scratch of a workspace."""

@@ -1,0 +1,109 @@
+"""Making room: what can be made again, and nobody has used for long.
+
+    cache/STAGE/KEY     a stage; it is made again when it is asked for
+    cache/STAGE/.*      what a killed process left of one
+    incoming/*          plays that a retraining put together, unless their model serves
+    tmp/*               files on their way
+
+An entry says by its time of change when it was used last: `tasks.workspace.cache` and
+`tasks.data.new_plays` see to that. Runs, studies, models and what is published are never touched.
+"""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+from recsys.errors import InputError
+from tasks.orchestration.interfaces import UNUSED_DAYS
+from tasks.tracking.registry import models, versions
+from tasks.tuning import has_study, stored_request
+from tasks.workspace.cache import MANIFEST
+from tasks.workspace.layout import Workspace
+from tasks.workspace.locking import locked
+
+DAY = 24 * 60 * 60
+_GOING = ".going-"
+
+
+@dataclass(frozen=True, slots=True)
+class Unused:
+    """Something that can be removed.
+
+    Attributes:
+        path: A file or a folder.
+        size: In bytes.
+    """
+
+    path: Path
+    size: int
+
+
+def unused(workspace: Workspace, now: float, days: float = UNUSED_DAYS) -> list[Unused]:
+    """What nobody has used for so many days.
+
+    Args:
+        workspace: Holds it.
+        now: Seconds since 1970.
+        days: At least 0.
+
+    Raises:
+        InputError: days is below 0.
+    """
+    if not days >= 0:
+        raise InputError(f"--days {days:g}: give a number of days, 0 or more")
+    before = now - days * DAY
+    kept = _served(workspace)
+    return [
+        Unused(path, _size(path))
+        for path in _all(workspace)
+        if path.resolve() not in kept and _used(path) < before
+    ]
+
+
+def remove(workspace: Workspace, what: list[Unused]) -> None:
+    """Remove it; an entry of the cache is there as a whole until it is gone as a whole."""
+    for each in what:
+        with locked(workspace.lock("cache")):
+            going = each.path.with_name(f"{_GOING}{uuid4().hex}")
+            try:
+                each.path.rename(going)
+            except FileNotFoundError:
+                continue  # somebody else cleans, too
+        if going.is_dir():
+            shutil.rmtree(going)
+        else:
+            going.unlink()
+
+
+def _all(workspace: Workspace) -> Iterator[Path]:
+    for place in (*workspace.cache.glob("*/"), workspace.incoming, workspace.scratch):
+        if place.is_dir():
+            yield from sorted(place.iterdir())
+
+
+def _served(workspace: Workspace) -> set[Path]:
+    """Plays of the models that serve, or would after a rollback.
+
+    A study that is not here was searched elsewhere by somebody who shares the MLflow server, and
+    none of its plays are here either.
+    """
+    found = set()
+    for name in models(workspace):
+        for each in versions(workspace, name):
+            if each.aliases and has_study(workspace, each.study):
+                found.add(Path(stored_request(workspace, each.study)["plays"]).resolve())
+    return found
+
+
+def _used(path: Path) -> float:
+    """When it was used last: a stage's manifest says so, and the newest file of anything else."""
+    manifest = path / MANIFEST
+    files = [manifest] if manifest.exists() else [path, *path.rglob("*")]
+    return max((each.stat().st_mtime for each in files if each.exists()), default=0.0)
+
+
+def _size(path: Path) -> int:
+    files = [path] if path.is_file() else path.rglob("*")
+    return sum(each.stat().st_size for each in files if each.is_file())

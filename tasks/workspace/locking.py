@@ -1,0 +1,201 @@
+"""One at a time, across processes: locks that are free as soon as their owner is dead.
+
+The operating system frees them, or the database does: nobody has to send signs of life.
+"""
+
+import fcntl
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from glob import escape
+from hashlib import sha256
+from pathlib import Path
+from typing import IO, Protocol
+
+from recsys.errors import InputError
+from tasks.workspace.layout import Workspace
+from tasks.workspace.postgres import PostgresLocks, is_postgres
+
+
+class Locks(Protocol):
+    """Locks that the processes of one study share.
+
+    Whoever holds one and forks shares it with the child: it is free when both are gone.
+    """
+
+    def exclusive(self, name: str) -> AbstractContextManager[None]:
+        """Hold the lock `name`, waiting for it."""
+
+    def living(self, worker: str) -> AbstractContextManager[None]:
+        """Within the block everyone can see that `worker` lives.
+
+        Args:
+            worker: A name that nobody had before and nobody will have again.
+        """
+
+    def lives(self, worker: str) -> bool:
+        """Whether the process that entered `living(worker)` is still in it."""
+
+
+def workspace_locks(workspace: Workspace) -> Locks:
+    """The locks of all who work on the workspace's studies."""
+    return open_locks(workspace.locks, workspace.storage)
+
+
+def open_locks(folder: Path, storage: str | None) -> Locks:
+    """Locks where the studies are: in PostgreSQL if `storage` names one, else in `folder`."""
+    if storage is not None and is_postgres(storage):
+        return PostgresLocks(storage)
+    return FileLocks(folder)
+
+
+@contextmanager
+def locked(path: Path, busy: str | None = None) -> Iterator[None]:
+    """Hold the lock on `path`.
+
+    Args:
+        path: The file to lock; it is made and stays.
+        busy: What to tell the user when another process holds it; None to wait.
+
+    Raises:
+        InputError: another process holds the lock and `busy` is given.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if busy is None else fcntl.LOCK_NB))
+        except BlockingIOError as error:
+            raise InputError(str(busy)) from error
+        yield
+
+
+@contextmanager
+def passing(place: Path, prefix: str) -> Iterator[Path]:
+    """A new folder in `place` that is there until the block ends.
+
+    Its maker holds a lock on it. So whoever makes the next one of this prefix knows the folders of
+    those that were killed, and removes them.
+    """
+    place.mkdir(parents=True, exist_ok=True)
+    for left in place.glob(f"{escape(prefix)}*"):
+        _remove_unless_held(left)
+    folder, descriptor = _made_and_held(place, prefix)
+    try:
+        yield folder
+    finally:
+        try:
+            shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            os.close(descriptor)
+
+
+def _made_and_held(place: Path, prefix: str) -> tuple[Path, int]:
+    """As `_locked_for_good`: it may be removed between our making it and our locking it."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=place))
+        try:
+            descriptor = os.open(folder, os.O_RDONLY)
+        except FileNotFoundError:
+            continue
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if folder.exists():
+            return folder, descriptor
+        os.close(descriptor)
+
+
+def _remove_unless_held(folder: Path) -> None:
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder, ignore_errors=True)
+    except BlockingIOError:
+        pass
+    finally:
+        os.close(descriptor)
+
+
+class FileLocks:
+    """Locks on files (flock), for the processes of one machine."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def exclusive(self, name: str) -> AbstractContextManager[None]:
+        """Hold the lock `name`, waiting for it."""
+        return locked(self._folder / _file_name(name))
+
+    @contextmanager
+    def living(self, worker: str) -> Iterator[None]:
+        """Within the block everyone can see that `worker` lives: its file is locked.
+
+        The files of workers that died before they began a trial are removed: nobody asks for them.
+        """
+        path = self._file(worker)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _locked_for_good(path):
+            for other in path.parent.iterdir():
+                _is_held(other)
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+
+    def lives(self, worker: str) -> bool:
+        """Whether the process that entered `living(worker)` is still in it.
+
+        The file that a dead worker left is removed.
+        """
+        return _is_held(self._file(worker))
+
+    def _file(self, worker: str) -> Path:
+        return self._folder / "workers" / _file_name(worker)
+
+
+def _locked_for_good(path: Path) -> IO[str]:
+    """The file at `path`, new and locked.
+
+    Who looks between our making it and our locking it takes it for a dead worker's and removes
+    it: then we hold what nobody can find, and make another.
+    """
+    while True:
+        handle = path.open("a")
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        if _is_at(path, handle):
+            return handle
+        handle.close()
+
+
+def _is_held(path: Path) -> bool:
+    """Whether somebody has the lock on a file; one that nobody has is removed."""
+    try:
+        handle = path.open()
+    except FileNotFoundError:
+        return False
+    with handle:
+        try:
+            # Shared, so that two who look at once do not take each other for the worker.
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        if _is_at(path, handle):
+            path.unlink(missing_ok=True)
+        return False
+
+
+def _is_at(path: Path, handle: IO[str]) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(handle.fileno()))
+    except FileNotFoundError:
+        return False
+
+
+def _file_name(name: str) -> str:
+    """A file name that no other name has, and that still shows what it is for."""
+    shown = re.sub(r"[^\w.-]+", "-", name, flags=re.ASCII)[:60]
+    return f"{shown}-{sha256(name.encode()).hexdigest()[:16]}.lock"

@@ -1,0 +1,75 @@
+"""Each model gets its own space, and everything else from the experiment."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from flows.model_config import SPACES, WITHOUT_EXTRAS, model_config, pinned
+from recsys.errors import InputError
+from recsys.models.params import SEARCHED, AlsConfig, EaseConfig, named
+from tests.flows.conftest import quick
+
+BASE = quick(study={"trials": 7, "metric": "recall@10"}, judge={"ks": [10]})
+
+
+@pytest.mark.parametrize("model", SEARCHED)
+def test_every_model_can_be_configured_and_keeps_the_budget_and_the_judging(model: str) -> None:
+    config = model_config(BASE, model, 3, has_profiles=False)
+
+    assert (config.model, config.seed) == (model, 3)
+    assert (config.study.trials, config.study.metric) == (7, "recall@10")
+    assert (config.judge, config.split, config.filter) == (BASE.judge, BASE.split, BASE.filter)
+    for spec in config.whole_space.values():
+        for value in spec.ends:
+            assert value is not None
+
+
+@pytest.mark.parametrize("path", sorted(SPACES.glob("*.toml")), ids=lambda path: path.stem)
+def test_a_space_is_named_after_its_model_and_sets_no_budget(path: Path) -> None:
+
+    table = tomllib.loads(path.read_text(encoding="utf-8"))
+
+    assert table["model"] == path.stem
+    assert table.keys() <= {"name", "model", "search", "study"}
+    assert table["study"].keys() <= {"sampler", "default_first", "first"}
+
+
+def test_the_model_of_the_experiment_keeps_its_own_space() -> None:
+    assert model_config(BASE, "als", 0, has_profiles=False).search == BASE.search
+
+
+def test_popularity_is_searched_within_groups_only_where_profiles_are_given() -> None:
+    def within(has_profiles: bool) -> object:
+        return model_config(BASE, "popularity-plays", 0, has_profiles).search["within"]
+
+    assert within(has_profiles=True) == ("all", "country", "age")
+    assert within(has_profiles=False) == ("all",)
+
+
+def test_a_pinned_experiment_has_the_one_point_of_the_winner() -> None:
+    winner = AlsConfig(factors=7, weighting="log", epsilon=2.0, half_life=30)
+    config = pinned(model_config(BASE, "als", 1, has_profiles=False), winner)
+
+    point = {name: spec.ends[0] for name, spec in config.whole_space.items()}
+    assert named("als", point) == winner
+    assert all(len(spec.ends) == 1 for spec in config.whole_space.values())
+    assert config.study.trials == 1
+    assert config.found is None
+
+
+def test_ease_alone_is_cut_to_the_top_items() -> None:
+    ease = model_config(BASE, "ease", 0, has_profiles=False, top_items=50)
+
+    assert ease.whole_space["top_items"].ends == (50,)
+    assert named("ease", {"top_items": 50}) == EaseConfig(top_items=50)
+    assert "top_items" not in model_config(BASE, "slim", 0, False, 50).search
+
+
+def test_an_unknown_model_is_named_with_those_there_are() -> None:
+    with pytest.raises(InputError, match="no model is called 'svd'; there are popularity-plays"):
+        model_config(BASE, "svd", 0, has_profiles=False)
+
+
+def test_what_takes_part_by_default_needs_no_extra() -> None:
+    assert set(SEARCHED) - set(WITHOUT_EXTRAS) == {"ncf", "mult-vae"}

@@ -1,0 +1,230 @@
+from dataclasses import replace
+from itertools import combinations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recsys.evaluation.beyond import (
+    coverage,
+    diversity,
+    exposure,
+    gini,
+    novelty,
+    popularity,
+    popularity_lift,
+)
+from recsys.models.recommender import NO_ITEM, Recommendations
+from tests.conftest import cells_of
+
+N_ITEMS = 6
+exposures = st.lists(st.integers(0, 1000), min_size=1, max_size=40).map(np.array)
+
+
+def lists(*rows: list[int]) -> Recommendations:
+    items = np.array(rows, dtype=np.int32).reshape(len(rows), -1)
+    return Recommendations(
+        np.arange(len(rows), dtype=np.int32), items, np.zeros(items.shape, np.float32)
+    )
+
+
+@st.composite
+def ragged(draw: st.DrawFn) -> Recommendations:
+    """Lists of 0 to 4 of six items, filled up with NO_ITEM."""
+    row = st.lists(st.integers(0, N_ITEMS - 1), unique=True, max_size=4)
+    rows = draw(st.lists(row, min_size=1, max_size=6))
+    return lists(*[[*row, *[NO_ITEM] * (4 - len(row))] for row in rows])
+
+
+@given(ragged())
+def test_exposure_counts_the_lists_that_show_an_item_within_k(recs: Recommendations) -> None:
+    counted = exposure(recs, N_ITEMS, [3, 1, 4])
+
+    assert list(counted) == [1, 3, 4]
+    for k, counts in counted.items():
+        shown = [item for row in recs.items.tolist() for item in row[:k] if item != NO_ITEM]
+        assert counts.dtype == np.int64
+        assert counts.tolist() == [shown.count(item) for item in range(N_ITEMS)]
+
+
+def test_coverage_is_the_share_of_the_catalogue_that_anybody_is_shown() -> None:
+    counts = exposure(lists([0, 1], [0, NO_ITEM]), N_ITEMS, [1, 2])
+
+    assert coverage(counts[1]) == 1 / 6
+    assert coverage(counts[2]) == 2 / 6
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 1000])
+def test_gini_of_equal_exposure_is_exactly_zero(n: int) -> None:
+    assert gini(np.full(n, 13)) == 0
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 1000])
+def test_gini_of_all_exposure_on_one_item_is_n_minus_one_over_n(n: int) -> None:
+    counts = np.zeros(n, dtype=np.int64)
+    counts[n // 2] = 31
+
+    assert gini(counts) == (n - 1) / n
+
+
+def test_gini_counts_the_items_nobody_was_shown() -> None:
+    assert gini(np.array([5, 5])) == 0
+    assert gini(np.array([5, 5, 0, 0])) == 0.5
+
+
+def test_gini_and_coverage_are_zero_when_nothing_was_shown() -> None:
+    nothing = exposure(lists([NO_ITEM]), N_ITEMS, [1])[1]
+
+    assert (gini(nothing), coverage(nothing)) == (0, 0)
+
+
+@given(exposures)
+def test_gini_is_twice_the_area_between_lorenz_curve_and_diagonal(
+    counts: np.ndarray[tuple[int], np.dtype[np.int64]],
+) -> None:
+    counts[0] += 1
+    lorenz = np.concatenate([[0], np.cumsum(np.sort(counts)) / counts.sum()])
+
+    area = np.trapezoid(lorenz, dx=1 / len(counts))
+
+    assert gini(counts) == pytest.approx(1 - 2 * area, abs=1e-12)
+
+
+@given(exposures)
+def test_gini_is_half_the_relative_mean_difference_of_all_pairs(
+    counts: np.ndarray[tuple[int], np.dtype[np.int64]],
+) -> None:
+    counts[0] += 1
+
+    differences = np.abs(counts[:, None] - counts[None, :]).mean()
+
+    assert gini(counts) == pytest.approx(differences / (2 * counts.mean()), abs=1e-12)
+
+
+def test_novelty_is_the_surprise_in_bits_of_what_is_shown() -> None:
+    listeners = np.array([8, 4, 1])
+
+    values = novelty(lists([0, 1, 2]), listeners, n_train_users=8, ks=[1, 2, 3])
+
+    assert values[0].tolist() == [0, 1 / 2, (0 + 1 + 3) / 3]
+
+
+def test_an_item_without_listeners_is_as_novel_as_one_with_a_single_listener() -> None:
+    values = novelty(lists([0], [1]), np.array([0, 1]), n_train_users=16, ks=[1])
+
+    assert values.tolist() == [[4], [4]]
+
+
+def test_popularity_is_the_mean_number_of_training_listeners() -> None:
+    values = popularity(lists([0, 1, 2]), np.array([8, 4, 0]), ks=[1, 3])
+
+    assert values.tolist() == [[8, 4]]
+
+
+def test_a_short_list_is_described_by_what_it_shows() -> None:
+    recs, listeners = lists([1, NO_ITEM, NO_ITEM]), np.array([8, 2])
+
+    assert popularity(recs, listeners, ks=[1, 3]).tolist() == [[2, 2]]
+    assert novelty(recs, listeners, n_train_users=8, ks=[1, 3]).tolist() == [[2, 2]]
+
+
+def test_an_empty_list_is_zero_everywhere() -> None:
+    recs, listeners = lists([NO_ITEM, NO_ITEM]), np.array([8, 2])
+
+    assert popularity(recs, listeners, ks=[1, 2]).tolist() == [[0, 0]]
+    assert novelty(recs, listeners, n_train_users=8, ks=[1, 2]).tolist() == [[0, 0]]
+
+
+@given(ragged(), st.lists(st.integers(0, 20), min_size=N_ITEMS, max_size=N_ITEMS))
+def test_novelty_and_popularity_are_what_a_slow_loop_finds(
+    recs: Recommendations, listeners: list[int]
+) -> None:
+    ks = [1, 2, 4]
+
+    novel = novelty(recs, np.array(listeners), 20, ks)
+    popular = popularity(recs, np.array(listeners), ks)
+
+    for u, row in enumerate(recs.items.tolist()):
+        for j, k in enumerate(ks):
+            shown = [listeners[item] for item in row[:k] if item != NO_ITEM]
+            bits = [-np.log2(max(count, 1) / 20) for count in shown]
+            assert popular[u, j] == pytest.approx(np.mean(shown) if shown else 0)
+            assert novel[u, j] == pytest.approx(np.mean(bits) if bits else 0)
+
+
+vectors = st.lists(
+    st.lists(st.floats(-3, 3, width=16), min_size=3, max_size=3), min_size=N_ITEMS, max_size=N_ITEMS
+).map(np.array)
+
+
+@given(ragged(), vectors, st.integers(1, 4))
+def test_diversity_is_what_a_slow_loop_over_pairs_finds(
+    recs: Recommendations, item_vectors: npt.NDArray[np.float64], k: int
+) -> None:
+    values = diversity(recs, item_vectors, k)
+
+    assert values.dtype == np.float64
+    for u, row in enumerate(recs.items.tolist()):
+        shown = [item_vectors[item] for item in row[:k] if item != NO_ITEM]
+        distances = []
+        for one, other in combinations(shown, 2):
+            lengths = np.linalg.norm(one) * np.linalg.norm(other)
+            distances.append(1 - (one @ other / lengths if lengths else 0))
+        assert values[u] == pytest.approx(np.mean(distances) if distances else 0, abs=1e-9)
+
+
+@given(ragged(), vectors, st.integers(1, 4))
+def test_diversity_depends_on_no_block_no_order_within_k_and_no_length_of_a_vector(
+    recs: Recommendations, item_vectors: npt.NDArray[np.float64], k: int
+) -> None:
+    values = diversity(recs, item_vectors, k)
+
+    turned = replace(recs, items=np.hstack([recs.items[:, :k][:, ::-1], recs.items[:, k:]]))
+    scaled = item_vectors * np.arange(1, N_ITEMS + 1)[:, None]
+    assert ((values >= 0) & (values <= 2)).all()
+    np.testing.assert_array_equal(diversity(recs, item_vectors, k, block_bytes=1), values)
+    np.testing.assert_allclose(diversity(turned, item_vectors, k), values, atol=1e-9)
+    np.testing.assert_allclose(diversity(recs, scaled, k), values, atol=1e-9)
+
+
+def test_diversity_is_0_of_the_same_1_of_the_unrelated_and_2_of_opposites() -> None:
+    item_vectors = np.array([[1, 0], [2, 0], [0, 5], [-3, 0], [0, 0], [0, 0]], np.float32)
+    recs = lists([0, 1], [0, 2], [0, 3], [4, 5], [0, NO_ITEM], [NO_ITEM, NO_ITEM])
+
+    assert diversity(recs, item_vectors, 2).tolist() == [0, 1, 2, 1, 0, 0]
+    assert diversity(recs, item_vectors, 1).tolist() == 6 * [0]
+
+
+@given(ragged(), st.lists(st.integers(0, 20), min_size=N_ITEMS, max_size=N_ITEMS), st.data())
+def test_popularity_lift_is_what_a_slow_loop_finds(
+    recs: Recommendations, listeners: list[int], data: st.DataObject
+) -> None:
+    row = st.lists(st.integers(0, 1), min_size=N_ITEMS, max_size=N_ITEMS)
+    heard = data.draw(st.lists(row, min_size=len(recs.users), max_size=len(recs.users)))
+    k = data.draw(st.integers(1, 4))
+
+    values = popularity_lift(recs, cells_of(heard), np.array(listeners), k)
+
+    for u, items in enumerate(recs.items.tolist()):
+        shown = [listeners[item] for item in items[:k] if item != NO_ITEM]
+        known = [n for n, there in zip(listeners, heard[u], strict=True) if there]
+        expected = np.mean(shown) / np.mean(known) - 1 if shown and sum(known) else 0
+        assert values[u] == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_list_twice_as_popular_as_the_history_has_a_lift_of_1() -> None:
+    history, listeners = cells_of([[1, 1, 0, 0], [0, 0, 0, 1]]), np.array([2, 4, 6, 0])
+    recs = replace(lists([2, 3], [2, 0]), users=np.array([0, 1], np.int32))
+
+    assert popularity_lift(recs, history, listeners, 1).tolist() == [1, 0]
+    assert popularity_lift(recs, history, listeners, 2).tolist() == [0, 0]
+    assert popularity_lift(lists([3]), history, listeners, 1).tolist() == [-1]
+
+
+def test_the_lift_of_a_user_is_against_their_own_history() -> None:
+    history, listeners = cells_of([[1, 0, 0], [0, 1, 0]]), np.array([8, 2, 4])
+    recs = replace(lists([2], [2]), users=np.array([1, 0], np.int32))
+
+    assert popularity_lift(recs, history, listeners, 1).tolist() == [1, -1 / 2]

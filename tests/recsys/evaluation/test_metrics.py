@@ -1,0 +1,220 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import label_ranking_average_precision_score, ndcg_score
+
+from recsys.evaluation.metrics import METRICS, OFFERED, Counts, Hits, column, parsed
+
+ALL = pytest.mark.parametrize("name", list(OFFERED))
+
+
+@st.composite
+def judged(draw: st.DrawFn) -> tuple[Hits, Counts, list[int]]:
+    """Hits, number of relevant items (at least the hits) and some cut-offs."""
+    m, kmax = draw(st.integers(1, 5)), draw(st.integers(1, 8))
+    row = st.lists(st.booleans(), min_size=kmax, max_size=kmax)
+    hits = np.array(draw(st.lists(row, min_size=m, max_size=m)), dtype=bool)
+    extra = draw(st.lists(st.integers(0, 12), min_size=m, max_size=m))
+    n_relevant = np.maximum(hits.sum(axis=1) + extra, 1).astype(np.int64)
+    ks = draw(st.lists(st.integers(1, kmax), min_size=1, max_size=4, unique=True))
+    return hits, n_relevant, sorted(ks)
+
+
+def slow(name: str, row: list[bool], n_relevant: int, k: int) -> float:
+    """One user, one cut-off, in plain loops over ranks from 1."""
+    hit_ranks = [rank for rank in range(1, k + 1) if row[rank - 1]]
+    best = min(k, n_relevant)
+    match name:
+        case "precision":
+            return len(hit_ranks) / k
+        case "recall":
+            return len(hit_ranks) / n_relevant
+        case "capped_recall":
+            return len(hit_ranks) / best
+        case "ndcg":
+            gain = sum(1 / np.log2(rank + 1) for rank in hit_ranks)
+            return float(gain / sum(1 / np.log2(rank + 1) for rank in range(1, best + 1)))
+        case "map":
+            return sum(sum(row[:rank]) / rank for rank in hit_ranks) / best
+        case "mrr":
+            return 1 / hit_ranks[0] if hit_ranks else 0.0
+        case "hit_rate":
+            return float(bool(hit_ranks))
+    raise AssertionError(name)
+
+
+@ALL
+@given(data=judged())
+def test_every_metric_is_what_a_slow_loop_finds(
+    name: str, data: tuple[Hits, Counts, list[int]]
+) -> None:
+    hits, n_relevant, ks = data
+
+    values = OFFERED[name](hits, n_relevant, ks)
+
+    expected = [
+        [slow(name, row, int(n), k) for k in ks]
+        for row, n in zip(hits.tolist(), n_relevant, strict=True)
+    ]
+    assert values.dtype == np.float64
+    np.testing.assert_allclose(values, expected, rtol=1e-12)
+
+
+def test_values_of_a_list_worked_out_by_hand() -> None:
+    hits = np.array([[False, True, True, False]])
+    n_relevant = np.array([3])
+
+    found = {name: metric(hits, n_relevant, [1, 3])[0] for name, metric in OFFERED.items()}
+
+    dcg, ideal = 1 / np.log2(3) + 1 / np.log2(4), 1 + 1 / np.log2(3) + 1 / np.log2(4)
+    assert found["precision"] == pytest.approx([0, 2 / 3])
+    assert found["recall"] == pytest.approx([0, 2 / 3])
+    assert found["capped_recall"] == pytest.approx([0, 2 / 3])
+    assert found["ndcg"] == pytest.approx([0, dcg / ideal])
+    assert found["map"] == pytest.approx([0, (1 / 2 + 2 / 3) / 3])
+    assert found["mrr"] == pytest.approx([0, 1 / 2])
+    assert found["hit_rate"] == pytest.approx([0, 1])
+
+
+def test_a_hit_at_rank_two_weighs_less_than_one_at_rank_one() -> None:
+    hits = np.array([[True, False], [False, True]])
+
+    values = METRICS["ndcg"](hits, np.array([1, 1]), [2])
+
+    assert values[:, 0] == pytest.approx([1, 1 / np.log2(3)])
+
+
+def test_recall_divides_by_all_relevant_and_capped_recall_by_what_fits() -> None:
+    hits, n_relevant = np.ones((1, 2), dtype=bool), np.array([8])
+
+    recall, capped = (OFFERED[name](hits, n_relevant, [2]) for name in ("recall", "capped_recall"))
+
+    assert (recall[0, 0], capped[0, 0]) == (0.25, 1.0)
+
+
+def test_precision_of_a_short_list_still_divides_by_k() -> None:
+    hits = np.array([[True, False, False, False]])
+
+    assert METRICS["precision"](hits, np.array([1]), [4])[0, 0] == 0.25
+
+
+@ALL
+@given(data=judged())
+def test_values_lie_between_zero_and_one(name: str, data: tuple[Hits, Counts, list[int]]) -> None:
+    values = OFFERED[name](*data)
+
+    assert (values >= 0).all()
+    assert (values <= 1 + 1e-12).all()
+
+
+@pytest.mark.parametrize("name", ["ndcg", "map", "mrr", "hit_rate", "capped_recall"])
+@given(n_relevant=st.lists(st.integers(1, 12), min_size=1, max_size=5), kmax=st.integers(1, 8))
+def test_a_perfect_list_scores_one_at_every_cut_off(
+    name: str, n_relevant: list[int], kmax: int
+) -> None:
+    relevant = np.array(n_relevant, dtype=np.int64)
+    hits = np.arange(kmax) < relevant[:, None]
+
+    values = OFFERED[name](hits, relevant, range(1, kmax + 1))
+
+    np.testing.assert_allclose(values, 1)
+
+
+@ALL
+@given(data=judged(), draw=st.data())
+def test_moving_a_hit_up_never_lowers_a_metric(
+    name: str, data: tuple[Hits, Counts, list[int]], draw: st.DataObject
+) -> None:
+    hits, n_relevant, ks = data
+    low = draw.draw(st.integers(0, hits.shape[1] - 1))
+    high = draw.draw(st.integers(0, low))
+    better = hits.copy()
+    up = hits[:, low] & ~hits[:, high]
+    better[up, high], better[up, low] = True, False
+
+    gained = OFFERED[name](better, n_relevant, ks) - OFFERED[name](hits, n_relevant, ks)
+
+    assert (gained >= -1e-12).all()
+
+
+@ALL
+@given(data=judged(), seed=st.integers(0, 1000))
+def test_users_do_not_influence_each_other(
+    name: str, data: tuple[Hits, Counts, list[int]], seed: int
+) -> None:
+    hits, n_relevant, ks = data
+    order = np.random.default_rng(seed).permutation(len(hits))
+
+    shuffled = OFFERED[name](hits[order], n_relevant[order], ks)
+
+    np.testing.assert_array_equal(shuffled, OFFERED[name](hits, n_relevant, ks)[order])
+
+
+@ALL
+@given(data=judged())
+def test_ranks_beyond_k_change_nothing(name: str, data: tuple[Hits, Counts, list[int]]) -> None:
+    hits, n_relevant, _ = data
+    kmax = hits.shape[1]
+    more = np.maximum(n_relevant, kmax * 2)
+    longer = np.hstack([hits, np.ones((len(hits), kmax), dtype=bool)])
+
+    at_k = OFFERED[name](longer, more, [kmax])
+
+    np.testing.assert_allclose(at_k, OFFERED[name](hits, more, [kmax]), rtol=1e-12)
+
+
+@pytest.mark.parametrize("k", [1, 3, 10, 30])
+def test_ndcg_agrees_with_scikit_learn_on_binary_relevance(
+    rng: np.random.Generator, k: int
+) -> None:
+    relevant = rng.random((40, 30)) < 0.2
+    relevant[:, 0] = True
+    scores = rng.random(relevant.shape)
+    hits = np.take_along_axis(relevant, np.argsort(-scores, axis=1), axis=1)
+
+    ours = METRICS["ndcg"](hits, relevant.sum(axis=1), [k])
+
+    assert ours.mean() == pytest.approx(ndcg_score(relevant, scores, k=k, ignore_ties=True))
+
+
+@pytest.mark.parametrize("name", ["map", "mrr"])
+def test_map_and_mrr_of_a_whole_ranking_agree_with_scikit_learn(
+    rng: np.random.Generator, name: str
+) -> None:
+    relevant = rng.random((40, 30)) < 0.2
+    relevant[:, 0] = True
+    if name == "mrr":  # with one relevant item both are the reciprocal of its rank
+        relevant[:, 1:] = False
+    scores = rng.random(relevant.shape)
+    hits = np.take_along_axis(relevant, np.argsort(-scores, axis=1), axis=1)
+
+    ours = METRICS[name](hits, relevant.sum(axis=1), [30])
+
+    assert ours.mean() == pytest.approx(label_ranking_average_precision_score(relevant, scores))
+
+
+def test_capped_recall_is_offered_but_not_shown_by_default() -> None:
+    assert list(METRICS) == ["precision", "recall", "ndcg", "map", "mrr", "hit_rate"]
+    assert set(OFFERED) - set(METRICS) == {"capped_recall"}
+
+
+@given(st.sampled_from(list(OFFERED)), st.integers(1, 500))
+def test_names_are_read_as_they_are_written(metric: str, k: int) -> None:
+    assert parsed(column(metric, k)) == (metric, k)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("ngcd@10", "unknown metric 'ngcd@10'; offered are precision"),
+        ("coverage@10", "unknown metric"),
+        ("ndcg", "write ndcg@10"),
+        ("ndcg@0", "no cut-off"),
+        ("ndcg@-1", "no cut-off"),
+        ("ndcg@1.5", "no cut-off"),
+    ],
+)
+def test_a_name_that_is_no_metric_is_refused(name: str, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        parsed(name)

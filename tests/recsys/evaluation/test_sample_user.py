@@ -1,0 +1,91 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from recsys.data.ids import strings
+from recsys.evaluation.sample_user import sample_listener, shown_to
+from recsys.models import build
+from recsys.models.params import AlsConfig, PopularityConfig
+from recsys.splitting.split import Fold, random_split, user_split
+from tests.conftest import cells_of, two_camps
+
+POPULAR = PopularityConfig(kind="popularity-listeners")
+
+
+def fold() -> Fold:
+    """u00 knows B, C and D and is to find A and E; A is the most popular, then F."""
+    plays = cells_of(
+        [[9, 1, 5, 3, 8, 0], [1, 0, 0, 0, 0, 1], [1, 0, 0, 0, 0, 1], [1, 1, 0, 0, 0, 0]]
+    )
+    plays = replace(plays, items=plays.items.named(strings("ABCDEF")))
+    hidden = np.isin(plays.keys, [0, 4])
+    train = plays.where(~hidden)
+    return Fold(train, train, plays.where(hidden))
+
+
+def test_a_listener_is_shown_by_names_with_hits_marked() -> None:
+    model = build(POPULAR, 1).fit(fold().train)
+
+    shown = shown_to(model, fold(), user=0, k=3)
+
+    assert shown.user == "u00"
+    assert shown.history == [("C", 5), ("D", 3), ("B", 1)]
+    assert shown.held_out == [("A", 9), ("E", 8)]
+    assert shown.recommended == [("A", True), ("F", False), ("E", True)]
+
+
+def test_only_the_most_played_are_shown_and_a_short_list_stays_short() -> None:
+    model = build(POPULAR, 1).fit(fold().train)
+
+    assert shown_to(model, fold(), user=0, k=1).history == [("C", 5)]
+    assert shown_to(model, fold(), user=0, k=1).held_out == [("A", 9)]
+    assert len(shown_to(model, fold(), user=0, k=50).recommended) == 3
+
+
+def test_a_stranger_is_shown_from_their_history() -> None:
+    data = cells_of(two_camps(12, 12, of_other=1))
+    held = user_split(data, (0.2, 0.2), 0.8, (1, 2)).test
+    model = build(AlsConfig(factors=2, iterations=5), 1).fit(held.train)
+    user = sample_listener(held, seed=0)
+
+    shown = shown_to(model, held, user, k=4)
+
+    assert len(shown.recommended) == 4
+    known = {name for name, _ in shown.history}
+    assert not known & {name for name, _ in shown.recommended}
+    assert len(held.history.where(held.history.rows == user)) >= len(known) > 0
+
+
+def test_the_sample_listener_is_a_seeded_draw_from_the_judged() -> None:
+    data = cells_of(two_camps(40, 12))
+    data = data.where((data.rows % 3 != 0) | (data.cols < 4))  # every third has too few
+    held = random_split(data, 0.2, 5, (1, 2)).test
+    drawn = {sample_listener(held, seed) for seed in range(30)}
+
+    assert sample_listener(held, 7) == sample_listener(held, 7)
+    assert len(drawn) > 5
+    assert drawn <= set(held.judged.tolist())
+    assert set(held.judged.tolist()) < set(range(40))
+
+
+def test_what_is_held_out_of_others_is_no_hit() -> None:
+    """u03 was to find F, which u00 is shown and was not."""
+    plays = cells_of(
+        [[9, 1, 5, 3, 8, 0], [1, 0, 0, 0, 0, 1], [1, 0, 0, 0, 0, 1], [1, 1, 0, 0, 0, 1]]
+    )
+    plays = replace(plays, items=plays.items.named(strings("ABCDEF")))
+    hidden = np.isin(plays.keys, [4, 3 * 6 + 5])
+    train = plays.where(~hidden)
+    both = Fold(train, train, plays.where(hidden))
+    model = build(POPULAR, 1).fit(train)
+
+    assert shown_to(model, both, 0, 3).recommended == [("F", False), ("E", True)]
+    assert shown_to(model, both, 0, 3).held_out == [("E", 8)]
+
+
+@pytest.mark.parametrize("k", [1, 2])
+def test_as_many_are_recommended_as_asked(k: int) -> None:
+    model = build(POPULAR, 1).fit(fold().train)
+
+    assert len(shown_to(model, fold(), 0, k).recommended) == k

@@ -1,0 +1,191 @@
+from random import Random
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recsys.evaluation.ties import tied_with_best
+
+Values = npt.NDArray[np.float64]
+
+
+def slowly_tied(values: Values, seed: int, n_resamples: int, level: float) -> list[bool]:
+    """The definition, trial by trial and user by user drawn, with the same resamples."""
+    m, n = values.shape
+    again = np.random.default_rng(seed)
+    drawn = [again.integers(0, m, m) for _ in range(n_resamples)]
+    tied = []
+    for i in range(n):
+        observed, by_chance = [0.0], [[0.0] * n_resamples]
+        for j in range(n):
+            gap = values[:, j] - values[:, i]
+            centred = [gap[users].mean() - gap.mean() for users in drawn]
+            if np.std(centred) > 0:
+                observed.append(gap.mean() / np.std(centred))
+                by_chance.append([value / np.std(centred) for value in centred])
+        quantile = np.quantile([max(row) for row in zip(*by_chance, strict=True)], level)
+        tied.append(max(observed) <= quantile)
+    return tied
+
+
+def ruled_out(
+    n_studies: int, shape: tuple[int, int], better_by: float, correlated: float = 1.0
+) -> Values:
+    """How often each trial is ruled out over many studies; the first is truly better."""
+    rng, seen = np.random.default_rng(8), np.zeros(shape[1])
+    for study in range(n_studies):
+        values = correlated * rng.normal(0, 1, (shape[0], 1)) + rng.normal(0, 1, shape)
+        values[:, 0] += better_by
+        seen += ~tied_with_best(values, study, n_resamples=400)
+    return seen / n_studies
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 999), st.integers(2, 6), st.sampled_from([0.5, 0.8, 0.95]))
+def test_ties_are_what_the_definition_written_as_loops_finds(
+    seed: int, n_trials: int, level: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    # Skewed and of unequal spread, so that neither the sign nor the scale of a gap is arbitrary.
+    own = rng.exponential(1, (15, n_trials)) * rng.choice([0.1, 1, 3], n_trials)
+    values = rng.random((15, 1)) + own * rng.choice([-1, 1], n_trials)
+    values += rng.random(n_trials) - values.mean(axis=0)
+
+    tied = tied_with_best(values, seed, 100, level)
+
+    assert tied.dtype == np.bool_
+    assert tied.tolist() == slowly_tied(values, seed, 100, level)
+
+
+def test_of_equal_trials_the_true_best_is_ruled_out_in_about_5_of_100_studies() -> None:
+    # All are truly best, so each counts. 300 studies: the mean rate of 12 trials has a standard
+    # error of at most 0.0126 around 0.05; without the correction for many it is above 0.2.
+    rate = ruled_out(300, (150, 12), better_by=0.0).mean()
+
+    assert 0.02 < rate < 0.05 + 3 * 0.0126
+
+
+def test_a_true_best_that_leads_by_little_is_ruled_out_in_less_than_5_of_100_studies() -> None:
+    rates = ruled_out(300, (150, 12), better_by=0.15)
+
+    assert rates[0] < 0.05
+    assert rates[1:].min() > rates[0]
+
+
+def test_a_clearly_better_trial_stands_alone(rng: np.random.Generator) -> None:
+    values = rng.normal(0, 1, (400, 20))
+    values[:, 7] += 1.0
+
+    assert np.flatnonzero(tied_with_best(values, seed=1)).tolist() == [7]
+
+
+def test_two_that_lead_together_tie_and_the_rest_does_not(rng: np.random.Generator) -> None:
+    values = rng.normal(0, 0.1, (400, 6))
+    values[:, [2, 4]] += 0.5
+
+    assert np.flatnonzero(tied_with_best(values, seed=1)).tolist() == [2, 4]
+
+
+def test_what_makes_users_easy_for_all_trials_cancels_out(rng: np.random.Generator) -> None:
+    values = rng.normal(0, 0.1, (300, 5)) + np.array([0.1, 0, 0, 0, 0])
+    ease = rng.normal(0, 3, 300)
+    # The same ease handed to other users under each trial: the means stay, the pairs are lost.
+    moved = np.column_stack([np.roll(ease, 60 * trial) for trial in range(5)])
+
+    assert tied_with_best(ease[:, None] + values, seed=2).tolist() == [True] + 4 * [False]
+    assert tied_with_best(moved + values, seed=2).all()
+
+
+@given(st.integers(0, 999), st.randoms(use_true_random=False), st.sampled_from(["C", "F"]))
+def test_the_order_of_trials_and_the_layout_in_memory_change_nothing(
+    seed: int, random: Random, layout: Literal["C", "F"]
+) -> None:
+    values = np.random.default_rng(seed).random((40, 8))
+    order = list(range(8))
+    random.shuffle(order)
+    shuffled = np.array(values[:, order], order=layout)
+
+    tied = tied_with_best(values, seed, 100)
+
+    assert tied_with_best(shuffled, seed, 100).tolist() == tied[order].tolist()
+
+
+@given(st.integers(0, 999), st.integers(1, 6))
+def test_the_trial_with_the_highest_mean_is_always_in_the_set(seed: int, n_trials: int) -> None:
+    values = np.random.default_rng(seed).random((25, n_trials))
+
+    assert tied_with_best(values, seed, 50)[values.mean(axis=0).argmax()]
+
+
+@settings(max_examples=10)
+@given(st.integers(0, 999))
+def test_a_higher_level_rules_out_no_more(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    values = rng.random((60, 8)) + rng.random(8) * 0.3
+
+    at_80, at_95 = (tied_with_best(values, seed, 200, level) for level in (0.8, 0.95))
+
+    assert at_95[at_80].all()
+
+
+def test_a_trial_alone_is_the_best(rng: np.random.Generator) -> None:
+    assert tied_with_best(rng.random((30, 1)), seed=1).tolist() == [True]
+
+
+def test_duplicates_share_the_verdict_of_their_original(rng: np.random.Generator) -> None:
+    values = rng.normal(0, 1, (200, 3)) + np.array([1.0, 0.0, 0.95])
+
+    tied = tied_with_best(np.hstack([values, values, values[:, :1]]), seed=3)
+
+    assert tied.tolist() == [True, False, True, True, False, True, True]
+
+
+def test_trials_that_are_all_the_same_all_tie(rng: np.random.Generator) -> None:
+    assert tied_with_best(np.repeat(rng.random((50, 1)), 4, axis=1), seed=1).all()
+    assert tied_with_best(np.zeros((50, 3)), seed=1).all()
+
+
+def test_differences_as_small_as_rounding_are_none(rng: np.random.Generator) -> None:
+    values = rng.random((500, 1)) + 0.5
+    nearly = np.hstack([values, np.nextafter(values, 2), np.nextafter(values, 0)])
+
+    assert tied_with_best(nearly, seed=1).all()
+
+
+def test_a_trial_that_is_better_by_the_same_for_every_user_stands_alone(
+    rng: np.random.Generator,
+) -> None:
+    values = rng.random((50, 1)) + np.array([0.0, 0.25, 0.125])
+
+    assert tied_with_best(values, seed=1).tolist() == [False, True, False]
+    assert tied_with_best(np.tile([0.25, 0.5], (50, 1)), seed=1).tolist() == [False, True]
+
+
+def test_a_single_user_rules_out_nothing() -> None:
+    assert tied_with_best(np.array([[0.1, 0.9, 0.5]]), seed=1).all()
+
+
+def test_the_values_are_left_as_they_are_and_the_resamples_are_told(
+    rng: np.random.Generator,
+) -> None:
+    values, told = rng.random((50, 4)), list[tuple[str, int, int | None]]()
+    before = values.copy()
+
+    tied_with_best(values, 1, 30, progress=lambda *now: told.append(now))
+
+    assert told == [("bootstrap resamples", 30, 30)]
+    np.testing.assert_array_equal(values, before)
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (3,)])
+def test_values_without_users_or_trials_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="values have shape"):
+        tied_with_best(np.zeros(shape), seed=1)
+
+
+def test_values_that_are_not_finite_are_refused_by_their_number() -> None:
+    with pytest.raises(ValueError, match="2 values are not finite"):
+        tied_with_best(np.array([[0.1, np.nan], [np.inf, 0.2]]), seed=1)

@@ -1,0 +1,471 @@
+"""ALS against the equations of Hu, Koren and Volinsky 2008, solved densely in the test."""
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from threadpoolctl import threadpool_info
+
+from recsys.data.interactions import Interactions
+from recsys.models.als import (
+    Als,
+    Factors,
+    Iteration,
+    OnIteration,
+    State,
+    StopTraining,
+    training_cost,
+)
+from recsys.models.params import AlsConfig
+from recsys.models.weighting import Weights
+from tests.conftest import cells_of
+
+Dense = npt.NDArray[np.float64]
+WEIGHTINGS = ["linear", "log", "share", "bm25", "tfidf", "binary"]
+
+
+def listening(n_users: int = 25, n_items: int = 18, seed: int = 7) -> Interactions:
+    rng = np.random.default_rng(seed)
+    heard = rng.random((n_users, n_items)) < 0.3
+    return cells_of(heard * rng.integers(1, 40, (n_users, n_items)))
+
+
+def confidence(config: AlsConfig, train: Interactions, plays: Interactions) -> Dense:
+    """c = 1 + alpha f(r), and 1 where there is no cell; f is tested beside its definition."""
+    f = Weights(config, train)(plays)
+    return np.asarray(1 + config.alpha * f.toarray().astype(np.float64))
+
+
+def preference(plays: Interactions) -> Dense:
+    return (plays.matrix().toarray() > 0).astype(np.float64)
+
+
+def solved(c: Dense, p: Dense, others: Factors, regularization: float) -> Dense:
+    """Equation 4, row by row: x = (Y' C Y + lambda I)^-1 Y' C p."""
+    y = others.astype(np.float64)
+    rows = []
+    for each, wanted in zip(c, p, strict=True):
+        left = y.T @ np.diag(each) @ y + regularization * np.eye(y.shape[1])
+        rows.append(np.linalg.solve(left, y.T @ np.diag(each) @ wanted))
+    return np.array(rows)
+
+
+def slow_loss(c: Dense, p: Dense, x: Factors, y: Factors, regularization: float) -> float:
+    """Equation 3 over all pairs, over the sum of all confidences."""
+    total = 0.0
+    for user in range(len(x)):
+        for item in range(len(y)):
+            score = float(x[user].astype(np.float64) @ y[item].astype(np.float64))
+            total += c[user, item] * (p[user, item] - score) ** 2
+    norms = float((x.astype(np.float64) ** 2).sum() + (y.astype(np.float64) ** 2).sum())
+    return (total + regularization * norms) / float(c.sum())
+
+
+def config_of(weighting: str, **settings: float) -> AlsConfig:
+    usual = {"factors": 3, "iterations": 1, "regularization": 0.7, "alpha": 0.3, "k1": 20.0}
+    return AlsConfig.model_validate({"weighting": weighting, **usual, **settings})
+
+
+@pytest.mark.parametrize("weighting", WEIGHTINGS)
+def test_each_sweep_solves_the_item_factors_for_the_user_factors(weighting: str) -> None:
+    """Three steps of conjugate gradient are exact for three factors, so one sweep tells."""
+    config, train = config_of(weighting), listening()
+
+    model = Als(config, seed=1).fit(train)
+
+    c = confidence(config, train, train)
+    expected = solved(c.T, preference(train).T, model.user_factors, config.regularization)
+    np.testing.assert_allclose(model.item_factors, expected, rtol=2e-3, atol=2e-4)
+
+
+@pytest.mark.parametrize("weighting", WEIGHTINGS)
+def test_after_many_sweeps_both_sides_solve_each_other(weighting: str) -> None:
+    config, train = config_of(weighting, iterations=150, regularization=2.0), listening()
+
+    model = Als(config, seed=1, threads=1).fit(train)
+
+    c, p = confidence(config, train, train), preference(train)
+    users = solved(c, p, model.item_factors, config.regularization)
+    items = solved(c.T, p.T, model.user_factors, config.regularization)
+    np.testing.assert_allclose(model.user_factors, users, atol=2e-3)
+    np.testing.assert_allclose(model.item_factors, items, atol=2e-3)
+
+
+@pytest.mark.parametrize("weighting", WEIGHTINGS)
+def test_a_fold_in_solves_a_history_with_what_training_knows_of_the_artists(
+    weighting: str,
+) -> None:
+    config, train = config_of(weighting, factors=6, iterations=4), listening()
+    model, history = Als(config, seed=1).fit(train), listening(n_users=25, seed=8)
+    strangers = np.array([3, 11, 0], np.int32)
+
+    recs = model.fold_in(history, strangers, k=5)
+
+    c, p = confidence(config, train, history)[strangers], preference(history)[strangers]
+    factors = solved(c, p, model.item_factors, config.regularization)
+    expected = factors @ model.item_factors.T
+    expected[p > 0] = -np.inf
+    np.testing.assert_allclose(recs.scores, -np.sort(-expected)[:, :5], rtol=1e-3, atol=1e-4)
+    shown = np.take_along_axis(expected, recs.items.astype(np.int64), axis=1)
+    np.testing.assert_allclose(shown, recs.scores, rtol=1e-3, atol=1e-4)
+
+
+def test_a_recommendation_is_scored_by_the_inner_product() -> None:
+    config, train = config_of("share", factors=6, iterations=4), listening()
+    model, users = Als(config, seed=1).fit(train), np.array([2, 20], np.int32)
+
+    recs = model.recommend(users, k=6)
+
+    expected = model.user_factors[users] @ model.item_factors.T
+    expected[preference(train)[users] > 0] = -np.inf
+    np.testing.assert_allclose(recs.scores, -np.sort(-expected)[:, :6], rtol=1e-5)
+
+
+def losses(config: AlsConfig, train: Interactions, seed: int = 1) -> list[float]:
+    found: list[float] = []
+    Als(config, seed, lambda step: found.append(step.loss)).fit(train)
+    return found
+
+
+@pytest.mark.parametrize("weighting", WEIGHTINGS)
+def test_the_loss_is_the_weighted_squared_error_over_all_pairs(weighting: str) -> None:
+    config, train = config_of(weighting, factors=5, iterations=2), listening()
+    train = train.where(~np.isin(train.rows, [4, 9]))  # two users without a cell count too
+    c, p = confidence(config, train, train), preference(train)
+    expected: list[float] = []
+
+    def slowly(step: Iteration) -> None:
+        model = step.model
+        lost = slow_loss(c, p, model.user_factors, model.item_factors, config.regularization)
+        expected.append(lost)
+
+    model = Als(config, 1, slowly).fit(train)
+
+    assert losses(config, train) == pytest.approx(expected, rel=1e-4)
+    assert model.user_factors[[4, 9]].any() == np.False_
+
+
+@pytest.mark.parametrize("weighting", WEIGHTINGS)
+def test_the_training_loss_falls(weighting: str) -> None:
+    found = losses(config_of(weighting, factors=4, iterations=12), listening())
+
+    assert (np.diff(found) <= 1e-6).all()
+    assert found[-1] < found[0]
+
+
+def test_each_iteration_is_told_once_and_in_order_with_the_model_as_it_is() -> None:
+    config, train = config_of("share", iterations=4), listening()
+    steps: list[Iteration] = []
+    items: list[Factors] = []
+    shown: list[list[int]] = []
+
+    def tell(step: Iteration) -> None:
+        steps.append(step)
+        items.append(step.model.item_factors.copy())
+        shown.append(step.model.recommend(np.array([5], np.int32), 3).items[0].tolist())
+
+    model = Als(config, 1, tell).fit(train)
+
+    assert [step.number for step in steps] == [1, 2, 3, 4]
+    assert all(step.seconds >= 0 for step in steps)
+    for n, seen in enumerate(items, start=1):
+        shorter = Als(config.model_copy(update={"iterations": n}), 1).fit(train)
+        np.testing.assert_array_equal(seen, shorter.item_factors)
+        assert shown[n - 1] == shorter.recommend(np.array([5], np.int32), 3).items[0].tolist()
+    np.testing.assert_array_equal(items[-1], model.item_factors)
+
+
+class EnoughError(Exception):
+    """Raised by a listener that has seen enough."""
+
+
+def test_a_listener_that_raises_stops_the_training() -> None:
+    numbers: list[int] = []
+
+    def tell(step: Iteration) -> None:
+        numbers.append(step.number)
+        if step.number == 2:
+            raise EnoughError
+
+    with pytest.raises(EnoughError):
+        Als(config_of("share", iterations=9), 1, tell).fit(listening())
+    assert numbers == [1, 2]
+
+
+def test_being_listened_to_changes_no_bit() -> None:
+    config, train = config_of("log", iterations=3), listening()
+
+    quiet, heard = Als(config, 1).fit(train), Als(config, 1, lambda step: None).fit(train)
+
+    np.testing.assert_array_equal(quiet.item_factors, heard.item_factors)
+    np.testing.assert_array_equal(quiet.user_factors, heard.user_factors)
+
+
+@pytest.mark.parametrize("threads", [0, 2, 3])
+def test_the_number_of_threads_changes_no_bit(threads: int) -> None:
+    config, train = config_of("share", factors=16, iterations=3), listening(300, 90)
+    users = np.arange(300, dtype=np.int32)
+    one, many = (Als(config, 1, threads=n).fit(train) for n in (1, threads))
+
+    np.testing.assert_array_equal(one.user_factors, many.user_factors)
+    np.testing.assert_array_equal(one.item_factors, many.item_factors)
+    for ask in ("recommend", "fold_in"):
+        history = () if ask == "recommend" else (train,)
+        single, several = (getattr(model, ask)(*history, users, 10) for model in (one, many))
+        np.testing.assert_array_equal(single.items, several.items)
+        np.testing.assert_array_equal(single.scores, several.scores)
+
+
+def test_another_seed_starts_elsewhere() -> None:
+    config, train = config_of("share"), listening()
+
+    one, other = Als(config, 1).fit(train), Als(config, 2).fit(train)
+
+    assert not np.allclose(one.user_factors, other.user_factors)
+
+
+def test_factors_have_one_row_per_id_and_zeros_for_who_has_no_cell() -> None:
+    train = listening()
+    train = train.where((train.rows != 4) & (train.cols != 6))
+
+    model = Als(config_of("share", factors=5), 1).fit(train)
+
+    assert (model.user_factors.shape, model.item_factors.shape) == ((25, 5), (18, 5))
+    assert (model.user_factors.dtype, model.item_factors.dtype) == (np.float32, np.float32)
+    assert not model.user_factors[4].any()
+    assert not model.item_factors[6].any()
+
+
+def test_blas_has_its_threads_back_after_a_fit() -> None:
+    before = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+    Als(config_of("share"), 1).fit(listening())
+
+    after = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+    assert after == before
+
+
+def test_blas_has_one_thread_while_training() -> None:
+    counts: set[int] = set()
+
+    def tell(step: Iteration) -> None:
+        pools = (pool for pool in threadpool_info() if pool["user_api"] == "blas")
+        counts.update(pool["num_threads"] for pool in pools)
+
+    Als(config_of("share"), 1, tell).fit(listening())
+
+    assert counts == {1}
+
+
+def test_a_training_costs_more_with_more_factors_iterations_rows_or_cells() -> None:
+    base = training_cost(AlsConfig(factors=8, iterations=5), 100, 50, 1_000)
+
+    assert base > 0
+    assert training_cost(AlsConfig(factors=9, iterations=5), 100, 50, 1_000) > base
+    assert training_cost(AlsConfig(factors=8, iterations=6), 100, 50, 1_000) > base
+    assert training_cost(AlsConfig(factors=8, iterations=5), 101, 50, 1_000) > base
+    assert training_cost(AlsConfig(factors=8, iterations=5), 100, 51, 1_000) > base
+    assert training_cost(AlsConfig(factors=8, iterations=5), 100, 50, 1_001) > base
+    assert training_cost(AlsConfig(factors=8, iterations=10), 100, 50, 1_000) == 2 * base
+
+
+def test_what_does_not_make_a_training_longer_makes_it_no_dearer() -> None:
+    one, other = AlsConfig(alpha=1.0, weighting="log"), AlsConfig(alpha=9.0, weighting="linear")
+
+    assert training_cost(one, 10, 20, 30) == training_cost(other, 10, 20, 30)
+
+
+def bits(model: Als) -> tuple[bytes, bytes]:
+    return model.user_factors.tobytes(), model.item_factors.tobytes()
+
+
+Folded = list[tuple[int, list[list[int]], bytes]]
+
+
+def folding(history: Interactions, found: Folded, stop: int | None = None) -> OnIteration:
+    """Folds users in after each iteration, as a curve over strangers does."""
+    users = np.arange(9, dtype=np.int32)
+
+    def tell(step: Iteration) -> None:
+        recs = step.model.fold_in(history, users, 4)
+        found.append((step.number, recs.items.tolist(), recs.scores.tobytes()))
+        if step.number == stop:
+            raise StopTraining
+
+    return tell
+
+
+@pytest.mark.parametrize("at", [1, 3, 5, 6])
+@pytest.mark.parametrize("weighting", ["share", "bm25"])
+def test_going_on_from_a_state_gives_the_bits_of_never_having_stopped(
+    weighting: str, at: int
+) -> None:
+    config, train = config_of(weighting, factors=5, iterations=6), listening()
+    whole = Als(config, 1).fit(train)
+    first = Als(config.model_copy(update={"iterations": at}), 1).fit(train)
+
+    gone_on = Als(config, seed=99).fit(train, first.state(at))
+
+    assert bits(gone_on) == bits(whole)
+    users = np.arange(25, dtype=np.int32)
+    assert gone_on.recommend(users, 5).items.tolist() == whole.recommend(users, 5).items.tolist()
+
+
+def test_whoever_goes_on_is_told_of_the_iterations_that_are_left_and_of_the_same_losses() -> None:
+    config, train = config_of("share", iterations=6), listening()
+    told: list[tuple[int, float]] = []
+    state: list[State] = []
+
+    def tell(step: Iteration) -> None:
+        told.append((step.number, step.loss))
+        if step.number == 2:
+            state.append(step.model.state(2))
+
+    Als(config, 1, tell).fit(train)
+    whole = told.copy()
+    told.clear()
+
+    Als(config, 1, tell).fit(train, state[0])
+
+    assert told == whole[2:]
+
+
+def test_a_state_of_all_iterations_is_the_model_and_nothing_is_trained() -> None:
+    config, train, told = config_of("share", iterations=3), listening(), list[Iteration]()
+    whole = Als(config, 1).fit(train)
+
+    restored = Als(config, 1, told.append).fit(train, whole.state(3))
+
+    assert bits(restored) == bits(whole)
+    assert told == []
+    users = np.arange(9, dtype=np.int32)
+    assert (
+        restored.fold_in(train, users, 4).scores.tobytes()
+        == whole.fold_in(train, users, 4).scores.tobytes()
+    )
+
+
+def test_folding_users_in_along_the_training_sees_the_factors_as_they_are() -> None:
+    """implicit keeps the products of all item factors from the first fold-in on."""
+    config, train, history = (
+        config_of("share", factors=4, iterations=5),
+        listening(),
+        listening(25, 18, 8),
+    )
+    found: Folded = []
+
+    model = Als(config, 1, folding(history, found)).fit(train)
+
+    assert bits(model) == bits(Als(config, 1).fit(train))
+    for n, items, scores in found:
+        alone = Als(config.model_copy(update={"iterations": n}), 1).fit(train)
+        recs = alone.fold_in(history, np.arange(9, dtype=np.int32), 4)
+        assert items == recs.items.tolist()
+        assert scores == recs.scores.tobytes()
+    assert len({scores for _, _, scores in found}) == 5
+
+
+@pytest.mark.parametrize("at", [1, 3])
+def test_going_on_with_users_folded_in_along_the_training_changes_no_bit(at: int) -> None:
+    config, train, history = (
+        config_of("log", factors=4, iterations=5),
+        listening(),
+        listening(25, 18, 8),
+    )
+    whole: Folded = []
+    expected = Als(config, 1, folding(history, whole)).fit(train)
+    first: Folded = []
+    stopped = Als(config, 1, folding(history, first, stop=at)).fit(train)
+    rest: Folded = []
+
+    gone_on = Als(config, 1, folding(history, rest)).fit(train, stopped.state(at))
+
+    assert first + rest == whole
+    assert bits(gone_on) == bits(expected)
+
+
+def test_a_model_can_be_turned_back_to_where_it_stood() -> None:
+    config, train, history = (
+        config_of("share", factors=4, iterations=6),
+        listening(),
+        listening(25, 18, 8),
+    )
+    states: list[State] = []
+    users = np.arange(9, dtype=np.int32)
+
+    def tell(step: Iteration) -> None:
+        step.model.fold_in(history, users, 4)
+        if step.number == 2:
+            states.append(step.model.state(2))
+
+    model = Als(config, 1, tell).fit(train)
+    model.fold_in(history, users, 4)
+    shorter = Als(config.model_copy(update={"iterations": 2}), 1).fit(train)
+
+    model.rewind(states[0])
+
+    assert bits(model) == bits(shorter)
+    for ask in ("recommend", "fold_in"):
+        given = () if ask == "recommend" else (history,)
+        one, other = (getattr(each, ask)(*given, users, 4) for each in (model, shorter))
+        assert one.items.tolist() == other.items.tolist()
+        assert one.scores.tobytes() == other.scores.tobytes()
+
+
+def test_a_state_is_a_copy_and_a_rewound_model_has_its_own() -> None:
+    config, train = config_of("share", iterations=2), listening()
+    model = Als(config, 1).fit(train)
+    before = bits(model)
+    state = model.state(2)
+    model.user_factors[:] = 7.0
+    model.item_factors[:] = 7.0
+
+    model.rewind(state)
+    state.user_factors[:] = 8.0
+    state.item_factors[:] = 8.0
+
+    assert bits(model) == before
+
+
+def test_the_arrays_of_a_state_nobody_needs_are_used_again() -> None:
+    config, train, states = config_of("share", iterations=3), listening(), list[State]()
+
+    def tell(step: Iteration) -> None:
+        states.append(step.model.state(step.number, states[-1] if states else None))
+
+    model = Als(config, 1, tell).fit(train)
+
+    assert [state.iteration for state in states] == [1, 2, 3]
+    assert states[0].user_factors is states[2].user_factors
+    assert states[0].item_factors is states[2].item_factors
+    assert states[2].user_factors.tobytes() == model.user_factors.tobytes()
+    assert states[2].item_factors.tobytes() == model.item_factors.tobytes()
+
+
+@pytest.mark.parametrize("at", [1, 3])
+def test_stopping_a_training_keeps_the_model_as_it_is(at: int) -> None:
+    config, train = config_of("share", iterations=9), listening()
+    told: list[int] = []
+
+    def tell(step: Iteration) -> None:
+        told.append(step.number)
+        if step.number == at:
+            raise StopTraining
+
+    model = Als(config, 1, tell).fit(train)
+
+    shorter = Als(config.model_copy(update={"iterations": at}), 1).fit(train)
+    assert told == list(range(1, at + 1))
+    assert bits(model) == bits(shorter)
+    users = np.arange(25, dtype=np.int32)
+    assert model.recommend(users, 5).items.tolist() == shorter.recommend(users, 5).items.tolist()
+
+
+def test_a_training_that_is_stopped_among_numbers_that_are_none_is_an_error_all_the_same() -> None:
+    train = listening()
+
+    def tell(step: Iteration) -> None:
+        step.model.user_factors[0, 0] = np.nan
+        raise StopTraining
+
+    with pytest.raises(Exception, match="NaN"):
+        Als(config_of("share", iterations=9), 1, tell).fit(train)

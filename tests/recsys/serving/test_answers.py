@@ -1,0 +1,377 @@
+"""What people are told, against the definitions written out densely in the test."""
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pytest
+
+from recsys.data.ids import strings
+from recsys.data.interactions import Interactions
+from recsys.data.profiles import Profiles
+from recsys.errors import InputError
+from recsys.models import build
+from recsys.models.als import Als
+from recsys.models.params import AlsConfig, ItemKnnConfig, ModelConfig, PopularityConfig
+from recsys.models.weighting import Weights
+from recsys.serving.answers import (
+    Answer,
+    Served,
+    explain,
+    fold_in_history,
+    from_profile,
+    history_of,
+    known_user,
+    similar,
+)
+from recsys.serving.audience import FEWEST, audience, profile_of
+from tests.conftest import cells_of, two_camps
+
+CONFIG = AlsConfig(factors=4, iterations=6, regularization=0.5, alpha=4.0)
+BY_LISTENERS = PopularityConfig(kind="popularity-listeners")
+WEIGHTINGS = ["linear", "log", "share", "bm25", "tfidf", "binary"]
+N_USERS, N_ITEMS = 40, 12
+
+
+def served_by(config: ModelConfig, cells: Interactions, profiles: Profiles | None = None) -> Served:
+    model = build(config, 1, profiles=profiles)
+    return Served(config, model.fit(cells), cells, profiles)
+
+
+@pytest.fixture(scope="module")
+def camps() -> Served:
+    """Even listeners play even artists, odd ones odd ones."""
+    return served_by(CONFIG, cells_of(two_camps(N_USERS, N_ITEMS)))
+
+
+@pytest.fixture(scope="module")
+def popular() -> Served:
+    """A model that learns nothing of anybody."""
+    return served_by(BY_LISTENERS, cells_of(two_camps(N_USERS, N_ITEMS)))
+
+
+def shown(answer: Answer) -> list[int]:
+    return [int(each.id.removeprefix("i")) for each in answer.artists]
+
+
+def heard_by(cells: Interactions, user: int) -> dict[int, float]:
+    mine = cells.rows == user
+    return dict(zip(cells.cols[mine].tolist(), cells.plays[mine].tolist(), strict=True))
+
+
+@pytest.mark.parametrize("user", range(N_ITEMS))
+def test_a_known_listener_is_shown_what_is_missing_of_their_camp(camps: Served, user: int) -> None:
+    answer = known_user(camps, user, 1)
+
+    assert answer.by == "plays"
+    assert shown(answer) == [user]
+
+
+@pytest.mark.parametrize("user", [0, 7])
+def test_nothing_heard_is_shown_unless_it_is_asked_for(camps: Served, user: int) -> None:
+    heard = heard_by(camps.cells, user)
+
+    without, with_heard = (known_user(camps, user, N_ITEMS, each) for each in (False, True))
+
+    assert set(shown(without)) == set(range(N_ITEMS)) - heard.keys()
+    assert set(shown(with_heard)) == set(range(N_ITEMS))
+    assert {int(e.id.removeprefix("i")) for e in with_heard.artists if e.heard} == heard.keys()
+    assert not any(each.heard for each in without.artists)
+    rest = [each for each in with_heard.artists if not each.heard]
+    assert rest == without.artists, "what was heard is put between, the rest keeps its order"
+    scores = [each.score for each in with_heard.artists]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_a_history_the_model_has_met_gives_the_same_list_as_one_that_is_typed(
+    camps: Served,
+) -> None:
+    for user in range(6):
+        typed = fold_in_history(camps, heard_by(camps.cells, user), 5)
+
+        assert typed == known_user(camps, user, 5)
+
+
+def test_a_history_of_two_artists_is_continued_within_their_camp(camps: Served) -> None:
+    even, odd = (fold_in_history(camps, plays, 4) for plays in ({2: 1.0, 4: 3.0}, {3: 1.0, 5: 3.0}))
+
+    assert (even.by, odd.by) == ("plays", "plays")
+    assert set(shown(even)) == {0, 6, 8, 10}
+    assert set(shown(odd)) == {1, 7, 9, 11}
+
+
+def test_lists_end_where_the_artists_do(camps: Served) -> None:
+    assert len(known_user(camps, 0, 99).artists) == N_ITEMS - len(heard_by(camps.cells, 0))
+
+
+def test_folding_in_changes_nothing_that_was_learned(camps: Served) -> None:
+    assert isinstance(camps.model, Als)
+    before = camps.model.user_factors.copy(), camps.model.item_factors.copy()
+
+    fold_in_history(camps, {2: 1.0}, 4)
+
+    np.testing.assert_array_equal(camps.model.user_factors, before[0])
+    np.testing.assert_array_equal(camps.model.item_factors, before[1])
+
+
+def test_a_typed_history_is_as_late_as_the_last_play_that_is_known() -> None:
+    cells = cells_of(two_camps(N_USERS, N_ITEMS))
+    days = np.arange(len(cells), dtype=np.int64) * 86_400
+    timed = replace(cells, first=days, last=days)
+    served = served_by(CONFIG.model_copy(update={"half_life": 9.0}), timed)
+
+    assert history_of(served, {1: 1.0}).last == days[-1]
+    assert set(shown(fold_in_history(served, {2: 1.0, 4: 1.0}, 2))) <= {0, 6, 8, 10}
+    assert from_profile(served, None, 3).by == "popularity"
+
+
+def test_a_model_without_scores_shows_what_was_not_heard_and_says_that_it_has_none(
+    popular: Served,
+) -> None:
+    heard = heard_by(popular.cells, 3)
+
+    assert set(shown(known_user(popular, 3, N_ITEMS))).isdisjoint(heard)
+    assert set(shown(fold_in_history(popular, heard, N_ITEMS))).isdisjoint(heard)
+    for asked in (
+        lambda: known_user(popular, 3, 5, include_heard=True),
+        lambda: fold_in_history(popular, heard, 5, include_heard=True),
+    ):
+        with pytest.raises(InputError, match="popularity-listeners has no scores of what was"):
+            asked()
+
+
+def test_the_most_similar_artists_are_of_the_same_camp_by_cosine(camps: Served) -> None:
+    assert isinstance(camps.model, Als)
+    factors = camps.model.item_factors.astype(np.float64)
+    unit = factors / np.linalg.norm(factors, axis=1, keepdims=True)
+
+    for item in range(N_ITEMS):
+        found = similar(camps, item, 5)
+
+        assert {int(each.id.removeprefix("i")) % 2 for each in found} == {item % 2}
+        assert f"i{item:02}" not in {each.id for each in found}
+        for each in found:
+            other = int(each.id.removeprefix("i"))
+            assert each.score == pytest.approx(unit[item] @ unit[other], abs=1e-5)
+
+
+def test_an_artist_without_listeners_is_similar_to_nothing() -> None:
+    dense = two_camps(N_USERS, N_ITEMS)
+    dense[:, 4] = 0
+    served = served_by(CONFIG, cells_of(dense))
+
+    assert similar(served, 4, 5) == []
+    assert "i04" not in {each.id for each in similar(served, 2, N_ITEMS)}
+
+
+def test_models_that_cannot_relate_or_explain_say_so(popular: Served) -> None:
+    with pytest.raises(InputError, match="does not say which artists are alike"):
+        similar(popular, 0, 3)
+    with pytest.raises(InputError, match="cannot be explained by the history"):
+        explain(popular, popular.cells, 0, 1)
+
+
+def solved_score(served: Served, user: int, item: int) -> tuple[float, npt.NDArray[np.float64]]:
+    """y_i' x with x = (Y' C Y + lambda I)^-1 Y' C p, and each term of the sum, all pairs dense."""
+    assert isinstance(served.model, Als)
+    assert isinstance(served.config, AlsConfig)
+    y = served.model.item_factors.astype(np.float64)
+    f = Weights(served.config, served.cells)(served.cells).toarray()[user].astype(np.float64)
+    c = np.where(f > 0, 1 + served.config.alpha * f, 1)
+    p = (served.cells.matrix().toarray()[user] > 0).astype(np.float64)
+    w = np.linalg.inv(y.T @ np.diag(c) @ y + served.config.regularization * np.eye(y.shape[1]))
+    x = w @ y.T @ np.diag(c) @ p
+    terms = np.array([y[item] @ w @ y[j] * c[j] * p[j] for j in range(len(y))])
+    return float(y[item] @ x), terms
+
+
+@pytest.mark.parametrize("weighting", WEIGHTINGS)
+def test_the_shares_are_those_of_the_paper_and_sum_to_the_score_of_the_exact_solution(
+    weighting: str,
+) -> None:
+    rng = np.random.default_rng(5)
+    heard = rng.random((30, 14)) < 0.4
+    cells = cells_of(heard * rng.integers(1, 50, heard.shape))
+    served = served_by(CONFIG.model_copy(update={"weighting": weighting}), cells)
+    for user, item in ((0, 3), (7, 1), (29, 13)):
+        score, terms = solved_score(served, user, item)
+
+        told = explain(served, served.cells, user, item)
+
+        assert {each.id for each in told.shares} == {f"i{j:02}" for j in heard_by(cells, user)}
+        assert told.score == pytest.approx(score, rel=1e-5, abs=1e-7)
+        assert sum(each.share for each in told.shares) == pytest.approx(told.score, rel=1e-12)
+        for each in told.shares:
+            j = int(each.id.removeprefix("i"))
+            assert each.share == pytest.approx(terms[j], rel=1e-5, abs=1e-7)
+            assert each.plays == heard_by(cells, user)[j]
+        assert told.heard == (item in heard_by(cells, user))
+        assert [each.share for each in told.shares] == sorted(
+            (each.share for each in told.shares), reverse=True
+        )
+
+
+def test_the_explained_score_is_the_one_that_was_shown(camps: Served) -> None:
+    (best,) = known_user(camps, 5, 1).artists
+
+    told = explain(camps, camps.cells, 5, camps.artists.number(best.id))
+
+    assert told.score == pytest.approx(best.score, rel=1e-4)
+
+
+def test_a_typed_history_is_explained_too(camps: Served) -> None:
+    history = history_of(camps, {2: 1.0, 4: 3.0})
+    best = fold_in_history(camps, {2: 1.0, 4: 3.0}, 1).artists[0]
+
+    told = explain(camps, history, 0, camps.artists.number(best.id))
+
+    assert {each.name for each in told.shares} == {"i02", "i04"}
+    assert told.score == pytest.approx(best.score, rel=1e-4)
+
+
+def test_models_of_links_between_artists_serve_and_explain_as_als_does() -> None:
+    served = served_by(ItemKnnConfig(neighbours=5), cells_of(two_camps(N_USERS, N_ITEMS)))
+
+    for user in (0, 5):
+        (best,) = known_user(served, user, 1).artists
+        told = explain(served, served.cells, user, served.artists.number(best.id))
+        all_ = known_user(served, user, N_ITEMS, include_heard=True).artists
+
+        assert best.id == f"i{user:02}"
+        assert told.score == pytest.approx(best.score, rel=1e-5)
+        assert {each.id for each in all_ if each.heard} == {each.id for each in told.shares}
+        assert {int(each.id[1:]) % 2 for each in similar(served, user, 4)} == {user % 2}
+
+
+def test_listeners_are_found_by_id_and_the_nearest_are_offered(camps: Served) -> None:
+    assert camps.user("u07") == 7
+    with pytest.raises(InputError, match="user 'u7' is not known; nearest are 'u"):
+        camps.user("u7")
+
+
+def profiles_of(cells: Interactions) -> Profiles:
+    """Even listeners are German, odd ones Swedish; of the same age but for the first 3."""
+    n = len(cells.users)
+    age = np.full(n, 40, dtype=np.float32)
+    age[:3] = 20
+    return Profiles(
+        cells.users,
+        strings("mf"[i // 2 % 2] for i in range(n)),
+        age,
+        strings("Germany" if i % 2 == 0 else "Sweden" for i in range(n)),
+        np.full(n, -1, dtype=np.int64),
+    )
+
+
+@pytest.fixture(scope="module")
+def profiled() -> Served:
+    dense = two_camps(2 * FEWEST + 4, N_ITEMS)
+    dense[41::2, 4:] = 0  # so that what Swedes play is less popular among all
+    cells = cells_of(dense)
+    return served_by(CONFIG, cells, profiles_of(cells))
+
+
+def test_somebody_without_a_history_is_shown_what_those_of_their_country_play(
+    profiled: Served,
+) -> None:
+    assert profiled.profiles is not None
+    wanted = profile_of(profiled.profiles, "sweden", None, None)
+
+    answer = from_profile(profiled, wanted, 4)
+
+    assert answer.by == "alike"
+    assert answer.audience == "32 listeners: country Sweden"
+    assert all(item % 2 == 1 for item in shown(answer))
+
+
+def test_where_too_few_are_alike_one_field_less_is_asked_for(profiled: Served) -> None:
+    assert profiled.profiles is not None
+    tried = {
+        (age, gender): audience(
+            profiled.cells, profiled.profiles, profile_of(profiled.profiles, "Sweden", age, gender)
+        ).words
+        for age, gender in ((40, None), (40, "f"), (20, None))
+    }
+
+    assert tried == {
+        (40, None): "31 listeners: country Sweden, age 35 to 45",
+        (40, "f"): "31 listeners: country Sweden, age 35 to 45",
+        (20, None): "32 listeners: country Sweden",
+    }
+
+
+def test_where_nobody_is_alike_all_count(profiled: Served) -> None:
+    assert profiled.profiles is not None
+    answer = from_profile(profiled, profile_of(profiled.profiles, None, 99, None), 3)
+
+    assert (answer.by, answer.audience) == ("popularity", "all 64 listeners")
+    counts = profiled.cells.per_item()
+    assert [each.score for each in answer.artists] == sorted(counts.tolist(), reverse=True)[:3]
+
+
+def test_of_somebody_unknown_popularity_is_all_there_is(camps: Served) -> None:
+    assert from_profile(camps, None, 3).by == "popularity"
+
+
+def test_popular_models_that_use_the_profile_are_asked_by_it(profiled: Served) -> None:
+    config = PopularityConfig(kind="popularity-listeners", within="country")
+    served = served_by(config, profiled.cells, profiled.profiles)
+    assert served.profiles is not None
+
+    answer = from_profile(served, profile_of(served.profiles, "Germany", None, None), 4)
+
+    assert answer.by == "profile"
+    assert all(item % 2 == 0 for item in shown(answer))
+
+
+def test_a_model_that_answers_everybody_alike_is_not_asked_by_the_profile(
+    profiled: Served,
+) -> None:
+    served = served_by(BY_LISTENERS, profiled.cells, profiled.profiles)
+    assert served.profiles is not None
+
+    answer = from_profile(served, profile_of(served.profiles, "Sweden", None, None), 4)
+
+    assert answer.by == "alike"
+    assert all(item % 2 == 1 for item in shown(answer))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"country": "Germny"}, "country 'Germny' is not known; nearest are 'Germany'"),
+        ({"gender": "x"}, "gender 'x' is not known"),
+        ({"age": 101.0}, r"age 101 is not within 0\.\.100"),
+    ],
+)
+def test_profiles_that_nobody_can_be_like_are_refused(
+    profiled: Served, given: dict[str, object], message: str
+) -> None:
+    assert profiled.profiles is not None
+    wanted = {"country": None, "age": None, "gender": None, **given}
+
+    with pytest.raises(InputError, match=message):
+        profile_of(profiled.profiles, **wanted)  # type: ignore[arg-type]
+
+
+def test_missing_fields_are_like_nothing() -> None:
+    cells = cells_of(np.ones((FEWEST, 3)))
+    known = Profiles.unknown(cells.users)
+    wanted = Profiles(
+        cells.users.where(np.arange(FEWEST) == 0),
+        strings(["f"]),
+        np.array([30], dtype=np.float32),
+        pa.array(["Germany"]),
+        np.array([-1], dtype=np.int64),
+    )
+
+    assert audience(cells, known, wanted).everybody
+
+
+def test_profiles_that_are_not_of_the_listeners_are_refused(profiled: Served) -> None:
+    assert profiled.profiles is not None
+    cells = cells_of(two_camps(3, 4))
+
+    with pytest.raises(ValueError, match="aligned"):
+        replace(profiled, cells=cells)

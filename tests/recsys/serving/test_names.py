@@ -1,0 +1,112 @@
+from difflib import SequenceMatcher
+
+import numpy as np
+import pytest
+
+from recsys.data.ids import IdMap, strings
+from recsys.errors import InputError
+from recsys.serving import names
+from recsys.serving.names import LIKELY, Lookup, listed
+
+NAMES = {
+    "a1": "Radiohead",
+    "a2": "Muse",
+    "a3": "Earth, Wind & Fire",
+    "a4": "muse",
+    "a5": "Fire",
+    "a6": "311",
+    "a7": "Sunn O))): Live",
+    "311": "The Beatles",
+}
+LISTENERS = {"a1": 9, "a2": 3, "a3": 4, "a4": 8, "a5": 2, "a6": 1, "a7": 1, "311": 9}
+
+
+@pytest.fixture
+def artists() -> Lookup:
+    ids = IdMap.of(NAMES)
+    weights = np.array([LISTENERS[each] for each in ids.ids.to_pylist()], dtype=np.int64)
+    named = ids.named(strings(NAMES[each] for each in ids.ids.to_pylist()))
+    return Lookup(named, weights, "artist")
+
+
+def number(artist: str) -> int:
+    return sorted(NAMES).index(artist)
+
+
+@pytest.mark.parametrize(
+    ("text", "artist"),
+    [
+        ("Radiohead", "a1"),
+        ("rADIOHEAD", "a1"),
+        ("a1", "a1"),
+        ("Muse", "a4"),  # more listen to that one
+        ("a2", "a2"),
+        ("311", "a6"),  # a name comes before an id
+    ],
+)
+def test_names_come_before_ids_and_the_most_listened_before_the_rest(
+    artists: Lookup, text: str, artist: str
+) -> None:
+    assert artists.find(text) == artists.number(text) == number(artist)
+
+
+def test_of_equal_names_that_as_many_listen_to_the_first_is_meant() -> None:
+    ids = IdMap.of(["x", "y"]).named(strings(["One", "one"]))
+
+    assert Lookup(ids, np.array([2, 2]), "artist").find("ONE") == 0
+
+
+def test_an_unknown_name_offers_the_nearest_spellings(artists: Lookup) -> None:
+    with pytest.raises(InputError, match=r"artist 'radiohaed' is not known; nearest are 'Radioh"):
+        artists.number("radiohaed")
+    with pytest.raises(InputError, match="'qqqqq' is not known; nothing is spelt like it"):
+        artists.number("qqqqq")
+
+
+@pytest.mark.parametrize(
+    ("text", "plays"),
+    [
+        ("radiohead", {"a1": 1}),
+        ("radiohead,muse:3", {"a1": 1, "a4": 3}),
+        (" radiohead : 2.5 ,, a2 ", {"a1": 2.5, "a2": 1}),
+        ("Earth, Wind & Fire:7, Fire", {"a3": 7, "a5": 1}),
+        ("sunn o))): live", {"a7": 1}),
+        ("sunn o))): live:4", {"a7": 4}),
+        ("muse,muse:2", {"a4": 3}),
+        ("", {}),
+    ],
+)
+def test_a_list_of_artists_with_plays(artists: Lookup, text: str, plays: dict[str, float]) -> None:
+    assert listed(text, artists) == {number(artist): n for artist, n in plays.items()}
+
+
+@pytest.mark.parametrize("text", ["muse:0", "muse:-1", "muse:many", "muse:inf", "muse:nan"])
+def test_plays_that_are_no_number_above_0_are_refused(artists: Lookup, text: str) -> None:
+    with pytest.raises(InputError, match="must be a number above 0"):
+        listed(text, artists)
+
+
+def test_a_list_with_an_unknown_artist_names_that_artist(artists: Lookup) -> None:
+    with pytest.raises(InputError, match="artist 'musee' is not known; nearest are 'm"):
+        listed("radiohead, musee, fire", artists)
+
+
+def test_only_a_few_of_many_names_are_compared_and_the_nearest_is_among_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng = np.random.default_rng(3)
+    letters = np.array(list("abcdefghijklmnopqrstuvwxyz  "))
+    made = ["".join(row) for row in rng.choice(letters, (20_000, 14))]
+    ids = IdMap.of([*made, "red hot chili peppers"])
+    artists = Lookup(ids, np.ones(len(ids), dtype=np.int64), "artist")
+    compared: list[str] = []
+
+    class Counted(SequenceMatcher[str]):
+        def set_seq1(self, a: str) -> None:  # type: ignore[override]
+            compared.append(a)
+            super().set_seq1(a)
+
+    monkeypatch.setattr(names, "SequenceMatcher", Counted)
+
+    assert artists.nearest("red hot chilli pepers")[0] == "red hot chili peppers"
+    assert len(compared) <= LIKELY + 1  # difflib sets an empty one when it is made

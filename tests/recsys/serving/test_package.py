@@ -1,0 +1,305 @@
+"""A model taken elsewhere answers as it did here; what cannot be answered is refused."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from implicit.cpu.als import AlternatingLeastSquares
+from implicit.cpu.bpr import BayesianPersonalizedRanking
+
+from recsys.data.ids import strings
+from recsys.data.profiles import Profiles
+from recsys.errors import InputError
+from recsys.models import build
+from recsys.models.als_scaled import Sweeps
+from recsys.models.ease import Ease
+from recsys.models.fm import Fm
+from recsys.models.item_knn import ItemKnn
+from recsys.models.params import (
+    AlsConfig,
+    BprConfig,
+    EaseConfig,
+    EnsembleConfig,
+    FmConfig,
+    ItemKnnConfig,
+    ModelConfig,
+    MultVaeConfig,
+    NcfConfig,
+    PopularityConfig,
+    Rp3betaConfig,
+    SlimConfig,
+    UserKnnConfig,
+)
+from recsys.models.rp3beta import Rp3beta
+from recsys.models.slim import Slim
+from recsys.serving.answers import Served, fold_in_history, known_user
+from recsys.serving.package import ANSWER, answers, pack, unpack
+from tests.conftest import cells_of, two_camps
+
+SEED = 3
+ALS = AlsConfig(factors=4, iterations=3, regularization=0.5, alpha=4.0)
+WITHIN = PopularityConfig(kind="popularity-listeners", within="country")
+BOTH = EnsembleConfig(members=(ALS.model_copy(update={"nu": 0.5}), EaseConfig()))
+PORTABLE = [
+    ALS,
+    EaseConfig(),
+    SlimConfig(),
+    ItemKnnConfig(),
+    Rp3betaConfig(),
+    UserKnnConfig(neighbours=5, country_weight=1.0),
+    BprConfig(iterations=3),
+    FmConfig(epochs=2),
+    WITHIN,
+    BOTH,
+]
+CELLS = cells_of(two_camps(12, 8))
+
+
+def profiles() -> Profiles:
+    """Even listeners are of one country, odd ones of another."""
+    countries = strings(["Sweden", "Chile"] * (len(CELLS.users) // 2))
+    return replace(Profiles.unknown(CELLS.users), country=countries)
+
+
+def served_by(config: ModelConfig) -> Served:
+    model = build(config, SEED, profiles=profiles()).fit(CELLS)
+    return Served(config, model, CELLS, profiles())
+
+
+@pytest.fixture(scope="module")
+def served() -> Served:
+    return served_by(ALS)
+
+
+def ask(served: Served, *rows: dict[str, Any], k: int = 3) -> list[dict[str, Any]]:
+    return answers(served, pd.DataFrame(list(rows)), k).to_dict("records")
+
+
+@pytest.mark.parametrize("config", PORTABLE, ids=lambda config: config.kind)
+def test_what_is_packed_answers_as_before(config: ModelConfig, tmp_path: Path) -> None:
+    here = served_by(config)
+    questions = pd.DataFrame([{"user": "u03"}, {"artists": "i01:5, i03"}])
+
+    pack(here, SEED, tmp_path)
+    there = unpack(tmp_path)
+
+    expected = answers(here, questions, 3)
+    assert len(expected) > 0
+    pd.testing.assert_frame_equal(answers(there, questions, 3), expected)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} <= {".json", ".npy", ".npz", ".parquet"}
+
+
+def refuse_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every step that learns raise."""
+
+    def trained(*_: object, **__: object) -> None:
+        raise AssertionError("something was trained")
+
+    steps: list[tuple[type, str]] = [
+        *((AlternatingLeastSquares, "fit"), (Sweeps, "__call__")),
+        *((each, "_linked") for each in (Ease, Slim, ItemKnn, Rp3beta)),
+        *((BayesianPersonalizedRanking, "fit"), (Fm, "_learn")),
+    ]
+    for owner, step in steps:
+        monkeypatch.setattr(owner, step, trained)
+
+
+@pytest.mark.parametrize("config", PORTABLE, ids=lambda config: config.kind)
+def test_loading_trains_nothing(
+    config: ModelConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = served_by(config)
+    question = pd.DataFrame([{"artists": "i01:5, i03"}])
+    expected = answers(here, question, 3)
+    pack(here, SEED, tmp_path)
+    refuse_training(monkeypatch)
+
+    there = unpack(tmp_path)
+
+    pd.testing.assert_frame_equal(answers(there, question, 3), expected)
+    if not isinstance(config, PopularityConfig | UserKnnConfig):
+        with pytest.raises(AssertionError, match="something was trained"):
+            there.model.fit(CELLS)
+
+
+def files_in(folder: Path) -> list[str]:
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*.*"))
+
+
+@pytest.mark.parametrize("config", [ALS, BOTH, FmConfig(epochs=1)], ids=lambda each: each.kind)
+def test_every_file_that_is_lost_or_changed_is_named(config: ModelConfig, tmp_path: Path) -> None:
+    pack(served_by(config), SEED, tmp_path)
+    described = json.loads((tmp_path / "served.json").read_text(encoding="utf-8"))
+
+    names = [name for name in files_in(tmp_path) if name != "served.json"]
+
+    assert sorted(described["files"]) == names
+    for name in names:
+        path = tmp_path / name
+        whole = path.read_bytes()
+        for damaged in (whole[:-1], whole[:-1] + bytes([whole[-1] ^ 1])):
+            path.write_bytes(damaged)
+            with pytest.raises(InputError, match=rf"{name} is not what was written.*`recsys reg"):
+                unpack(tmp_path)
+        path.unlink()
+        with pytest.raises(InputError, match=rf"{name} is missing; bring the file back"):
+            unpack(tmp_path)
+        path.write_bytes(whole)
+    assert unpack(tmp_path).config == config
+    (tmp_path / "served.json").write_text("{", encoding="utf-8")
+    with pytest.raises(InputError, match=r"served.json is damaged .*; bring the file back"):
+        unpack(tmp_path)
+    (tmp_path / "served.json").unlink()
+    with pytest.raises(InputError, match=r"served.json is missing; bring the file back"):
+        unpack(tmp_path)
+
+
+def pack_as_before(served: Served, folder: Path) -> None:
+    """As it was when only the factors of ALS were kept: no hashes, no arrays of other models."""
+    pack(served, SEED, folder)
+    path = folder / "served.json"
+    described = json.loads(path.read_text(encoding="utf-8"))
+    del described["files"]
+    path.write_text(json.dumps(described), encoding="utf-8")
+    if served.config.kind != "als":
+        for name in served.model.learned():
+            next(folder.glob(f"{name}.*")).unlink()
+
+
+@pytest.mark.parametrize("config", PORTABLE, ids=lambda config: config.kind)
+def test_what_an_earlier_version_packed_is_loaded_or_refused_with_the_remedy(
+    config: ModelConfig, tmp_path: Path
+) -> None:
+    here = served_by(config)
+    pack_as_before(here, tmp_path)
+
+    if isinstance(config, AlsConfig | PopularityConfig | UserKnnConfig):
+        question = pd.DataFrame([{"artists": "i01:5, i03"}])
+        found = answers(unpack(tmp_path), question, 3)
+        pd.testing.assert_frame_equal(found, answers(here, question, 3))
+    else:
+        with pytest.raises(InputError, match=r"is missing: another version .*`recsys promote`"):
+            unpack(tmp_path)
+
+
+def test_a_folder_that_is_packed_into_twice_holds_the_second(tmp_path: Path) -> None:
+    pack(served_by(EaseConfig()), SEED, tmp_path)
+    pack(served_by(ALS), SEED, tmp_path)
+
+    assert unpack(tmp_path).config == ALS
+
+
+def test_profiles_travel_only_with_models_that_use_them(tmp_path: Path) -> None:
+    for config, travel in ((ALS, False), (WITHIN, True)):
+        folder = tmp_path / config.kind
+        folder.mkdir()
+        pack(served_by(config), SEED, folder)
+
+        assert (unpack(folder).profiles is not None) == travel
+
+
+@pytest.mark.parametrize(
+    "config",
+    [NcfConfig(), MultVaeConfig(), EnsembleConfig(members=(ALS, NcfConfig()))],
+    ids=lambda config: config.kind,
+)
+def test_models_that_need_more_libraries_are_refused(config: ModelConfig, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"cannot be registered: it needs PyTorch .* pass the run"):
+        pack(replace(served_by(ALS), config=config), SEED, tmp_path)
+
+
+def test_a_known_user_gets_what_the_model_ranks_best_of_what_is_new_to_them(
+    served: Served,
+) -> None:
+    heard = {CELLS.items.id(col) for col in CELLS.cols[CELLS.rows == 3].tolist()}
+
+    found = ask(served, {"user": "u03"}, k=len(CELLS.items))
+
+    expected = known_user(served, 3, len(CELLS.items)).artists
+    assert [row["artist"] for row in found] == [each.id for each in expected]
+    assert [row["score"] for row in found] == [each.score for each in expected]
+    assert [row["rank"] for row in found] == list(range(1, len(found) + 1))
+    assert {row["user"] for row in found} == {"u03"}
+    assert not heard & {row["artist"] for row in found}
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        {"artists": "i01:5, i03"},
+        {"artists": ["i01", "i03"], "plays": [5, 1]},
+        {"artists": np.array(["i01", "i03"]), "plays": np.array([5.0, 1.0])},
+        {"artists": ["i01", "i03", "i01"], "plays": [2, 1, 3]},
+        {"artists": "i01:5, i03", "user": "", "plays": np.nan},
+    ],
+)
+def test_a_history_is_folded_in_however_it_is_written(
+    served: Served, question: dict[str, Any]
+) -> None:
+    found = ask(served, question)
+
+    expected = fold_in_history(served, {1: 5.0, 3: 1.0}, 3).artists
+    assert [(row["artist"], row["score"]) for row in found] == [(e.id, e.score) for e in expected]
+    assert {row["user"] for row in found} == {None}
+
+
+def test_rows_are_answered_in_their_order_and_a_user_beside_a_history_is_a_label(
+    served: Served,
+) -> None:
+    table = answers(
+        served,
+        pd.DataFrame([{"artists": "i01", "user": "me"}, {"user": "u02"}, {"artists": ["i00"]}]),
+        2,
+    )
+
+    assert tuple(table.columns) == ANSWER
+    assert table["user"].tolist() == ["me", "me", "u02", "u02", None, None]
+    assert table["rank"].tolist() == [1, 2] * 3
+    assert table.dtypes[["score", "rank"]].tolist() == [np.float64, np.int64]
+
+
+def test_no_questions_have_no_answers(served: Served) -> None:
+    table = answers(served, pd.DataFrame({"user": pd.Series([], dtype=object)}), 2)
+
+    assert tuple(table.columns) == ANSWER
+    assert len(table) == 0
+
+
+@pytest.mark.parametrize(
+    ("question", "message"),
+    [
+        ({"user": "u0"}, r"row 1: user 'u0' is not known; nearest are 'u0\d'"),
+        ({"user": 12}, "row 1: user '12' is not known"),
+        ({"user": 12.0}, "row 1: user '12' is not known"),
+        ({"artists": "i001"}, "row 1: artist 'i001' is not known; nearest are 'i00'"),
+        ({"artists": ["i001"]}, "row 1: artist 'i001' is not known; nearest are 'i00'"),
+        ({"artists": "i01:0"}, "row 1: artist 'i01:0': plays after a colon"),
+        ({"artists": " , "}, "row 1: no artist in ' , '"),
+        ({"artists": {"i01": 2}}, r"row 1: `artists` is \{'i01': 2\}; give a text or a list"),
+        ({"artists": "i01", "plays": [2]}, r"row 1: `plays` \[2\] beside `artists` as a text"),
+        ({"artists": ["i01"], "plays": [1, 2]}, r"row 1: .* a number for each artist, 1 in all"),
+        ({"artists": ["i01"], "plays": 2}, "row 1: `plays` is 2.0; give a list with a number"),
+        ({"artists": ["i01"], "plays": [-1]}, "row 1: artist 'i01': plays are -1; give a number"),
+        ({"artists": ["i01"], "plays": ["2"]}, "row 1: artist 'i01': plays are '2'"),
+        ({"artists": ["i01"], "plays": [True]}, "row 1: artist 'i01': plays are True"),
+        ({"plays": [2]}, "row 1: `plays` without `artists`"),
+        ({}, "row 1: neither a `user` nor `artists`"),
+    ],
+)
+def test_what_cannot_be_answered_is_said_with_its_row(
+    served: Served, question: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        ask(served, {"user": "u03"}, question)
+
+
+def test_questions_without_the_columns_and_k_below_one_are_refused(served: Served) -> None:
+    with pytest.raises(InputError, match="columns are who; give `user` or `artists`"):
+        ask(served, {"who": "u03"})
+    with pytest.raises(InputError, match="k is 0: ask for at least 1"):
+        ask(served, {"user": "u03"}, k=0)

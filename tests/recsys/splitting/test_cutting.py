@@ -1,0 +1,262 @@
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recsys.config import (
+    ExperimentConfig,
+    GivenSplit,
+    LastSplit,
+    RandomSplit,
+    SplitConfig,
+    TimeSplit,
+    UserSplit,
+)
+from recsys.data.ids import strings
+from recsys.data.interactions import Events
+from recsys.errors import InputError
+from recsys.evaluation.protocol import Curve, judge
+from recsys.models import build
+from recsys.models.als import Iteration
+from recsys.models.params import AlsConfig
+from recsys.splitting.cutting import cut, together
+from recsys.splitting.split import Split, last_split, time_split
+from tests.conftest import events_of, pairs, told
+
+PUBLISHED = GivenSplit(kind="given", test=Path("test.tsv"))
+WAYS: list[SplitConfig] = [
+    RandomSplit(),
+    LastSplit(kind="last", n=2),
+    TimeSplit(kind="time"),
+    UserSplit(kind="users", validation=0.2, test=0.2),
+    PUBLISHED,
+]
+
+
+def config(split: SplitConfig, seed: int = 0) -> ExperimentConfig:
+    return ExperimentConfig(split=split, seed=seed)
+
+
+def crowd() -> Events:
+    """30 listeners of 8 to 15 artists among 20, each artist heard once or twice."""
+    rng = np.random.default_rng(5)
+    log = [
+        (user, int(item), int(rng.integers(1, 9)), int(rng.integers(0, 1000)))
+        for user in range(30)
+        for item in rng.choice(20, rng.integers(8, 16), replace=False)
+    ]
+    return events_of(log + [(user, item, 1, time + 40) for user, item, _, time in log[::3]])
+
+
+def published() -> Events:
+    """Test plays of the same listeners: whatever of the crowd's items is divisible by 4."""
+    events = crowd()
+    return events.where(events.cols % 4 == 0)
+
+
+def rest() -> Events:
+    events = crowd()
+    return events.where(events.cols % 4 != 0)
+
+
+def cut_crowd(way: SplitConfig, seed: int = 0) -> Split:
+    log, test = (rest(), published()) if way is PUBLISHED else (crowd(), None)
+    return cut(log, config(way, seed), test)
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.kind)
+def test_every_kind_of_split_is_cut_and_the_same_seed_cuts_the_same(way: SplitConfig) -> None:
+    assert cut_crowd(way).fingerprint == cut_crowd(way).fingerprint
+    assert len(cut_crowd(way).test.held_out)
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.kind)
+def test_another_seed_changes_what_is_drawn_and_nothing_that_follows_time(way: SplitConfig) -> None:
+    same = cut_crowd(way, seed=1).fingerprint == cut_crowd(way, seed=2).fingerprint
+
+    assert same == (way.kind in ("last", "time"))
+
+
+def test_the_draws_for_test_and_for_validation_differ() -> None:
+    """With one seed for both, a test cut from the rest would be the validation."""
+    split = cut_crowd(RandomSplit(min_items=2, fraction=0.5))
+    again = cut(crowd_of(split), config(RandomSplit(min_items=2, fraction=0.5)))
+
+    assert pairs(again.test.held_out) != pairs(split.validation.held_out)
+
+
+def crowd_of(split: Split) -> Events:
+    cells = split.test.train
+    return Events(cells.users, cells.items, cells.rows, cells.cols, cells.plays)
+
+
+def altered_test(way: SplitConfig, split: Split) -> Split:
+    """The same log cut again after the plays of every held-out cell of the test were changed."""
+    log, test = (rest(), published()) if way is PUBLISHED else (crowd(), None)
+    if test is not None:
+        return cut(log, config(way), replace(test, plays=test.plays * 7))
+    secret = np.isin(log.keys, split.test.held_out.keys)
+    return cut(replace(log, plays=np.where(secret, log.plays * 7, log.plays)), config(way))
+
+
+def tuned_on(split: Split) -> list[object]:
+    """All that a search computes from a split: curves, losses and the report on validation."""
+    curve = Curve(split.validation, ("ndcg@10", "recall@5"), n_users=12, seed=3)
+    steps: list[float] = []
+
+    def told_both(step: Iteration) -> None:
+        steps.append(step.loss)
+        curve(step)
+
+    found: list[object] = []
+    for weighting in ("share", "bm25"):
+        als = AlsConfig(factors=4, iterations=3, weighting=weighting)
+        model = build(als, 1, told_both).fit(split.validation.train)
+        found.append(judge(model, split.validation, (5, 10)).user_frame().to_csv())
+    return [*found, steps, [point.metrics for point in curve.points]]
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.kind)
+def test_the_tuning_cannot_see_how_often_a_test_pair_was_played(way: SplitConfig) -> None:
+    split = cut_crowd(way)
+    altered = altered_test(way, split)
+
+    assert split.fingerprint != altered.fingerprint
+    assert tuned_on(split) == tuned_on(altered)
+
+
+def test_the_tuning_cannot_see_which_pairs_are_published_as_test() -> None:
+    split = cut(rest(), config(PUBLISHED), published())
+    test = published()
+    other = Events.of(test.users, test.items, test.rows, 16 - test.cols, test.plays)
+
+    altered = cut(rest(), config(PUBLISHED), other)
+
+    assert pairs(split.test.held_out) != pairs(altered.test.held_out)
+    assert tuned_on(split) == tuned_on(altered)
+
+
+def test_the_tuning_cannot_see_what_is_heard_after_the_test_moment() -> None:
+    log = crowd()
+    way = TimeSplit(kind="time", validation_at=500, test_at=700)
+    late = log.times >= 700
+    cols = np.where(late, 19 - log.cols, log.cols)
+
+    split = cut(log, config(way))
+    altered = cut(
+        Events.of(log.users, log.items, log.rows, cols, log.plays, log.times), config(way)
+    )
+
+    assert pairs(split.test.held_out) != pairs(altered.test.held_out)
+    assert tuned_on(split) == tuned_on(altered)
+
+
+def test_the_settings_of_each_split_arrive() -> None:
+    log = crowd()
+
+    assert cut(log, config(RandomSplit(fraction=0.3, min_items=9))).method == (
+        "30% of the artists of each user with 9 or more, at random"
+    )
+    last = cut(log, config(LastSplit(kind="last", n=3)))
+    assert last.fingerprint == last_split(log.cells(), 3).fingerprint
+    users = cut(log, config(UserSplit(kind="users", validation=0.1, test=0.3, history=0.5)))
+    assert (len(users.validation.judged), len(users.test.judged)) == (3, 9)
+    given = cut(rest(), config(PUBLISHED.model_copy(update={"fraction": 0.5})), published())
+    sizes = given.test.train.per_user()
+    assert given.validation.held_out.per_user().tolist() == [n // 2 for n in sizes]
+
+
+@pytest.mark.parametrize(
+    "moments",
+    [
+        (500, 700),
+        (datetime.fromtimestamp(500, UTC), datetime.fromtimestamp(700, UTC)),
+        (500, datetime.fromisoformat("1970-01-01T01:11:40+01:00")),
+    ],
+    ids=["seconds", "moments", "offset"],
+)
+def test_a_time_cut_is_where_the_config_says(moments: tuple[object, object]) -> None:
+    way = TimeSplit(kind="time", validation_at=moments[0], test_at=moments[1])
+
+    split = cut(crowd(), config(way))
+
+    assert split.fingerprint == time_split(crowd(), 500, 700).fingerprint
+
+
+def test_without_moments_a_time_cut_leaves_shares_of_the_events() -> None:
+    log = events_of([(user, step, 1, 30 * step + user) for step in range(10) for user in range(10)])
+
+    split = cut(log, config(TimeSplit(kind="time", validation=0.2, test=0.1)))
+
+    assert len(split.validation.train) == 70
+    assert len(split.validation.held_out) == 20
+    assert len(split.test.held_out) == 10
+
+
+@pytest.mark.parametrize(
+    ("way", "log", "fault"),
+    [
+        (LastSplit(kind="last"), events_of([(0, 0, 1, 0)], timed=False), "need times"),
+        (TimeSplit(kind="time"), events_of([(0, 0, 1, 0)], timed=False), "needs times"),
+        (RandomSplit(), events_of([(0, 0, 1, 0), (0, 1, 1, 0)]), "nothing is held out"),
+        (TimeSplit(kind="time"), events_of([(0, n, 1, 5) for n in range(9)]), "must be before"),
+        (UserSplit(kind="users"), events_of([(0, 0, 1, 0), (1, 0, 1, 0)]), "nothing is left to"),
+        (PUBLISHED, crowd(), "the test file was not read"),
+    ],
+    ids=["last", "time", "random", "moments", "users", "given"],
+)
+def test_data_that_cannot_be_cut_so_is_an_error_that_says_why(
+    way: SplitConfig, log: Events, fault: str
+) -> None:
+    with pytest.raises(InputError, match=rf"split '{way.kind}' of .*{fault}.*choose another \["):
+        cut(log, config(way))
+
+
+def test_a_published_test_that_repeats_training_is_an_error_with_an_example() -> None:
+    with pytest.raises(InputError, match=r"split 'given'.*for example user 'u\d\d' with item 'i"):
+        cut(crowd(), config(PUBLISHED), published())
+
+
+def test_two_logs_share_the_ids_of_either_and_keep_their_rows() -> None:
+    one = events_of([(0, 1, 3, 5), (2, 1, 4, 6)])
+    other = events_of([(1, 0, 5, 7), (2, 3, 6, 8)])
+
+    here, there = together(one, other)
+
+    assert here.users is there.users
+    assert here.items is there.items
+    assert here.users.ids.to_pylist() == ["u00", "u01", "u02"]
+    assert here.items.ids.to_pylist() == ["i00", "i01", "i03"]
+    assert told(here) == told(one)
+    assert told(there) == told(other)
+    assert (here.times.tolist(), there.times.tolist()) == ([5, 6], [7, 8])
+
+
+def test_the_names_of_the_first_log_win_and_those_of_the_second_fill_in() -> None:
+    one, other = events_of([(0, 0, 1, 0), (0, 1, 1, 0)]), events_of([(0, 1, 1, 0), (0, 2, 1, 0)])
+    one = replace(one, items=one.items.named(strings(["A", "B"])))
+    other = replace(other, items=other.items.named(strings(["b", "c"])))
+
+    here, _ = together(one, other)
+
+    assert here.items.names.to_pylist() == ["A", "B", "c"]
+
+
+def test_times_are_dropped_where_one_log_has_none() -> None:
+    timed, timeless = events_of([(0, 0, 1, 0)]), events_of([(0, 1, 1, 0)], timed=False)
+
+    for one, other in ((timed, timeless), (timeless, timed)):
+        here, there = together(one, other)
+        assert here.times is None
+        assert there.times is None
+
+
+def test_an_empty_log_goes_together_with_another() -> None:
+    log = events_of([(0, 0, 1, 0)])
+
+    here, there = together(log, events_of([]))
+
+    assert told(here) == told(log)
+    assert len(there) == 0

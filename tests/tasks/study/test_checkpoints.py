@@ -1,0 +1,148 @@
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recsys.evaluation.protocol import CurvePoint
+from recsys.models.als import State
+from tasks.study.checkpoints import Checkpoints
+
+
+def state(iteration: int) -> State:
+    rng = np.random.default_rng(iteration)
+    return State(
+        iteration, rng.random((4, 2), dtype=np.float32), rng.random((3, 2), dtype=np.float32)
+    )
+
+
+def points(n: int) -> list[CurvePoint]:
+    return [CurvePoint(i, 0.1 + 0.2 * i, {"ndcg@5": 1 / i, "map@1": 0.3}, 0.7) for i in range(1, n)]
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Checkpoints:
+    return Checkpoints(tmp_path / "paths")
+
+
+def test_what_is_kept_is_found_again_bit_by_bit(paths: Checkpoints) -> None:
+    paths.save("a", state(3), points(4))
+
+    found = paths.nearest("a", 9)
+
+    assert found is not None
+    there, curve = found
+    assert there.iteration == 3
+    np.testing.assert_array_equal(there.user_factors, state(3).user_factors)
+    np.testing.assert_array_equal(there.item_factors, state(3).item_factors)
+    assert there.user_factors.dtype == np.float32
+    assert curve == points(4)
+
+
+@pytest.mark.parametrize(
+    ("most", "expected"), [(1, None), (2, 2), (3, 2), (9, 2), (10, 10), (11, 10), (100, 12)]
+)
+def test_the_furthest_point_that_is_not_too_far_is_found(
+    paths: Checkpoints, most: int, expected: int | None
+) -> None:
+    for iteration in (10, 2, 12):
+        paths.save("a", state(iteration), [])
+    paths.save("other", state(1), [])
+
+    found = paths.nearest("a", most)
+
+    assert (None if found is None else found[0].iteration) == expected
+
+
+def test_nothing_is_known_of_a_path_that_nobody_was_on(paths: Checkpoints) -> None:
+    paths.save("a", state(1), [])
+
+    assert paths.nearest("b", 9) is None
+    assert Checkpoints(Path("/nowhere")).nearest("a", 9) is None
+
+
+def test_what_is_kept_twice_stays_as_it_was(paths: Checkpoints, tmp_path: Path) -> None:
+    paths.save("a", state(3), points(4))
+    paths.save("a", State(3, state(8).user_factors, state(8).item_factors), [])
+
+    found = paths.nearest("a", 3)
+
+    assert found is not None
+    np.testing.assert_array_equal(found[0].user_factors, state(3).user_factors)
+    assert [path.name for path in (tmp_path / "paths" / "a").iterdir()] == ["3"]
+
+
+def test_of_two_who_keep_the_same_point_one_is_first_and_nothing_is_left(
+    paths: Checkpoints, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = Path.rename
+
+    def late(self: Path, target: Path) -> Path:
+        monkeypatch.setattr(Path, "rename", rename)
+        Checkpoints(tmp_path / "paths").save("a", state(3), points(4))
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", late)
+
+    paths.save("a", state(3), points(4))
+
+    assert [path.name for path in (tmp_path / "paths" / "a").iterdir()] == ["3"]
+    assert paths.nearest("a", 3) is not None
+
+
+def test_what_was_kept_by_half_is_not_found(
+    paths: Checkpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths.save("a", state(2), [])
+    with monkeypatch.context() as patch:
+        patch.setattr(json, "dumps", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            paths.save("a", state(3), [])
+
+    found = paths.nearest("a", 9)
+
+    assert found is not None
+    assert found[0].iteration == 2
+    paths.save("a", state(3), [])
+    again = paths.nearest("a", 9)
+    assert again is not None
+    assert again[0].iteration == 3
+
+
+def interrupted(*_: object, **__: object) -> str:
+    raise KeyboardInterrupt
+
+
+def test_every_file_is_on_disk_before_it_has_its_name(
+    paths: Checkpoints, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a power cut a name without its bytes would be a training that goes on from nothing."""
+    synced: list[str] = []
+    sync, rename = os.fsync, Path.rename
+
+    def noting(descriptor: int) -> None:
+        synced.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")).name)
+        sync(descriptor)
+
+    def renaming(self: Path, target: Path) -> Path:
+        synced.append("renamed")
+        return rename(self, target)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    monkeypatch.setattr(Path, "rename", renaming)
+
+    paths.save("a", state(3), points(4))
+
+    assert sorted(synced[:3]) == ["item_factors.npy", "points.json", "user_factors.npy"]
+    assert synced[-1] == "renamed"
+
+
+def test_all_paths_can_be_forgotten(paths: Checkpoints, tmp_path: Path) -> None:
+    paths.save("a", state(3), [])
+
+    paths.remove()
+    paths.remove()
+
+    assert paths.nearest("a", 3) is None
+    assert not (tmp_path / "paths").exists()

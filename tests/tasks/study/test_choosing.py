@@ -1,0 +1,201 @@
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from recsys.errors import InputError
+from recsys.evaluation.protocol import judge
+from recsys.models.als import training_cost
+from recsys.models.params import AlsConfig
+from tasks.study import choosing
+from tasks.study.choosing import ALL_USERS, PER_USER, SearchWinner, choose
+from tasks.study.measuring import fold_at, start_child
+from tasks.tracking.runs import Run
+from tasks.tuning import TrialFacts
+from tests.tasks import lab
+from tests.tasks.lab import Bench, MakeBench
+
+FACTORS = [2, 3, 4, 5]
+TABLE = {"factors": FACTORS, "alpha": 4.0, "weighting": "linear", "iterations": 3}
+N_USERS = 40
+
+
+def table_of(level: float, seed: int = 0, spread: float = 0.02) -> pd.DataFrame:
+    """The metric of each user, of exactly this mean; what makes a user easy is shared by all."""
+    ease = np.random.default_rng(99).normal(0, 0.3, N_USERS)
+    own = np.random.default_rng(seed).normal(0, spread, N_USERS)
+    values = ease + own
+    return pd.DataFrame({"ndcg@5": values - values.mean() + level})
+
+
+def chosen_from(made: Bench) -> SearchWinner:
+    return choose.fn(made.study, made.search, made.folds / "validation")
+
+
+def stored(made: Bench, values: Sequence[float], everybody: Sequence[float], at: Path) -> None:
+    """A study whose trials have these values, on all users too where they see a sample of them."""
+    for value, mean in zip(values, everybody, strict=True):
+        trial = made.claim()
+        config = AlsConfig.model_validate(trial.params)
+        run = start_child(made.study, f"trial {trial.slot}", config, {"stage": "trial"})
+        made.search.started(trial, run.id)
+        (at / str(trial.slot) / ALL_USERS).mkdir(parents=True)
+        table_of(value, trial.slot).to_parquet(at / str(trial.slot) / PER_USER)
+        table_of(mean, trial.slot).to_parquet(at / str(trial.slot) / ALL_USERS / PER_USER)
+        run.files(at / str(trial.slot))
+        made.search.tell(trial, [value], TrialFacts(3, 3, 3))
+        run.end("FINISHED")
+
+
+def of_four(bench: MakeBench, **study: Any) -> Bench:
+    how = {"sampler": "grid", "trials": 4, **study}
+    return bench(search=TABLE, study=how, judge={"validation_users": 9, "resamples": 200})
+
+
+def test_the_best_on_all_users_wins_even_if_another_was_best_on_the_sample(
+    bench: MakeBench, tmp_path: Path
+) -> None:
+    made = of_four(bench)
+    stored(made, [0.2, 0.9, 0.5, 0.3], [0.2, 0.4, 0.8, 0.3], tmp_path)
+
+    chosen = chosen_from(made)
+
+    assert chosen.winner.slot == 2
+    assert chosen.best_on_sample == 1
+    assert [each.done.slot for each in chosen.ranked] == [2, 1, 3, 0]
+    means = [each.estimate.mean for each in chosen.ranked]
+    assert means == pytest.approx([0.8, 0.4, 0.3, 0.2])
+
+
+def test_only_the_finalists_are_judged_on_all_users(bench: MakeBench, tmp_path: Path) -> None:
+    made = of_four(bench, finalists=2)
+    stored(made, [0.2, 0.9, 0.5, 0.3], [0.99, 0.4, 0.3, 0.2], tmp_path)
+
+    chosen = chosen_from(made)
+
+    assert [each.done.slot for each in chosen.ranked] == [1, 2]
+    assert chosen.winner.slot == 1
+
+
+@pytest.mark.parametrize(("prefer", "expected"), [("best", "largest"), ("cheapest", "smallest")])
+def test_of_trials_that_cannot_be_told_apart_the_cheapest_can_be_preferred(
+    bench: MakeBench, tmp_path: Path, prefer: str, expected: str
+) -> None:
+    """The largest leads by less than the noise; the cheapest of all is clearly worse."""
+    made = of_four(bench, prefer=prefer)
+    points = [int(point["factors"]) for point in made.search._points.planned(4)]
+    means = {2: 0.2, 3: 0.499, 4: 0.4995, 5: 0.5}
+    stored(made, [means[n] for n in points], [means[n] for n in points], tmp_path)
+
+    chosen = chosen_from(made)
+
+    tied = {int(each.done.params["factors"]): each.tied for each in chosen.ranked}
+    assert tied == {2: False, 3: True, 4: True, 5: True}
+    assert chosen.winner.params["factors"] == {"largest": 5, "smallest": 3}[expected]
+
+
+def test_a_trial_is_shown_with_its_interval_and_its_cost(bench: MakeBench, tmp_path: Path) -> None:
+    made = of_four(bench)
+    stored(made, [0.1, 0.2, 0.3, 0.4], [0.1, 0.2, 0.3, 0.4], tmp_path)
+
+    chosen = chosen_from(made)
+
+    train = fold_at(made.folds / "validation").train
+    for each in chosen.ranked:
+        assert each.estimate.low is not None
+        assert each.estimate.high is not None
+        assert each.estimate.low < each.estimate.mean < each.estimate.high
+        config = AlsConfig.model_validate(each.done.params)
+        sides = len(train.users), len(train.items), len(train)
+        assert each.cost == training_cost(config, *sides)
+
+
+def test_without_a_sample_the_users_of_the_trials_are_compared_as_they_are(
+    bench: MakeBench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choosing, "MOST", 3)
+    made = bench(search=TABLE, study={"sampler": "grid", "trials": 4, "finalists": 1})
+    stored(made, [0.1, 0.4, 0.2, 0.3], [0.9, 0.1, 0.1, 0.1], tmp_path)
+
+    chosen = chosen_from(made)
+
+    assert [each.done.slot for each in chosen.ranked] == [1, 3, 2]  # the three best
+    assert chosen.winner.slot == 1
+    assert (chosen.best_on_sample, chosen.judge_seconds) == (None, 0.0)
+
+
+def test_without_a_measured_trial_there_is_nothing_to_choose(bench: MakeBench) -> None:
+    made = of_four(bench)
+    made.search.fail(made.claim(), "ValueError: no")
+
+    with pytest.raises(InputError, match="none of 1 trials"):
+        chosen_from(made)
+
+
+def test_finalists_are_judged_once_with_the_factors_that_were_kept(
+    bench: MakeBench, fits: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = of_four(bench, finalists=2)
+    made.finish()
+    trainings = len(fits)
+    calls: list[int] = []
+
+    def counted(*given: Any, **named: Any) -> Any:
+        calls.append(1)
+        return judge(*given, **named)
+
+    monkeypatch.setattr(choosing, "judge", counted)
+
+    chosen, again = chosen_from(made), chosen_from(made)
+
+    assert chosen.winner == again.winner
+    assert [each.estimate for each in chosen.ranked] == [each.estimate for each in again.ranked]
+    assert len(calls) == 2
+    assert len(fits) == trainings
+    assert chosen.judge_seconds > 0
+    fold = fold_at(made.folds / "validation")
+    for each in chosen.ranked:
+        model = lab.trained(made, AlsConfig.model_validate(each.done.params))
+        expected = judge(model, fold, (1, 5)).summary()
+        assert each.estimate.mean == pytest.approx(expected["ndcg@5"])
+        metrics = made.run(each.done.run).data.metrics
+        recorded = lab.summary_of(metrics, f"validation_{ALL_USERS}/")
+        assert recorded == expected
+        assert lab.summary_of(metrics, "validation/") != expected
+
+
+def test_a_finalist_whose_factors_are_missing_is_trained_again_with_the_same_values(
+    bench: MakeBench, fits: list[int]
+) -> None:
+    made = of_four(bench, finalists=4)
+    made.finish()
+    kept = chosen_from(made)
+    trainings = len(fits)
+    for done in made.search.done:
+        run = Run.of(made.study.workspace, done.run)
+        run.drop(ALL_USERS)
+        run.drop("factors")
+
+    dropped = chosen_from(made)
+
+    assert [each.estimate for each in dropped.ranked] == [each.estimate for each in kept.ranked]
+    assert dropped.winner == kept.winner
+    assert fits[trainings:] == [3] * 4
+
+
+def test_a_finalist_that_was_judged_by_half_is_judged_again(bench: MakeBench) -> None:
+    """Its judge was killed between its two files."""
+    made = of_four(bench, finalists=1)
+    made.finish()
+    whole = chosen_from(made)
+    made.files(whole.winner.run)[f"{ALL_USERS}/{PER_USER}"].unlink()
+
+    again = chosen_from(made)
+
+    assert again.ranked == whole.ranked
+    assert f"{ALL_USERS}/{PER_USER}" in made.files(whole.winner.run)
+    history = made.history(whole.winner.run, f"validation_{ALL_USERS}/ndcg_at_5")
+    assert len(history) == 1

@@ -1,0 +1,335 @@
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from recsys.data.store import load_fold, load_report
+from recsys.errors import InputError
+from recsys.evaluation.protocol import judge
+from recsys.models.als import Als
+from recsys.models.params import AlsConfig, PopularityConfig
+from tasks.progress import report_progress, reporting_to
+from tasks.study import measuring
+from tasks.study.measuring import (
+    Measured,
+    flat,
+    fold_at,
+    remove_left_scratch,
+    run_final,
+    scratch,
+    train_seed,
+)
+from tasks.tracking.runs import Run
+from tasks.workspace.locking import workspace_locks
+from tests.tasks import lab
+from tests.tasks.lab import Bench, MakeBench, summary_of
+
+WINNER = AlsConfig(factors=2, iterations=3, alpha=2.0, weighting="linear", regularization=1.0)
+BASELINE = PopularityConfig(kind="popularity-plays")
+REPORT = {"per_user.parquet", "exposure.parquet", "listener.json", "lists.npz"}
+FACTORS = {"factors/user_factors.npy", "factors/item_factors.npy"}
+IDS = {"ids/users.parquet", "ids/items.parquet"}
+
+
+def final(made: Bench, config: AlsConfig | PopularityConfig, into: Path) -> Measured:
+    return run_final.fn(made.study, made.folds / "test", config, into)
+
+
+def test_a_nested_table_becomes_dotted_names() -> None:
+    table = {"seed": 0, "search": {"factors": [8, 16], "alpha": {"low": 0.5}}, "split": {}}
+
+    assert flat(table) == {"seed": "0", "search.factors": "[8, 16]", "search.alpha.low": "0.5"}
+
+
+def test_a_fold_is_read_once_and_kept(folds: Path) -> None:
+    fold = fold_at(folds / "validation")
+
+    assert fold_at(folds / "validation") is fold
+    assert fold.train.keys.tolist() == load_fold(folds / "validation").train.keys.tolist()
+
+
+def test_the_run_of_a_study_has_its_settings_its_data_and_the_ids_behind_the_factors(
+    bench: MakeBench,
+) -> None:
+    made = bench(seed=5)
+
+    run = made.run(made.study.parent)
+    assert (run.info.run_name, run.info.status) == ("study", "RUNNING")
+    assert run.data.params["seed"] == "5"
+    assert run.data.params["search.iterations.low"] == "2"
+    tags = {"study": "study", "stage": "study", "data": "abcd", "split": "ef01"}
+    assert tags.items() <= run.data.tags.items()
+    assert set(made.files(made.study.parent)) == IDS
+    ids = load_fold(made.folds / "validation").train.users.ids
+    assert len(ids) == 40
+    assert made.search.recall("parent") == made.study.parent
+    assert made.client.get_experiment(made.study.experiment).name == "small/plays.tsv"
+
+
+def test_a_study_that_is_gone_on_with_has_the_run_it_had_open_again(bench: MakeBench) -> None:
+    first = bench()
+    Run.of(first.study.workspace, first.study.parent).end("KILLED", {"error": "interrupted"})
+
+    again = bench(worker="another")
+
+    assert again.study.parent == first.study.parent
+    run = again.run(again.study.parent)
+    assert run.info.status == "RUNNING"
+    assert "error" not in run.data.tags
+
+
+def test_a_run_whose_maker_died_before_the_study_knew_of_it_is_taken(
+    bench: MakeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tasks.tuning.Search.remember", interrupted)
+        patch.setattr("tasks.tracking.runs.Run.end", lambda *_: None)  # a dead process ends nothing
+        with pytest.raises(KeyboardInterrupt):
+            bench()
+
+    made = bench()
+
+    query = "tags.stage = 'study'"
+    (run,) = made.client.search_runs([made.study.experiment], query)
+    assert run.info.run_id == made.study.parent
+
+
+@pytest.mark.parametrize("name", ["it's", 'a "b"', "50 % / ö"])
+def test_a_study_may_have_any_name(bench: MakeBench, name: str) -> None:
+    made = bench(name, search={"factors": 2, "iterations": 2})
+    made.attempt()
+    made.tidy()
+
+    assert made.states() == ["FINISHED"]
+    assert bench(name, search={"factors": 2, "iterations": 2}).study.parent == made.study.parent
+
+
+@pytest.mark.parametrize("left", [set[str](), {"ids/users.parquet"}])
+def test_ids_that_are_missing_are_attached_by_who_goes_on(bench: MakeBench, left: set[str]) -> None:
+    first = bench()
+    for name, path in first.files(first.study.parent).items():
+        if name not in left:
+            path.unlink()
+
+    again = bench()
+
+    assert set(again.files(again.study.parent)) == IDS
+
+
+def test_an_error_while_a_study_is_opened_leaves_no_run_open(
+    bench: MakeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "files", full)
+        with pytest.raises(OSError, match="No space"):
+            bench()
+
+    made = bench("other")
+    runs = made.client.search_runs([made.study.experiment], "tags.study = 'study'")
+    assert [run.info.status for run in runs] == ["KILLED"]
+
+
+def test_a_study_whose_run_was_deleted_is_refused(bench: MakeBench) -> None:
+    made = bench()
+    made.client.delete_run(made.study.parent)
+
+    with pytest.raises(InputError, match=r"was deleted.*--study"):
+        bench()
+
+
+def test_everything_that_values_depend_on_is_in_the_key_and_nothing_else(bench: MakeBench) -> None:
+    study = bench().study
+    key = study.key("validation", WINNER, users=None)
+
+    same = replace(study, worker="w", name="n", parent="p", tags={**study.tags, "worker": "w"})
+    assert same.key("validation", WINNER, users=None) == key
+    changed = [
+        study.key("test", WINNER, users=None),
+        study.key("validation", WINNER.model_copy(update={"alpha": 3.0}), users=None),
+        study.key("validation", BASELINE, users=None),
+        study.key("validation", WINNER, users=9),
+        study.key("validation", WINNER),
+        *(
+            replace(study, tags={**study.tags, name: "x"}).key("validation", WINNER, users=None)
+            for name in ("split", "code")
+        ),
+        *(
+            replace(study, config=lab.experiment_of(**other)).key("validation", WINNER, users=None)
+            for other in ({"seed": 1}, {"judge": {"ks": [1, 5, 7]}})
+        ),
+    ]
+    assert len({key, *changed}) == len(changed) + 1
+
+
+def test_another_library_is_another_version_of_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = measuring.search_version.__wrapped__()
+    monkeypatch.setattr(measuring, "version", lambda name: "9.9")
+
+    assert measuring.search_version.__wrapped__() != before
+
+
+def test_the_seed_of_a_training_is_that_of_the_study_and_the_model(bench: MakeBench) -> None:
+    one, other = bench("one").study, bench("other", seed=1).study
+
+    assert train_seed(one, "als") == train_seed(replace(one, name="n", worker="w"), "als")
+    assert train_seed(one, "als") != train_seed(other, "als")
+    assert train_seed(one, "als") != train_seed(one, "popularity-plays")
+
+
+def test_the_baseline_needs_no_curve_and_keeps_no_factors(bench: MakeBench, tmp_path: Path) -> None:
+    made = bench()
+
+    measured = final(made, BASELINE, tmp_path / "final" / BASELINE.kind)
+
+    metrics = made.run(measured.run).data.metrics
+    assert summary_of(metrics, "test/") == measured.summary
+    assert not [name for name in metrics if name.startswith(("curve/", "validation/"))]
+    assert set(made.files(measured.run)) == REPORT
+
+
+def test_the_winner_is_fitted_on_all_that_is_not_the_test_and_judged_on_it(
+    bench: MakeBench, tmp_path: Path
+) -> None:
+    made = bench()
+
+    measured = final(made, WINNER, tmp_path / "final" / "als")
+
+    fold = load_fold(made.folds / "test")
+    alone = Als(WINNER, train_seed(made.study, "als")).fit(fold.train)
+    users, items = made.factors(measured.run)
+    np.testing.assert_array_equal(users, alone.user_factors)
+    np.testing.assert_array_equal(items, alone.item_factors)
+    assert measured.summary == judge(alone, fold, (1, 5)).summary()
+    run = made.run(measured.run)
+    assert run.info.status == "FINISHED"
+    assert summary_of(run.data.metrics, "test/") == measured.summary
+    assert [step for step, _ in made.history(measured.run, "curve/loss")] == [1, 2, 3]
+    assert set(made.files(measured.run)) == REPORT | FACTORS
+    assert load_report(tmp_path / "final" / "als").summary() == measured.summary
+
+
+def test_a_final_keeps_no_factors_where_none_are_to_be_kept(
+    bench: MakeBench, tmp_path: Path
+) -> None:
+    made = bench(study={"keep_factors": "none"})
+
+    measured = final(made, WINNER, tmp_path / "als")
+
+    assert set(made.files(measured.run)) == REPORT
+
+
+def test_a_final_that_was_judged_is_taken_over_and_not_judged_again(
+    bench: MakeBench, tmp_path: Path, fit_raises: lab.FitRaises
+) -> None:
+    made = bench()
+    first = final(made, WINNER, tmp_path / "one")
+    with fit_raises(AssertionError("is trained again")):
+        again = final(bench(worker="another"), WINNER, tmp_path / "two")
+
+    assert (again.run, again.summary) == (first.run, first.summary)
+    assert (again.fit_seconds, again.judge_seconds) == (0.0, 0.0)
+    names = [{path.name for path in (tmp_path / each).iterdir()} for each in ("one", "two")]
+    assert names[0] == names[1] == {*REPORT, "factors"}
+    assert list(made.files(first.run)) != []  # copied, not moved
+
+
+def test_the_final_of_another_study_is_not_taken_over(bench: MakeBench, tmp_path: Path) -> None:
+    """Each study has final runs of its own to compare."""
+    first = final(bench("one"), WINNER, tmp_path / "one")
+
+    other = final(bench("other"), WINNER, tmp_path / "other")
+
+    assert other.run != first.run
+    assert other.summary == first.summary
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "told"),
+    [
+        (MemoryError("8 TiB"), "FAILED", "MemoryError: 8 TiB"),
+        (KeyboardInterrupt(), "KILLED", "interrupted"),
+    ],
+)
+def test_a_final_that_does_not_end_well_closes_its_run_leaves_no_files_and_is_repeated(
+    bench: MakeBench,
+    tmp_path: Path,
+    fit_raises: lab.FitRaises,
+    error: BaseException,
+    status: str,
+    told: str,
+) -> None:
+    made = bench()
+    with fit_raises(error), pytest.raises(type(error)):
+        final(made, WINNER, tmp_path / "als")
+
+    (run,) = (made.run(each) for each in made.runs())
+    assert (run.info.status, run.data.tags["error"]) == (status, told)
+    assert list(made.study.workspace.scratch.glob("*")) == []
+    assert final(made, WINNER, tmp_path / "als").run != run.info.run_id
+
+
+def test_files_on_their_way_are_gone_however_the_block_ends(bench: MakeBench) -> None:
+    study = bench().study
+
+    def interrupted() -> None:
+        with scratch(study) as folder:
+            (folder / "half.npy").touch()
+            assert folder.is_relative_to(study.workspace.scratch)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert list(study.workspace.scratch.iterdir()) == []
+
+
+def test_what_dead_workers_left_on_its_way_is_removed_and_living_ones_keep_theirs(
+    bench: MakeBench,
+) -> None:
+    workspace = bench().study.workspace
+    locks = workspace_locks(workspace)
+    for worker in ("living", "dead"):
+        (workspace.scratch / f"worker-{worker}").mkdir(parents=True)
+    (workspace.scratch / "paths-study").mkdir()
+
+    with locks.living("living"):
+        remove_left_scratch(workspace, locks)
+
+    left = {path.name for path in workspace.scratch.iterdir()}
+    assert left == {"worker-living", "paths-study"}
+
+
+@pytest.fixture
+def heard() -> Iterator[list[str]]:
+    found: list[str] = []
+    with reporting_to(lambda what, done, total: found.append(what)):
+        yield found
+
+
+def test_long_work_says_how_far_it_is(bench: MakeBench, tmp_path: Path, heard: list[str]) -> None:
+    made = bench()
+    made.attempt()
+    trial = set(heard)
+    heard.clear()
+    final(made, WINNER, tmp_path / "als")
+
+    for each in (trial, set(heard)):
+        assert "judging users" in each
+        assert any(what.startswith("iterations of ") for what in each)
+
+
+def test_nobody_listens_after_the_block() -> None:
+    found: list[str] = []
+    with reporting_to(lambda what, done, total: found.append(what)):
+        report_progress("inside", 1, None)
+    report_progress("outside", 1, None)
+
+    assert found == ["inside"]

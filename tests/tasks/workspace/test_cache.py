@@ -1,0 +1,389 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import recsys
+from recsys.errors import InputError
+from tasks.workspace import cache
+from tasks.workspace.cache import MANIFEST, code_version, file_hash, stage
+from tasks.workspace.layout import Workspace
+
+
+class Maker:
+    """Writes two files, and counts how often it was asked."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, folder: Path) -> dict[str, Any]:
+        self.calls += 1
+        (folder / "deep").mkdir()
+        (folder / "values.bin").write_bytes(b"values")
+        (folder / "deep" / "names.txt").write_text("names", encoding="utf-8")
+        return {"rows": 3, "calls": self.calls}
+
+
+def test_a_stage_is_made_once_and_then_reused(workspace: Workspace) -> None:
+    make = Maker()
+
+    first = stage(workspace, "split", {"of": "a"}, make)
+    second = stage(workspace, "split", {"of": "a"}, make)
+
+    assert (first.reused, second.reused, make.calls) == (False, True, 1)
+    assert first.folder == second.folder
+    assert (second.folder / "deep" / "names.txt").read_text(encoding="utf-8") == "names"
+
+
+def test_facts_come_back_from_the_cache_as_they_were_told(workspace: Workspace) -> None:
+    def make(folder: Path) -> dict[str, Any]:
+        return {"shape": (2, 3), "names": {"a": 1}}
+
+    first = stage(workspace, "split", {}, make)
+    second = stage(workspace, "split", {}, make)
+
+    assert first.facts == second.facts == {"shape": [2, 3], "names": {"a": 1}}
+
+
+def test_the_order_of_the_inputs_does_not_matter(workspace: Workspace) -> None:
+    stage(workspace, "split", {"a": 1, "b": 2}, Maker())
+
+    assert stage(workspace, "split", {"b": 2, "a": 1}, Maker()).reused
+
+
+@pytest.mark.parametrize(
+    ("name", "inputs"), [("split", {"of": "b"}), ("split", {"of": "a", "x": 0}), ("filter", {})]
+)
+def test_other_inputs_or_another_stage_are_another_entry(
+    workspace: Workspace, name: str, inputs: dict[str, Any]
+) -> None:
+    known = stage(workspace, "split", {"of": "a"}, Maker())
+
+    other = stage(workspace, name, inputs, Maker())
+
+    assert not other.reused
+    assert other.key != known.key
+    assert stage(workspace, "split", {"of": "a"}, Maker()).reused
+
+
+def test_other_code_is_another_entry(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage(workspace, "split", {}, Maker())
+    monkeypatch.setattr(cache, "code_version", lambda: "changed")
+
+    assert not stage(workspace, "split", {}, Maker()).reused
+
+
+def alter(folder: Path) -> None:
+    (folder / "values.bin").write_bytes(b"VALUES")  # as long as before
+
+
+def shorten(folder: Path) -> None:
+    (folder / "values.bin").write_bytes(b"val")
+
+
+def lose_a_file(folder: Path) -> None:
+    (folder / "deep" / "names.txt").unlink()
+
+
+def lose_the_manifest(folder: Path) -> None:
+    (folder / cache.MANIFEST).unlink()
+
+
+def break_the_manifest(folder: Path) -> None:
+    (folder / cache.MANIFEST).write_text('{"files": {', encoding="utf-8")
+
+
+def empty_the_manifest(folder: Path) -> None:
+    (folder / cache.MANIFEST).write_text("[]", encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *(alter, shorten, lose_a_file, lose_the_manifest),
+        *(break_the_manifest, empty_the_manifest, shutil.rmtree),
+    ],
+)
+def test_a_damaged_entry_is_made_again(
+    workspace: Workspace, damage: Callable[[Path], None]
+) -> None:
+    make = Maker()
+    damage(stage(workspace, "split", {}, make).folder)
+
+    again = stage(workspace, "split", {}, make)
+
+    assert (again.reused, make.calls) == (False, 2)
+    assert (again.folder / "values.bin").read_bytes() == b"values"
+    assert again.facts["calls"] == 2
+    assert stage(workspace, "split", {}, make).reused
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_a_stage_that_fails_leaves_nothing_behind(
+    workspace: Workspace, error: type[BaseException]
+) -> None:
+    def fail(folder: Path) -> dict[str, Any]:
+        (folder / "half.bin").write_bytes(b"half")
+        raise error
+
+    with pytest.raises(error):
+        stage(workspace, "split", {}, fail)
+
+    assert list((workspace.cache / "split").iterdir()) == []
+    assert not stage(workspace, "split", {}, Maker()).reused
+
+
+def test_nothing_but_entries_is_left_in_the_cache(workspace: Workspace) -> None:
+    entry = stage(workspace, "split", {}, Maker())
+    alter(entry.folder)
+    stage(workspace, "split", {}, Maker())
+
+    assert list((workspace.cache / "split").iterdir()) == [entry.folder]
+
+
+def test_an_entry_tells_what_it_was_made_from(workspace: Workspace) -> None:
+    entry = stage(workspace, "split", {"of": "a"}, Maker())
+
+    manifest = json.loads((entry.folder / cache.MANIFEST).read_text(encoding="utf-8"))
+    assert manifest["stage"] == "split"
+    assert manifest["inputs"] == {"of": "a"}
+    assert manifest["code"] == code_version()
+    assert set(manifest["files"]) == {"values.bin", "deep/names.txt"}
+
+
+TOGETHER = """
+import sys
+from pathlib import Path
+from tasks.workspace.cache import stage
+from tasks.workspace.layout import Workspace
+def make(folder):
+    print("making", flush=True)
+    sys.stdin.readline()
+    (folder / "values.bin").write_bytes(b"values" * 1000)
+    return {"who": sys.argv[2]}
+entry = stage(Workspace(Path(sys.argv[1])), "split", {}, make)
+assert (entry.folder / "values.bin").read_bytes() == b"values" * 1000
+print("done", entry.key, flush=True)
+"""
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_processes_that_make_an_entry_at_once_all_get_a_whole_one(
+    workspace: Workspace, damaged: bool
+) -> None:
+    if damaged:
+        entry = stage(workspace, "split", {}, Maker())
+        alter(entry.folder)
+    all_of_them = [
+        subprocess.Popen(
+            [sys.executable, "-c", TOGETHER, str(workspace.root), str(n)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for n in range(4)
+    ]
+    for process in all_of_them:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "making\n"
+    for process in all_of_them:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+
+    ends = [process.communicate(timeout=60)[0] for process in all_of_them]
+
+    assert [process.returncode for process in all_of_them] == [0] * 4
+    assert len(set(ends)) == 1
+    assert stage(workspace, "split", {}, Maker()).reused
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Every file that was read to be hashed."""
+    found: list[Path] = []
+    hashed = cache._hash
+
+    def noting(path: Path) -> str:
+        found.append(path)
+        return hashed(path)
+
+    monkeypatch.setattr(cache, "_hash", noting)
+    return found
+
+
+def test_a_file_is_hashed_once_while_it_stays_as_it_is(
+    workspace: Workspace, tmp_path: Path, reads: list[Path]
+) -> None:
+    file = tmp_path / "plays.tsv"
+    file.write_bytes(b"abc")
+
+    hashes = {file_hash(workspace, file) for _ in range(3)}
+
+    # SHA-256 of "abc", FIPS 180-2, appendix B.1
+    assert hashes == {"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"}
+    assert reads == [file]
+
+
+def change_time(file: Path) -> None:
+    os.utime(file, ns=(0, file.stat().st_mtime_ns + 1))
+
+
+def change_bytes(file: Path) -> None:
+    at = file.stat().st_mtime_ns
+    file.write_bytes(b"abcd")
+    os.utime(file, ns=(at, at))
+
+
+def replace_it(file: Path) -> None:
+    at = file.stat().st_mtime_ns
+    other = file.with_suffix(".new")
+    other.write_bytes(b"xyz")
+    os.utime(other, ns=(at, at))
+    other.replace(file)
+
+
+@pytest.mark.parametrize("change", [change_time, change_bytes, replace_it])
+def test_a_file_that_changed_in_any_way_is_hashed_again(
+    workspace: Workspace, tmp_path: Path, reads: list[Path], change: Callable[[Path], None]
+) -> None:
+    file = tmp_path / "plays.tsv"
+    file.write_bytes(b"abc")
+    before = file_hash(workspace, file)
+    change(file)
+
+    after = file_hash(workspace, file)
+
+    assert reads == [file, file]
+    assert (after == before) == (change is change_time)
+
+
+def test_a_moved_file_is_hashed_again_and_has_the_same_hash(
+    workspace: Workspace, tmp_path: Path, reads: list[Path]
+) -> None:
+    file, moved = tmp_path / "a.tsv", tmp_path / "b.tsv"
+    file.write_bytes(b"abc")
+    before = file_hash(workspace, file)
+    file.rename(moved)
+
+    assert file_hash(workspace, moved) == before
+    assert reads == [file, moved]
+
+
+def test_a_broken_index_of_files_only_costs_hashing_again(
+    workspace: Workspace, tmp_path: Path, reads: list[Path]
+) -> None:
+    file = tmp_path / "plays.tsv"
+    file.write_bytes(b"abc")
+    before = file_hash(workspace, file)
+    workspace.files.write_text("{broken", encoding="utf-8")
+
+    assert file_hash(workspace, file) == before
+    assert len(reads) == 2
+
+
+def test_files_known_before_stay_known(
+    workspace: Workspace, tmp_path: Path, reads: list[Path]
+) -> None:
+    one, other = tmp_path / "1", tmp_path / "2"
+    for file in (one, other):
+        file.write_bytes(b"abc")
+        file_hash(workspace, file)
+
+    file_hash(workspace, one)
+
+    assert reads == [one, other]
+
+
+def test_who_was_killed_at_the_index_of_files_leaves_nothing_after_the_next(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(path: Path, target: Path) -> None:
+        raise KeyboardInterrupt
+
+    file = tmp_path / "plays.tsv"
+    file.write_bytes(b"abc")
+    with monkeypatch.context() as killed:
+        killed.setattr(Path, "replace", die)
+        with pytest.raises(KeyboardInterrupt):
+            file_hash(workspace, file)
+    file_hash(workspace, file)
+
+    assert list(workspace.cache.iterdir()) == [workspace.files]
+
+
+def test_a_file_that_cannot_be_read_is_an_error_with_a_remedy(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=r"plays.tsv: No such file or directory; pass a file"):
+        file_hash(workspace, tmp_path / "plays.tsv")
+    with pytest.raises(InputError, match="Is a directory; pass a file"):
+        file_hash(workspace, tmp_path)
+
+
+@pytest.fixture
+def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package of three sources that is taken for `recsys`."""
+    root = tmp_path / "recsys"
+    (root / "models").mkdir(parents=True)
+    for name in ("__init__.py", "split.py", "models/als.py"):
+        (root / name).write_text(f'"""{name}"""\n', encoding="utf-8")
+    monkeypatch.setattr(recsys, "__file__", str(root / "__init__.py"))
+    return root
+
+
+@pytest.mark.parametrize("name", ["split.py", "models/als.py", "models/new.py"])
+def test_the_code_version_changes_with_any_source(sources: Path, name: str) -> None:
+    before = code_version.__wrapped__()
+    with (sources / name).open("a", encoding="utf-8") as source:
+        source.write("# changed\n")
+
+    assert code_version.__wrapped__() != before
+
+
+def test_a_change_to_a_picture_leaves_the_code_version_alone(sources: Path) -> None:
+    (sources / "plots").mkdir()
+    before = code_version.__wrapped__()
+    (sources / "plots" / "drawing.py").write_text("# drawn\n", encoding="utf-8")
+
+    assert code_version.__wrapped__() == before
+    (sources / "models" / "plots.py").write_text("# no picture\n", encoding="utf-8")
+    assert code_version.__wrapped__() != before
+
+
+def test_a_renamed_source_changes_the_code_version(sources: Path) -> None:
+    before = code_version.__wrapped__()
+    (sources / "split.py").rename(sources / "splits.py")
+
+    assert code_version.__wrapped__() != before
+
+
+def test_compiled_and_other_files_leave_the_code_version_alone(sources: Path) -> None:
+    before = code_version.__wrapped__()
+    (sources / "__pycache__").mkdir()
+    (sources / "__pycache__" / "split.cpython-311.pyc").write_bytes(b"\0")
+    (sources / "notes.txt").write_text("notes", encoding="utf-8")
+
+    assert code_version.__wrapped__() == before
+
+
+def test_a_manifest_that_was_altered_is_not_believed(tmp_path: Path) -> None:
+    workspace = Workspace.at(tmp_path)
+
+    def make(folder: Path) -> dict[str, int]:
+        (folder / "x.txt").write_text("x")
+        return {"rows": 12}
+
+    manifest = stage(workspace, "made", {}, make).folder / MANIFEST
+    manifest.write_text(manifest.read_text().replace("12", "99"))
+
+    again = stage(workspace, "made", {}, make)
+
+    assert not again.reused
+    assert again.facts == {"rows": 12}

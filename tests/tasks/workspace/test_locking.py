@@ -1,0 +1,461 @@
+import fcntl
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Thread
+from typing import IO
+
+import pytest
+
+from recsys.errors import InputError
+from tasks.workspace.locking import FileLocks, Locks, locked, open_locks, passing
+from tasks.workspace.postgres import PostgresLocks, masked, sqlalchemy_url
+
+HOLD = """
+import sys
+from pathlib import Path
+from tasks.workspace.locking import locked
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "locks" / "study.lock"
+
+
+def held_elsewhere(path: Path) -> subprocess.Popen[str]:
+    """A process that holds the lock until its input ends or it is killed."""
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    return holder
+
+
+def test_a_lock_that_another_process_holds_is_refused_in_the_words_given(path: Path) -> None:
+    with held_elsewhere(path) as holder:
+        with pytest.raises(InputError, match="study s is busy"), locked(path, "study s is busy"):
+            raise AssertionError("both hold it")
+        holder.communicate()
+
+
+PASSING = """
+import sys
+from pathlib import Path
+from tasks.workspace.locking import passing
+with passing(Path(sys.argv[1]), "made-") as folder:
+    (folder / "half.bin").write_bytes(b"half")
+    print("there", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_passing_folder_is_gone_after_the_block_or_if_its_maker_was_killed_at_the_next_one(
+    tmp_path: Path,
+) -> None:
+    command = [sys.executable, "-c", PASSING, str(tmp_path)]
+    holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    with holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "there\n"
+        (theirs,) = tmp_path.iterdir()
+        with passing(tmp_path, "made-") as ours:
+            meanwhile = set(tmp_path.iterdir())
+        holder.kill()
+    left = list(tmp_path.iterdir())
+    with passing(tmp_path, "made-") as next_one:
+        after = list(tmp_path.iterdir())
+
+    assert meanwhile == {theirs, ours}
+    assert left == [theirs]
+    assert after == [next_one]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_words_one_waits_until_the_other_is_done(path: Path) -> None:
+    with held_elsewhere(path) as holder:
+        waiting = subprocess.Popen(
+            [sys.executable, "-c", HOLD, str(path)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+        assert waiting.poll() is None
+        holder.communicate()
+        assert waiting.communicate(timeout=30)[0] == "held\n"
+
+
+def test_a_lock_is_free_when_its_owner_was_killed(path: Path) -> None:
+    with held_elsewhere(path) as holder:
+        holder.kill()
+        holder.wait()
+
+        with locked(path, "busy"):
+            pass
+
+
+def test_a_lock_is_free_after_an_error_inside(path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), locked(path, "busy"):
+        raise ZeroDivisionError
+
+    with locked(path, "busy"):
+        pass
+
+
+def test_different_locks_do_not_disturb_each_other(path: Path) -> None:
+    with locked(path, "busy"), locked(path.with_name("other.lock"), "busy"):
+        pass
+
+
+WORKER = """
+import os, sys
+from pathlib import Path
+from tasks.workspace.locking import open_locks
+locks = open_locks(Path(sys.argv[1]), os.environ.get("STORAGE"))
+"""
+HOLD_ONE = """
+print("asking", flush=True)
+with getattr(locks, sys.argv[2])(sys.argv[3]):
+    print("held", flush=True)
+    sys.stdin.readline()
+    with open("log", "a") as log:
+        log.write(sys.argv[4])
+print("left", flush=True)
+sys.stdin.read()
+"""
+COUNT = """
+counter = Path("counter")
+for _ in range(20):
+    with locks.exclusive("counter"):
+        counter.write_text(str(int(counter.read_text()) + 1))
+"""
+
+
+class Shared:
+    """Locks, as several processes open them."""
+
+    def __init__(self, folder: Path, storage: str | None) -> None:
+        self._folder = folder
+        self._storage = {} if storage is None else {"STORAGE": storage}
+        self.locks: Locks = open_locks(folder / "locks", storage)
+
+    def start(self, code: str, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-c", WORKER + code, str(self._folder / "locks"), *arguments],
+            cwd=self._folder,
+            env=os.environ | self._storage,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    @contextmanager
+    def asking(self, kind: str, name: str, mark: str = "") -> Iterator[subprocess.Popen[str]]:
+        """A process that asks for a lock, and leaves it when it is told to."""
+        with self.start(HOLD_ONE, kind, name, mark) as process:
+            try:
+                assert said(process) == "asking"
+                yield process
+            finally:
+                process.kill()
+
+    @contextmanager
+    def holding(self, kind: str, name: str, mark: str = "") -> Iterator[subprocess.Popen[str]]:
+        with self.asking(kind, name, mark) as process:
+            assert said(process) == "held"
+            yield process
+
+    @property
+    def log(self) -> str:
+        return (self._folder / "log").read_text()
+
+
+def said(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def tell(process: subprocess.Popen[str]) -> None:
+    assert process.stdin is not None
+    process.stdin.write("leave\n")
+    process.stdin.flush()
+
+
+def soon(condition: Callable[[], bool]) -> bool:
+    """Whether it becomes true: a server notices within moments that its client is dead."""
+    deadline = time.monotonic() + 30
+    while not (reached := condition()) and time.monotonic() < deadline:
+        pass
+    return reached
+
+
+@pytest.fixture(params=["files", pytest.param("postgres", marks=pytest.mark.postgres)])
+def shared(request: pytest.FixtureRequest, tmp_path: Path) -> Shared:
+    storage = request.getfixturevalue("postgres") if request.param == "postgres" else None
+    return Shared(tmp_path, storage)
+
+
+def test_who_waits_enters_after_the_holder_has_left(shared: Shared) -> None:
+    with (
+        shared.holding("exclusive", "study", "first ") as holder,
+        shared.asking("exclusive", "study", "second ") as waiter,
+    ):
+        tell(waiter)
+        tell(holder)
+
+        assert said(waiter) == "held"
+        assert said(waiter) == "left"
+        assert shared.log == "first second "
+
+
+def test_no_two_are_ever_inside_together(shared: Shared, tmp_path: Path) -> None:
+    (tmp_path / "counter").write_text("0")
+    counters = [shared.start(COUNT) for _ in range(3)]
+    for counter in counters:
+        counter.communicate(timeout=60)
+
+    assert (tmp_path / "counter").read_text() == "60"
+
+
+def test_two_threads_exclude_each_other_too(shared: Shared) -> None:
+    log: list[str] = []
+
+    def enter() -> None:
+        for _ in range(20):
+            with shared.locks.exclusive("study"):
+                log.append("in")
+                os.sched_yield()
+                log.append("out")
+
+    threads = [Thread(target=enter) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert log == ["in", "out"] * 60
+
+
+def test_what_a_killed_holder_held_goes_to_who_waits(shared: Shared) -> None:
+    with (
+        shared.holding("exclusive", "study") as holder,
+        shared.asking("exclusive", "study") as waiter,
+    ):
+        holder.kill()
+
+        assert said(waiter) == "held"
+
+
+def test_other_names_and_other_kinds_are_other_locks(shared: Shared) -> None:
+    with (
+        shared.locks.exclusive("a/b"),
+        shared.locks.exclusive("a-b"),
+        shared.locks.exclusive("a/b" * 200),
+        shared.locks.living("a-b"),
+    ):
+        assert shared.locks.lives("a-b")
+        assert not shared.locks.lives("a/b")
+
+
+def test_an_error_inside_frees_the_lock(shared: Shared) -> None:
+    with pytest.raises(ZeroDivisionError), shared.locks.exclusive("study"):
+        raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError), shared.locks.living("me"):
+        raise ZeroDivisionError
+
+    with shared.locks.exclusive("study"):
+        assert not shared.locks.lives("me")
+
+
+def test_a_worker_lives_until_it_is_killed(shared: Shared) -> None:
+    with shared.holding("living", "worker") as worker:
+        before = shared.locks.lives("worker")
+        worker.kill()
+        worker.wait()
+
+        assert before
+        assert soon(lambda: not shared.locks.lives("worker"))
+
+
+def test_a_worker_lives_until_it_leaves_the_block(shared: Shared) -> None:
+    with shared.holding("living", "worker") as worker:
+        before = shared.locks.lives("worker")
+        tell(worker)
+
+        assert before
+        assert said(worker) == "left"
+        assert not shared.locks.lives("worker")
+
+
+def test_a_process_sees_its_own_workers(shared: Shared) -> None:
+    with shared.locks.living("mine"):
+        inside = [shared.locks.lives("mine") for _ in range(3)]
+
+    assert inside == [True] * 3
+    assert not shared.locks.lives("mine")
+
+
+def test_a_worker_nobody_knows_does_not_live(shared: Shared) -> None:
+    assert not shared.locks.lives("nobody")
+
+
+def workers(folder: Path) -> list[Path]:
+    return list((folder / "locks" / "workers").iterdir())
+
+
+def test_a_worker_leaves_no_file_at_a_clean_end(tmp_path: Path) -> None:
+    with FileLocks(tmp_path / "locks").living("worker"):
+        inside = workers(tmp_path)
+
+    assert len(inside) == 1
+    assert workers(tmp_path) == []
+
+
+def test_who_finds_a_worker_dead_removes_its_file(tmp_path: Path) -> None:
+    shared = Shared(tmp_path, None)
+    with shared.holding("living", "worker") as worker:
+        worker.kill()
+    left = workers(tmp_path)
+
+    assert not shared.locks.lives("worker")
+    assert len(left) == 1
+    assert workers(tmp_path) == []
+
+
+def test_two_who_look_at_once_do_not_take_each_other_for_the_worker(tmp_path: Path) -> None:
+    shared = Shared(tmp_path, None)
+    with shared.holding("living", "worker") as worker:
+        worker.kill()
+    (left,) = workers(tmp_path)
+
+    with left.open() as other:
+        fcntl.flock(other, fcntl.LOCK_SH | fcntl.LOCK_NB)  # another one, in the middle of lives()
+        assert not shared.locks.lives("worker")
+
+
+def test_a_worker_whose_new_file_was_taken_for_a_dead_ones_makes_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locks, lock = FileLocks(tmp_path / "locks"), fcntl.flock
+    took: list[bool] = []
+
+    def interrupted(handle: IO[str], operation: int) -> None:
+        if operation == fcntl.LOCK_EX and not took:
+            took.append(locks.lives("worker"))  # between the file's making and its locking
+        lock(handle, operation)
+
+    monkeypatch.setattr(fcntl, "flock", interrupted)
+    with locks.living("worker"):
+        assert took == [False]
+        assert locks.lives("worker")
+
+
+def all_ended(url: str) -> bool:
+    """End all other sessions on the database, as a lost connection does; whether all are gone."""
+    import psycopg
+
+    others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"SELECT pg_terminate_backend(pid) {others}".encode())
+        row = connection.execute(f"SELECT count(*) {others}".encode()).fetchone()
+    return row == (0,)
+
+
+@pytest.mark.postgres
+def test_a_lost_connection_frees_and_whoever_was_exclusive_is_told(postgres: str) -> None:
+    locks = PostgresLocks(postgres)
+
+    def lose() -> None:
+        with locks.exclusive("study"):
+            assert soon(lambda: all_ended(postgres))
+            with locks.exclusive("study"):
+                pass
+
+    with pytest.raises(InputError, match="terminat"):
+        lose()
+
+
+@pytest.mark.postgres
+def test_a_worker_that_lost_its_connection_is_dead_to_all_and_can_see_it(postgres: str) -> None:
+    locks = PostgresLocks(postgres)
+    with locks.living("me"):
+        assert soon(lambda: all_ended(postgres))
+        assert not locks.lives("me")
+
+
+@pytest.mark.postgres
+def test_a_wrong_password_is_told_without_it(postgres: str) -> None:
+    wrong = f"postgresql://recsys:wr%40ng@{postgres.split('@')[1]}"
+
+    with pytest.raises(InputError, match=r"recsys:\*\*\*@.*password authentication") as told:
+        PostgresLocks(wrong).lives("anybody")
+    assert "ng@" not in str(told.value)
+
+
+def test_no_server_is_told_with_its_address_and_a_remedy() -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # and does not listen
+        port = nobody.getsockname()[1]
+        locks = PostgresLocks(f"postgres://me:secret@127.0.0.1:{port}/studies")
+
+        with pytest.raises(InputError, match=r"refused.*check that the server runs") as told:
+            locks.lives("anybody")
+    assert f"postgres://me:***@127.0.0.1:{port}/studies" in str(told.value)
+    assert "secret" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "secret", ["se@cret", "se%cret", "se/cret", "se?cret", "se#cret", "cret@", "@/cret", "se:@cret"]
+)
+def test_a_password_that_is_not_escaped_is_never_shown(secret: str) -> None:
+    with pytest.raises(InputError) as told:
+        PostgresLocks(f"postgresql://me:{secret}@127.0.0.1:1/studies").lives("anybody")
+
+    assert "me:***@127.0.0.1:1/studies" in str(told.value)
+    assert "cret" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("storage", "shown"),
+    [
+        ("postgresql://me:secret@host:5432/studies", "postgresql://me:***@host:5432/studies"),
+        ("postgres://me@host/studies", "postgres://me@host/studies"),
+        ("postgresql://m@e:s:e@c/ret@host/studies", "postgresql://m@e:***@host/studies"),
+        ("postgresql://host:5432/studies?user=me", "postgresql://host:5432/studies?user=me"),
+        ("postgresql://h/s?password=secret&user=me", "postgresql://h/s?password=***&user=me"),
+        ("postgresql://[::1]:5432/studies", "postgresql://[::1]:5432/studies"),
+    ],
+)
+def test_an_address_is_shown_without_its_password(storage: str, shown: str) -> None:
+    assert masked(storage) == shown
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg"])
+def test_sqlalchemy_is_given_the_driver(scheme: str) -> None:
+    assert sqlalchemy_url(f"{scheme}://me@host/s") == "postgresql+psycopg://me@host/s"
+
+
+def test_locks_are_where_the_studies_are(tmp_path: Path) -> None:
+    assert isinstance(open_locks(tmp_path, None), FileLocks)
+    assert isinstance(open_locks(tmp_path, "postgresql://host/studies"), PostgresLocks)
+    assert isinstance(open_locks(tmp_path, "postgres://host/studies"), PostgresLocks)
+
+
+def test_without_postgres_its_driver_is_not_loaded() -> None:
+    code = WORKER.replace("sys.argv[1]", "'locks'") + "print('psycopg' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "False\n"
