@@ -26,11 +26,12 @@ from scipy.sparse import csr_matrix, hstack
 from threadpoolctl import threadpool_limits
 
 from recsys import sources
-from recsys.config import FilterConfig
+from recsys.data.config import FilterConfig
 from recsys.data.filtering import apply_filters
 from recsys.evaluation.protocol import judge
-from recsys.models.als import Als, Iteration
+from recsys.models.als import Als
 from recsys.models.als_scaled import Regularization, Sweeps
+from recsys.models.iterative import Iteration
 from recsys.models.params import AlsConfig
 from recsys.seeds import seed_for
 from recsys.splitting.split import Fold, Split, random_split

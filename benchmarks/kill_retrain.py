@@ -118,7 +118,7 @@ def find_packages() -> None:
     """What takes seconds and stays the same: no fork has to do it again."""
     from mlflow.utils import requirements_utils
 
-    from tasks.study.measuring import search_version
+    from tasks.study.study import search_version
 
     search_version()
     requirements_utils._init_modules_to_packages_map()

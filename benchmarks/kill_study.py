@@ -146,7 +146,7 @@ def _prepared(lab: Lab, place: Workspace, argv: Sequence[str]) -> Path:
             break
 
     def open_mlflow() -> None:
-        from tasks.tracking.runs import open_client
+        from tasks.tracking.client import open_client
 
         open_client(place)
 

@@ -33,7 +33,7 @@ import numpy.typing as npt
 from flows.cli.experiment_tables import Teller
 from flows.cli.main import CONFIGS
 from recsys import sources
-from recsys.config import ExperimentConfig, RandomSplit, load_config
+from recsys.config import ExperimentConfig, load_config
 from recsys.data.filtering import Step, apply_filters
 from recsys.data.interactions import Events, Interactions
 from recsys.errors import InputError
@@ -43,6 +43,7 @@ from recsys.models import build
 from recsys.models.params import AlsConfig, ModelConfig, PopularityConfig
 from recsys.search.space import grid
 from recsys.seeds import seed_for
+from recsys.splitting.config import RandomSplit
 from recsys.splitting.split import Fold, Split, random_split
 
 MD5 = "be672526eb7c69495c27ad27803148f1"

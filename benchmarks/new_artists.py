@@ -12,12 +12,13 @@ import time
 from pathlib import Path
 
 from recsys import sources
-from recsys.config import FilterConfig, parse_value
+from recsys.data.config import FilterConfig
 from recsys.data.filtering import apply_filters
 from recsys.evaluation.new_items import hide, judge_newcomers
 from recsys.models.als import Als
 from recsys.models.params import AlsConfig
 from recsys.seeds import seed_for
+from recsys.settings import parse_value
 
 KS = (10, 50)
 

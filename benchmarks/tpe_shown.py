@@ -16,7 +16,7 @@ from statistics import mean, median, stdev
 import numpy as np
 import optuna
 
-from recsys.config import StudyConfig
+from recsys.search.config import StudyConfig
 from recsys.search.space import Choice, Floats, Ints, Point, Space
 from tasks.tuning import sampling
 from tasks.tuning.sampling import ObservedTrial, Points, key_of

@@ -24,10 +24,12 @@ from tasks.data.stages import Plays
 from tasks.progress import report_progress
 from tasks.study.choosing import choose
 from tasks.study.comparison_report import judge_round, record_contest
-from tasks.study.measuring import Measured, Study, own_scratch, run_final, run_on_validation
+from tasks.study.measuring import Measured, run_final, run_on_validation
+from tasks.study.study import Study
 from tasks.tuning import Search
 from tasks.workspace.layout import Workspace
 from tasks.workspace.locking import workspace_locks
+from tasks.workspace.scratch import own_scratch
 
 ENSEMBLE = "ensemble"
 

@@ -30,7 +30,8 @@ from tasks.study.experiment_report import (
     show_comparison,
     show_leaderboard,
 )
-from tasks.study.measuring import Measured, Study, open_study, run_final, search_version
+from tasks.study.measuring import Measured, run_final
+from tasks.study.study import Study, open_study, search_version
 from tasks.tracking.runs import Run, compare_url
 from tasks.tuning import Search, open_search
 from tasks.workspace.cache import StageEntry

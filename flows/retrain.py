@@ -28,12 +28,14 @@ from flows.experiment import opened
 from flows.publish import PublishResult, publish
 from flows.retrain_request import RetrainRequest, searched
 from flows.searching import joined, search_all, with_prefect
-from recsys.config import DataConfig, ExperimentConfig
-from recsys.data.store import load_report
+from recsys.config import ExperimentConfig
 from recsys.errors import InputError
 from recsys.evaluation.gate import Decision, OnNew, decide, in_words, without_champion
+from recsys.evaluation.store import load_report
 from recsys.models.params import EnsembleConfig, ModelConfig, named
 from recsys.seeds import seed_for
+from recsys.sources.config import DataConfig
+from tasks.data import database
 from tasks.data import new_plays as arriving
 from tasks.data.new_plays import Incoming
 from tasks.data.stages import Plays
@@ -41,7 +43,8 @@ from tasks.retraining import history
 from tasks.retraining.history import NO_CHAMPION, UNREAD, RetrainHistory
 from tasks.serving.load import ServedRun
 from tasks.study.choosing import choose
-from tasks.study.measuring import Study, run_final, search_version
+from tasks.study.measuring import run_final
+from tasks.study.study import Study, search_version
 from tasks.tracking.registry import Version, champion, load_version, versions
 from tasks.tracking.runs import Recorded, Run, read_run
 from tasks.tuning import Search
@@ -141,7 +144,7 @@ def _gathered(place: Workspace, asked: RetrainRequest, ledger: RetrainHistory) -
     data, plays = asked.config.data, asked.plays
     try:
         if asked.query is not None:
-            plays, columns = arriving.asked_of(place, asked.query, environment.database())
+            plays, columns = database.asked_of(place, asked.query, environment.database())
             data = DataConfig(columns=columns, strict=data.strict)
         assert plays is not None
         return arriving.gather(place, plays, data)

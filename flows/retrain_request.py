@@ -5,11 +5,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from flows.model_config import model_config, pinned
-from recsys.config import ExperimentConfig, GivenSplit, changed, checked
+from recsys.config import ExperimentConfig, changed, checked
 from recsys.data.drift import Limits
 from recsys.errors import InputError
 from recsys.evaluation.gate import RULES, Gate
 from recsys.models.params import EnsembleConfig, ModelConfig, named
+from recsys.splitting.config import GivenSplit
 from tasks.data.new_plays import Incoming
 from tasks.orchestration.interfaces import MODEL
 

@@ -9,8 +9,8 @@ from flows.clock import Clock
 from tasks.progress import report_progress
 from tasks.study.attempt import AttemptResult, TrialFailed, run_trial
 from tasks.study.checkpoints import Checkpoints
-from tasks.study.measuring import Study
 from tasks.study.recovery import recover
+from tasks.study.study import Study
 from tasks.tracking.runs import Run
 from tasks.tuning import FinishedTrial, Search, Trial
 from tasks.workspace.locking import workspace_locks

@@ -291,8 +291,8 @@ def _inputs(args: argparse.Namespace, workspace: Workspace) -> tuple[Path, Path 
 
 def _check_files(plays: Path, profiles: Path | None, config: "ExperimentConfig") -> None:
     """Refuse a file that cannot be what it is given as, before anything slow is waited for."""
-    from recsys.config import GivenSplit
     from recsys.sources import check_file, detect
+    from recsys.splitting.config import GivenSplit
 
     others = [profiles, config.split.test if isinstance(config.split, GivenSplit) else None]
     for path in filter(None, [plays, *others]):
@@ -354,7 +354,7 @@ def _reading(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _settings(texts: Sequence[str]) -> dict[str, Any]:
-    from recsys.config import parse_value
+    from recsys.settings import parse_value
 
     found: dict[str, Any] = {}
     for text in texts:

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 
-from recsys.config import FilterConfig
+from recsys.data.config import FilterConfig
 from recsys.data.ids import strings
 from recsys.data.interactions import Events, Mask
 from recsys.data.profiles import Profiles

@@ -4,23 +4,18 @@ Every function writes into a folder that exists; that it appears whole or not at
 matter of whoever made the folder.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys.data.ids import IdMap
 from recsys.data.interactions import Events, Interactions
 from recsys.data.profiles import Profiles
-from recsys.evaluation.report import Report
-from recsys.models.recommender import Recommendations
-from recsys.splitting.split import Fold
 
 Columns = Mapping[str, npt.NDArray[Any]]
 
@@ -85,31 +80,6 @@ def load_profiles(folder: Path) -> Profiles:
     )
 
 
-_SIDES = ("train", "history", "held_out")
-
-
-def save_fold(fold: Fold, folder: Path) -> None:
-    """Write users.parquet, items.parquet, one .npz per side and fold.json."""
-    save_ids(fold.train.users, folder / "users.parquet")
-    save_ids(fold.train.items, folder / "items.parquet")
-    sides = _SIDES if fold.folds_in else ("train", "held_out")
-    for side in sides:
-        _save_cells(getattr(fold, side), folder / f"{side}.npz")
-    if fold.profiles is not None:
-        save_profiles(fold.profiles, folder)
-    (folder / "fold.json").write_text(json.dumps({"sides": sides}), encoding="utf-8")
-
-
-def load_fold(folder: Path) -> Fold:
-    """Read what save_fold wrote."""
-    users, items = load_ids(folder / "users.parquet"), load_ids(folder / "items.parquet")
-    sides = json.loads((folder / "fold.json").read_text(encoding="utf-8"))["sides"]
-    cells = {side: _load_cells(folder / f"{side}.npz", users, items) for side in sides}
-    known = (folder / _PROFILES).exists()
-    profiles = load_profiles(folder).aligned(users) if known else None
-    return Fold(cells["train"], cells.get("history", cells["train"]), cells["held_out"], profiles)
-
-
 def save_data(cells: Interactions, profiles: Profiles | None, folder: Path) -> None:
     """Write users.parquet, items.parquet, cells.npz and, where there are any, profiles.parquet."""
     save_ids(cells.users, folder / "users.parquet")
@@ -148,36 +118,3 @@ def _load_cells(path: Path, users: IdMap, items: IdMap) -> Interactions:
         return Interactions(
             users, items, arrays["rows"], arrays["cols"], arrays["plays"], first, last
         )
-
-
-def save_report(report: Report, folder: Path) -> None:
-    """Write per_user.parquet and exposure.parquet."""
-    report.user_frame().to_parquet(folder / "per_user.parquet")
-    report.exposure_frame().to_parquet(folder / "exposure.parquet")
-
-
-_LISTS = "lists.npz"
-
-
-def save_lists(recs: Recommendations, folder: Path) -> None:
-    """Write lists.npz: users, items and scores."""
-    np.savez(
-        folder / _LISTS,
-        allow_pickle=False,
-        users=recs.users,
-        items=recs.items,
-        scores=recs.scores,
-    )
-
-
-def load_lists(folder: Path) -> Recommendations:
-    """Read what save_lists wrote."""
-    with np.load(folder / _LISTS, allow_pickle=False) as arrays:
-        return Recommendations(arrays["users"], arrays["items"], arrays["scores"])
-
-
-def load_report(folder: Path) -> Report:
-    """Read what save_report wrote."""
-    return Report.from_frames(
-        pd.read_parquet(folder / "per_user.parquet"), pd.read_parquet(folder / "exposure.parquet")
-    )

@@ -8,7 +8,8 @@ import numpy.typing as npt
 
 from recsys.data.interactions import Interactions
 from recsys.errors import InputError
-from recsys.models.als import Als, Factors, State
+from recsys.models.als import Als
+from recsys.models.iterative import Factors, State
 from recsys.models.params import AlsConfig, PopularityConfig
 from recsys.models.popularity import Popularity
 from recsys.seeds import seed_for

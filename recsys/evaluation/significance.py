@@ -2,7 +2,8 @@
 
 Models are tested on the same resampled users (paired); looking at many pairs is paid for by
 Holm's correction. Metrics of which less is better are negated by the caller
-(`recsys.evaluation.objectives`)."""
+(`recsys.evaluation.objectives`).
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass

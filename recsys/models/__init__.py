@@ -4,7 +4,8 @@ A model is imported when it is built: some need libraries that are slow to load,
 """
 
 from recsys.data.profiles import Profiles
-from recsys.models.als import Als, OnIteration, training_cost
+from recsys.models.als import Als, training_cost
+from recsys.models.iterative import OnIteration
 from recsys.models.params import (
     AlsConfig,
     BprConfig,

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -15,6 +14,7 @@ from recsys.data.profiles import Profiles
 from recsys.models.als_scaled import Regularization, Sweeps
 from recsys.models.arrays import ModelArrays, StoredArrays
 from recsys.models.explaining import cosines, shares_of_score
+from recsys.models.iterative import Factors, Iteration, OnIteration, State, StopTraining
 from recsys.models.params import AlsConfig
 from recsys.models.recommender import NO_ITEM, Recommendations
 from recsys.models.top_k import best, top_k
@@ -22,44 +22,6 @@ from recsys.models.weighting import Weights
 
 with threadpool_limits(1, "blas"):  # implicit warns at import where BLAS has several threads
     from implicit.cpu.als import AlternatingLeastSquares
-
-Factors = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Iteration:
-    """Where the training stands after one sweep over users and items.
-
-    Attributes:
-        number: 1 for the first.
-        seconds: Of this sweep.
-        loss: Weighted squared error with regularization over all pairs, divided by the sum of
-            the confidences, as implicit computes it; with lambda of each row where nu is not 0.
-        model: The model with the factors as they are now; do not keep it.
-    """
-
-    number: int
-    seconds: float
-    loss: float
-    model: "Als"
-
-
-OnIteration = Callable[[Iteration], None]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class State:
-    """Where a training stood, so that another can go on from there.
-
-    Attributes:
-        iteration: How many iterations it had.
-        user_factors: float32, shape (n_users, factors).
-        item_factors: float32, shape (n_items, factors).
-    """
-
-    iteration: int
-    user_factors: Factors
-    item_factors: Factors
 
 
 def training_cost(config: AlsConfig, users: int, items: int, cells: int) -> float:
@@ -72,10 +34,6 @@ def training_cost(config: AlsConfig, users: int, items: int, cells: int) -> floa
     factors = config.factors
     dense = (users + items) * factors**2
     return float(config.iterations * (5 * dense + 4 * 2 * 2 * cells * factors))
-
-
-class StopTraining(Exception):
-    """Raised by whoever is told of an iteration: the model is used as it is now."""
 
 
 class Als:

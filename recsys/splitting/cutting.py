@@ -6,18 +6,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recsys.config import (
-    ExperimentConfig,
-    GivenSplit,
-    LastSplit,
-    RandomSplit,
-    TimeSplit,
-    UserSplit,
-)
+from recsys.config import ExperimentConfig
 from recsys.data.ids import IdMap, Strings
 from recsys.data.interactions import Events
 from recsys.errors import InputError
 from recsys.seeds import seed_for
+from recsys.splitting.config import GivenSplit, LastSplit, RandomSplit, TimeSplit, UserSplit
 from recsys.splitting.split import (
     Split,
     given_split,

@@ -10,21 +10,18 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from recsys import sources
-from recsys.config import DataConfig, ExperimentConfig, FilterConfig, GivenSplit
+from recsys.config import ExperimentConfig
+from recsys.data.config import FilterConfig
 from recsys.data.describe import MatrixStats
 from recsys.data.filtering import apply_filters
 from recsys.data.interactions import Events, Interactions
 from recsys.data.profiles import Profiles
-from recsys.data.store import (
-    load_events,
-    load_fold,
-    load_profiles,
-    save_events,
-    save_fold,
-    save_profiles,
-)
+from recsys.data.store import load_events, load_profiles, save_events, save_profiles
+from recsys.sources.config import DataConfig
+from recsys.splitting.config import GivenSplit
 from recsys.splitting.cutting import cut
 from recsys.splitting.split import Fold
+from recsys.splitting.store import load_fold, save_fold
 from tasks.progress import report_progress
 from tasks.workspace.cache import StageEntry, file_hash, stage
 from tasks.workspace.layout import Workspace

@@ -23,14 +23,16 @@ from prefect.cache_policies import NO_CACHE
 from recsys.data.drift import Finding, Limits, LogProfile, check, shrunk
 from recsys.evaluation.gate import OnNew, on_new_pairs
 from recsys.models import build
-from recsys.models.als import Als, State
+from recsys.models.als import Als
+from recsys.models.iterative import State
 from recsys.models.params import AlsConfig, ModelConfig
 from recsys.models.recommender import Recommender
 from recsys.seeds import seed_for
 from recsys.splitting.split import Fold
 from tasks.data.new_plays import Incoming
 from tasks.progress import report_progress
-from tasks.study.measuring import FACTORS, ITEM_FACTORS, USER_FACTORS, Study, fold_at, train_seed
+from tasks.study.measuring import FACTORS, ITEM_FACTORS, USER_FACTORS
+from tasks.study.study import Study, fold_at, train_seed
 from tasks.tracking.registry import Version, load_version
 from tasks.tracking.runs import (
     DataSet,

@@ -22,8 +22,8 @@ from recsys.data.profiles import Profiles
 from recsys.data.store import load_data, save_data
 from recsys.errors import InputError
 from recsys.models import build
-from recsys.models.als import Iteration
 from recsys.models.arrays import StoredArrays, save_arrays
+from recsys.models.iterative import Iteration
 from recsys.models.params import ModelConfig
 from recsys.seeds import seed_for
 from recsys.serving.answers import Served

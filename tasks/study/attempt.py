@@ -9,7 +9,7 @@
     end in MLflow             FINISHED, or KILLED where it was pruned
 
 What died before the outcome is cut off and repeated; what died after it has everything in MLflow
-but its end, which `tidy` writes.
+but its end, which `recover` writes.
 """
 
 import time
@@ -20,40 +20,36 @@ from typing import Literal
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from recsys.config import FOUND
 from recsys.models import build
 from recsys.models.als import Als
 from recsys.models.params import AlsConfig, Searched
+from recsys.search.config import FOUND
 from recsys.splitting.split import Fold
 from tasks import tuning
 from tasks.progress import report_progress
 from tasks.study.measuring import (
     FACTORS,
     Measured,
-    Study,
     curves_of,
     judge_timed,
     log_measured,
     save_measured,
-    scratch,
-    start_child,
-    train_seed,
 )
-from tasks.study.monitor import TrainingMonitor, trial_params, tuning_fold
-from tasks.tracking import runs
+from tasks.study.monitor import TrainingMonitor
+from tasks.study.study import Study, start_child, train_seed, trial_params, tuning_fold
+from tasks.tracking import client
+from tasks.tracking.client import metric_name
 from tasks.tracking.copying import Copied, copy_run
-from tasks.tracking.runs import ERROR, MEASURED, Run, find_measured, metric_name
+from tasks.tracking.runs import ERROR, MEASURED, Run, find_measured
 from tasks.tuning import Search, TakenOver, Trial, TrialFacts
 from tasks.workspace.postgres import DatabaseLost
 
 # What fails in them is the world around a trial, which will be repeated, not the trial.
-OUTSIDE = (OSError, DatabaseLost, *runs.ERRORS, *tuning.ERRORS)
+OUTSIDE = (OSError, DatabaseLost, *client.ERRORS, *tuning.ERRORS)
 
 NUMBER, STATE = "number", "state"
 
-NOT_WATCHED = TrialFacts(
-    iterations=0, ran=0, asked=0
-)  # of a model that is not judged along the way
+NOT_WATCHED = TrialFacts(0, 0, 0)  # of a model that has no curve
 TRIES_FOR_MEMORY = 3  # attempts at a trial that memory did not suffice for; then it failed
 
 
@@ -134,7 +130,7 @@ def attempt(study: Study, validation: Path, trial: Trial, search: Search) -> Att
 
 
 def _cut_off(trial: Trial, search: Search, run: Run | None, why: str) -> None:
-    """Let a trial be repeated; one whose outcome is told counts, and `tidy` ends its run."""
+    """Let a trial be repeated; one whose outcome is told counts, and `recover` ends its run."""
     if search.interrupt(trial):
         _end(run, "KILLED", why)
 
@@ -193,7 +189,7 @@ def _source(study: Study, key: str) -> Run | None:
 
 
 def _reuse(study: Study, trial: Trial, search: Search, run: Run, source: Run) -> AttemptResult:
-    with scratch(study) as folder:
+    with study.scratch() as folder:
         copied = copy_run(source, run, folder)
     if study.config.found is not None:
         run.params({FOUND: copied.params[FOUND]})
@@ -230,7 +226,7 @@ def _train(study: Study, validation: Path, trial: Trial, search: Search, run: Ru
     iterations = watch.settle(model)
     report, judge_seconds = judge_timed(model, fold, study.config)
     measured = Measured(run.id, report.summary(), fit_seconds, judge_seconds + watch.curve.seconds)
-    with scratch(study) as folder:
+    with study.scratch() as folder:
         save_measured(report, model, folder, _keeps_factors(study, search, measured))
         run.files(folder)
     if study.config.found is not None:
@@ -253,7 +249,7 @@ def _train_unwatched(
     fit_seconds = time.perf_counter() - begin
     report, judge_seconds = judge_timed(model, fold, study.config)
     measured = Measured(run.id, report.summary(), fit_seconds, judge_seconds)
-    with scratch(study) as folder:
+    with study.scratch() as folder:
         save_measured(report, model, folder, _keeps_factors(study, search, measured))
         run.files(folder)
     log_measured(run, "validation", measured, [], study.config.objectives)

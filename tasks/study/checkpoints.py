@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from recsys.evaluation.protocol import CurvePoint
-from recsys.models.als import State
+from recsys.models.iterative import State
+from recsys.search.curves import CurvePoint
 from tasks.workspace.disk import durable
 
 _USERS, _ITEMS, _POINTS = "user_factors.npy", "item_factors.npy", "points.json"

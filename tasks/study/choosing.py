@@ -11,26 +11,20 @@ import pandas as pd
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from recsys.data.store import save_report
 from recsys.evaluation.bootstrap import Estimate, column_intervals
 from recsys.evaluation.protocol import judge
+from recsys.evaluation.store import save_report
 from recsys.evaluation.ties import tied_with_best
 from recsys.models import build, cost
-from recsys.models.als import Als, State
+from recsys.models.als import Als
+from recsys.models.iterative import State
 from recsys.models.params import AlsConfig, named
 from recsys.models.recommender import Recommender
 from recsys.seeds import seed_for
 from recsys.splitting.split import Fold
 from tasks.progress import report_progress
-from tasks.study.measuring import (
-    FACTORS,
-    ITEM_FACTORS,
-    USER_FACTORS,
-    Study,
-    fold_at,
-    scratch,
-    train_seed,
-)
+from tasks.study.measuring import FACTORS, ITEM_FACTORS, USER_FACTORS
+from tasks.study.study import Study, fold_at, train_seed
 from tasks.tracking.runs import Run
 from tasks.tuning import FinishedTrial, Search
 
@@ -133,7 +127,7 @@ def _winner(study: Study, ranked: Sequence[Ranked]) -> FinishedTrial:
 
 def _per_user(study: Study, done: FinishedTrial, name: str) -> npt.NDArray[np.float64]:
     """The objective of each user under a trial, float64, shape (m,)."""
-    with scratch(study) as folder:
+    with study.scratch() as folder:
         path = Run.of(study.workspace, done.run).fetch(name, folder)
         metric = study.config.study.metric
         return pd.read_parquet(path, columns=[metric])[metric].to_numpy(np.float64)
@@ -150,7 +144,7 @@ def _on_all_users(study: Study, done: FinishedTrial, fold: Fold) -> npt.NDArray[
         values = {f"validation_{ALL_USERS}/{n}": value for n, value in report.summary().items()}
         if not run.steps(next(iter(values))):  # one batch: all are there or none
             run.log(values)
-        with scratch(study) as folder:
+        with study.scratch() as folder:
             save_report(report, folder)
             run.files(folder, ALL_USERS)
     return _per_user(study, done, f"{ALL_USERS}/{PER_USER}")
@@ -162,7 +156,7 @@ def _restored(study: Study, done: FinishedTrial, run: Run, fold: Fold) -> Recomm
     model = build(config, train_seed(study, config.kind), profiles=fold.profiles)
     if not (isinstance(model, Als) and isinstance(config, AlsConfig) and run.has(FACTORS)):
         return model.fit(fold.train)
-    with scratch(study) as folder:
+    with study.scratch() as folder:
         place = run.fetch(FACTORS, folder)
         users, items = (
             np.load(place / name, allow_pickle=False) for name in (USER_FACTORS, ITEM_FACTORS)

@@ -12,14 +12,15 @@ from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 from recsys import plots
-from recsys.data.store import load_lists, load_report
 from recsys.evaluation.bootstrap import Estimate
 from recsys.evaluation.comparison import DIVERSITY, LIFT, Comparison, ModelResult, SplitResult
+from recsys.evaluation.store import load_lists, load_report
 from recsys.models.als import Als
 from recsys.models.params import AlsConfig
 from recsys.seeds import seed_for
 from tasks.progress import report_progress
-from tasks.study.measuring import Measured, Study, fold_at, scratch
+from tasks.study.measuring import Measured
+from tasks.study.study import Study, fold_at
 from tasks.tracking.runs import DataSet, start_run
 
 VECTORS = AlsConfig(factors=64)
@@ -83,7 +84,7 @@ def record_contest(
                 for metric, estimate in estimates.items()
             }
         )
-        with scratch(study) as folder:
+        with study.scratch() as folder:
             _write(contest, failed, folder)
             run.files(folder, "compare")
     create_table_artifact(

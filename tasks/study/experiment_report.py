@@ -13,14 +13,16 @@ from prefect.artifacts import create_link_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 from recsys import plots
-from recsys.data.store import load_report
 from recsys.evaluation.bootstrap import Estimate, PairedComparison, interval, paired
 from recsys.evaluation.objectives import LOWER_IS_BETTER, front, oriented
+from recsys.evaluation.store import load_report
 from recsys.seeds import seed_for
 from tasks.progress import report_progress
 from tasks.study.choosing import Ranked
-from tasks.study.measuring import LISTENER, Measured, Study, scratch
-from tasks.tracking.runs import Run, open_client
+from tasks.study.measuring import LISTENER, Measured
+from tasks.study.study import Study
+from tasks.tracking.client import open_client
+from tasks.tracking.runs import Run
 from tasks.tuning import FinishedTrial, Search
 
 Estimates = Mapping[str, Mapping[str, Estimate]]
@@ -67,7 +69,7 @@ def compare(study: Study, finals: Mapping[str, Measured], folder: Path) -> Compa
         kind: json.loads((folder / kind / LISTENER).read_text(encoding="utf-8")) for kind in finals
     }
     compared = Compared(models, comparison, listeners)
-    with scratch(study) as tables:
+    with study.scratch() as tables:
         _record(study, finals[winner].run, compared, tables)
     return compared
 
@@ -108,7 +110,7 @@ def draw_study(study: Study, search: Search) -> None:
     }
     for other in study.config.study.also:
         figures[f"pareto {name} {other}".replace("@", "_at_")] = _pareto(done, study, other)
-    with scratch(study) as folder:
+    with study.scratch() as folder:
         for file, figure in figures.items():
             plots.save(figure, folder / f"{file.replace(' ', '-')}.png")
         Run(study.parent, open_client(study.workspace)).files(folder, "search")

@@ -2,34 +2,20 @@
 
 import time
 from collections.abc import Collection, Sequence
-from pathlib import Path
 
-from recsys.config import FOUND, ExperimentConfig
-from recsys.evaluation.protocol import Curve, CurvePoint
-from recsys.models.als import Als, Iteration, State, StopTraining
-from recsys.models.params import AlsConfig, Searched, named
+from recsys.config import ExperimentConfig
+from recsys.models.als import Als
+from recsys.models.iterative import Iteration, State, StopTraining
+from recsys.models.params import AlsConfig
+from recsys.search.config import FOUND
+from recsys.search.curves import Curve, CurvePoint
 from recsys.search.pruning import best_point, hopeless, plateau
 from recsys.seeds import seed_for
 from recsys.splitting.split import Fold
 from tasks.progress import report_progress
 from tasks.study.checkpoints import Checkpoints
-from tasks.study.measuring import Study, fold_at
+from tasks.study.study import Study, trial_params
 from tasks.tuning import Search, Trial
-
-
-def trial_params(config: ExperimentConfig, trial: Trial) -> Searched:
-    """What a trial trains: its point, with the most iterations where they are to be found."""
-    most = {} if config.found is None else {FOUND: config.found.high}
-    return named(config.model, {**trial.params, **most})
-
-
-def tuning_fold(config: ExperimentConfig, validation: Path) -> Fold:
-    """The validation fold, judged on a sample of its users where that is asked for."""
-    fold = fold_at(validation)
-    n_users = config.judge.validation_users
-    if n_users is None:
-        return fold
-    return fold.sample(n_users, seed_for(config.seed, "judge", "validation"))
 
 
 class TrainingMonitor:

@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 
 from tasks.study.attempt import NUMBER, STATE
-from tasks.study.measuring import Study, remove_left_scratch
-from tasks.tracking.runs import ERROR, Run, open_client, running_children
+from tasks.study.study import Study
+from tasks.tracking.client import open_client
+from tasks.tracking.runs import ERROR, Run, running_children
 from tasks.tuning import Search
 from tasks.workspace.locking import Locks
+from tasks.workspace.scratch import remove_left_scratch
 
 
 def recover(study: Study, search: Search, locks: Locks) -> None:

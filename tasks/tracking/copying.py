@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.tracking.runs import SOURCE_FACTORS, SOURCE_RUN, Run, durable_names, open_client
+from tasks.tracking.client import open_client
+from tasks.tracking.runs import SOURCE_FACTORS, SOURCE_RUN, Run, durable_names
 from tasks.workspace.layout import Workspace
 
 

@@ -24,6 +24,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS, MLFLOW_PARENT_RUN_ID
 import recsys
 from recsys.errors import InputError
 from tasks.orchestration.interfaces import MODEL
+from tasks.tracking.client import metric_name, open_client
 from tasks.tracking.registry import (
     IDENTITY,
     JUDGED,
@@ -33,7 +34,7 @@ from tasks.tracking.registry import (
     version_of,
     versions,
 )
-from tasks.tracking.runs import Recorded, metric_name, open_client
+from tasks.tracking.runs import Recorded
 from tasks.workspace.cache import code_version
 from tasks.workspace.layout import Workspace
 

@@ -1,5 +1,4 @@
-"""MLflow's registry: models that may serve, and which of them does; `tasks.tracking.registering`
-makes them.
+"""MLflow's registry: versions of models, and which of them serves.
 
     version         of a registered model: one per final run, data, code and libraries
     `champion`      the version that serves
@@ -28,7 +27,7 @@ from recsys.serving.answers import Served
 from recsys.serving.package import unpack
 from tasks.orchestration.interfaces import MODEL
 from tasks.progress import report_progress
-from tasks.tracking.runs import NOT_THERE, open_client
+from tasks.tracking.client import NOT_THERE, open_client
 from tasks.workspace.layout import Workspace
 from tasks.workspace.locking import passing, workspace_locks
 

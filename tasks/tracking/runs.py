@@ -7,10 +7,9 @@ thread, and Prefect runs submitted tasks in other threads.
 import functools
 import json
 import shutil
-import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -26,24 +25,16 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from recsys.errors import InputError
 from tasks.orchestration.interfaces import HOST, MLFLOW_PORT
-from tasks.progress import report_progress
+from tasks.tracking.client import MAX_BATCH, NOT_THERE, metric_name, open_client
 from tasks.workspace.disk import durable
 from tasks.workspace.layout import Workspace
 from tasks.workspace.locking import workspace_locks
 
-ERRORS = (MlflowException,)  # the database or the server cannot be used
-MAX_BATCH = 1000  # metrics in one log_batch, as MLflow allows
-NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # of what is no id at all, too
 ERROR = "error"
 _KIND = {"mlflow.experimentKind": "custom_model_development"}  # else its pages are about prompts
 _SOURCE = "source"  # of an experiment: the file its data set is read from
 MEASURED = "measured"  # of a run: the hash of everything its values depend on
 SOURCE_RUN, SOURCE_FACTORS = "source_run", "source_factors"  # of a run whose values are copies
-
-
-def metric_name(name: str) -> str:
-    """MLflow allows no `@` in names: ndcg@10 is ndcg_at_10 there."""
-    return name.replace("@", "_at_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,54 +168,6 @@ class Run:
     def of(cls, workspace: Workspace, run_id: str) -> Self:
         """A run that exists."""
         return cls(run_id, open_client(workspace))
-
-
-def open_client(workspace: Workspace) -> MlflowClient:
-    """A client on the workspace's database, which is made under a lock.
-
-    Of two processes that make the same fresh database at once, one would die.
-    """
-    return _client(workspace)
-
-
-@functools.cache
-def _client(workspace: Workspace) -> MlflowClient:
-    report_progress("opening MLflow's database", 0, None)
-    with workspace_locks(workspace).exclusive("mlflow"):
-        if workspace.tracking is not None:
-            return _answering(workspace)
-        with _made_whole(workspace.tracking_database):
-            client = _answering(workspace)
-            _write_ahead(workspace.tracking_database)
-    return client
-
-
-def _answering(workspace: Workspace) -> MlflowClient:
-    client = MlflowClient(tracking_uri=workspace.tracking_uri)
-    client.search_experiments(max_results=1)
-    return client
-
-
-@contextmanager
-def _made_whole(database: Path) -> Iterator[None]:
-    """Within the block a database is made, if it is missing; one whose maker died is made anew.
-
-    MLflow makes its tables in hundreds of steps, and cannot go on from among them.
-    """
-    mark = database.with_suffix(".making")
-    if mark.exists():
-        for left in database.parent.glob(f"{database.name}*"):  # also what SQLite keeps beside it
-            left.unlink()
-    elif not database.exists():
-        mark.touch()
-    yield
-    mark.unlink(missing_ok=True)
-
-
-def _write_ahead(database: Path) -> None:
-    """Writers need not wait for readers; once set it holds for the file."""
-    with closing(sqlite3.connect(database)) as connection:
-        connection.execute("pragma journal_mode = wal")
 
 
 def durable_names(place: Path) -> None:

@@ -22,9 +22,9 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from recsys.config import StudyConfig
 from recsys.errors import InputError
 from recsys.evaluation.objectives import front
+from recsys.search.config import StudyConfig
 from recsys.search.space import (
     Choice,
     Floats,

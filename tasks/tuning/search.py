@@ -15,10 +15,11 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from recsys.config import FOUND, ExperimentConfig
+from recsys.config import ExperimentConfig
 from recsys.errors import InputError
 from recsys.evaluation.objectives import oriented
 from recsys.models.params import default_point
+from recsys.search.config import FOUND
 from recsys.search.pruning import CurveValues, FinishedCurve
 from recsys.search.space import Point, Value
 from tasks.tuning.sampling import Key, ObservedTrial, Points, distributions, key_of

@@ -37,7 +37,7 @@ from recsys.config import ExperimentConfig  # noqa: E402
 from recsys.plots import drawing  # noqa: E402
 from recsys.sources.sample import make_sample, write_sample  # noqa: E402
 from tasks.orchestration.server import Server, serving  # noqa: E402
-from tasks.tracking.runs import open_client  # noqa: E402
+from tasks.tracking.client import open_client  # noqa: E402
 
 QUICK: dict[str, Any] = {
     "name": "quick",

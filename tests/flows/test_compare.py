@@ -15,7 +15,7 @@ from recsys.data.interactions import Interactions
 from recsys.errors import InputError
 from recsys.models.ease import Ease
 from recsys.models.item_knn import ItemKnn
-from tasks.tracking.runs import open_client
+from tasks.tracking.client import open_client
 from tasks.tuning import find_search
 from tests.flows.conftest import Lab, quick
 

@@ -20,8 +20,8 @@ from flows.cli import main
 from recsys.config import ExperimentConfig, changed, load_config
 from recsys.sources.sample import make_sample, write_sample
 from tasks.serving.published import open_store
+from tasks.tracking.client import open_client
 from tasks.tracking.registry import champion
-from tasks.tracking.runs import open_client
 from tasks.workspace.layout import Workspace
 from tests.flows.deployed import PREFECT, SECONDS, Site, until, webhook
 from tests.flows.processes import RECSYS, ROOT

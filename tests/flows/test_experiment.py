@@ -11,8 +11,9 @@ from flows.result import Result
 from recsys.evaluation.metrics import METRICS
 from recsys.evaluation.report import KS
 from recsys.models.params import AlsConfig
-from tasks.study.measuring import search_version
-from tasks.tracking.runs import compare_url, open_client
+from tasks.study.study import search_version
+from tasks.tracking.client import open_client
+from tasks.tracking.runs import compare_url
 from tests.flows.conftest import Lab
 from tests.flows.recorded import artifact, comparable, running
 

@@ -26,7 +26,7 @@ from tasks.serving import publish as steps
 from tasks.serving.published import open_store
 from tasks.serving.published.store import Published, PublishedItem
 from tasks.tracking import registering
-from tasks.tracking.runs import open_client
+from tasks.tracking.client import open_client
 from tasks.workspace.postgres import DatabaseLost
 from tests.flows.conftest import Lab
 

@@ -7,7 +7,7 @@ import flows.experiment as flow_module
 from flows.result import Result
 from recsys.errors import InputError
 from recsys.models.als import Als
-from tasks.tracking.runs import open_client
+from tasks.tracking.client import open_client
 from tests.flows.conftest import Lab, quick
 from tests.flows.recorded import comparable, has_factors, running, values
 
@@ -153,7 +153,7 @@ def test_a_study_that_was_killed_is_tidied_when_it_goes_on(
         patch.setattr("tasks.study.attempt.judge_timed", killed)
         patch.setattr("tasks.tuning.Search.interrupt", lambda *_: None)
         patch.setattr("tasks.tracking.runs.Run.end", lambda *_: None)
-        patch.setattr("flows.searching.tidy", lambda *_: None)
+        patch.setattr("flows.searching.recover", lambda *_: None)
         with pytest.raises(Killed):
             flow_module.experiment(lab.plays, config, lab.workspace.root, None, "killed")
     assert sorted(running(lab)) == ["a trial in Optuna", "killed", "trial 000"]

@@ -25,7 +25,7 @@ from recsys.errors import InputError
 from recsys.evaluation.gate import Gate
 from recsys.models.als import Als
 from recsys.models.params import AlsConfig, EnsembleConfig, ItemKnnConfig
-from tasks.data import new_plays
+from tasks.data import database
 from tasks.data.new_plays import gather
 from tasks.data.stages import Plays
 from tasks.retraining import history
@@ -34,7 +34,8 @@ from tasks.serving.published import open_store
 from tasks.study.measuring import run_final
 from tasks.tracking import registry as store
 from tasks.tracking import runs as tracked_runs
-from tasks.tracking.runs import Recorded, open_client
+from tasks.tracking.client import open_client
+from tasks.tracking.runs import Recorded
 from tasks.tuning import stored_request
 from tasks.workspace.cleaning import DAY, unused
 from tests.flows.conftest import Lab, quick
@@ -454,7 +455,7 @@ def test_postgres_answers_what_sqlite_answers(lab: Lab, tmp_path: Path, postgres
             for row in rows:
                 copy.write_row(row)
     asked = [
-        new_plays.asked_of.fn(lab.workspace, QUERY.replace("user", '"user"'), address)
+        database.asked_of.fn(lab.workspace, QUERY.replace("user", '"user"'), address)
         for address in (postgres, f"sqlite:///{tmp_path / 'plays.db'}")
     ]
     assert asked[0] == asked[1]
@@ -465,7 +466,7 @@ def test_postgres_answers_what_sqlite_answers(lab: Lab, tmp_path: Path, postgres
         ("select who, what from heard", "--query answers the columns who, what; call them"),
     ]:
         with pytest.raises(InputError, match=message):
-            new_plays.asked_of.fn(lab.workspace, query, postgres)
+            database.asked_of.fn(lab.workspace, query, postgres)
 
 
 def test_a_database_that_is_away_is_asked_again_and_its_password_is_not_told(
@@ -474,15 +475,15 @@ def test_a_database_that_is_away_is_asked_again_and_its_password_is_not_told(
     attempts = iter(range(10))
     place = "postgresql://me:hush-hush@127.0.0.1:1/x"
     monkeypatch.setenv(environment.DATABASE, place)
-    connected = new_plays.connected
+    connected = database.connected
 
     def counted(*args: Any) -> Any:
         next(attempts)
         return connected(*args)
 
-    monkeypatch.setattr(new_plays, "connected", counted)
-    at_once = new_plays.asked_of.with_options(retry_delay_seconds=0)
-    monkeypatch.setattr(new_plays, "asked_of", at_once)
+    monkeypatch.setattr(database, "connected", counted)
+    at_once = database.asked_of.with_options(retry_delay_seconds=0)
+    monkeypatch.setattr(database, "asked_of", at_once)
     asked = replace(ask(query=QUERY), plays=None)
 
     with pytest.raises(InputError, match=r"PostgreSQL at postgresql://me:\*{3}@127.0.0.1:1/x"):
@@ -514,7 +515,7 @@ def test_a_query_that_cannot_be_used_is_refused_in_a_line(
     address = database.format(f"sqlite:///{tmp_path / 'x.db'}")
 
     with pytest.raises(InputError, match=message):
-        new_plays.asked_of.fn(lab.workspace, query, address)
+        database.asked_of.fn(lab.workspace, query, address)
 
 
 def test_plays_that_cannot_be_read_are_recorded_as_stopped(
@@ -652,7 +653,7 @@ def test_files_that_do_not_fit_together_are_refused(lab: Lab, tmp_path: Path) ->
     written(folder / "1.csv", ["u,i,t\n", "a,x,100\n"])
     columns = {"user": "u", "item": "i", "time": "t"}
     assert len(gather(lab.workspace, folder, replace_columns(data, columns)).parts) == 1
-    assert new_plays.COLUMNS["time"] == "time"
+    assert database.COLUMNS["time"] == "time"
 
 
 def replace_columns(data: Any, columns: dict[str, str]) -> Any:

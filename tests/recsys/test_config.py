@@ -3,21 +3,13 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from recsys.config import (
-    ExperimentConfig,
-    FilterConfig,
-    GivenSplit,
-    LastSplit,
-    RandomSplit,
-    TimeSplit,
-    UserSplit,
-    checked,
-    load_config,
-    parse_value,
-)
+from recsys.config import ExperimentConfig, checked, load_config
+from recsys.data.config import FilterConfig
 from recsys.errors import InputError
 from recsys.models.params import AlsConfig
 from recsys.search.space import Choice, Floats, Ints, grid, inside
+from recsys.settings import parse_value
+from recsys.splitting.config import GivenSplit, LastSplit, RandomSplit, TimeSplit, UserSplit
 
 CONFIGS = Path(__file__).parents[2] / "flows" / "configs"
 

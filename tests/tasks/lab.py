@@ -18,15 +18,17 @@ from optuna.storages.journal import JournalFileBackend
 
 from recsys.config import ExperimentConfig
 from recsys.data.interactions import Interactions
-from recsys.data.store import save_fold
-from recsys.evaluation.protocol import Curve, CurvePoint
-from recsys.models.als import Als, Iteration, State
+from recsys.models.als import Als
+from recsys.models.iterative import Iteration, State
 from recsys.models.params import AlsConfig
+from recsys.search.curves import Curve, CurvePoint
 from recsys.splitting.split import random_split
+from recsys.splitting.store import save_fold
 from tasks.study.attempt import AttemptResult, attempt
-from tasks.study.measuring import Study, fold_at, open_study, train_seed
 from tasks.study.recovery import recover
-from tasks.tracking.runs import children, open_client
+from tasks.study.study import Study, fold_at, open_study, train_seed
+from tasks.tracking.client import open_client
+from tasks.tracking.runs import children
 from tasks.tuning import Search, Trial
 from tasks.workspace.layout import Workspace
 from tasks.workspace.locking import workspace_locks

@@ -36,7 +36,8 @@ from recsys.seeds import seed_for
 from tasks.data.stages import Everything, Plays, everything
 from tasks.progress import reporting_to
 from tasks.serving.load import find_served_run, load_served
-from tasks.tracking.runs import Run, open_client
+from tasks.tracking.client import open_client
+from tasks.tracking.runs import Run
 from tasks.workspace.layout import Workspace
 from tests.flows.conftest import Lab, quick
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.config import FilterConfig
+from recsys.data.config import FilterConfig
 from recsys.data.filtering import Step, apply_filters
 from recsys.data.ids import IdMap
 from recsys.data.interactions import Events

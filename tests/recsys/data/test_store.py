@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,11 @@ from recsys.data import store
 from recsys.data.ids import IdMap, strings
 from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
+from recsys.evaluation import store as evaluation_store
 from recsys.evaluation.protocol import judge
 from recsys.models import build
 from recsys.models.params import AlsConfig
+from recsys.splitting import store as splitting_store
 from recsys.splitting.split import Fold, last_split, random_split, user_split
 from tests.conftest import Heard, cells_of, events_of, heard_logs, told, two_camps
 
@@ -78,8 +81,8 @@ def folds() -> dict[str, Fold]:
 def test_a_fold_comes_back_with_its_way_of_being_judged(tmp_path: Path, kind: str) -> None:
     fold = folds()[kind]
 
-    store.save_fold(fold, tmp_path)
-    back = store.load_fold(tmp_path)
+    splitting_store.save_fold(fold, tmp_path)
+    back = splitting_store.load_fold(tmp_path)
 
     assert back.folds_in == fold.folds_in == (kind == "users")
     assert (back.history is back.train) == (kind != "users")
@@ -92,21 +95,21 @@ def test_a_fold_comes_back_with_its_way_of_being_judged(tmp_path: Path, kind: st
 
 def test_a_stored_fold_gives_the_same_bits_as_the_fold_itself(tmp_path: Path) -> None:
     fold = folds()["users"]
-    store.save_fold(fold, tmp_path)
+    splitting_store.save_fold(fold, tmp_path)
 
     def judged(fold: Fold) -> str:
         model = build(AlsConfig(factors=3, iterations=2), 1).fit(fold.train)
         return judge(model, fold, (5,)).user_frame().to_csv()
 
-    assert judged(store.load_fold(tmp_path)) == judged(fold)
+    assert judged(splitting_store.load_fold(tmp_path)) == judged(fold)
 
 
 def test_a_stored_fold_that_leaks_does_not_load(tmp_path: Path) -> None:
-    store.save_fold(folds()["random"], tmp_path)
+    splitting_store.save_fold(folds()["random"], tmp_path)
     (tmp_path / "held_out.npz").write_bytes((tmp_path / "train.npz").read_bytes())
 
     with pytest.raises(ValueError, match="both in train and in held out"):
-        store.load_fold(tmp_path)
+        splitting_store.load_fold(tmp_path)
 
 
 def test_profiles_come_back_missing_values_included(tmp_path: Path) -> None:
@@ -147,8 +150,8 @@ def test_a_report_comes_back_to_the_last_bit(tmp_path: Path) -> None:
     model = build(AlsConfig(factors=3, iterations=2), 1).fit(fold.train)
     report = judge(model, fold, (1, 5, 10))
 
-    store.save_report(report, tmp_path)
-    back = store.load_report(tmp_path)
+    evaluation_store.save_report(report, tmp_path)
+    back = evaluation_store.load_report(tmp_path)
 
     pd.testing.assert_frame_equal(back.per_user, report.per_user, check_exact=True)
     assert back.n_shown.tolist() == report.n_shown.tolist()
@@ -161,22 +164,22 @@ def test_a_report_comes_back_to_the_last_bit(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("save", "load", "file"),
     [
-        ("save_events", "load_events", "events.npz"),
-        ("save_fold", "load_fold", "train.npz"),
+        (store.save_events, store.load_events, "events.npz"),
+        (splitting_store.save_fold, splitting_store.load_fold, "train.npz"),
     ],
 )
 def test_a_pickle_in_an_array_file_is_refused(
-    tmp_path: Path, save: str, load: str, file: str
+    tmp_path: Path, save: Callable[..., None], load: Callable[[Path], object], file: str
 ) -> None:
-    value = events_of([(0, 0, 1, 0)]) if save == "save_events" else folds()["random"]
-    getattr(store, save)(value, tmp_path)
+    value = events_of([(0, 0, 1, 0)]) if file == "events.npz" else folds()["random"]
+    save(value, tmp_path)
     with np.load(tmp_path / file) as arrays:
         columns = dict(arrays)
     columns["plays"] = np.array([object()], dtype=object)
     np.savez(tmp_path / file, **columns, allow_pickle=True)
 
     with pytest.raises(ValueError, match="allow_pickle=False"):
-        getattr(store, load)(tmp_path)
+        load(tmp_path)
 
 
 def test_an_array_that_would_need_a_pickle_is_not_written(tmp_path: Path) -> None:

@@ -7,11 +7,13 @@ import pytest
 from recsys.data.interactions import Interactions
 from recsys.evaluation import protocol
 from recsys.evaluation.metrics import METRICS
-from recsys.evaluation.protocol import Curve, CurvePoint, LossProbe, judge, recommend
+from recsys.evaluation.protocol import judge, recommend
 from recsys.models import build
-from recsys.models.als import Als, Iteration
+from recsys.models.als import Als
+from recsys.models.iterative import Iteration
 from recsys.models.params import AlsConfig, PopularityConfig
 from recsys.models.recommender import Recommendations, Recommender
+from recsys.search.curves import Curve, CurvePoint, LossProbe
 from recsys.splitting.split import Fold, Split, random_split, user_split
 from tests.conftest import cells_of, two_camps
 

@@ -6,15 +6,8 @@ import pytest
 from threadpoolctl import threadpool_info
 
 from recsys.data.interactions import Interactions
-from recsys.models.als import (
-    Als,
-    Factors,
-    Iteration,
-    OnIteration,
-    State,
-    StopTraining,
-    training_cost,
-)
+from recsys.models.als import Als, training_cost
+from recsys.models.iterative import Factors, Iteration, OnIteration, State, StopTraining
 from recsys.models.params import AlsConfig
 from recsys.models.weighting import Weights
 from tests.conftest import cells_of

@@ -5,8 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recsys.config import (
-    ExperimentConfig,
+from recsys.config import ExperimentConfig
+from recsys.data.ids import strings
+from recsys.data.interactions import Events
+from recsys.errors import InputError
+from recsys.evaluation.protocol import judge
+from recsys.models import build
+from recsys.models.iterative import Iteration
+from recsys.models.params import AlsConfig
+from recsys.search.curves import Curve
+from recsys.splitting.config import (
     GivenSplit,
     LastSplit,
     RandomSplit,
@@ -14,13 +22,6 @@ from recsys.config import (
     TimeSplit,
     UserSplit,
 )
-from recsys.data.ids import strings
-from recsys.data.interactions import Events
-from recsys.errors import InputError
-from recsys.evaluation.protocol import Curve, judge
-from recsys.models import build
-from recsys.models.als import Iteration
-from recsys.models.params import AlsConfig
 from recsys.splitting.cutting import cut, together
 from recsys.splitting.split import Split, last_split, time_split
 from tests.conftest import events_of, pairs, told

@@ -4,9 +4,12 @@ from typing import Any
 
 import pytest
 
-from recsys.config import DataConfig, ExperimentConfig, FilterConfig
-from recsys.data.store import load_events, load_fold, load_profiles
+from recsys.config import ExperimentConfig
+from recsys.data.config import FilterConfig
+from recsys.data.store import load_events, load_profiles
 from recsys.errors import InputError
+from recsys.sources.config import DataConfig
+from recsys.splitting.store import load_fold
 from tasks.data.stages import PROFILE_REJECTS, REJECTS, Plays, ingest, narrow, split
 from tasks.workspace.cache import StageEntry
 from tasks.workspace.layout import Workspace

@@ -1,7 +1,7 @@
 """Publishes lists that show whether they are whole, and may be struck while it does.
 
 python -m tests.tasks.serving.publisher strike SIGKILL|SIGINT PLACE    prints a JSON line per strike
-python -m tests.tasks.serving.publisher loop PLACE                     version after version, for ever
+python -m tests.tasks.serving.publisher loop PLACE    version after version, for ever
 """
 
 import json

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from mlflow.exceptions import MlflowException
 
-from recsys.data.store import load_report
-from recsys.models.als import Iteration
+from recsys.evaluation.store import load_report
+from recsys.models.iterative import Iteration
 from recsys.models.params import AlsConfig
 from tasks.study.attempt import AttemptResult, TrialFailed, run_trial
 from tasks.tracking.runs import Run
@@ -195,7 +195,7 @@ def test_after_a_kill_between_any_two_writes_everything_is_there_once_and_the_sa
             with pytest.raises(PowerCut):
                 bench(f"cut {n}", "first", config=config).finish()
         again = bench(f"cut {n}", "second", config=config)
-        again.tidy()
+        again.recover()
         again.finish()
 
         assert_no_loose_ends(again, expected)
@@ -229,7 +229,7 @@ def test_a_pruned_trial_that_was_killed_between_any_two_writes_is_pruned_once(
             with pytest.raises(PowerCut):
                 made.attempt()
         again = whole.open("second", place=place)
-        again.tidy()
+        again.recover()
         again.finish()
 
         assert_no_loose_ends(again, expected)
@@ -340,7 +340,7 @@ def test_a_trial_whose_outcome_is_told_counts_though_its_worker_ends_right_after
         patch.setattr(Search, "tell", told)
         with pytest.raises(type(error)):
             made.attempt()
-    made.tidy()
+    made.recover()
 
     assert [done.attempts for done in made.search.done] == [1]
     assert made.states() == ["FINISHED"]

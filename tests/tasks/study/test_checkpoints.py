@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recsys.evaluation.protocol import CurvePoint
-from recsys.models.als import State
+from recsys.models.iterative import State
+from recsys.search.curves import CurvePoint
 from tasks.study.checkpoints import Checkpoints
 
 

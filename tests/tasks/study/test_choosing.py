@@ -12,7 +12,7 @@ from recsys.models.als import training_cost
 from recsys.models.params import AlsConfig
 from tasks.study import choosing
 from tasks.study.choosing import ALL_USERS, PER_USER, SearchWinner, choose
-from tasks.study.measuring import fold_at, start_child
+from tasks.study.study import fold_at, start_child
 from tasks.tracking.runs import Run
 from tasks.tuning import TrialFacts
 from tests.tasks import lab

@@ -6,24 +6,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recsys.data.store import load_fold, load_report
 from recsys.errors import InputError
 from recsys.evaluation.protocol import judge
+from recsys.evaluation.store import load_report
 from recsys.models.als import Als
 from recsys.models.params import AlsConfig, PopularityConfig
+from recsys.splitting.store import load_fold
 from tasks.progress import report_progress, reporting_to
-from tasks.study import measuring
-from tasks.study.measuring import (
-    Measured,
-    flat,
-    fold_at,
-    remove_left_scratch,
-    run_final,
-    scratch,
-    train_seed,
-)
+from tasks.study import study as study_module
+from tasks.study.measuring import Measured, run_final
+from tasks.study.study import flat, fold_at, train_seed
 from tasks.tracking.runs import Run
 from tasks.workspace.locking import workspace_locks
+from tasks.workspace.scratch import remove_left_scratch
 from tests.tasks import lab
 from tests.tasks.lab import Bench, MakeBench, summary_of
 
@@ -104,7 +99,7 @@ def test_a_run_whose_maker_died_before_the_study_knew_of_it_is_taken(
 def test_a_study_may_have_any_name(bench: MakeBench, name: str) -> None:
     made = bench(name, search={"factors": 2, "iterations": 2})
     made.attempt()
-    made.tidy()
+    made.recover()
 
     assert made.states() == ["FINISHED"]
     assert bench(name, search={"factors": 2, "iterations": 2}).study.parent == made.study.parent
@@ -171,10 +166,10 @@ def test_everything_that_values_depend_on_is_in_the_key_and_nothing_else(bench: 
 
 
 def test_another_library_is_another_version_of_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = measuring.search_version.__wrapped__()
-    monkeypatch.setattr(measuring, "version", lambda name: "9.9")
+    before = study_module.search_version.__wrapped__()
+    monkeypatch.setattr(study_module, "version", lambda name: "9.9")
 
-    assert measuring.search_version.__wrapped__() != before
+    assert study_module.search_version.__wrapped__() != before
 
 
 def test_the_seed_of_a_training_is_that_of_the_study_and_the_model(bench: MakeBench) -> None:
@@ -281,7 +276,7 @@ def test_files_on_their_way_are_gone_however_the_block_ends(bench: MakeBench) ->
     study = bench().study
 
     def interrupted() -> None:
-        with scratch(study) as folder:
+        with study.scratch() as folder:
             (folder / "half.npy").touch()
             assert folder.is_relative_to(study.workspace.scratch)
             raise KeyboardInterrupt

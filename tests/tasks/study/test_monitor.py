@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 
 from recsys.config import ExperimentConfig
-from recsys.data.store import load_report
 from recsys.evaluation.protocol import judge
-from recsys.models.als import Iteration
+from recsys.evaluation.store import load_report
+from recsys.models.iterative import Iteration
 from recsys.models.params import AlsConfig
 from recsys.search.pruning import hopeless
 from recsys.seeds import seed_for
-from tasks.study.measuring import fold_at
-from tasks.study.monitor import tuning_fold
+from tasks.study.study import fold_at, tuning_fold
 from tasks.tuning import TrialFacts
 from tasks.workspace.layout import Workspace
 from tests.tasks.lab import (

@@ -7,8 +7,7 @@ import pytest
 
 from recsys.models.params import AlsConfig
 from tasks.study.attempt import AttemptResult
-from tasks.study.measuring import start_child
-from tasks.study.monitor import trial_params
+from tasks.study.study import start_child, trial_params
 from tasks.tracking.runs import Run
 from tasks.tuning import Trial
 from tasks.workspace.locking import workspace_locks
@@ -32,40 +31,40 @@ def unended(made: Bench, monkeypatch: pytest.MonkeyPatch) -> AttemptResult:
     return outcome
 
 
-def test_tidying_finishes_a_measured_trial_whose_run_was_left_open(
+def test_recovery_finishes_a_measured_trial_whose_run_was_left_open(
     bench: MakeBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = bench(search=ONE)
     unended(made, monkeypatch)
 
-    bench("study", "next", search=ONE).tidy()
+    bench("study", "next", search=ONE).recover()
 
     (run,) = (made.run(each) for each in made.runs())
     assert run.info.status == "FINISHED"
     assert "error" not in run.data.tags
 
 
-def test_tidying_marks_a_pruned_trial_whose_run_was_left_open(
+def test_recovery_marks_a_pruned_trial_whose_run_was_left_open(
     bench: MakeBench, script: Callable[[Script], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = pruning(bench, script)
     made.finish_but_the_last()
     assert unended(made.bench, monkeypatch).state == "pruned"
 
-    made.bench.tidy()
+    made.bench.recover()
 
     run = made.bench.run(made.bench.search.pruned[0].run)
     assert (run.info.status, run.data.tags["state"]) == ("KILLED", "pruned")
 
 
-def test_tidying_fails_a_failed_trial_whose_run_was_left_open(
+def test_recovery_fails_a_failed_trial_whose_run_was_left_open(
     bench: MakeBench, fit_raises: FitRaises, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = bench(search=ONE)
     with fit_raises(ValueError("no")):
         unended(made, monkeypatch)
 
-    made.tidy()
+    made.recover()
 
     assert made.states() == ["FAILED"]
 
@@ -78,14 +77,14 @@ def left_by(made: Bench, trial: Trial | None, **tags: str) -> Run:
 
 
 @pytest.mark.parametrize("noted", [True, False])
-def test_tidying_kills_the_run_of_a_trial_that_was_cut_off(bench: MakeBench, noted: bool) -> None:
+def test_recovery_kills_the_run_of_a_trial_that_was_cut_off(bench: MakeBench, noted: bool) -> None:
     dead = bench("study", "dead", search=ONE)
     trial = dead.claim()
     run = left_by(dead, trial)
     if noted:
         dead.search.started(trial, run.id)
 
-    bench("study", "next", search=ONE).tidy()
+    bench("study", "next", search=ONE).recover()
 
     found = dead.run(run.id)
     assert found.info.status == "KILLED"
@@ -94,17 +93,17 @@ def test_tidying_kills_the_run_of_a_trial_that_was_cut_off(bench: MakeBench, not
     assert dead.claim().attempt == 2
 
 
-def test_tidying_kills_a_run_that_optuna_never_heard_of(bench: MakeBench) -> None:
+def test_recovery_kills_a_run_that_optuna_never_heard_of(bench: MakeBench) -> None:
     made = bench(search=ONE)
     trial = made.claim()
     run = left_by(made, replace(trial, number=99))
 
-    made.tidy()
+    made.recover()
 
     assert made.run(run.id).info.status == "KILLED"
 
 
-def test_tidying_kills_the_run_of_an_attempt_whose_trial_another_completed(
+def test_recovery_kills_the_run_of_an_attempt_whose_trial_another_completed(
     bench: MakeBench,
 ) -> None:
     """Of one attempt two runs are known only where its worker was cut off between two writes."""
@@ -113,13 +112,13 @@ def test_tidying_kills_the_run_of_an_attempt_whose_trial_another_completed(
     run = left_by(made, trial)
     made.attempt(trial)
 
-    made.tidy()
+    made.recover()
 
     assert made.run(run.id).info.status == "KILLED"
     assert made.run(made.search.done[0].run).info.status == "FINISHED"
 
 
-def test_tidying_leaves_what_a_living_worker_is_at_alone(bench: MakeBench) -> None:
+def test_recovery_leaves_what_a_living_worker_is_at_alone(bench: MakeBench) -> None:
     other = bench("study", "other")
     with workspace_locks(other.study.workspace).living("other"):
         trial = other.claim()
@@ -128,7 +127,7 @@ def test_tidying_leaves_what_a_living_worker_is_at_alone(bench: MakeBench) -> No
         folder = other.study.workspace.scratch / "worker-other"
         folder.mkdir(parents=True)
 
-        bench("study", "next").tidy()
+        bench("study", "next").recover()
 
         assert other.states() == ["RUNNING", "RUNNING"]
         assert other.search.outcomes() == {0: ("running", runs[0].id)}
@@ -136,47 +135,47 @@ def test_tidying_leaves_what_a_living_worker_is_at_alone(bench: MakeBench) -> No
 
 
 @pytest.mark.parametrize("worker", ["dead", ME])
-def test_tidying_kills_the_finals_of_a_dead_worker_and_what_is_left_of_our_own(
+def test_recovery_kills_the_finals_of_a_dead_worker_and_what_is_left_of_our_own(
     bench: MakeBench, worker: str
 ) -> None:
     run = left_by(bench("study", worker), None, stage="final")
     made = bench("study", ME)
 
-    made.tidy()
+    made.recover()
 
     assert made.run(run.id).info.status == "KILLED"
     assert made.run(made.study.parent).info.status == "RUNNING"
 
 
-def test_tidying_frees_what_we_claimed_and_never_began(bench: MakeBench) -> None:
+def test_recovery_frees_what_we_claimed_and_never_began(bench: MakeBench) -> None:
     """We are at no trial when we tidy: an interruption came between a claim and its attempt."""
     made = bench(search=ONE)
     with workspace_locks(made.study.workspace).living(ME):
         trial = made.claim()
         run = left_by(made, trial)
 
-        made.tidy()
+        made.recover()
 
         assert made.search.outcomes() == {0: ("cut off", None)}
         assert made.run(run.id).info.status == "KILLED"
 
 
-def test_tidying_removes_the_files_that_dead_workers_had_on_their_way(bench: MakeBench) -> None:
+def test_recovery_removes_the_files_that_dead_workers_had_on_their_way(bench: MakeBench) -> None:
     made = bench()
     folder = made.study.workspace.scratch / "worker-dead" / "abc"
     folder.mkdir(parents=True)
     (folder / "half.npy").touch()
 
-    made.tidy()
+    made.recover()
 
     assert not folder.parent.exists()
 
 
-def test_tidying_leaves_other_studies_alone(bench: MakeBench) -> None:
+def test_recovery_leaves_other_studies_alone(bench: MakeBench) -> None:
     other = bench("other", "dead")
     trial = other.claim()
     run = left_by(other, trial)
 
-    bench("study").tidy()
+    bench("study").recover()
 
     assert other.run(run.id).info.status == "RUNNING"

@@ -13,7 +13,9 @@ import pytest
 from mlflow import MlflowClient
 
 from recsys.errors import InputError
+from tasks.tracking import client as client_module
 from tasks.tracking import runs
+from tasks.tracking.client import metric_name, open_client
 from tasks.tracking.copying import copy_run, delete_runs
 from tasks.tracking.runs import (
     MEASURED,
@@ -24,8 +26,6 @@ from tasks.tracking.runs import (
     experiment_id,
     find_measured,
     find_running_study,
-    metric_name,
-    open_client,
     reopen_run,
     running_children,
     start_run,
@@ -549,17 +549,17 @@ def test_a_database_whose_maker_died_is_made_anew_and_another_is_kept(tmp_path: 
     database = tmp_path / "mlflow.db"
 
     def killed() -> None:
-        with runs._made_whole(database):
+        with client_module._made_whole(database):
             database.write_text("half of its tables")
             (tmp_path / "mlflow.db-wal").write_text("and more")
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         killed()
-    with runs._made_whole(database):
+    with client_module._made_whole(database):
         assert list(tmp_path.iterdir()) == [tmp_path / "mlflow.making"]
         database.write_text("whole")
-    with runs._made_whole(database):
+    with client_module._made_whole(database):
         assert database.read_text() == "whole"
 
     assert list(tmp_path.iterdir()) == [database]

@@ -3,7 +3,8 @@
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
-from recsys.config import FOUND, ExperimentConfig
+from recsys.config import ExperimentConfig
+from recsys.search.config import FOUND
 from recsys.search.space import Point, Value
 from tasks.tuning import Search, Trial, TrialFacts, open_search
 from tasks.workspace.layout import Workspace

@@ -1,0 +1,45 @@
+"""Which users and items stay: the `[filter]` table."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+
+from recsys.settings import Config, Texts
+
+
+class FilterConfig(Config):
+    """Which listeners and artists stay."""
+
+    min_artists: NonNegativeInt = 5
+    min_listeners: NonNegativeInt = 5
+    mode: Literal["once", "core"] = "once"
+    """once: users first, then artists; core: both until nothing changes."""
+    count: Literal["cells", "rows"] = "cells"
+    """What a minimum counts: distinct pairs, or rows of the file (as the reference study)."""
+    top_users: PositiveInt | None = None
+    genders: Texts = ()
+    countries: Texts = ()
+    age_min: float | None = None
+    age_max: float | None = None
+    fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+    @model_validator(mode="after")
+    def _ages_in_order(self) -> Self:
+        low, high = self.age_min, self.age_max
+        if low is not None and high is not None and low > high:
+            raise ValueError(f"age_min {low:g} is above age_max {high:g}")
+        return self
+
+    @property
+    def has_cohort(self) -> bool:
+        """Whether profiles decide who stays."""
+        ages = (self.age_min, self.age_max)
+        return bool(self.genders or self.countries) or any(age is not None for age in ages)
+
+    @property
+    def cohort_text(self) -> str:
+        """The cohort in words."""
+        low = "" if self.age_min is None else f"{self.age_min:g}"
+        high = "" if self.age_max is None else f"{self.age_max:g}"
+        ages = f"age {low}..{high}" if low or high else ""
+        return "cohort: " + ", ".join(filter(None, [*self.genders, *self.countries, ages]))

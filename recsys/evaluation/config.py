@@ -1,0 +1,24 @@
+"""What is measured: the `[judge]` table."""
+
+from typing import Literal
+
+from pydantic import PositiveInt
+
+from recsys.settings import Config, Cutoffs, Texts
+
+BEYOND = ("coverage", "gini", "novelty", "popularity")
+
+
+class JudgeConfig(Config):
+    """What is measured."""
+
+    ks: Cutoffs = (1, 5, 10, 15, 20)
+    validation_users: PositiveInt | None = None
+    """A seeded sample of users that trials are judged on; all by default."""
+    curve_users: PositiveInt = 500
+    """Validation users, at most, that the curves along the training are measured on."""
+    curve_every: PositiveInt = 1
+    """Iterations from one point of a curve to the next."""
+    curve_metrics: Texts = ("ndcg@10", "precision@10")
+    resamples: PositiveInt = 2000
+    baseline: Literal["popularity-plays", "popularity-listeners"] = "popularity-listeners"

@@ -1,0 +1,40 @@
+"""How the space is searched: the `[study]` table."""
+
+from typing import Literal
+
+from pydantic import PositiveFloat, PositiveInt
+
+from recsys.search.pruning import Pruner
+from recsys.search.space import Value
+from recsys.settings import Config, Texts
+
+FOUND = "iterations"
+"""Searched along the training where it is given as a range, not drawn for each trial."""
+
+
+class StudyConfig(Config):
+    """How the space is searched."""
+
+    sampler: Literal["random", "tpe", "grid"] = "tpe"
+    trials: PositiveInt = 40
+    metric: str = "ndcg@10"
+    """What is maximised on validation; it picks the winner."""
+    also: Texts = ()
+    """Further objectives: the study then looks for the Pareto front, and nothing is pruned."""
+    pruner: Pruner = "none"
+    """What stops a trial whose curve is behind those of the trials before it."""
+    patience: PositiveInt | None = None
+    """Points of the curve without a new best after which the training ends."""
+    prefer: Literal["best", "cheapest"] = "best"
+    """Which of the trials that cannot be told from the best wins."""
+    finalists: PositiveInt = 5
+    """How many trials are judged again on all users where trials see a sample of them."""
+    fresh: bool = False
+    """Train also what was measured before on the same data, split and code."""
+    timeout: PositiveFloat | None = None
+    """Seconds after which no further trial starts."""
+    default_first: bool = False
+    """Try the model's default point first, so that a search never ends below it."""
+    first: tuple[dict[str, Value], ...] = ()
+    """Points to try next, before the sampler takes over: ones that were good elsewhere."""
+    keep_factors: Literal["all", "best", "none"] = "all"

@@ -1,0 +1,13 @@
+"""How the plays are read: the `[data]` table."""
+
+from recsys.settings import Config
+from recsys.sources.layout import ArtistKey, Format
+
+
+class DataConfig(Config):
+    """How the plays are read."""
+
+    format: Format = "auto"
+    columns: dict[str, str | int] | None = None
+    artist_key: ArtistKey = "mbid-else-name"
+    strict: bool = False

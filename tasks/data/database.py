@@ -1,0 +1,157 @@
+"""Plays from a SQL query on SQLite or PostgreSQL, written as a Parquet file."""
+
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from recsys.errors import InputError
+from tasks.orchestration.retrying import WHEN_LOST
+from tasks.progress import report_progress
+from tasks.workspace.layout import Workspace
+from tasks.workspace.locking import passing
+from tasks.workspace.postgres import connected, is_postgres
+
+Columns = dict[str, str | int]  # as `recsys.sources.config.DataConfig` has them
+
+
+COLUMNS = {name: name for name in ("user", "item", "name", "plays", "time")}
+Row = Sequence[Any]
+
+
+Execute = Callable[[str], tuple[list[str], Iterator[Sequence[Row]]]]
+
+
+_AT_ONCE = 100_000
+
+
+_SQLITE = "sqlite:///"
+
+
+@task(
+    task_run_name="ask the database",
+    cache_policy=NO_CACHE,
+    **WHEN_LOST,
+)
+def asked_of(workspace: Workspace, query: str, database: str) -> tuple[Path, Columns]:
+    """What a database answers, as a Parquet file and the columns that play a role in it.
+
+    The rows are sorted: the same rows are the same file, in whatever order they come.
+
+    Args:
+        workspace: Gets the file.
+        query: SQL whose columns are called user, artist (or item) and, if known, plays, name and
+            time.
+        database: sqlite:///FILE or postgresql://...; it may hold a password, and is kept nowhere.
+
+    Raises:
+        DatabaseLost: PostgreSQL cannot be reached.
+        InputError: it is another kind of database, there is no such file, the query fails, lacks a
+            column or answers nothing.
+    """
+    with _answering(database) as execute:
+        report_progress("asking the database", 0, None)
+        names, rows = execute(query)
+        roles = {"item" if name == "artist" else name: at for at, name in enumerate(names)}
+        if not {"user", "item"} <= roles.keys():
+            raise InputError(
+                f"--query answers the columns {', '.join(names)}; call them user, artist and plays"
+            )
+        at = {role: place for role, place in roles.items() if role in COLUMNS}
+        tables = [_answered(batch, at) for batch in rows]
+    if not tables:
+        raise InputError("--query answers no rows; ask for those that have plays")
+    table = pa.concat_tables(tables, promote_options="permissive")
+    table = table.sort_by([(role, "ascending") for role in table.column_names])
+    with passing(workspace.incoming, ".query-") as folder:
+        fresh = folder / "answer.parquet"
+        pq.write_table(table, fresh)
+        digest = sha256(fresh.read_bytes()).hexdigest()[:16]
+        path = workspace.incoming / f"query-{digest}.parquet"
+        fresh.replace(path)
+    return path, {role: COLUMNS[role] for role in at}
+
+
+def _answered(batch: Sequence[Row], at: Mapping[str, int]) -> Any:
+    columns: dict[str, Any] = {}
+    for role, place in at.items():
+        values = [row[place] for row in batch]
+        if role == "plays":
+            columns[role] = pa.array([None if v is None else float(v) for v in values])
+        elif role == "time":
+            columns[role] = pa.array(values)
+        else:
+            texts = [None if value is None else str(value) for value in values]
+            columns[role] = pa.array(texts, pa.string())
+    return pa.table(columns)
+
+
+@contextmanager
+def _answering(database: str) -> Iterator[Execute]:
+    """Within the block a function from SQL to the names of columns and batches of rows."""
+    if database.startswith(_SQLITE):
+        place = _sqlite(Path(database.removeprefix(_SQLITE)))
+    elif is_postgres(database):
+        place = _postgres(database)
+    else:
+        kind = database.partition(":")[0]
+        raise InputError(
+            f"--database of kind {kind!r}: use sqlite:///FILE or postgresql://user@host/name"
+        )
+    with place as execute:
+        try:
+            yield execute
+        except (ValueError, TypeError, pa.ArrowException) as error:
+            raise _fails(error) from error
+
+
+@contextmanager
+def _sqlite(path: Path) -> Iterator[Execute]:
+    if not path.is_file():
+        raise InputError(f"--database sqlite:///{path}: no such file; pass one that is there")
+    address = f"{path.resolve().as_uri()}?mode=ro"
+    with closing(sqlite3.connect(address, uri=True)) as connection:
+        try:
+            yield lambda query: _executed(connection.cursor(), query)
+        except sqlite3.Error as error:
+            raise _fails(error) from error
+
+
+@contextmanager
+def _postgres(database: str) -> Iterator[Execute]:
+    """Rows come in batches from a cursor of the server: they need not fit into memory at once."""
+    import psycopg
+
+    with connected(database, "--database") as connection:
+        connection.read_only = True
+        try:
+            with connection.transaction(), connection.cursor(name="recsys") as cursor:
+                yield lambda query: _executed(cursor, query)
+        except psycopg.OperationalError:
+            raise  # the server is away
+        except psycopg.Error as error:
+            raise _fails(error) from error
+
+
+def _fails(error: Exception) -> InputError:
+    return InputError(f"--query fails: {' '.join(str(error).split())}; correct the SQL")
+
+
+def _executed(cursor: Any, query: str) -> tuple[list[str], Iterator[Sequence[Row]]]:
+    cursor.execute(query)
+    if cursor.description is None:
+        raise InputError("--query answers no table; write a SELECT")
+    names = [column[0] for column in cursor.description]
+
+    def batches() -> Iterator[Sequence[Row]]:
+        while rows := cursor.fetchmany(_AT_ONCE):
+            yield rows
+
+    return names, batches()

@@ -1,0 +1,232 @@
+"""A study: its MLflow run, its code version, the runs under it."""
+
+import functools
+import json
+import shutil
+from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from recsys.config import ExperimentConfig
+from recsys.models.params import ModelConfig, Searched, named
+from recsys.search.config import FOUND
+from recsys.seeds import seed_for
+from recsys.splitting.split import Fold
+from recsys.splitting.store import load_fold
+from tasks.tracking.runs import (
+    DataSet,
+    Run,
+    describe_run,
+    experiment_id,
+    experiment_of,
+    find_running_study,
+    reopen_run,
+    start_run,
+)
+from tasks.tuning import Search, Trial
+from tasks.workspace.cache import code_version
+from tasks.workspace.layout import Workspace
+from tasks.workspace.locking import workspace_locks
+from tasks.workspace.scratch import scratch
+
+# Beside `recsys`: what picks points, and what decides where a training stops.
+DECIDING = ("tuning/sampling.py", "study/monitor.py")
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """What all runs of a study share.
+
+    Attributes:
+        workspace: Where things are.
+        config: The experiment.
+        name: Of the study.
+        experiment: MLflow's id of the experiment.
+        parent: Id of the MLflow run of the study.
+        data: What MLflow shows as the data set.
+        tags: Of every run: the fingerprints of data, split and code, and who made it.
+        worker: Who works on it in this process.
+    """
+
+    workspace: Workspace
+    config: ExperimentConfig
+    name: str
+    experiment: str
+    parent: str
+    data: DataSet
+    tags: Mapping[str, str]
+    worker: str
+
+    def key(self, side: str, config: ModelConfig, **more: object) -> str:
+        """The hash of everything that the values of a run depend on.
+
+        Args:
+            side: "validation" or "test".
+            config: The model with its parameters.
+            more: What else they depend on, as JSON values.
+        """
+        described = {
+            "side": side,
+            "model": config.model_dump(mode="json"),
+            "seed": self.config.seed,
+            "ks": self.config.judge.ks,
+            **{name: self.tags[name] for name in ("split", "code")},
+            **more,
+        }
+        return sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:32]
+
+    def scratch(self) -> AbstractContextManager[Path]:
+        """A folder of the worker for files on their way; it is removed when the block ends."""
+        return scratch(self.workspace, self.worker)
+
+
+@functools.cache
+def search_version() -> str:
+    """16 hex digits of what points and values depend on: code and libraries."""
+    parts = [code_version(), *(version(name) for name in ("implicit", "numpy", "optuna", "scipy"))]
+    root = Path(__file__).parents[1]
+    parts += [(root / name).read_text(encoding="utf-8") for name in DECIDING]
+    return sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def open_study(
+    workspace: Workspace,
+    config: ExperimentConfig,
+    search: Search,
+    plays: Path,
+    facts: Mapping[str, Mapping[str, Any]],
+    ids: Path,
+    worker: str,
+) -> Study:
+    """Open the MLflow run of a study, or the one it had when it is gone on with.
+
+    One experiment per data set: the name of the file and of the folder it is in. The run of the
+    study keeps the ids and names behind the rows of all its factors.
+    """
+    path = plays.resolve()
+    filtered = facts["filter"]
+    data = DataSet(
+        f"{path.parent.name}/{path.name}", filtered["fingerprint"], str(path), filtered["matrix"]
+    )
+    tags = {
+        "data": filtered["fingerprint"],
+        "split": facts["split"]["fingerprint"],
+        "code": search_version(),
+    }
+    with workspace_locks(workspace).exclusive(f"parent-{search.name}"):
+        known = search.recall("parent")
+        # On another machine the same data may lie elsewhere: the study stays in its experiment.
+        experiment = (
+            experiment_id(workspace, path) if known is None else experiment_of(workspace, known)
+        )
+        run = _parent(workspace, config, search, experiment, data, tags)
+        every = {**tags, "worker": worker}
+        study = Study(workspace, config, search.name, experiment, run.id, data, every, worker)
+        try:
+            _attach_ids(study, run, ids)
+        except BaseException:
+            run.end("KILLED")
+            raise
+    return study
+
+
+def _parent(
+    workspace: Workspace,
+    config: ExperimentConfig,
+    search: Search,
+    experiment: str,
+    data: DataSet,
+    tags: Mapping[str, str],
+) -> Run:
+    """The run it has, or one whose maker died before the study knew of it, or a new one."""
+    known = search.recall("parent")
+    if known is not None:
+        return reopen_run(workspace, known)
+    params = flat(config.model_dump(mode="json", exclude_none=True))
+    begun = find_running_study(workspace, experiment, search.name)
+    if begun is None:
+        every = {**tags, "study": search.name, "stage": "study"}
+        run = start_run(workspace, experiment, search.name, params, every, data)
+    else:
+        run = Run.of(workspace, begun)
+        describe_run(workspace, run, params, data)
+    try:
+        search.remember("parent", run.id)
+    except BaseException:
+        run.end("KILLED")
+        raise
+    return run
+
+
+def _attach_ids(study: Study, run: Run, folder: Path) -> None:
+    """Whoever is killed between the two, or within one, leaves them to who goes on."""
+    names = ("users.parquet", "items.parquet")
+    if not all(run.has(f"ids/{name}") for name in names):
+        with study.scratch() as copies:
+            for name in names:
+                shutil.copy(folder / name, copies / name)
+            run.files(copies, "ids")
+
+
+def flat(table: Mapping[str, Any], above: str = "") -> dict[str, str]:
+    """A nested table as dotted names to text, as `--set` takes them."""
+    found: dict[str, str] = {}
+    for name, value in table.items():
+        if isinstance(value, dict):
+            found |= flat(value, f"{above}{name}.")
+        else:
+            found[above + name] = str(value)
+    return found
+
+
+def start_child(
+    study: Study,
+    name: str,
+    config: ModelConfig,
+    tags: Mapping[str, str],
+    without: Collection[str] = (),
+) -> Run:
+    """Open a run of a model under that of the study, with every parameter, searched or not.
+
+    Args:
+        study: Its parent.
+        name: Of the run.
+        config: The model with its parameters.
+        tags: Besides those of every run of the study.
+        without: Parameters that are not known yet.
+    """
+    every = {**study.tags, **tags, "study": study.name, "model": config.kind}
+    params = {**config.model_dump(exclude=set(without)), "seed": study.config.seed}
+    return start_run(
+        study.workspace, study.experiment, name, params, every, study.data, study.parent
+    )
+
+
+@functools.lru_cache(maxsize=2)
+def fold_at(folder: Path) -> Fold:
+    """The fold in a folder of the cache; kept in memory, for entries never change."""
+    return load_fold(folder)
+
+
+def train_seed(study: Study, kind: str) -> int:
+    """The same for every trial of a model, so that trials differ in their point alone."""
+    return seed_for(study.config.seed, "train", kind)
+
+
+def trial_params(config: ExperimentConfig, trial: Trial) -> Searched:
+    """What a trial trains: its point, with the most iterations where they are to be found."""
+    most = {} if config.found is None else {FOUND: config.found.high}
+    return named(config.model, {**trial.params, **most})
+
+
+def tuning_fold(config: ExperimentConfig, validation: Path) -> Fold:
+    """The validation fold, judged on a sample of its users where that is asked for."""
+    fold = fold_at(validation)
+    n_users = config.judge.validation_users
+    if n_users is None:
+        return fold
+    return fold.sample(n_users, seed_for(config.seed, "judge", "validation"))
