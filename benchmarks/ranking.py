@@ -1,6 +1,6 @@
 """How fast the best k are found: ours against implicit's, in turn, as ratios.
 
-python benchmarks/ranking.py [--rounds 5]
+python benchmarks/ranking.py [--splits 5]
 """
 
 import argparse
@@ -25,12 +25,12 @@ SIZES = ((2000, 2800, 64), (2000, 2800, 512), (2000, 67_000, 64), (4096, 67_000,
 def main() -> None:
     """Print seconds of both and their ratio for each size."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--splits", type=int, default=5)
+    splits = parser.parse_args().splits
     print("  users  artists factors   implicit       ours  implicit/ours  same lists")
     for m, n, f in SIZES:
         users, items, seen = problem(m, n, f)
-        theirs, ours, same = paired(users, items, seen, rounds)
+        theirs, ours, same = paired(users, items, seen, splits)
         ratio = median(a / b for a, b in zip(theirs, ours, strict=True))
         print(
             f"{m:>7,} {n:>8,} {f:>7} {median(theirs):>8.3f} s {median(ours):>8.3f} s "
@@ -48,7 +48,7 @@ def problem(m: int, n: int, f: int) -> tuple[np.ndarray, np.ndarray, csr_matrix]
 
 
 def paired(
-    users: np.ndarray, items: np.ndarray, seen: csr_matrix, rounds: int
+    users: np.ndarray, items: np.ndarray, seen: csr_matrix, splits: int
 ) -> tuple[list[float], list[float], float]:
     """Seconds of implicit and of ours, one after the other, and how many lists are the same."""
 
@@ -60,7 +60,7 @@ def paired(
         return top_k(users, items, seen, K)[0]
 
     first, second = [], []
-    for _ in range(rounds + 1):
+    for _ in range(splits + 1):
         a, seconds_a = timed(implicit)
         b, seconds_b = timed(ours)
         first.append(seconds_a)

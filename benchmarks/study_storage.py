@@ -1,6 +1,6 @@
 """What a trial costs in Optuna, by storage and number of workers: our journal against SQLite.
 
-python benchmarks/study_storage.py [--trials 40] [--rounds 3] [--workers 1,4]
+python benchmarks/study_storage.py [--trials 40] [--splits 3] [--workers 1,4]
 """
 
 import argparse
@@ -28,12 +28,12 @@ def main() -> None:
     """Print milliseconds per trial of both storages."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=40, help="of all workers together")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--splits", type=int, default=3)
     parser.add_argument("--workers", default="1,4")
     args = parser.parse_args()
     for workers in map(int, args.workers.split(",")):
         found: dict[str, list[float]] = {name: [] for name in NAMES}
-        for _ in range(args.rounds):
+        for _ in range(args.splits):
             for name, milliseconds in found.items():
                 milliseconds.append(per_trial(name, args.trials, workers))
         ratio = median(s / j for s, j in zip(found["sqlite"], found["journal"], strict=True))

@@ -23,7 +23,7 @@ from recsys.seeds import seed_for
 from tasks.data.stages import Plays
 from tasks.progress import report_progress
 from tasks.study.choosing import choose
-from tasks.study.comparison_report import judge_round, record_contest
+from tasks.study.comparison_report import judge_split, record_comparison
 from tasks.study.measuring import Measured, run_final, run_on_validation
 from tasks.study.study import Study
 from tasks.tuning import Search
@@ -70,12 +70,12 @@ class CompareRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class ContestResult:
+class CompareResult:
     """A comparison as it is shown.
 
     Attributes:
         asked: What was compared.
-        contest: What came out.
+        comparison: What came out.
         failed: Model to why it could not take part.
         ensemble: Of which models, with the validation values of the best of them and of the
             ensemble; None where fewer than two took part.
@@ -84,7 +84,7 @@ class ContestResult:
     """
 
     asked: CompareRequest
-    contest: Comparison
+    comparison: Comparison
     failed: Mapping[str, str]
     ensemble: tuple[tuple[str, str], float, float] | None
     run: str
@@ -96,8 +96,8 @@ class ContestResult:
             "config": self.asked.config.model_dump(mode="json"),
             "seeds": list(self.asked.seeds),
             "tuned": "once" if self.asked.tune_once else "on every split",
-            "models": self.contest.as_json(),
-            "best": self.contest.models[0],
+            "models": self.comparison.as_json(),
+            "best": self.comparison.models[0],
             "ensemble": self._merged(),
             "failed": dict(self.failed),
             "runs": {"compare": self.run, "name": self.asked.name},
@@ -145,7 +145,7 @@ def new_name() -> str:
     on_failure=ALERTS,
     on_crashed=ALERTS,
 )
-def compare(asked: CompareRequest, workspace: Path = Path("mlruns")) -> ContestResult:
+def compare(asked: CompareRequest, workspace: Path = Path("mlruns")) -> CompareResult:
     """Tune each model on validation, judge each once on test, for every split.
 
     Every model has a study of its own for every split, so an interrupted comparison goes on where
@@ -173,7 +173,7 @@ def compare(asked: CompareRequest, workspace: Path = Path("mlruns")) -> ContestR
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _compared(asked: CompareRequest, place: Workspace, clock: Clock, folder: Path) -> ContestResult:
+def _compared(asked: CompareRequest, place: Workspace, clock: Clock, folder: Path) -> CompareResult:
     failed: dict[str, str] = {}
     entries: dict[int, dict[str, _TunedModel]] = {}
     for n, seed in enumerate(asked.seeds):
@@ -189,11 +189,11 @@ def _compared(asked: CompareRequest, place: Workspace, clock: Clock, folder: Pat
             except InputError as error:
                 _check_others(asked, model, error, failed, entries)
     merged = _merged(asked, place, entries, clock, folder)
-    rounds = [_round(asked, seed, of_seed) for seed, of_seed in entries.items()]
+    splits = [_split_result(asked, seed, of_seed) for seed, of_seed in entries.items()]
     judge = asked.config.judge
     with clock.part("compare"):
-        contest = Comparison.of(
-            rounds,
+        comparison = Comparison.of(
+            splits,
             asked.config.study.metric,
             seed_for(asked.config.seed, "judge", "bootstrap"),
             judge.resamples,
@@ -201,9 +201,9 @@ def _compared(asked: CompareRequest, place: Workspace, clock: Clock, folder: Pat
         )
     study = next(iter(entries[asked.config.seed].values())).study
     with clock.part("reporting"):
-        run = record_contest(study, asked.name, contest, _params(asked), failed)
+        run = record_comparison(study, asked.name, comparison, _params(asked), failed)
     clock.seconds["total"] = clock.total
-    return ContestResult(asked, contest, failed, merged, run, clock.seconds)
+    return CompareResult(asked, comparison, failed, merged, run, clock.seconds)
 
 
 def _check_others(
@@ -305,11 +305,13 @@ def _merging(
     return study, best.folds / "validation", config
 
 
-def _round(asked: CompareRequest, seed: int, entries: Mapping[str, _TunedModel]) -> SplitResult:
+def _split_result(
+    asked: CompareRequest, seed: int, entries: Mapping[str, _TunedModel]
+) -> SplitResult:
     folds = next(iter(entries.values())).folds
     k = int(asked.config.study.metric.partition("@")[2])
     judged = {name: (each.measured, each.told, each.folder) for name, each in entries.items()}
-    return judge_round(folds / "test", seed, judged, k)
+    return judge_split(folds / "test", seed, judged, k)
 
 
 def _params(asked: CompareRequest) -> dict[str, Any]:

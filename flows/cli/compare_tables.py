@@ -4,7 +4,7 @@ from rich.console import Group, RenderableType
 from rich.table import Column, Table
 
 from flows.cli.experiment_tables import estimate_text, right
-from flows.compare import ContestResult
+from flows.compare import CompareResult
 from recsys.evaluation.comparison import DIVERSITY, LIFT
 
 SURE = 0.05
@@ -18,25 +18,25 @@ OTHERS = {
 }
 
 
-def contest_table(result: ContestResult) -> RenderableType:
+def models_table(result: CompareResult) -> RenderableType:
     """Every model, best first, on what it is judged by and on what lies beyond accuracy."""
-    contest = result.contest
-    metric, k = contest.metric, contest.k
-    n_splits = len(contest.rounds)
+    comparison = result.comparison
+    metric, k = comparison.metric, comparison.k
+    n_splits = len(comparison.splits)
     heads = (f"{metric} [95 %]", "sd", "p", *OTHERS.values(), "fit s")
     splits = f"{n_splits} split{'s' * (n_splits > 1)}"
     tuned = "tuned on the first split only" if result.asked.tune_once else "tuned on each"
     table = Table(
         Column("model", no_wrap=True),
         *map(right, heads),
-        title=f"On test: {contest.n_users:,} users, {splits}, {tuned}; lists of {k}",
+        title=f"On test: {comparison.n_users:,} users, {splits}, {tuned}; lists of {k}",
     )
-    corrected = {pair.b: pair.p_holm for pair in contest.significance.against_best()}
-    for model in contest.models:
-        of = contest.estimates[model]
-        sd = contest.spreads[model][metric].sd
+    corrected = {pair.b: pair.p_holm for pair in comparison.significance.against_best()}
+    for model in comparison.models:
+        of = comparison.estimates[model]
+        sd = comparison.spreads[model][metric].sd
         p = corrected.get(model)
-        fit = sum(each.entrants[model].fit_seconds for each in contest.rounds) / n_splits
+        fit = sum(each.results[model].fit_seconds for each in comparison.splits) / n_splits
         table.add_row(
             model,
             estimate_text(of[metric]),
@@ -48,43 +48,43 @@ def contest_table(result: ContestResult) -> RenderableType:
     return table
 
 
-def listener_groups(result: ContestResult) -> RenderableType:
+def listener_groups(result: CompareResult) -> RenderableType:
     """The objective in each group of listeners: who is served worse."""
-    contest = result.contest
+    comparison = result.comparison
     tables = []
-    for grouping, of_models in contest.listeners.items():
-        rows = of_models[contest.models[0]]
+    for grouping, of_models in comparison.listeners.items():
+        rows = of_models[comparison.models[0]]
         table = Table(
             Column("model", no_wrap=True),
             *(right(f"{row.group} ({row.n:,})") for row in rows),
-            title=f"{contest.metric} by {grouping} of the listener",
+            title=f"{comparison.metric} by {grouping} of the listener",
         )
-        for model in contest.models:
+        for model in comparison.models:
             table.add_row(model, *(f"{row.estimate.mean:.4f}" for row in of_models[model]))
         tables.append(table)
     return Group(*tables)
 
 
-def artist_groups(result: ContestResult) -> RenderableType:
+def artist_groups(result: CompareResult) -> RenderableType:
     """What is found of popular and of rare artists."""
-    contest = result.contest
-    rows = contest.artists[contest.models[0]]
+    comparison = result.comparison
+    rows = comparison.artists[comparison.models[0]]
     table = Table(
         Column("model", no_wrap=True),
         *(right(f"{row.group} ({row.n_held_out:,})") for row in rows),
-        title=f"recall@{contest.k} of held-out cells by popularity of the artist",
+        title=f"recall@{comparison.k} of held-out cells by popularity of the artist",
     )
-    for model in contest.models:
-        table.add_row(model, *(estimate_text(row.recall) for row in contest.artists[model]))
+    for model in comparison.models:
+        table.add_row(model, *(estimate_text(row.recall) for row in comparison.artists[model]))
     return table
 
 
-def notes(result: ContestResult) -> list[str]:
+def notes(result: CompareResult) -> list[str]:
     """What the tables leave open."""
-    contest = result.contest
+    comparison = result.comparison
     found = [
         f"sd: of the splits; p: paired bootstrap over users against the best, Holm-corrected for "
-        f"{len(contest.significance.pairs)} pairs; = cannot be told from the best"
+        f"{len(comparison.significance.pairs)} pairs; = cannot be told from the best"
     ]
     if result.ensemble is not None:
         (one, other), best, merged = result.ensemble

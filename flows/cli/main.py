@@ -120,7 +120,7 @@ def _compare(args: argparse.Namespace, workspace: Workspace) -> None:
 
     console = _console()
     for part in (
-        compare_tables.contest_table,
+        compare_tables.models_table,
         compare_tables.listener_groups,
         compare_tables.artist_groups,
     ):

@@ -73,7 +73,7 @@ class SplitResult:
         whole: Model to the metrics that belong to all lists together.
         labels: Grouping of listeners to label by user.
         hits: Model to what was held out and found per group of artists.
-        entrants: Model to how it came to be.
+        results: Model to how it came to be.
     """
 
     seed: int
@@ -81,14 +81,14 @@ class SplitResult:
     whole: Mapping[str, Mapping[str, float]]
     labels: Mapping[str, "pd.Series[str]"]
     hits: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]]
-    entrants: Mapping[str, ModelResult]
+    results: Mapping[str, ModelResult]
 
     @classmethod
     def of(
         cls,
         seed: int,
         fold: Fold,
-        entrants: Mapping[str, ModelResult],
+        results: Mapping[str, ModelResult],
         vectors: npt.NDArray[np.float32],
         k: int,
     ) -> Self:
@@ -97,7 +97,7 @@ class SplitResult:
         Args:
             seed: Of the split.
             fold: Its test side.
-            entrants: Model to what it did there.
+            results: Model to what it did there.
             vectors: Of the items, the same for all models, shape (n_items, d): diversity is
                 measured on them.
             k: Cut-off of what is measured on the lists.
@@ -106,24 +106,24 @@ class SplitResult:
         listeners = fold.train.per_item()
         of_items = item_groups(listeners)
         values, hits = {}, {}
-        for model, entrant in entrants.items():
-            lists = entrant.lists
+        for model, result in results.items():
+            lists = result.lists
             more = {
                 column(DIVERSITY, k): diversity(lists, vectors, k),
                 column(LIFT, k): popularity_lift(lists, fold.history, listeners, k),
             }
-            values[model] = entrant.report.per_user.set_axis(ids, axis=0).assign(**more)
+            values[model] = result.report.per_user.set_axis(ids, axis=0).assign(**more)
             hits[model] = _by_user(hits_by_item_group(lists, fold.held_out, of_items, k), ids)
         return cls(
             seed=seed,
             values=values,
-            whole={model: each.report.of_all_lists() for model, each in entrants.items()},
+            whole={model: each.report.of_all_lists() for model, each in results.items()},
             labels={
                 name: pd.Series(labels, index=ids, dtype=object)
                 for name, labels in listener_groups(fold, N_COUNTRIES).items()
             },
             hits=hits,
-            entrants=entrants,
+            results=results,
         )
 
     def summary(self, model: str) -> dict[str, float]:
@@ -158,7 +158,7 @@ class Comparison:
         significance: All pairs of models on the objective.
         listeners: Grouping to model to the objective in each group.
         artists: Model to the recall in each group of artists.
-        rounds: One per split.
+        splits: One per split.
         n_users: Judged in any of them.
     """
 
@@ -169,13 +169,13 @@ class Comparison:
     significance: Significance
     listeners: Mapping[str, Mapping[str, tuple[GroupRow, ...]]]
     artists: Mapping[str, tuple[ItemGroupRow, ...]]
-    rounds: tuple[SplitResult, ...]
+    splits: tuple[SplitResult, ...]
     n_users: int
 
     @classmethod
     def of(
         cls,
-        rounds: Sequence[SplitResult],
+        splits: Sequence[SplitResult],
         metric: str,
         seed: int,
         n_resamples: int = N_RESAMPLES,
@@ -184,18 +184,18 @@ class Comparison:
         """Put the splits together.
 
         Args:
-            rounds: One per split, all of the same models, at least two.
+            splits: One per split, all of the same models, at least two.
             metric: The objective.
             seed: Of the bootstrap.
             n_resamples: Of the intervals; significance takes its own number.
             progress: Told of "bootstrap resamples".
         """
-        names = list(rounds[0].values)
-        spreads = {name: _spreads(rounds, name) for name in names}
+        names = list(splits[0].values)
+        spreads = {name: _spreads(splits, name) for name in names}
         models = tuple(
             sorted(names, key=lambda name: -oriented(metric, spreads[name][metric].mean))
         )
-        by_user = {model: _averaged(rounds, model) for model in models}
+        by_user = {model: _averaged(splits, model) for model in models}
         values = {model: table[metric].to_numpy(np.float64) for model, table in by_user.items()}
         turned = {model: np.asarray(oriented(metric, 1.0) * v) for model, v in values.items()}
         ids = next(iter(by_user.values())).index
@@ -203,22 +203,22 @@ class Comparison:
             metric=metric,
             models=models,
             estimates={
-                model: _estimates(table, rounds, model, seed, n_resamples, progress)
+                model: _estimates(table, splits, model, seed, n_resamples, progress)
                 for model, table in by_user.items()
             },
             spreads=spreads,
             significance=compare_models(turned, seed, progress=progress),
             listeners={
                 grouping: group_tables(values, labels, seed, n_resamples, progress)
-                for grouping, labels in _labels(rounds, ids).items()
+                for grouping, labels in _labels(splits, ids).items()
             },
             artists={
                 model: recall_by_item_group(
-                    _summed_hits(rounds, model), seed, n_resamples, progress
+                    _summed_hits(splits, model), seed, n_resamples, progress
                 )
                 for model in models
             },
-            rounds=tuple(rounds),
+            splits=tuple(splits),
             n_users=len(ids),
         )
 
@@ -264,7 +264,7 @@ class Comparison:
         }
         return {
             "test": test,
-            "splits": [_split(each, model) for each in self.rounds],
+            "splits": [_split(each, model) for each in self.splits],
             "groups": groups,
             "against_best": None
             if against is None
@@ -278,23 +278,23 @@ class Comparison:
 
 
 def _split(of: SplitResult, model: str) -> dict[str, Any]:
-    entrant = of.entrants[model]
+    result = of.results[model]
     return {
         "seed": of.seed,
-        "params": dict(entrant.params),
-        "trials": entrant.trials,
-        "validation": entrant.validation,
+        "params": dict(result.params),
+        "trials": result.trials,
+        "validation": result.validation,
         "test": of.summary(model),
     }
 
 
-def _spreads(rounds: Sequence[SplitResult], model: str) -> dict[str, SeedSpread]:
-    summaries = [each.summary(model) for each in rounds]
+def _spreads(splits: Sequence[SplitResult], model: str) -> dict[str, SeedSpread]:
+    summaries = [each.summary(model) for each in splits]
     return {metric: spread([each[metric] for each in summaries]) for metric in summaries[0]}
 
 
-def _averaged(rounds: Sequence[SplitResult], model: str) -> pd.DataFrame:
-    tables = [each.values[model] for each in rounds]
+def _averaged(splits: Sequence[SplitResult], model: str) -> pd.DataFrame:
+    tables = [each.values[model] for each in splits]
     columns = {}
     for metric in tables[0].columns:
         users, columns[metric] = averaged_over_seeds([table[metric] for table in tables])
@@ -303,7 +303,7 @@ def _averaged(rounds: Sequence[SplitResult], model: str) -> pd.DataFrame:
 
 def _estimates(
     table: pd.DataFrame,
-    rounds: Sequence[SplitResult],
+    splits: Sequence[SplitResult],
     model: str,
     seed: int,
     n_resamples: int,
@@ -312,25 +312,25 @@ def _estimates(
     found = column_intervals(table.to_numpy(np.float64), seed, n_resamples, progress)
     estimates = dict(zip(map(str, table.columns), found, strict=True))
     whole = {
-        metric: Estimate(float(np.mean([each.whole[model][metric] for each in rounds])))
-        for metric in rounds[0].whole[model]
+        metric: Estimate(float(np.mean([each.whole[model][metric] for each in splits])))
+        for metric in splits[0].whole[model]
     }
     return estimates | whole
 
 
-def _labels(rounds: Sequence[SplitResult], ids: pd.Index) -> dict[str, Labels]:
+def _labels(splits: Sequence[SplitResult], ids: pd.Index) -> dict[str, Labels]:
     """The groups of users, as of the first split in which each was judged."""
     found = {}
-    for name in rounds[0].labels:
-        every = pd.concat([each.labels[name] for each in rounds])
+    for name in splits[0].labels:
+        every = pd.concat([each.labels[name] for each in splits])
         first = every[~every.index.duplicated()].reindex(ids)
         found[name] = np.array(first.tolist(), dtype=np.str_)
     return found
 
 
-def _summed_hits(rounds: Sequence[SplitResult], model: str) -> ItemGroupHits:
+def _summed_hits(splits: Sequence[SplitResult], model: str) -> ItemGroupHits:
     held_out, hits = (
-        pd.concat([each.hits[model][side] for each in rounds]).groupby(level=0, sort=True).sum()
+        pd.concat([each.hits[model][side] for each in splits]).groupby(level=0, sort=True).sum()
         for side in (0, 1)
     )
     return ItemGroupHits(

@@ -28,15 +28,15 @@ VECTORS = AlsConfig(factors=64)
 
 
 @task(task_run_name="judge the lists of split {seed}", cache_policy=NO_CACHE)
-def judge_round(
-    test: Path, seed: int, entrants: Mapping[str, tuple[Measured, Mapping[str, Any], Path]], k: int
+def judge_split(
+    test: Path, seed: int, results: Mapping[str, tuple[Measured, Mapping[str, Any], Path]], k: int
 ) -> SplitResult:
     """Everything that is measured on the lists of all models of one split.
 
     Args:
         test: Folder of the test fold.
         seed: Of the split.
-        entrants: Model to what it measured, to `params`, `validation`, `trials` and
+        results: Model to what it measured, to `params`, `validation`, `trials` and
             `search_seconds`, and to the folder with its report and lists.
         k: Cut-off.
     """
@@ -48,7 +48,7 @@ def judge_round(
             fit_seconds=measured.fit_seconds,
             **told,
         )
-        for model, (measured, told, folder) in entrants.items()
+        for model, (measured, told, folder) in results.items()
     }
     report_progress("factors that diversity is measured on", 0, None)
     reference = Als(VECTORS, seed_for(seed, "judge", "vectors")).fit(fold.train)
@@ -57,10 +57,10 @@ def judge_round(
 
 
 @task(task_run_name="record the comparison", cache_policy=NO_CACHE)
-def record_contest(
+def record_comparison(
     study: Study,
     name: str,
-    contest: Comparison,
+    comparison: Comparison,
     asked: Mapping[str, Any],
     failed: Mapping[str, str],
 ) -> str:
@@ -69,7 +69,7 @@ def record_contest(
     Args:
         study: One of those that were compared; says where.
         name: Of the run.
-        contest: The comparison.
+        comparison: The comparison.
         asked: Parameters of the run.
         failed: Model to why it could not take part.
     """
@@ -80,47 +80,50 @@ def record_contest(
         run.log(
             {
                 f"{model}/{metric}": estimate.mean
-                for model, estimates in contest.estimates.items()
+                for model, estimates in comparison.estimates.items()
                 for metric, estimate in estimates.items()
             }
         )
         with study.scratch() as folder:
-            _write(contest, failed, folder)
+            _write(comparison, failed, folder)
             run.files(folder, "compare")
     create_table_artifact(
         key="compare-models",
         table=[
-            {"model": m, contest.metric: _text(contest.estimates[m][contest.metric])}
-            for m in contest.models
+            {"model": m, comparison.metric: _text(comparison.estimates[m][comparison.metric])}
+            for m in comparison.models
         ],
-        description=f"{name}: {contest.n_users} users, {len(contest.rounds)} splits, on test.",
+        description=f"{name}: {comparison.n_users} users, "
+        f"{len(comparison.splits)} splits, on test.",
     )
     return run.id
 
 
-def _write(contest: Comparison, failed: Mapping[str, str], folder: Path) -> None:
-    table = {"models": contest.as_json(), "failed": dict(failed)}
+def _write(comparison: Comparison, failed: Mapping[str, str], folder: Path) -> None:
+    table = {"models": comparison.as_json(), "failed": dict(failed)}
     (folder / "models.json").write_text(json.dumps(table, indent=1), encoding="utf-8")
-    contest.frame().to_csv(folder / "models.csv")
-    contest.significance.frame().to_csv(folder / "significance.csv", index=False)
-    for file, figure in _figures(contest).items():
+    comparison.frame().to_csv(folder / "models.csv")
+    comparison.significance.frame().to_csv(folder / "significance.csv", index=False)
+    for file, figure in _figures(comparison).items():
         plots.save(figure, folder / "plots" / file)
 
 
-def _figures(contest: Comparison) -> dict[str, Any]:
-    metric, k = contest.metric, contest.k
+def _figures(comparison: Comparison) -> dict[str, Any]:
+    metric, k = comparison.metric, comparison.k
     figures = {}
     for other in (f"coverage@{k}", f"novelty@{k}", f"{DIVERSITY}@{k}", f"{LIFT}@{k}"):
         both = {
-            m: (_band(contest.estimates[m][metric]), _band(contest.estimates[m][other]))
-            for m in contest.models
+            m: (_band(comparison.estimates[m][metric]), _band(comparison.estimates[m][other]))
+            for m in comparison.models
         }
         figures[f"{metric}-{other}.png"] = plots.tradeoff(both, (metric, other))
-    for grouping, of_models in contest.listeners.items():
-        rows = {m: {r.group: _band(r.estimate) for r in of_models[m]} for m in contest.models}
-        sizes = {r.group: r.n for r in of_models[contest.models[0]]}
+    for grouping, of_models in comparison.listeners.items():
+        rows = {m: {r.group: _band(r.estimate) for r in of_models[m]} for m in comparison.models}
+        sizes = {r.group: r.n for r in of_models[comparison.models[0]]}
         figures[f"by-{grouping}.png"] = plots.groups(rows, metric, sizes=sizes)
-    artists = {m: {r.group: _band(r.recall) for r in contest.artists[m]} for m in contest.models}
+    artists = {
+        m: {r.group: _band(r.recall) for r in comparison.artists[m]} for m in comparison.models
+    }
     figures["by-artists.png"] = plots.groups(artists, f"recall@{k}")
     return figures
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from flows import compare as contest_module
-from flows.compare import CompareRequest, ContestResult, compare
+from flows import compare as compare_module
+from flows.compare import CompareRequest, CompareResult, compare
 from flows.experiment import experiment
 from flows.model_config import model_config
 from recsys.data.interactions import Interactions
@@ -31,8 +31,8 @@ def asked(lab: Lab, name: str, models: tuple[str, ...] = MODELS, **more: Any) ->
 
 
 @pytest.fixture(scope="module")
-def compared(lab: Lab) -> ContestResult:
-    return compare(asked(lab, "contest"), lab.workspace.root)
+def compared(lab: Lab) -> CompareResult:
+    return compare(asked(lab, "comparison"), lab.workspace.root)
 
 
 def trials_of(lab: Lab, wanted: CompareRequest, model: str, seed: int) -> list[Any]:
@@ -41,51 +41,51 @@ def trials_of(lab: Lab, wanted: CompareRequest, model: str, seed: int) -> list[A
 
 
 def test_every_model_is_tuned_on_every_split_with_the_same_budget(
-    lab: Lab, compared: ContestResult
+    lab: Lab, compared: CompareResult
 ) -> None:
     for seed in (0, 1):
         for model in ("item-knn", "als"):
             assert len(trials_of(lab, compared.asked, model, seed)) == 2
         # Two of the three that profiles allow.
         assert len(trials_of(lab, compared.asked, "popularity-listeners", seed)) == 2
-    found = [each.entrants["als"].params for each in compared.contest.rounds]
+    found = [each.results["als"].params for each in compared.comparison.splits]
     assert found[0] != found[1]
 
 
 def test_each_model_is_judged_once_on_the_test_side_of_a_split(
-    lab: Lab, compared: ContestResult
+    lab: Lab, compared: CompareResult
 ) -> None:
     client = open_client(lab.workspace)
     experiments = [each.experiment_id for each in client.search_experiments()]
     runs = client.search_runs(experiments, "tags.stage = 'final'")
-    mine = [run for run in runs if run.data.tags["study"].startswith("contest-")]
+    mine = [run for run in runs if run.data.tags["study"].startswith("comparison-")]
     judged = sorted((run.data.tags["model"], run.data.tags["study"][-1]) for run in mine)
 
-    expected = sorted((model, str(seed)) for model in compared.contest.models for seed in (0, 1)
+    expected = sorted((model, str(seed)) for model in compared.comparison.models for seed in (0, 1)
                       if model != "ensemble")  # fmt: skip
     assert [each for each in judged if each[0] != "ensemble"] == expected
     assert len({run.data.tags["split"] for run in mine}) == 2
 
 
 def test_the_comparison_is_a_run_with_table_json_and_pictures(
-    lab: Lab, compared: ContestResult
+    lab: Lab, compared: CompareResult
 ) -> None:
     run = open_client(lab.workspace).get_run(compared.run)
     place = Path(run.info.artifact_uri.removeprefix("file://")) / "compare"
 
     assert run.info.status == "FINISHED"
     assert run.data.tags["stage"] == "compare"
-    best = compared.contest.models[0]
-    value = compared.contest.estimates[best]["ndcg@10"].mean
+    best = compared.comparison.models[0]
+    value = compared.comparison.estimates[best]["ndcg@10"].mean
     assert run.data.metrics[f"{best}/ndcg_at_10"] == pytest.approx(value)
     told = json.loads((place / "models.json").read_text(encoding="utf-8"))["models"]
-    assert told == json.loads(json.dumps(compared.contest.as_json()))
+    assert told == json.loads(json.dumps(compared.comparison.as_json()))
     names = {path.name for path in (place / "plots").iterdir()}
     assert {"by-activity.png", "by-gender.png", "ndcg@10-coverage@10.png"} <= names
 
 
 def test_the_same_comparison_again_trains_nothing_and_says_the_same(
-    lab: Lab, compared: ContestResult, monkeypatch: pytest.MonkeyPatch
+    lab: Lab, compared: CompareResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def never(self: ItemKnn, train: Interactions) -> ItemKnn:
         raise AssertionError("trained again")
@@ -93,26 +93,30 @@ def test_the_same_comparison_again_trains_nothing_and_says_the_same(
     monkeypatch.setattr(ItemKnn, "fit", never)
     again = compare(compared.asked, lab.workspace.root)
 
-    assert again.contest.as_json() == compared.contest.as_json()
+    assert again.comparison.as_json() == compared.comparison.as_json()
 
 
 def test_two_at_the_same_comparison_share_its_studies_and_disturb_nobody(
-    lab: Lab, compared: ContestResult, monkeypatch: pytest.MonkeyPatch
+    lab: Lab, compared: CompareResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second runs to its end while the first is about to put its splits together."""
-    inside: list[ContestResult] = []
-    judged = contest_module.judge_round
+    inside: list[CompareResult] = []
+    judged = compare_module.judge_split
 
     def judging(*given: Any) -> Any:
         if not inside:
-            monkeypatch.setattr(contest_module, "judge_round", judged)
+            monkeypatch.setattr(compare_module, "judge_split", judged)
             inside.append(compare(compared.asked, lab.workspace.root))
         return judged(*given)
 
-    monkeypatch.setattr(contest_module, "judge_round", judging)
+    monkeypatch.setattr(compare_module, "judge_split", judging)
     outer = compare(compared.asked, lab.workspace.root)
 
-    assert outer.contest.as_json() == inside[0].contest.as_json() == compared.contest.as_json()
+    assert (
+        outer.comparison.as_json()
+        == inside[0].comparison.as_json()
+        == compared.comparison.as_json()
+    )
     assert list(lab.workspace.scratch.glob("*")) == []
 
 
@@ -121,7 +125,7 @@ def test_tuned_once_the_other_splits_take_the_winner_of_the_first(lab: Lab) -> N
         asked(lab, "once", ("item-knn", "popularity-plays"), tune_once=True), lab.workspace.root
     )
 
-    one, other = (each.entrants["item-knn"] for each in result.contest.rounds)
+    one, other = (each.results["item-knn"] for each in result.comparison.splits)
     assert one.params == other.params
     assert (one.trials, other.trials) == (2, 1)
     assert one.validation != other.validation
@@ -140,8 +144,8 @@ def test_a_model_that_cannot_be_used_is_left_out_and_named(
     result = compare(wanted, lab.workspace.root)
 
     assert "900 GiB" in result.failed["ease"]
-    assert "ease" not in result.contest.models
-    assert "item-knn" in result.contest.models
+    assert "ease" not in result.comparison.models
+    assert "item-knn" in result.comparison.models
 
 
 def test_a_comparison_of_less_than_two_models_that_work_is_an_error(
@@ -167,8 +171,8 @@ def test_whole_users_are_judged_by_fold_in(lab: Lab) -> None:
 
     result = compare(replace(wanted, config=config), lab.workspace.root)
 
-    assert result.contest.n_users == 30  # a tenth of 300
-    assert result.contest.estimates["als"]["ndcg@10"].mean > 0
+    assert result.comparison.n_users == 30  # a tenth of 300
+    assert result.comparison.estimates["als"]["ndcg@10"].mean > 0
 
 
 @pytest.mark.parametrize("model", ["ease", "rp3beta", "slim", "user-knn", "bpr", "fm"])

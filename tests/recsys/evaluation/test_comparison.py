@@ -59,79 +59,79 @@ SKILLS = {"poor": 0.1, "good": 0.9, "good too": 0.85}
 
 def round_of(seed: int, skills: dict[str, float] = SKILLS) -> SplitResult:
     fold = fold_of(seed)
-    entrants = {}
+    results = {}
     for n, (name, skill) in enumerate(skills.items()):
         lists = lists_of(fold, skill, 100 * seed + n)
-        entrants[name] = ModelResult(
+        results[name] = ModelResult(
             {"skill": skill}, skill, 3, scored(lists, fold, KS), lists, 1.0, 2.0
         )
     vectors = np.random.default_rng(0).normal(size=(N_ITEMS, 4)).astype(np.float32)
-    return SplitResult.of(seed, fold, entrants, vectors, K)
+    return SplitResult.of(seed, fold, results, vectors, K)
 
 
 @pytest.fixture(scope="module")
-def contest() -> Comparison:
+def comparison() -> Comparison:
     return Comparison.of([round_of(seed) for seed in range(3)], f"ndcg@{K}", 0, 200)
 
 
-def test_the_best_comes_first_and_is_told_from_the_poor_alone(contest: Comparison) -> None:
-    assert contest.models == ("good", "good too", "poor")
-    against = {pair.b: pair for pair in contest.significance.against_best()}
+def test_the_best_comes_first_and_is_told_from_the_poor_alone(comparison: Comparison) -> None:
+    assert comparison.models == ("good", "good too", "poor")
+    against = {pair.b: pair for pair in comparison.significance.against_best()}
     assert against["poor"].p_holm < 0.01
     assert against["good too"].p_holm > 0.05
 
 
-def test_a_user_counts_once_however_many_splits_there_are(contest: Comparison) -> None:
+def test_a_user_counts_once_however_many_splits_there_are(comparison: Comparison) -> None:
     metric = f"ndcg@{K}"
-    tables = [each.values["good"][metric] for each in contest.rounds]
+    tables = [each.values["good"][metric] for each in comparison.splits]
     by_hand = pd.concat(tables).groupby(level=0).mean()
 
-    assert contest.n_users == len(by_hand) == N_USERS
-    assert contest.estimates["good"][metric].mean == pytest.approx(by_hand.mean())
+    assert comparison.n_users == len(by_hand) == N_USERS
+    assert comparison.estimates["good"][metric].mean == pytest.approx(by_hand.mean())
     means = [table.mean() for table in tables]
-    spread = contest.spreads["good"][metric]
+    spread = comparison.spreads["good"][metric]
     assert spread.mean == pytest.approx(np.mean(means))
     assert spread.sd == pytest.approx(np.std(means, ddof=1))
 
 
 def test_what_belongs_to_all_lists_is_averaged_over_splits_without_an_interval(
-    contest: Comparison,
+    comparison: Comparison,
 ) -> None:
-    coverage = contest.estimates["good"][f"coverage@{K}"]
+    coverage = comparison.estimates["good"][f"coverage@{K}"]
 
     assert coverage.low is None
-    by_hand = [each.entrants["good"].report.summary()[f"coverage@{K}"] for each in contest.rounds]
+    by_hand = [each.results["good"].report.summary()[f"coverage@{K}"] for each in comparison.splits]
     assert coverage.mean == pytest.approx(np.mean(by_hand))
 
 
-def test_every_user_is_in_one_group_of_each_kind(contest: Comparison) -> None:
-    assert set(contest.listeners) == {"activity", "gender", "country", "age"}
-    for of_models in contest.listeners.values():
+def test_every_user_is_in_one_group_of_each_kind(comparison: Comparison) -> None:
+    assert set(comparison.listeners) == {"activity", "gender", "country", "age"}
+    for of_models in comparison.listeners.values():
         for rows in of_models.values():
             assert sum(row.n for row in rows) == N_USERS
-    genders = {row.group: row.n for row in contest.listeners["gender"]["good"]}
+    genders = {row.group: row.n for row in comparison.listeners["gender"]["good"]}
     assert genders == {"f": N_USERS // 2, "m": N_USERS // 2}
 
 
-def test_all_held_out_cells_are_in_a_group_of_artists(contest: Comparison) -> None:
+def test_all_held_out_cells_are_in_a_group_of_artists(comparison: Comparison) -> None:
     held_out = sum(len(fold_of(seed).held_out) for seed in range(3))
 
-    for rows in contest.artists.values():
+    for rows in comparison.artists.values():
         assert sum(row.n_held_out for row in rows) == held_out
-    found = {model: sum(r.n_hits for r in rows) for model, rows in contest.artists.items()}
+    found = {model: sum(r.n_hits for r in rows) for model, rows in comparison.artists.items()}
     assert found["good"] > found["poor"]
 
 
-def test_lists_are_measured_beyond_accuracy(contest: Comparison) -> None:
+def test_lists_are_measured_beyond_accuracy(comparison: Comparison) -> None:
     for metric in (f"diversity@{K}", f"popularity_lift@{K}", f"novelty@{K}", f"gini@{K}"):
         for model in SKILLS:
-            assert np.isfinite(contest.estimates[model][metric].mean)
+            assert np.isfinite(comparison.estimates[model][metric].mean)
 
 
-def test_json_holds_everything_under_the_models(contest: Comparison) -> None:
-    told: dict[str, Any] = json.loads(json.dumps(contest.as_json()))
+def test_json_holds_everything_under_the_models(comparison: Comparison) -> None:
+    told: dict[str, Any] = json.loads(json.dumps(comparison.as_json()))
 
-    assert list(told) == list(contest.models)
+    assert list(told) == list(comparison.models)
     good = told["good"]
     assert good["against_best"] is None
     assert told["poor"]["against_best"]["best"] == "good"
@@ -141,18 +141,18 @@ def test_json_holds_everything_under_the_models(contest: Comparison) -> None:
     assert good["test"][f"ndcg@{K}"].keys() == {"mean", "low", "high", "sd"}
 
 
-def test_the_frame_has_a_row_per_model_best_first(contest: Comparison) -> None:
-    frame = contest.frame()
+def test_the_frame_has_a_row_per_model_best_first(comparison: Comparison) -> None:
+    frame = comparison.frame()
 
-    assert list(frame.index) == list(contest.models)
+    assert list(frame.index) == list(comparison.models)
     assert np.isnan(frame.loc["good", "p_holm"])
     assert (frame[f"ndcg@{K} low"] <= frame[f"ndcg@{K}"]).all()
 
 
 def test_of_one_split_there_is_no_spread() -> None:
-    contest = Comparison.of([round_of(1)], f"ndcg@{K}", 0, 50)
+    comparison = Comparison.of([round_of(1)], f"ndcg@{K}", 0, 50)
 
-    assert contest.spreads["good"][f"ndcg@{K}"].sd is None
+    assert comparison.spreads["good"][f"ndcg@{K}"].sd is None
 
 
 def test_users_that_one_split_does_not_judge_count_where_they_are_judged() -> None:
@@ -162,14 +162,14 @@ def test_users_that_one_split_does_not_judge_count_where_they_are_judged() -> No
         fold = fold_of(seed)
         held_out = fold.held_out.where(fold.held_out.rows % 2 == part)
         of_half = Fold(fold.train, fold.history, held_out, fold.profiles)
-        entrants = {}
+        results = {}
         for name, skill in SKILLS.items():
             lists = lists_of(of_half, skill, seed)
             report = scored(lists, of_half, KS)
-            entrants[name] = ModelResult({}, 0.0, 1, report, lists, 0.0, 0.0)
-        return SplitResult.of(seed, of_half, entrants, np.eye(N_ITEMS, dtype=np.float32), K)
+            results[name] = ModelResult({}, 0.0, 1, report, lists, 0.0, 0.0)
+        return SplitResult.of(seed, of_half, results, np.eye(N_ITEMS, dtype=np.float32), K)
 
-    contest = Comparison.of([half(0, 0), half(1, 1)], f"ndcg@{K}", 0, 50)
+    comparison = Comparison.of([half(0, 0), half(1, 1)], f"ndcg@{K}", 0, 50)
 
-    assert contest.n_users == N_USERS
-    assert sum(row.n for row in contest.listeners["activity"]["good"]) == N_USERS
+    assert comparison.n_users == N_USERS
+    assert sum(row.n for row in comparison.listeners["activity"]["good"]) == N_USERS
