@@ -150,7 +150,7 @@ def read(path: Path, sample: bool, tell: Teller) -> Events:
         InputError: the file cannot be used.
     """
     start = time.perf_counter()
-    reading = sources.read(path, format="lastfm-360k", artist_key="mbid", progress=tell)
+    reading = sources.read(path, format="lastfm-360k", item_key="mbid", progress=tell)
     tell.clear()
     events = reading.events
     print(f"{path}, read in {time.perf_counter() - start:.0f} s")

@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--top-items", type=int, default=8000, help="artists that ease learns")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
-        config = ExperimentConfig.model_validate({"filter": {"min_artists": 0, "min_listeners": 0}})
+        config = ExperimentConfig.model_validate({"filter": {"min_items": 0, "min_users": 0}})
         cells = everything(Workspace.at(Path(place)), Plays(args.plays), config).cells
         print(f"{cells.shape[0]:,} listeners, {cells.shape[1]:,} artists, {len(cells):,} cells")
         print(f"{'model':<21} {'fit':>8} {'load':>8} {'fit/load':>9} {'size':>9}")

@@ -17,6 +17,7 @@ from recsys.errors import InputError
 from recsys.evaluation.config import BEYOND, JudgeConfig
 from recsys.evaluation.metrics import METRICS
 from recsys.models.params import SEARCHED, named, whole
+from recsys.renames import refuse_old_names
 from recsys.search.config import FOUND, StudyConfig
 from recsys.search.pruning import Pruner
 from recsys.search.space import Ints, Space, SpaceTable, space_of
@@ -129,6 +130,7 @@ def load_config(path: Path, overrides: Overrides | None = None) -> ExperimentCon
     _cut_otherwise(table, given)
     for name, value in given.items():
         _put(table, name.split("."), value)
+    refuse_old_names(table, str(path))
     return checked(table, str(path))
 
 
@@ -141,6 +143,7 @@ def changed(config: ExperimentConfig, overrides: Overrides) -> ExperimentConfig:
     table = config.model_dump(mode="json", exclude_none=True)
     for name, value in overrides.items():
         _put(table, name.split("."), value)
+    refuse_old_names(table, f"of {config.model}")
     return checked(table, f"of {config.model}")
 
 

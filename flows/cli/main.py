@@ -338,7 +338,7 @@ def _options(args: argparse.Namespace) -> dict[str, Any]:
     if args.test is not None:
         # A published split is used as it is, unless filters are asked for.
         given |= {"split": {"kind": "given", "test": str(args.test)}}
-        given |= {"filter": {"min_artists": 0, "min_listeners": 0}}
+        given |= {"filter": {"min_items": 0, "min_users": 0}}
     return {name: value for name, value in given.items() if value is not None}
 
 
@@ -348,7 +348,7 @@ def _reading(args: argparse.Namespace) -> dict[str, Any]:
     return {
         "data.format": args.format,
         "data.columns": dict(parse_columns(args.columns)) if args.columns else None,
-        "data.artist_key": args.artist_key,
+        "data.item_key": args.item_key,
         "data.strict": args.strict or None,
     }
 

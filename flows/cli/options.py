@@ -80,7 +80,7 @@ def _add_reading(add: argparse.ArgumentParser) -> None:
         help="user=uid,item=track,plays=n,time=ts by name, or "
         "user=0,item=1 by position (the file has no header)",
     )
-    add.add_argument("--artist-key", metavar="KEY", help="mbid, name or mbid-else-name")
+    add.add_argument("--item-key", metavar="KEY", help="mbid, name or mbid-else-name")
     add.add_argument("--strict", action="store_true", help="the first bad row ends it")
 
 

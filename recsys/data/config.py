@@ -10,8 +10,8 @@ from recsys.settings import Config, Texts
 class FilterConfig(Config):
     """Which listeners and artists stay."""
 
-    min_artists: NonNegativeInt = 5
-    min_listeners: NonNegativeInt = 5
+    min_items: NonNegativeInt = 5
+    min_users: NonNegativeInt = 5
     mode: Literal["once", "core"] = "once"
     """once: users first, then artists; core: both until nothing changes."""
     count: Literal["cells", "rows"] = "cells"

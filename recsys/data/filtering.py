@@ -59,7 +59,7 @@ def apply_filters(
         if not len(events):
             raise InputError(
                 f"nothing is left after the filter '{name}': before it there were "
-                f"{steps[-2].users} users and {steps[-2].items} artists; loosen [filter]"
+                f"{steps[-2].users} users and {steps[-2].items} items; loosen [filter]"
             )
     return events, steps
 
@@ -76,15 +76,15 @@ def _filters(profiles: Profiles | None, config: FilterConfig, seed: int) -> Sequ
         name = f"fraction {config.fraction:g} of users"
         filters.append((name, lambda e: _users_where(e, _drawn(e, config.fraction, seed))))
     if config.mode == "core":
-        name = f"core: users >= {config.min_artists} artists, artists >= {config.min_listeners}"
+        name = f"core: users >= {config.min_items} items, items >= {config.min_users}"
         filters.append((name, lambda e: _core(e, config)))
     else:
-        name = f"users >= {config.min_artists} artists"
-        filters.append((name, lambda e: _enough_artists(e, config)))
-        name = f"artists >= {config.min_listeners} listeners"
-        filters.append((name, lambda e: _enough_listeners(e, config)))
+        name = f"users >= {config.min_items} items"
+        filters.append((name, lambda e: _enough_items(e, config)))
+        name = f"items >= {config.min_users} users"
+        filters.append((name, lambda e: _enough_users(e, config)))
     if config.top_users is not None:
-        name = f"top {config.top_users} users by artists"
+        name = f"top {config.top_users} users by items"
         filters.append((name, lambda e: _top_users(e, config)))
     return filters
 
@@ -120,21 +120,21 @@ def _sizes(
     return np.bincount(numbers[_counted(events, config)], minlength=n)
 
 
-def _enough_artists(events: Events, config: FilterConfig) -> Events:
+def _enough_items(events: Events, config: FilterConfig) -> Events:
     sizes = _sizes(events.rows, events, config, len(events.users))
-    return events.where((sizes >= config.min_artists)[events.rows])
+    return events.where((sizes >= config.min_items)[events.rows])
 
 
-def _enough_listeners(events: Events, config: FilterConfig) -> Events:
+def _enough_users(events: Events, config: FilterConfig) -> Events:
     sizes = _sizes(events.cols, events, config, len(events.items))
-    return events.where((sizes >= config.min_listeners)[events.cols])
+    return events.where((sizes >= config.min_users)[events.cols])
 
 
 def _core(events: Events, config: FilterConfig) -> Events:
     """Both minimums, again and again until nothing changes (the k-core of the graph)."""
     while True:
         before = len(events)
-        events = _enough_listeners(_enough_artists(events, config), config)
+        events = _enough_users(_enough_items(events, config), config)
         if len(events) == before:
             return events
 

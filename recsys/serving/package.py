@@ -33,6 +33,7 @@ from recsys.models.params import (
     PopularityConfig,
     UserKnnConfig,
 )
+from recsys.renames import current_params
 from recsys.serving.answers import RankedItem, Served, fold_in_history, known_user
 from recsys.serving.names import listed
 
@@ -111,7 +112,9 @@ def unpack(folder: Path) -> Served:
     """
     described = _described(folder / _SERVED)
     _check(folder, described.get("files", {}))
-    config: ModelConfig = TypeAdapter(ModelConfig).validate_python(described["model"])
+    config: ModelConfig = TypeAdapter(ModelConfig).validate_python(
+        current_params(described["model"])
+    )
     seed = int(described["seed"])
     cells, profiles = load_data(folder)
     model = build(config, seed, profiles=profiles).restore(cells, StoredArrays(folder))

@@ -1,7 +1,7 @@
 """Bytes of a known format to events and profiles, and which rows were rejected and why."""
 
 from recsys.sources.detect import companions, detect
-from recsys.sources.layout import ArtistKey, Format
+from recsys.sources.layout import Format, ItemKey
 from recsys.sources.named import Columns, parse_columns
 from recsys.sources.profiles import ProfilesReading, read_profiles
 from recsys.sources.reading import Reading, read
@@ -9,9 +9,9 @@ from recsys.sources.rejects import Reason, Rejects
 from recsys.sources.stream import check_file
 
 __all__ = [
-    "ArtistKey",
     "Columns",
     "Format",
+    "ItemKey",
     "ProfilesReading",
     "Reading",
     "Reason",

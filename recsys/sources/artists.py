@@ -9,16 +9,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys.data.ids import IdMap, Strings
-from recsys.sources.layout import ArtistKey
+from recsys.sources.layout import ItemKey
 
 Chunked = Any  # pyarrow chunked array of dictionary-encoded strings
 Codes = npt.NDArray[np.int64]
 
-PLAIN: ArtistKey = "mbid"  # of items that have one id that is never empty
+PLAIN: ItemKey = "mbid"  # of items that have one id that is never empty
 
 
 def number(
-    ids: Chunked, names: Chunked, plays: npt.NDArray[np.float64], key: ArtistKey
+    ids: Chunked, names: Chunked, plays: npt.NDArray[np.float64], key: ItemKey
 ) -> tuple[IdMap, npt.NDArray[np.int32], int]:
     """Numbers of the artists of n rows.
 
@@ -61,7 +61,7 @@ def _codes(column: Chunked) -> tuple[Codes, Strings]:
     return np.concatenate(codes).astype(np.int64), unified.chunk(0).dictionary
 
 
-def _keys(ids: Strings, names: Strings, key: ArtistKey) -> Strings:
+def _keys(ids: Strings, names: Strings, key: ItemKey) -> Strings:
     match key:
         case "mbid":
             return ids

@@ -1,7 +1,7 @@
 """How the plays are read: the `[data]` table."""
 
 from recsys.settings import Config
-from recsys.sources.layout import ArtistKey, Format
+from recsys.sources.layout import Format, ItemKey
 
 
 class DataConfig(Config):
@@ -9,5 +9,5 @@ class DataConfig(Config):
 
     format: Format = "auto"
     columns: dict[str, str | int] | None = None
-    artist_key: ArtistKey = "mbid-else-name"
+    item_key: ItemKey = "mbid-else-name"
     strict: bool = False

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Self
 
 Format = Literal["auto", "lastfm-360k", "hetrec", "lastfm-1k", "movielens", "columns"]
-ArtistKey = Literal["mbid", "name", "mbid-else-name"]
+ItemKey = Literal["mbid", "name", "mbid-else-name"]
 Role = Literal[
     "user", "item", "name", "plays", "rating", "time", "gender", "age", "country", "signup"
 ]

@@ -17,7 +17,7 @@ from recsys.progress import Progress, silent
 from recsys.sources import artists, parquet, values
 from recsys.sources.detect import check_choice, is_table, names_file, text_layout
 from recsys.sources.fields import Rows, cut, data_lines
-from recsys.sources.layout import ArtistKey, Format, Layout
+from recsys.sources.layout import Format, ItemKey, Layout
 from recsys.sources.named import Columns
 from recsys.sources.rejects import Codes, Reason, Rejects, nothing_usable, worst
 
@@ -69,7 +69,7 @@ def read(
     *,
     format: Format = "auto",
     columns: Columns | None = None,
-    artist_key: ArtistKey = "mbid-else-name",
+    item_key: ItemKey = "mbid-else-name",
     strict: bool = False,
     progress: Progress = silent,
 ) -> Reading:
@@ -80,7 +80,7 @@ def read(
         format: The format; "auto" finds it from the first lines.
         columns: Which column plays which role ("user", "item", "plays", "time", "name"), by name
             (the file has a header) or position from 0 (it has none). Without plays a row counts 1.
-        artist_key: What an artist is, in formats with MBIDs: the MBID (rows without are
+        item_key: What an artist is, in formats with MBIDs: the MBID (rows without are
             rejected), the name, or the MBID where there is one and else the name.
         strict: Whether the first row that cannot be used is fatal.
         progress: Told the number of rows read, once per block.
@@ -89,14 +89,14 @@ def read(
         InputError: the file cannot be read, fits no format or lacks a column; it has no rows,
             or none that can be used; or, if strict, one that cannot.
     """
-    if artist_key not in get_args(ArtistKey):
-        raise InputError(f"no artist key {artist_key!r}; choose {', '.join(get_args(ArtistKey))}")
+    if item_key not in get_args(ItemKey):
+        raise InputError(f"no item key {item_key!r}; choose {', '.join(get_args(ItemKey))}")
     layout, blocks = _open(path, format, columns)
-    usable, refused, n_rows = _collect(path, layout, artist_key, blocks, strict, progress)
+    usable, refused, n_rows = _collect(path, layout, item_key, blocks, strict, progress)
     rejects = Rejects.join(refused)
     if not usable:
         raise nothing_usable(path, f"{layout.format} plays", n_rows, rejects)
-    return _reading(path, layout, artist_key, usable, n_rows, rejects)
+    return _reading(path, layout, item_key, usable, n_rows, rejects)
 
 
 def _open(path: Path, format: Format, columns: Columns | None) -> tuple[Layout, _Blocks]:
@@ -112,7 +112,7 @@ def _open(path: Path, format: Format, columns: Columns | None) -> tuple[Layout, 
 def _collect(
     path: Path,
     layout: Layout,
-    key: ArtistKey,
+    key: ItemKey,
     blocks: _Blocks,
     strict: bool,
     progress: Progress,
@@ -134,7 +134,7 @@ def _collect(
     return usable, refused, n_rows
 
 
-def _judge(rows: Rows, layout: Layout, key: ArtistKey) -> tuple[_Usable, Rejects]:
+def _judge(rows: Rows, layout: Layout, key: ItemKey) -> tuple[_Usable, Rejects]:
     columns = rows.columns
     why = [values.empty(columns["user"], Reason.NO_USER), _no_item(rows, layout, key)]
     plays, times = np.ones(len(rows)), None
@@ -151,7 +151,7 @@ def _judge(rows: Rows, layout: Layout, key: ArtistKey) -> tuple[_Usable, Rejects
     return _kept(rows, reasons == 0, plays, times), Rejects.of(rows.lines, reasons, rows.texts)
 
 
-def _no_item(rows: Rows, layout: Layout, key: ArtistKey) -> Codes:
+def _no_item(rows: Rows, layout: Layout, key: ItemKey) -> Codes:
     if not layout.by_artist or key == "mbid":
         return values.empty(rows.columns["item"], Reason.NO_ARTIST)
     nameless = values.empty(rows.columns["name"], Reason.NO_ARTIST)
@@ -183,7 +183,7 @@ def _kept(
 def _reading(
     path: Path,
     layout: Layout,
-    key: ArtistKey,
+    key: ItemKey,
     usable: list[_Usable],
     n_rows: int,
     rejects: Rejects,
@@ -215,7 +215,7 @@ def _n_empty(encoded: Strings) -> int:
 
 
 def _items(
-    usable: list[_Usable], plays: values.Floats, key: ArtistKey
+    usable: list[_Usable], plays: values.Floats, key: ItemKey
 ) -> tuple[IdMap, npt.NDArray[np.int32], int]:
     ids = pa.chunked_array([part.items for part in usable])
     names = [part.names for part in usable if part.names is not None]

@@ -70,7 +70,7 @@ def _read_log(path: Path, config: DataConfig) -> sources.Reading:
         path,
         format=config.format,
         columns=config.columns,
-        artist_key=config.artist_key,
+        item_key=config.item_key,
         strict=config.strict,
         progress=report_progress,
     )

@@ -25,6 +25,7 @@ from recsys.models import build
 from recsys.models.arrays import StoredArrays, save_arrays
 from recsys.models.iterative import Iteration
 from recsys.models.params import ModelConfig
+from recsys.renames import current_params
 from recsys.seeds import seed_for
 from recsys.serving.answers import Served
 from tasks.progress import report_progress
@@ -66,7 +67,7 @@ class ServedRun:
         given = {name: value for name, value in params.items() if value is not None}
         try:
             seed = int(given.pop("seed"))
-            config: ModelConfig = TypeAdapter(ModelConfig).validate_python(given)
+            config: ModelConfig = TypeAdapter(ModelConfig).validate_python(current_params(given))
             made_from = {name: run.tags[name] for name in ("data", "split")}
         except (KeyError, ValidationError) as error:
             why = " ".join(str(error).split())

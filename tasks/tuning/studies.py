@@ -12,6 +12,7 @@ from optuna.study import StudyDirection
 from recsys.config import ExperimentConfig, checked
 from recsys.errors import InputError
 from recsys.evaluation.objectives import LOWER_IS_BETTER
+from recsys.renames import current_config, current_params
 from recsys.search.space import Point
 from tasks.tuning.sampling import key_of
 from tasks.tuning.search import Search
@@ -133,7 +134,7 @@ def _best_points(workspace: Workspace, name: str) -> list[Point]:
     """The best points of a study, best first, as far as each parameter goes."""
     search = _existing(workspace, name)
     ranked = sorted(search.done, key=lambda done: (-done.value, done.slot))
-    return [done.params for done in ranked[:SEEDS]]
+    return [current_params(done.params) for done in ranked[:SEEDS]]
 
 
 def _existing(workspace: Workspace, name: str) -> Search:
@@ -165,7 +166,8 @@ def stored_request(workspace: Workspace, name: str) -> Request:
     if name not in known or _REQUEST not in known[name].user_attrs:
         names = ", ".join(sorted(known)) or "none"
         raise InputError(f"study {name!r} is not there; known are: {names}")
-    return dict(known[name].user_attrs[_REQUEST])
+    request = dict(known[name].user_attrs[_REQUEST])
+    return request | {"config": current_config(request["config"])}
 
 
 def has_study(workspace: Workspace, name: str) -> bool:

@@ -108,7 +108,7 @@ def test_the_study_holds_the_whole_configuration(lab: Lab, first: Result) -> Non
 
     assert params["study.trials"] == "3"
     assert params["split.kind"] == "random"
-    assert params["filter.min_artists"] == "5"
+    assert params["filter.min_items"] == "5"
     assert params["seed"] == "0"
     assert "search.factors" in params
 

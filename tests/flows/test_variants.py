@@ -121,8 +121,8 @@ def test_a_given_test_side_is_used_and_never_reaches_the_tuning(lab: Lab, tmp_pa
             lab.run(
                 f"given {which}",
                 plays=train,
-                data={"artist_key": "name"},
-                filter={"min_artists": 0, "min_listeners": 0},
+                data={"item_key": "name"},
+                filter={"min_items": 0, "min_users": 0},
                 split={"kind": "given", "test": test},
                 study={"keep_factors": "none", "trials": 2},
             )

@@ -35,10 +35,10 @@ def test_the_paper_config_is_the_reference_study() -> None:
     assert (study.sampler, study.trials, study.metric) == ("random", 12, "precision@10")
     assert not study.default_first
     assert config.filter == FilterConfig(
-        min_artists=5, min_listeners=5, mode="once", count="rows", top_users=20_000
+        min_items=5, min_users=5, mode="once", count="rows", top_users=20_000
     )
     assert config.split == RandomSplit(fraction=0.2, min_items=5)
-    assert config.data.artist_key == "mbid"
+    assert config.data.item_key == "mbid"
     assert config.judge.ks == (1, 5, 10, 15, 20)
 
 
@@ -159,10 +159,10 @@ def test_each_kind_of_split_is_written_as_a_table(tmp_path: Path, text: str, kin
         ("seed = -1", "seed"),
         ("seed = 'zero'", "seed"),
         ("[serach]\nfactors = [8]", "serach"),
-        ("[data]\nartist_key = 'mbdi'", "data.artist_key"),
+        ("[data]\nitem_key = 'mbdi'", "data.item_key"),
         ("[data]\nformat = 'lastfm'", "data.format"),
-        ("[filter]\nmin_artist = 5", "filter.min_artist"),
-        ("[filter]\nmin_artists = -1", "filter.min_artists"),
+        ("[filter]\nmin_item = 5", "filter.min_item"),
+        ("[filter]\nmin_items = -1", "filter.min_items"),
         ("[filter]\nmode = 'twice'", "filter.mode"),
         ("[filter]\nfraction = 0", "filter.fraction"),
         ("[filter]\ntop_users = 0", "filter.top_users"),

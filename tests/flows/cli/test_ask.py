@@ -313,9 +313,9 @@ def test_a_test_file_that_was_published_is_learned_from_too(
     for name, part in (("train", rows[::2]), ("test", rows[1::2])):
         (tmp_path / f"{name}.tsv").write_text("".join(part), encoding="utf-8")
     config = quick(
-        data={"artist_key": "name"},
+        data={"item_key": "name"},
         split={"kind": "given", "test": str(tmp_path / "test.tsv")},
-        filter={"min_artists": 0, "min_listeners": 0},
+        filter={"min_items": 0, "min_users": 0},
     )
 
     found = everything(lab.workspace, Plays(tmp_path / "train.tsv"), config)

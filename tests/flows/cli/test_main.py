@@ -238,7 +238,7 @@ def test_an_experiment_on_a_bad_file_is_refused_in_one_line(
         (["--timeout", "-1"], "study.timeout"),
         (["--seed", "-1"], "seed"),
         (["--keep-factors", "some"], "study.keep_factors"),
-        (["--artist-key", "id"], "data.artist_key"),
+        (["--item-key", "id"], "data.item_key"),
         (["--columns", "user=a,colour=b"], "colour"),
     ],
 )
@@ -282,7 +282,7 @@ def test_options_become_settings_and_set_wins(recsys: Recsys) -> None:
     given = [
         *("experiment", "--trials", "7", "--seed", "3", "--config", "paper", "--strict"),
         *("--set", "study.trials=9", "--set", "search.factors=16,32", "--keep-factors", "best"),
-        *("--columns", "user=0,item=2", "--timeout", "5", "--artist-key", "name"),
+        *("--columns", "user=0,item=2", "--timeout", "5", "--item-key", "name"),
     ]
     config = main._config(parser().parse_args(given))
 
@@ -290,7 +290,7 @@ def test_options_become_settings_and_set_wins(recsys: Recsys) -> None:
     assert (config.study.keep_factors, config.study.timeout) == ("best", 5)
     assert config.search["factors"] == (16, 32)
     assert config.data.columns == {"user": 0, "item": 2}
-    assert config.data.artist_key == "name"
+    assert config.data.item_key == "name"
     assert config.data.strict
 
 
@@ -305,12 +305,12 @@ def test_a_config_file_of_ones_own_can_be_named(recsys: Recsys, tmp_path: Path) 
 def test_a_given_test_side_turns_the_filters_off_unless_asked_for(recsys: Recsys) -> None:
     given = ["experiment", "--config", "paper", "--test", "test.tsv"]
     plain = main._config(parser().parse_args(given))
-    asked = main._config(parser().parse_args([*given, "--set", "filter.min_artists=3"]))
+    asked = main._config(parser().parse_args([*given, "--set", "filter.min_items=3"]))
 
     assert plain.split.kind == "given"
-    assert (plain.filter.min_artists, plain.filter.min_listeners) == (0, 0)
+    assert (plain.filter.min_items, plain.filter.min_users) == (0, 0)
     assert plain.filter.top_users is None
-    assert asked.filter.min_artists == 3
+    assert asked.filter.min_items == 3
 
 
 QUICK = (

@@ -41,7 +41,7 @@ def left_after(log: list[Heard], config: FilterConfig) -> Rows:
 def test_once_drops_users_first_and_then_artists_and_looks_at_nobody_twice(
     log: list[Heard], artists: int, listeners: int, count: str
 ) -> None:
-    config = FilterConfig(min_artists=artists, min_listeners=listeners, count=count)
+    config = FilterConfig(min_items=artists, min_users=listeners, count=count)
     rows = enough(told(events_of(log)), 0, artists, count)
     expected = enough(rows, 1, listeners, count)
 
@@ -52,7 +52,7 @@ def test_once_drops_users_first_and_then_artists_and_looks_at_nobody_twice(
 def test_core_drops_until_nothing_changes(
     log: list[Heard], artists: int, listeners: int, count: str
 ) -> None:
-    config = FilterConfig(mode="core", min_artists=artists, min_listeners=listeners, count=count)
+    config = FilterConfig(mode="core", min_items=artists, min_users=listeners, count=count)
     expected, before = told(events_of(log)), None
     while expected != before:
         before = expected
@@ -65,7 +65,7 @@ def test_a_chain_unravels_one_end_after_the_other() -> None:
     """Dropping user 3 leaves item 3 one listener, without it user 2 is too short, and so on."""
     ring = [(user, item, 1, 0) for user in (0, 1) for item in (0, 1)]
     chain = [(2, 2, 1, 0), (2, 3, 1, 0), (3, 3, 1, 0), (4, 2, 1, 0), (4, 4, 1, 0)]
-    config = FilterConfig(mode="core", min_artists=2, min_listeners=2)
+    config = FilterConfig(mode="core", min_items=2, min_users=2)
 
     left, _ = apply_filters(events_of(ring + chain), None, config, seed=0)
 
@@ -75,16 +75,16 @@ def test_a_chain_unravels_one_end_after_the_other() -> None:
 def test_users_go_before_artists() -> None:
     """User 2 is too short, and with them item 0 loses a listener; the other way round it stays."""
     log = [(0, 0, 1, 0), (0, 1, 1, 0), (1, 0, 1, 0), (1, 1, 1, 0), (2, 0, 1, 0)]
-    config = FilterConfig(min_artists=2, min_listeners=3)
+    config = FilterConfig(min_items=2, min_users=3)
 
-    with pytest.raises(InputError, match="artists >= 3 listeners"):
+    with pytest.raises(InputError, match="items >= 3 users"):
         apply_filters(events_of(log), None, config, seed=0)
 
 
 def test_rows_count_a_repeated_pair_twice_and_cells_once() -> None:
     log = [(0, 0, 1, 0), (0, 0, 2, 1), (1, 0, 1, 0), (1, 1, 1, 0)]
-    cells = FilterConfig(min_artists=2, min_listeners=1, count="cells")
-    rows = FilterConfig(min_artists=2, min_listeners=1, count="rows")
+    cells = FilterConfig(min_items=2, min_users=1, count="cells")
+    rows = FilterConfig(min_items=2, min_users=1, count="rows")
 
     assert pairs(apply_filters(events_of(log), None, cells, 0)[0]) == {
         ("u01", "i00"),
@@ -97,7 +97,7 @@ def test_rows_count_a_repeated_pair_twice_and_cells_once() -> None:
 def test_top_users_are_those_with_most_artists_and_of_equals_the_first_ids(
     log: list[Heard], top: int, count: str
 ) -> None:
-    config = FilterConfig(min_artists=0, min_listeners=0, top_users=top, count=count)
+    config = FilterConfig(min_items=0, min_users=0, top_users=top, count=count)
     rows = told(events_of(log))
     sizes = counts(rows, 0, count)
     best = sorted(sizes, key=lambda user: (-sizes[user], user))[:top]
@@ -107,7 +107,7 @@ def test_top_users_are_those_with_most_artists_and_of_equals_the_first_ids(
 
 @given(logs, st.randoms(use_true_random=False))
 def test_what_stays_does_not_depend_on_the_order_of_the_file(log: list[Heard], random) -> None:
-    config = FilterConfig(min_artists=1, min_listeners=1, top_users=3, fraction=0.5)
+    config = FilterConfig(min_items=1, min_users=1, top_users=3, fraction=0.5)
 
     assert left_after(log, config) == left_after(random.sample(log, len(log)), config)
 
@@ -116,7 +116,7 @@ def test_what_stays_does_not_depend_on_the_order_of_the_file(log: list[Heard], r
 def test_steps_say_what_is_left_and_only_used_ids_are_left(
     log: list[Heard], artists: int, listeners: int
 ) -> None:
-    config = FilterConfig(min_artists=artists, min_listeners=listeners)
+    config = FilterConfig(min_items=artists, min_users=listeners)
     first = told(events_of(log))
     second = enough(first, 0, artists, "cells")
     third = enough(second, 1, listeners, "cells")
@@ -125,7 +125,7 @@ def test_steps_say_what_is_left_and_only_used_ids_are_left(
 
     events, steps = apply_filters(events_of(log), None, config, seed=0)
 
-    names = ["as read", f"users >= {artists} artists", f"artists >= {listeners} listeners"]
+    names = ["as read", f"users >= {artists} items", f"items >= {listeners} users"]
     assert steps == [stepped(*named) for named in zip(names, (first, second, third), strict=True)]
     assert (len(events.users), len(events.items)) == (steps[-1].users, steps[-1].items)
 
@@ -140,7 +140,7 @@ def hundred_users() -> Events:
     return events_of([(user, user % 8, 1, 0) for user in range(100)])
 
 
-LOOSE = FilterConfig(min_artists=0, min_listeners=0)
+LOOSE = FilterConfig(min_items=0, min_users=0)
 
 
 def drawn(fraction: float, seed: int) -> list[str]:
@@ -196,7 +196,7 @@ def test_a_cohort_holds_who_says_so_and_nobody_who_does_not_say(cohort, users: s
 def test_the_cohort_comes_before_the_minimum_numbers() -> None:
     """Item 1 has two listeners, only one of them in the cohort."""
     events = events_of([(0, 0, 1, 0), (2, 0, 1, 0), (0, 1, 1, 0), (1, 1, 1, 0)])
-    config = FilterConfig(min_artists=1, min_listeners=2, genders=("f",))
+    config = FilterConfig(min_items=1, min_users=2, genders=("f",))
 
     left, steps = apply_filters(events, people(), config, seed=0)
 
@@ -204,14 +204,14 @@ def test_the_cohort_comes_before_the_minimum_numbers() -> None:
     assert [step.name for step in steps] == [
         "as read",
         "cohort: f",
-        "users >= 1 artists",
-        "artists >= 2 listeners",
+        "users >= 1 items",
+        "items >= 2 users",
     ]
 
 
 def test_every_filter_at_once_comes_in_one_order() -> None:
     config = FilterConfig(
-        mode="core", min_artists=1, min_listeners=1, top_users=1, fraction=0.9, age_min=1
+        mode="core", min_items=1, min_users=1, top_users=1, fraction=0.9, age_min=1
     )
     events = events_of([(user, item, 1, 0) for user in range(5) for item in range(2)])
 
@@ -228,9 +228,9 @@ def test_a_cohort_without_profiles_is_an_error_with_a_remedy() -> None:
 @pytest.mark.parametrize(
     ("config", "step"),
     [
-        (FilterConfig(min_artists=9, min_listeners=0), "users >= 9 artists"),
-        (FilterConfig(min_artists=0, min_listeners=99), "artists >= 99 listeners"),
-        (FilterConfig(mode="core", min_artists=2), "core: users >= 2 artists"),
+        (FilterConfig(min_items=9, min_users=0), "users >= 9 items"),
+        (FilterConfig(min_items=0, min_users=99), "items >= 99 users"),
+        (FilterConfig(mode="core", min_items=2), "core: users >= 2 items"),
         (LOOSE.model_copy(update={"countries": ("Atlantis",)}), "cohort: Atlantis"),
     ],
 )

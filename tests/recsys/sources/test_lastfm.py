@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recsys.errors import InputError
-from recsys.sources import ArtistKey, read, stream
+from recsys.sources import ItemKey, read, stream
 
 from .logs import packed, shown, told, written
 
@@ -33,7 +33,7 @@ def test_what_is_written_in_360k_format_is_read_back_exactly(
 ) -> None:
     path = file_of(tmp_path, rows, end)
 
-    reading = read(path, format="lastfm-360k", artist_key="name")
+    reading = read(path, format="lastfm-360k", item_key="name")
 
     assert told(reading.events) == sorted((u, n, float(p)) for u, _, n, p in rows)
     assert (reading.n_rows, len(reading.rejects)) == (len(rows), 0)
@@ -63,7 +63,7 @@ def test_the_name_shown_is_the_most_played_spelling(
     tmp_path: Path, rows: list[tuple[str, str, str, int]]
 ) -> None:
     rows = [(u, m or "m3", n if i % 3 else "", p) for i, (u, m, n, p) in enumerate(rows)]
-    events = read(file_of(tmp_path, rows), format="lastfm-360k", artist_key="mbid").events
+    events = read(file_of(tmp_path, rows), format="lastfm-360k", item_key="mbid").events
 
     spellings: dict[str, dict[str, int]] = {m: {} for _, m, _, _ in rows}
     for _, m, n, p in rows:
@@ -151,10 +151,10 @@ def test_rows_of_one_pair_stay_apart_and_their_cells_are_summed(tmp_path: Path) 
         ),
     ],
 )
-def test_the_artist_key_decides_who_is_one_artist(
-    tmp_path: Path, key: ArtistKey, items: dict[str, str], rejected: list[int]
+def test_the_item_key_decides_who_is_one_artist(
+    tmp_path: Path, key: ItemKey, items: dict[str, str], rejected: list[int]
 ) -> None:
-    reading = read(written(tmp_path / "plays", PLAYS), artist_key=key)
+    reading = read(written(tmp_path / "plays", PLAYS), item_key=key)
 
     assert shown(reading.events) == items
     assert reading.rejects.lines.tolist() == rejected
@@ -205,8 +205,8 @@ def test_a_time_that_is_no_time_costs_its_row_only(tmp_path: Path) -> None:
     assert reading.events.times.tolist() == [1241445250, 1241478537, 1]
 
 
-def test_an_unknown_artist_key_is_refused(tmp_path: Path) -> None:
+def test_an_unknown_item_key_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path / "plays", PLAYS)
 
-    with pytest.raises(InputError, match="no artist key 'artist'; choose mbid, name"):
-        read(path, artist_key="artist")  # type: ignore[arg-type]  # what a person may type
+    with pytest.raises(InputError, match="no item key 'artist'; choose mbid, name"):
+        read(path, item_key="artist")  # type: ignore[arg-type]  # what a person may type

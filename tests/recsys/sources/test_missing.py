@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from recsys.sources import ArtistKey, read, stream
+from recsys.sources import ItemKey, read, stream
 
 from .logs import written
 
@@ -26,9 +26,9 @@ PLAYS = (
     ],
 )
 def test_empty_mbids_and_names_are_counted_over_the_rows_used(
-    tmp_path: Path, key: ArtistKey, missing: dict[str, int]
+    tmp_path: Path, key: ItemKey, missing: dict[str, int]
 ) -> None:
-    reading = read(written(tmp_path / "plays.tsv", PLAYS), artist_key=key)
+    reading = read(written(tmp_path / "plays.tsv", PLAYS), item_key=key)
 
     assert reading.missing == missing
 

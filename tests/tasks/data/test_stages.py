@@ -15,7 +15,7 @@ from tasks.workspace.cache import StageEntry
 from tasks.workspace.layout import Workspace
 
 # Tasks are plain functions below Prefect's decorator, and `fn` needs no server.
-ALL = FilterConfig(min_artists=0, min_listeners=0)
+ALL = FilterConfig(min_items=0, min_users=0)
 
 
 def user(n: int) -> str:
@@ -87,7 +87,7 @@ def test_a_log_that_changed_is_read_again(workspace: Workspace, log: Path) -> No
 def test_another_way_to_read_is_another_entry(workspace: Workspace, log: Path) -> None:
     ingested(workspace, log)
 
-    by_name = ingest.fn(workspace, Plays(log), DataConfig(artist_key="name"))
+    by_name = ingest.fn(workspace, Plays(log), DataConfig(item_key="name"))
 
     assert not by_name.reused
 
@@ -161,7 +161,7 @@ def test_a_missing_log_is_an_error_with_a_remedy(workspace: Workspace, tmp_path:
 def test_filters_record_what_each_step_left(workspace: Workspace, log: Path) -> None:
     log_of(log, more=[f"{user(99)}\t\tartist rare\t3"])
 
-    entry = narrowed(workspace, log, FilterConfig(min_artists=5, min_listeners=5))
+    entry = narrowed(workspace, log, FilterConfig(min_items=5, min_users=5))
 
     steps = entry.facts["steps"]
     assert [(step["users"], step["items"]) for step in steps] == [(13, 9), (12, 8), (12, 8)]
@@ -174,7 +174,7 @@ def test_the_seed_matters_to_the_filter_only_where_users_are_drawn(
     workspace: Workspace, log: Path
 ) -> None:
     narrowed(workspace, log, seed=0)
-    drawn = FilterConfig(min_artists=0, min_listeners=0, fraction=0.5)
+    drawn = FilterConfig(min_items=0, min_users=0, fraction=0.5)
     narrowed(workspace, log, drawn, seed=0)
 
     assert narrowed(workspace, log, seed=1).reused
@@ -183,7 +183,7 @@ def test_the_seed_matters_to_the_filter_only_where_users_are_drawn(
 
 def test_another_filter_is_made_from_the_same_reading(workspace: Workspace, log: Path) -> None:
     narrowed(workspace, log)
-    other = narrowed(workspace, log, FilterConfig(min_artists=0, min_listeners=0, top_users=5))
+    other = narrowed(workspace, log, FilterConfig(min_items=0, min_users=0, top_users=5))
 
     assert not other.reused
     assert other.facts["steps"][-1]["users"] == 5
@@ -192,7 +192,7 @@ def test_another_filter_is_made_from_the_same_reading(workspace: Workspace, log:
 
 def test_a_cohort_is_taken_by_profile(workspace: Workspace, log: Path, tmp_path: Path) -> None:
     profiles = profiles_of(tmp_path / "profiles.tsv")
-    cohort = FilterConfig(min_artists=0, min_listeners=0, countries=("Chile",), age_min=22)
+    cohort = FilterConfig(min_items=0, min_users=0, countries=("Chile",), age_min=22)
 
     entry = narrow.fn(workspace, ingested(workspace, log, profiles), cohort, 0)
 
@@ -208,7 +208,7 @@ def test_a_cohort_without_profiles_is_an_error_with_a_remedy(
 
 def test_nothing_left_is_an_error_and_leaves_no_entry(workspace: Workspace, log: Path) -> None:
     with pytest.raises(InputError, match="nothing is left after the filter"):
-        narrowed(workspace, log, FilterConfig(min_artists=100))
+        narrowed(workspace, log, FilterConfig(min_items=100))
     assert list((workspace.cache / "filter").iterdir()) == []
 
 

@@ -1,0 +1,72 @@
+"""Names that settings, models and parameters had before: the only place that knows them.
+
+A user who types an old name is told the new one. What was stored under old names (requests of
+studies, parameters of runs, registered models) is read under the new ones.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from recsys.errors import InputError
+
+Table = Mapping[str, Any]  # TOML or JSON
+
+SETTINGS = {
+    "data.artist_key": "data.item_key",
+    "filter.min_artists": "filter.min_items",
+    "filter.min_listeners": "filter.min_users",
+}
+MODELS: dict[str, str] = {}
+PARAMETERS: dict[str, str] = {}
+"""Of models: in `[search]`, in the points of `study.first` and in stored configurations."""
+
+
+def refuse_old_names(table: Table, source: str) -> None:
+    """Check that no setting of an experiment has its old name; `source` is said in the error.
+
+    Raises:
+        InputError: one has; the message says the new name.
+    """
+    for old, new in SETTINGS.items():
+        section, _, name = old.partition(".")
+        if isinstance(part := table.get(section), Mapping) and name in part:
+            raise InputError(f"config {source}: {old} is now called {new}; rename the setting")
+    if isinstance(search := table.get("search"), Mapping):
+        for name in PARAMETERS.keys() & search.keys():
+            raise InputError(
+                f"config {source}: search.{name} is now called search.{PARAMETERS[name]}; "
+                "rename the setting"
+            )
+    if (model := table.get("model")) in MODELS:
+        raise InputError(f"config {source}: model {model!r} is now called {MODELS[model]!r}")
+
+
+def current_config(stored: Table) -> dict[str, Any]:
+    """A stored experiment configuration under the names of today."""
+    table: dict[str, Any] = {
+        name: dict(part) if isinstance(part, Mapping) else part for name, part in stored.items()
+    }
+    for old, new in SETTINGS.items():
+        section, _, name = old.partition(".")
+        if name in table.get(section, {}):
+            table[section][new.partition(".")[2]] = table[section].pop(name)
+    if "model" in table:
+        table["model"] = MODELS.get(table["model"], table["model"])
+    if "search" in table:
+        table["search"] = current_params(table["search"])
+    if "first" in table.get("study", {}):
+        table["study"]["first"] = [current_params(point) for point in table["study"]["first"]]
+    if "baseline" in table.get("judge", {}):
+        baseline = table["judge"]["baseline"]
+        table["judge"]["baseline"] = MODELS.get(baseline, baseline)
+    return table
+
+
+def current_params(stored: Table) -> dict[str, Any]:
+    """Stored parameters of a model, or of the members of an ensemble, under the names of today."""
+    params = {PARAMETERS.get(name, name): value for name, value in stored.items()}
+    if "kind" in params:
+        params["kind"] = MODELS.get(params["kind"], params["kind"])
+    if "members" in params:
+        params["members"] = [current_params(member) for member in params["members"]]
+    return params
