@@ -18,7 +18,7 @@ from flows.searching import joined, search_all, with_prefect
 from recsys.config import ExperimentConfig
 from recsys.errors import InputError
 from recsys.evaluation.comparison import Comparison, SplitResult
-from recsys.models.params import EnsembleConfig, Searched, named
+from recsys.models.params import EnsembleConfig, ModelConfig, Searched, named
 from recsys.seeds import seed_for
 from tasks.data.stages import Plays
 from tasks.progress import report_progress
@@ -116,7 +116,7 @@ class _TunedModel:
     """A model on a split, as far as it has come."""
 
     study: Study
-    winner: Searched
+    config: ModelConfig
     validation: float
     trials: int
     search_seconds: float
@@ -125,9 +125,15 @@ class _TunedModel:
     folds: Path
 
     @property
-    def told(self) -> dict[str, Any]:
+    def searched(self) -> Searched:
+        """Its parameters; those of an ensemble are nobody's."""
+        assert not isinstance(self.config, EnsembleConfig)
+        return self.config
+
+    @property
+    def result(self) -> dict[str, Any]:
         return {
-            "params": self.winner.model_dump(exclude={"kind"}, exclude_none=True),
+            "params": self.config.model_dump(mode="json", exclude={"kind"}, exclude_none=True),
             "validation": self.validation,
             "trials": self.trials,
             "search_seconds": self.search_seconds,
@@ -183,7 +189,7 @@ def _compared(asked: CompareRequest, place: Workspace, clock: Clock, folder: Pat
             report_progress(f"comparing {model} on split {seed}", n * len(asked.models), None)
             if model in failed:
                 continue
-            known = None if first is None else first[model].winner
+            known = None if first is None else first[model].searched
             try:
                 entries[seed][model] = _entry(asked, place, model, seed, known, clock, folder)
             except InputError as error:
@@ -286,7 +292,7 @@ def _merged(
             with clock.part("final"):
                 measured = run_final(base, best.folds / "test", config, into)
             of_seed[ENSEMBLE] = _TunedModel(
-                base, best.winner, values[seed], 1, 0.0, measured, into, best.folds
+                base, config, values[seed], 1, 0.0, measured, into, best.folds
             )
     return (pair[0], pair[1]), mean(pair[0]), value
 
@@ -295,7 +301,7 @@ def _base(
     of_seed: Mapping[str, _TunedModel], pair: Sequence[str]
 ) -> tuple[Study, EnsembleConfig, _TunedModel]:
     best = of_seed[pair[0]]
-    return best.study, ensemble_of([of_seed[name].winner for name in pair]), best
+    return best.study, ensemble_of([of_seed[name].searched for name in pair]), best
 
 
 def _merging(
@@ -310,7 +316,7 @@ def _split_result(
 ) -> SplitResult:
     folds = next(iter(entries.values())).folds
     k = int(asked.config.study.metric.partition("@")[2])
-    judged = {name: (each.measured, each.told, each.folder) for name, each in entries.items()}
+    judged = {name: (each.measured, each.result, each.folder) for name, each in entries.items()}
     return judge_split(folds / "test", seed, judged, k)
 
 

@@ -37,6 +37,22 @@ class Estimate:
     low: float | None = None
     high: float | None = None
 
+    @property
+    def text(self) -> str:
+        """The value and its interval, as every table shows them: `0.1235 [0.1000, 0.2000]`."""
+        return self._text("")
+
+    @property
+    def signed_text(self) -> str:
+        """Likewise with signs, for a difference: `+0.0100 [-0.0050, +0.0250]`."""
+        return self._text("+")
+
+    def _text(self, sign: str) -> str:
+        form = f"{sign}.{4 if abs(self.mean) < 10 else 1}f"
+        if self.low is None or self.high is None:
+            return f"{self.mean:{form}}"
+        return f"{self.mean:{form}} [{self.low:{form}}, {self.high:{form}}]"
+
 
 @dataclass(frozen=True, slots=True)
 class Row:

@@ -210,13 +210,12 @@ def _coverage(metric: str) -> str:
 
 
 def _accuracy(row: Row, gate: Gate, limit: float | None) -> tuple[bool, str]:
-    low, high = row.difference.low, row.difference.high
+    low = row.difference.low
     assert low is not None
-    assert high is not None
     change = "" if row.improvement is None else f", {row.improvement:+.1%}"
     found = (
         f"{row.metric} {row.b.mean:.4f} against {row.a.mean:.4f} of the champion refitted{change}; "
-        f"difference {row.difference.mean:+.4f} [{low:+.4f}, {high:+.4f}]"
+        f"difference {row.difference.signed_text}"
     )
     if limit is None:
         return True, found
@@ -391,10 +390,9 @@ def in_words(decision: Decision) -> Sequence[str]:
     on_new = decision.on_new
     if on_new is None:
         return decision.reasons
-    low, high = on_new.difference.low, on_new.difference.high
     besides = (
         f"as it serves, on {on_new.n_pairs} pairs of {on_new.n_users} users that it has not seen: "
         f"{decision.metric} {on_new.challenger.mean:.4f} against {on_new.frozen.mean:.4f}; "
-        f"difference {on_new.difference.mean:+.4f} [{low:+.4f}, {high:+.4f}]; told, not decided by"
+        f"difference {on_new.difference.signed_text}; told, not decided by"
     )
     return (*decision.reasons, besides)

@@ -7,6 +7,11 @@ LOWER_IS_BETTER: frozenset[str] = frozenset({"gini", "popularity"})
 """Metrics, by their name before the @, of which less is better; of all others more is."""
 
 
+def lower_is_better(metric: str) -> bool:
+    """Whether less of a metric is better; its name may have a cut-off: `gini@10` or `gini`."""
+    return metric.partition("@")[0] in LOWER_IS_BETTER
+
+
 def oriented(metric: str, value: float) -> float:
     """`value` such that more is better: negated for the metrics of LOWER_IS_BETTER.
 
@@ -14,7 +19,7 @@ def oriented(metric: str, value: float) -> float:
         metric: Its name, with or without a cut-off: `gini@10` or `gini`.
         value: Its value; an oriented one, to have it back.
     """
-    return -value if metric.partition("@")[0] in LOWER_IS_BETTER else value
+    return -value if lower_is_better(metric) else value
 
 
 def front(values: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:

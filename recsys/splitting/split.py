@@ -8,6 +8,7 @@ read once, by the final comparison:
 """
 
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import cached_property
 from hashlib import sha256
 
@@ -252,8 +253,13 @@ def time_split(events: Events, validation_at: int, test_at: int) -> Split:
     refit = events.where(events.times < test_at).cells()
     held_out = _first_heard_from(events.cells(), test_at)
     hidden = _first_heard_from(refit, validation_at)
-    method = f"by time: validation from {validation_at}, test from {test_at} (s since 1970 UTC)"
+    moments = (_utc(validation_at), _utc(test_at))
+    method = "by time: validation from {}, test from {} (UTC)".format(*moments)
     return Split(Fold(train, train, hidden), Fold(refit, refit, held_out), method)
+
+
+def _utc(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def _first_heard_from(cells: Interactions, moment: int) -> Interactions:

@@ -90,7 +90,7 @@ def record_comparison(
     create_table_artifact(
         key="compare-models",
         table=[
-            {"model": m, comparison.metric: _text(comparison.estimates[m][comparison.metric])}
+            {"model": m, comparison.metric: comparison.estimates[m][comparison.metric].text}
             for m in comparison.models
         ],
         description=f"{name}: {comparison.n_users} users, "
@@ -130,7 +130,3 @@ def _figures(comparison: Comparison) -> dict[str, Any]:
 
 def _band(estimate: Estimate) -> tuple[float, float | None, float | None]:
     return estimate.mean, estimate.low, estimate.high
-
-
-def _text(estimate: Estimate) -> str:
-    return f"{estimate.mean:.4f} [{estimate.low:.4f}, {estimate.high:.4f}]"

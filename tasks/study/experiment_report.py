@@ -14,7 +14,7 @@ from prefect.cache_policies import NO_CACHE
 
 from recsys import plots
 from recsys.evaluation.bootstrap import Estimate, PairedComparison, interval, paired
-from recsys.evaluation.objectives import LOWER_IS_BETTER, front, oriented
+from recsys.evaluation.objectives import front, lower_is_better, oriented
 from recsys.evaluation.store import load_report
 from recsys.seeds import seed_for
 from tasks.progress import report_progress
@@ -140,7 +140,7 @@ def _pareto(done: Sequence[FinishedTrial], study: Study, other: str) -> Any:
     names = study.config.objectives
     at = names.index(other)
     points = [(each.values[0], each.values[at]) for each in done]
-    lower = other.partition("@")[0] in LOWER_IS_BETTER
+    lower = lower_is_better(other)
     return plots.pareto(
         points,
         on_front([replace(d, values=(d.values[0], d.values[at])) for d in done], (names[0], other)),
@@ -168,7 +168,7 @@ def show_leaderboard(study: Study, ranked: Sequence[Ranked], link: str) -> None:
         table=[
             {
                 "trial": each.done.slot,
-                metric: _text(each.estimate),
+                metric: each.estimate.text,
                 "tied with the best": "yes" if each.tied else "",
                 **each.done.params,
                 "run": each.done.run,
@@ -193,18 +193,12 @@ def show_comparison(study: Study, comparison: PairedComparison) -> None:
         table=[
             {
                 "metric": row.metric,
-                study.config.judge.baseline: _text(row.a),
-                study.config.model: _text(row.b),
-                "difference": _text(row.difference),
+                study.config.judge.baseline: row.a.text,
+                study.config.model: row.b.text,
+                "difference": row.difference.text,
                 "improvement": "" if row.improvement is None else f"{row.improvement:+.1%}",
             }
             for row in comparison.rows
         ],
         description=f"Study {study.name} on test, {comparison.n_users} users, 95 % intervals.",
     )
-
-
-def _text(estimate: Estimate) -> str:
-    if estimate.low is None:
-        return f"{estimate.mean:.4f}"
-    return f"{estimate.mean:.4f} [{estimate.low:.4f}, {estimate.high:.4f}]"

@@ -11,7 +11,7 @@ from optuna.study import StudyDirection
 
 from recsys.config import ExperimentConfig, checked
 from recsys.errors import InputError
-from recsys.evaluation.objectives import LOWER_IS_BETTER
+from recsys.evaluation.objectives import lower_is_better
 from recsys.renames import current_config, current_params
 from recsys.search.space import Point
 from tasks.tuning.sampling import key_of
@@ -111,9 +111,7 @@ def _find(storage: BaseStorage, name: str) -> int | None:
 
 def _create(storage: BaseStorage, name: str, config: ExperimentConfig) -> int:
     directions = [
-        StudyDirection.MINIMIZE
-        if metric.partition("@")[0] in LOWER_IS_BETTER
-        else StudyDirection.MAXIMIZE
+        StudyDirection.MINIMIZE if lower_is_better(metric) else StudyDirection.MAXIMIZE
         for metric in config.objectives
     ]
     return storage.create_new_study(directions, name)

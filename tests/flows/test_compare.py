@@ -84,6 +84,21 @@ def test_the_comparison_is_a_run_with_table_json_and_pictures(
     assert {"by-activity.png", "by-gender.png", "ndcg@10-coverage@10.png"} <= names
 
 
+def test_the_parameters_of_an_ensemble_are_those_of_its_members(
+    lab: Lab, compared: CompareResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compare_module, "run_on_validation", lambda *of: 1.0)  # the best there is
+
+    models = compare(compared.asked, lab.workspace.root).as_json()["models"]
+
+    for split in range(2):
+        params = models["ensemble"]["splits"][split]["params"]
+        assert {each["kind"] for each in params["members"]} == {"item-knn", "als"}
+        for member in params["members"]:
+            alone = models[member["kind"]]["splits"][split]["params"]
+            assert alone.items() <= member.items()
+
+
 def test_the_same_comparison_again_trains_nothing_and_says_the_same(
     lab: Lab, compared: CompareResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
