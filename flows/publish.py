@@ -1,4 +1,4 @@
-"""Publish the lists of all listeners and artists, for others to read without the model."""
+"""Publish the lists of all users and items, for readers without the model."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,17 +15,17 @@ from tasks.serving.publish import choose_subject, load, look, put
 from tasks.serving.published import open_store
 from tasks.serving.published.store import Published
 
-K = 20  # artists in a list, unless asked otherwise
+K = 20  # items in a list by default
 
 
 @dataclass(frozen=True, slots=True)
 class PublishResult:
-    """What became of a model that was to be published.
+    """The publication in a store after `publish`.
 
     Attributes:
-        published: What is published now.
-        place: Where, without a password.
-        new: Whether it was not published before.
+        published: The publication.
+        place: The store, without a password.
+        new: Whether this call wrote it.
     """
 
     published: Published
@@ -43,12 +43,12 @@ class PublishResult:
         what, place = self.published, self.place
         if not self.new:
             when = moment(what)
-            return [f"{place}: {described(what)}, top {what.k}, is there since {when}; unchanged"]
-        alike = f", and what is like each of {what.artists:,} artists" if what.artists else ""
-        skipped = f"no similar artists: {what.model} does not say which are alike"
+            return [f"{place}: {described(what)}, top {what.k}, published {when}; unchanged"]
+        similar = f", and similar items of {what.items:,} items" if what.items else ""
+        skipped = f"no similar items: {what.model} does not say which are similar"
         return [
-            f"{described(what)}: top {what.k} of {what.listeners:,} listeners{alike}",
-            *[skipped] * (not what.artists),
+            f"{described(what)}: top {what.k} of {what.users:,} users{similar}",
+            *[skipped] * (not what.items),
             f"published {moment(what)}: {place}",
         ]
 
@@ -62,16 +62,17 @@ def publish(
     again: bool = False,
     name: str = MODEL,
 ) -> PublishResult:
-    """Replace what is published by the lists of a model, unless they are its already.
+    """Publish the lists of a model, unless they are published already; idempotent.
 
-    The place comes from the environment, for it may hold a password, and Prefect stores parameters.
+    The address of the store comes from the environment: it may hold a password, and Prefect stores
+    parameters.
 
     Args:
         workspace: Holds the runs and the registry.
         run: As `tasks.serving.load.find_served_run` takes it.
         version: Of the registered model, in place of a run.
         k: Longest list; as long as what is published if None, or else 20.
-        again: Replace even what is the same.
+        again: Replace even the same publication.
         name: Of the registered model.
 
     Raises:
@@ -80,15 +81,15 @@ def publish(
     if k is not None and k < 1:
         raise InputError(f"--k {k}: ask for at least 1")
     place = environment.place(workspace)
-    shelf = open_store(environment.published(place))
-    known = look(shelf)
+    store = open_store(environment.published(place))
+    known = look(store)
     length = k or (K if known is None else known.k)
     subject = choose_subject(place, run, version, length, name)
     if known is not None and subject.published().same_as(known) and not again:
-        return PublishResult(known, shelf.place, new=False)
-    published = put(shelf, subject, load(place, subject), again)
-    # Another may have become the champion meanwhile, and been published before us.
+        return PublishResult(known, store.place, new=False)
+    published = put(store, subject, load(place, subject), again)
+    # Another version may have become the champion meanwhile, and have been published before us.
     later = choose_subject(place, run, version, length, name)
     if not later.published().same_as(published):
-        published = put(shelf, later, load(place, later), again)
-    return PublishResult(published, shelf.place, new=True)
+        published = put(store, later, load(place, later), again)
+    return PublishResult(published, store.place, new=True)

@@ -62,13 +62,13 @@ def listener(address: str, user: str) -> Looked:
     Raises:
         InputError: nothing is published, or not for this listener.
     """
-    shelf = open_store(address)
-    found = _found(shelf, lambda: shelf.listener(user))
+    store = open_store(address)
+    found = _found(store, lambda: store.user(user))
     if found.subject is None:
         what = found.published
         raise InputError(
-            f"user {user!r} is not among the {what.listeners:,} listeners of what is published at "
-            f"{shelf.place}: {described(what)}, {moment(what)}; check the id, or `recsys publish` "
+            f"user {user!r} is not among the {what.users:,} users of what is published at "
+            f"{store.place}: {described(what)}, {moment(what)}; check the id, or `recsys publish` "
             "a newer one"
         )
     return Looked(found, "user")
@@ -80,18 +80,18 @@ def artist(address: str, text: str) -> Looked:
     Raises:
         InputError: nothing is published, or not for this artist, or for none.
     """
-    shelf = open_store(address)
-    found = _found(shelf, lambda: shelf.artist(text))
+    store = open_store(address)
+    found = _found(store, lambda: store.item(text))
     if found.subject is None:
         what = found.published
         advice = (
             "check the spelling, or `recsys publish` a newer one"
-            if what.artists
+            if what.items
             else f"the model {what.model} does not say which are alike; `recsys publish` another"
         )
         raise InputError(
-            f"artist {text!r} is not among the {what.artists:,} artists of what is published at "
-            f"{shelf.place}: {described(what)}, {moment(what)}; {advice}"
+            f"artist {text!r} is not among the {what.items:,} artists of what is published at "
+            f"{store.place}: {described(what)}, {moment(what)}; {advice}"
         )
     return Looked(found, "artist")
 
@@ -107,8 +107,8 @@ def moment(what: Published) -> str:
     return f"{what.at:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _found(shelf: ListStore, find: Callable[[], PublishedList | None]) -> PublishedList:
+def _found(store: ListStore, find: Callable[[], PublishedList | None]) -> PublishedList:
     found = find()
     if found is None:
-        raise InputError(f"nothing is published at {shelf.place}; `recsys publish` does it")
+        raise InputError(f"nothing is published at {store.place}; `recsys publish` does it")
     return found

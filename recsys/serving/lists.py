@@ -1,17 +1,17 @@
-"""What is to be published of a model: the lists of all listeners and of all artists, in blocks.
+"""The lists of a model for all users and all items, in blocks, to be published.
 
 A block is a table of pyarrow with a row per entry, best first, the entries of one subject
 together:
 
-    subject, subject_name    whose list it is: a listener or an artist; string
-    key                      what is looked up: id of the listener, name of the artist casefolded
-    cells                    artists that the listener plays, listeners of the artist; int64
+    subject, subject_name    whose list it is: a user or an item; string
+    key                      to look it up: id of the user, name of the item casefolded; string
+    cells                    items of the user, users of the item; int64
     rank                     from 1; int32
-    artist, name             id and name of the entry; string
+    item_id, name            of the entry; string
     score                    by the model; float64, values of float32
 
-Who has no entry has one row, of rank 0 and nulls: so everybody is there. Blocks rise in `key`; of
-artists of one name the most listened to comes first.
+An empty list is one row of rank 0 and nulls, so every subject is there. Blocks rise in `key`; of
+items of one name the one with most users comes first.
 """
 
 from collections.abc import Iterator
@@ -27,60 +27,58 @@ from recsys.models.top_k import top_k
 from recsys.progress import Progress, silent
 from recsys.serving.answers import Served
 
-Kind = Literal["listener", "artist"]
+Kind = Literal["user", "item"]
 Table = Any  # pyarrow ships no types
 Numbers = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float32]
 
-SUBJECTS = 1024  # lists of a block
+SUBJECTS = 1024  # lists in a block
 
 
 def relates(served: Served) -> bool:
-    """Whether the model says which artists are alike."""
+    """Whether the model says which items are similar."""
     return isinstance(served.model, Relating)
 
 
 def lists(
     served: Served, k: int, progress: Progress = silent, size: int = SUBJECTS
 ) -> Iterator[tuple[Kind, Table]]:
-    """Blocks of all listeners, then of all artists where the model relates them.
+    """Blocks of all users, then of all items where the model relates them.
 
     Args:
         served: The model.
         k: Longest list, at least 1; no list is longer than the catalogue.
-        progress: Told after each block.
+        progress: Called after each block.
         size: Lists of a block.
 
     Raises:
-        ValueError: the model showed somebody what they play already.
+        ValueError: the model recommends an item that the user has already.
     """
     n_users, n_items = served.cells.shape
     k = min(k, n_items)  # a block has room for k
     for start in range(0, n_users, size):
-        yield "listener", _of_listeners(served, start, min(start + size, n_users), k)
-        progress("publishing lists of listeners", min(start + size, n_users), n_users)
+        yield "user", _of_users(served, start, min(start + size, n_users), k)
+        progress("publishing lists of users", min(start + size, n_users), n_users)
     if not relates(served):
         return
     folded = [name.casefold() for name in served.cells.items.names.to_pylist()]
     order = sorted(range(n_items), key=lambda item: (folded[item], -served.listeners[item], item))
     for start in range(0, n_items, size):
         items = np.array(order[start : start + size], dtype=np.int32)
-        yield "artist", _of_artists(served, items, [folded[item] for item in items], k)
-        progress("publishing similar artists", min(start + size, n_items), n_items)
+        yield "item", _of_items(served, items, [folded[item] for item in items], k)
+        progress("publishing similar items", min(start + size, n_items), n_items)
 
 
-def _of_listeners(served: Served, start: int, stop: int, k: int) -> Table:
+def _of_users(served: Served, start: int, stop: int, k: int) -> Table:
     users = np.arange(start, stop, dtype=np.int32)
     cells, ids = served.cells, served.cells.users
-    if isinstance(
-        served.model, Scoring
-    ):  # solved from their history, as `recsys.serving.answers` does
+    if isinstance(served.model, Scoring):  # from their history, as `recsys.serving.answers` does
         recs = served.model.fold_in(cells, users, k, served.profiles)
     else:
         recs = served.model.recommend(users, k)
     _check_new(served, recs)
-    found = ids.ids[start:stop]
-    subjects = {"subject": found, "subject_name": ids.names[start:stop], "key": found}
+    block = ids.ids[start:stop]
+    subjects = {"subject": block, "subject_name": ids.names[start:stop], "key": block}
     bounds = np.searchsorted(cells.rows, np.arange(start, stop + 1))
     return _table(served, {**subjects, "cells": pa.array(np.diff(bounds))}, recs.items, recs.scores)
 
@@ -89,23 +87,23 @@ def _check_new(served: Served, recs: Recommendations) -> None:
     n_items = len(served.cells.items)
     shown = recs.items != NO_ITEM
     pairs = (recs.users.astype(np.int64)[:, None] * n_items + recs.items)[shown]
-    heard = np.isin(pairs, served.cells.keys[slice(*_span(served.cells.keys, pairs))])
-    if heard.any():
-        user, item = divmod(int(pairs[heard][0]), n_items)
+    known = np.isin(pairs, served.cells.keys[slice(*_span(served.cells.keys, pairs))])
+    if known.any():
+        user, item = divmod(int(pairs[known][0]), n_items)
         raise ValueError(
-            f"the model shows listener {served.cells.users.id(user)!r} the artist "
-            f"{served.cells.items.id(item)!r}, whom they play already; nothing is published"
+            f"the model recommends item {served.cells.items.id(item)!r} to user "
+            f"{served.cells.users.id(user)!r}, who has it already; nothing is published"
         )
 
 
 def _span(keys: npt.NDArray[np.int64], pairs: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Where the cells of a block are: only they can be among its pairs."""
+    """Range of the cells of a block: no others can be among its pairs."""
     if not len(pairs):
         return np.zeros(2, dtype=np.int64)
     return np.searchsorted(keys, [pairs.min(), pairs.max() + 1])
 
 
-def _of_artists(served: Served, items: Numbers, keys: list[str], k: int) -> Table:
+def _of_items(served: Served, items: Numbers, keys: list[str], k: int) -> Table:
     ids = served.cells.items
     near, scores = _related(served, items, k)
     at = pa.array(items)
@@ -115,20 +113,20 @@ def _of_artists(served: Served, items: Numbers, keys: list[str], k: int) -> Tabl
 
 
 def _related(served: Served, items: Numbers, k: int) -> tuple[Numbers, Floats]:
-    """What `similar` says of each, shape (m, k); NO_ITEM and NaN past the end of a list."""
+    """Similar items and scores of each, shape (m, k); NO_ITEM and NaN past the end of a list."""
     if isinstance(served.model, Als):
         return _by_factors(served.model.item_factors, items, k)
     assert isinstance(served.model, Relating)
     near = np.full((len(items), k), NO_ITEM, dtype=np.int32)
     scores = np.full((len(items), k), np.nan, dtype=np.float32)
     for row, item in enumerate(items.tolist()):
-        found, alike = served.model.similar(item, k)
-        near[row, : len(found)], scores[row, : len(found)] = found, alike
+        similar, cosines = served.model.similar(item, k)
+        near[row, : len(similar)], scores[row, : len(similar)] = similar, cosines
     return near, scores
 
 
 def _by_factors(factors: Floats, items: Numbers, k: int) -> tuple[Numbers, Floats]:
-    """`Als.similar` of many at once: the cosines of one would be read from memory each time."""
+    """`Als.similar` of many at once, which reads the factors from memory once and not each time."""
     from scipy.sparse import csr_matrix
 
     lengths = np.sqrt(np.einsum("if,if->i", factors, factors, dtype=np.float64))
@@ -143,8 +141,8 @@ def _by_factors(factors: Floats, items: Numbers, k: int) -> tuple[Numbers, Float
     itself = csr_matrix(
         (np.ones(len(mine)), own, np.arange(len(mine) + 1)), shape=(len(mine), len(known))
     )
-    found, scores[mine] = top_k(unit[own], unit, itself, k)
-    near[mine] = np.where(found == NO_ITEM, NO_ITEM, np.append(known, NO_ITEM)[found])
+    places, scores[mine] = top_k(unit[own], unit, itself, k)
+    near[mine] = np.where(places == NO_ITEM, NO_ITEM, np.append(known, NO_ITEM)[places])
     return near, scores
 
 
@@ -153,14 +151,14 @@ def _table(served: Served, subjects: dict[str, Any], items: Numbers, scores: Flo
     kept = items != NO_ITEM
     kept[~kept.any(axis=1), 0] = True
     rows, places = np.nonzero(kept)
-    found = items[rows, places]
-    nothing = found == NO_ITEM
-    whose, which = pa.array(rows), pa.array(found, mask=nothing)
+    entries = items[rows, places]
+    nothing = entries == NO_ITEM
+    whose, which = pa.array(rows), pa.array(entries, mask=nothing)
     return pa.table(
         {
             **{name: column.take(whose) for name, column in subjects.items()},
             "rank": pa.array(np.where(nothing, 0, places + 1).astype(np.int32)),
-            "artist": ids.ids.take(which),
+            "item_id": ids.ids.take(which),
             "name": ids.names.take(which),
             "score": pa.array(scores[rows, places].astype(np.float64), mask=nothing),
         }

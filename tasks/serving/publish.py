@@ -1,4 +1,4 @@
-"""Which model is published, and the Prefect tasks that publish: again where a server was lost."""
+"""Which model is published, and the Prefect tasks that publish it, with retries."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ from tasks.orchestration.interfaces import MODEL
 from tasks.orchestration.retrying import WHEN_LOST
 from tasks.progress import report_progress
 from tasks.serving.load import ServedRun, find_model, load_served
-from tasks.serving.published.store import ListStore, Published
+from tasks.serving.published.store import ListStore, OldStoreError, Published
 from tasks.tracking.registering import identity
 from tasks.tracking.registry import Version, champion, get_version, load_version, versions
 from tasks.tracking.runs import Recorded
@@ -21,7 +21,7 @@ from tasks.workspace.layout import Workspace
 
 @dataclass(frozen=True, slots=True)
 class PublishedModel:
-    """The model that is to be published.
+    """The model to publish.
 
     Attributes:
         model: A version of the registered model, or the run of a model that is not registered.
@@ -41,21 +41,21 @@ class PublishedModel:
 
     @classmethod
     def of_version(cls, version: Version, k: int) -> "PublishedModel":
-        """A version, as it was registered: by whatever code, from whatever plays."""
+        """A registered version; neither its code nor its plays need to be here."""
         return cls(version, version.run, version.model, version.study, version.identity, k)
 
     @classmethod
     def of_run(cls, run: Recorded, k: int) -> "PublishedModel":
-        """The model of a run, which is fitted again.
+        """The model of a run, which will be fitted again.
 
         Raises:
             InputError: see `tasks.serving.load.ServedRun.of`.
         """
-        chosen = ServedRun.of(run)
-        return cls(chosen, run.id, chosen.config.kind, chosen.study, identity(run), k)
+        served = ServedRun.of(run)
+        return cls(served, run.id, served.config.kind, served.study, identity(run), k)
 
-    def published(self, listeners: int = 0, artists: int = 0) -> Published:
-        """What it is as a publication of this moment."""
+    def published(self, users: int = 0, items: int = 0) -> Published:
+        """Its publication, dated now."""
         number = str(self.model.number) if isinstance(self.model, Version) else self.run
         return Published(
             version=number,
@@ -64,8 +64,8 @@ class PublishedModel:
             study=self.study,
             identity=self.identity,
             k=self.k,
-            listeners=listeners,
-            artists=artists,
+            users=users,
+            items=items,
             at=datetime.now(UTC).replace(microsecond=0),
         )
 
@@ -73,7 +73,7 @@ class PublishedModel:
 def choose_subject(
     workspace: Workspace, run: str | None, version: int | None, k: int, name: str = MODEL
 ) -> PublishedModel:
-    """What is to be published.
+    """The model to publish.
 
     Args:
         workspace: Holds the runs and the registry.
@@ -99,7 +99,7 @@ def choose_subject(
 
 
 def load(workspace: Workspace, subject: PublishedModel) -> Served:
-    """The model that is to be published: a version from the registry, exactly as it serves.
+    """The fitted model to publish: a version from the registry, exactly as it serves.
 
     Raises:
         InputError: the plays of a model that is not registered cannot be read or have changed.
@@ -110,17 +110,20 @@ def load(workspace: Workspace, subject: PublishedModel) -> Served:
 
 
 @task(
-    task_run_name="look at what is published",
+    task_run_name="read the publication",
     cache_policy=NO_CACHE,
     **WHEN_LOST,
 )
-def look(shelf: ListStore) -> Published | None:
-    """What is published now.
+def look(store: ListStore) -> Published | None:
+    """The publication in a store; None where it is empty, or an earlier version of recsys wrote it.
 
     Raises:
         InputError: it cannot be read.
     """
-    return shelf.read()
+    try:
+        return store.read()
+    except OldStoreError:
+        return None
 
 
 @task(
@@ -128,21 +131,21 @@ def look(shelf: ListStore) -> Published | None:
     cache_policy=NO_CACHE,
     **WHEN_LOST,
 )
-def put(shelf: ListStore, subject: PublishedModel, served: Served, again: bool) -> Published:
-    """Publish all lists of a model, or none.
+def put(store: ListStore, subject: PublishedModel, served: Served, again: bool) -> Published:
+    """Publish all lists of a model; atomic.
 
     Args:
-        shelf: Where to.
+        store: Gets them.
         subject: The model.
         served: The same, fitted.
-        again: Replace even what is the same.
+        again: Replace even the same publication.
 
     Returns:
-        What is published now.
+        The publication in the store now.
 
     Raises:
         InputError: it cannot be written.
     """
     n_users, n_items = served.cells.shape
     what = subject.published(n_users, n_items if relates(served) else 0)
-    return shelf.replace(what, lists(served, subject.k, report_progress), again)
+    return store.replace(what, lists(served, subject.k, report_progress), again)

@@ -105,7 +105,7 @@ def test_what_is_looked_up_is_what_recommend_and_similar_say(
     assert outcome.new
     what = outcome.published
     assert (what.run, what.version, what.model, what.study) == (run, run, "als", "first")
-    assert (what.listeners, what.artists) == cells.shape
+    assert (what.users, what.items) == cells.shape
     for user in cells.users.ids.to_pylist()[::37]:
         asked = recommend(lab.workspace, run, Listener(user), K + 4, False).answer.artists
         found = lookup.listener(place, user).found
@@ -116,7 +116,7 @@ def test_what_is_looked_up_is_what_recommend_and_similar_say(
         check_same(found.entries, similar(lab.workspace, run, name, K + 4).artists)
 
 
-def test_every_listener_is_published_and_nobody_is_shown_what_they_play(
+def test_every_user_is_published_without_the_items_they_have(
     lab: Lab, made: Result, cells: Interactions, there: str
 ) -> None:
     publish(lab.workspace.root, made.runs["final"], None, K)
@@ -144,7 +144,7 @@ def test_the_same_version_twice_changes_nothing_and_says_so(
     run = made.runs["final"]
     assert told[0].startswith(f"run {run} (als of study first): top 3 of ")
     assert f": {there}" in told[0]
-    assert told[1].startswith(f"{there}: run {run} (als of study first), top 3, is there since 20")
+    assert told[1].startswith(f"{there}: run {run} (als of study first), top 3, published 20")
     assert told[1].endswith("; unchanged\n")
     assert told[2].startswith(f"run {run} (als of study first): top 3 of ")
     assert (said["new"], said["run"], said["k"], said["place"]) == (False, run, 3, there)
@@ -187,7 +187,7 @@ def test_the_champion_is_published_under_its_version(
     assert "similarity" in like
 
 
-def test_a_champion_of_meanwhile_is_not_replaced_by_the_one_before(
+def test_a_champion_promoted_meanwhile_is_not_replaced_by_the_earlier_one(
     lab: Lab,
     made: Result,
     command: Callable[..., int],
@@ -231,19 +231,19 @@ def test_the_champion_is_published_as_it_was_registered_by_other_code_and_withou
     assert command("publish", "--run", made.runs["final"], "--again") == 0
     again = capsys.readouterr().out
 
-    assert same.startswith(f"{there}: version 1 (als of study first), top 3, is there since 20")
+    assert same.startswith(f"{there}: version 1 (als of study first), top 3, published 20")
     assert same.endswith("; unchanged\n")
     assert again.startswith("version 1 (als of study first): top 3 of ")
 
 
-def test_a_model_that_does_not_relate_artists_is_published_without(
+def test_a_model_that_does_not_relate_items_is_published_without_similar_items(
     lab: Lab, made: Result, cells: Interactions, there: str
 ) -> None:
     run = lab.runs(made.runs["study"])["final popularity-listeners"].info.run_id
 
     outcome = publish(lab.workspace.root, run, None, K)
 
-    skipped = "no similar artists: popularity-listeners does not say which are alike"
+    skipped = "no similar items: popularity-listeners does not say which are similar"
     assert skipped in outcome.lines()
     with pytest.raises(InputError, match=r"is not among the 0 artists .* does not say which are"):
         lookup.artist(there, cells.items.name(1))
@@ -262,7 +262,7 @@ def test_a_model_that_does_not_relate_artists_is_published_without(
         (("publish", "--to", "x.db"), "'x.db' is no place to publish to; give PATH.parquet"),
     ],
 )
-def test_what_is_not_there_is_refused_in_a_line(
+def test_errors_are_one_line(
     lab: Lab,
     made: Result,
     command: Callable[..., int],
@@ -293,7 +293,7 @@ def test_ctrl_c_leaves_what_was_published(
     before = publish(lab.workspace.root, made.runs["final"], None, 2).published
 
     def interrupted(what: str, done: int, total: int | None) -> None:
-        if what == "publishing similar artists":
+        if what == "publishing similar items":
             raise KeyboardInterrupt
 
     monkeypatch.setattr(steps, "report_progress", interrupted)

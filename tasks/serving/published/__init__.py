@@ -1,12 +1,13 @@
-"""Lists that were computed ahead, where others read them without the model.
+"""Published lists: computed ahead, for readers without the model.
 
     PATH.parquet             one file
     FOLDER                   published.parquet in it
     sqlite:///FILE           tables recsys_* of a database
     postgresql://...         the same tables
 
-Whoever reads sees one publication, the old or the new one. A file is written beside the old one and
-takes its name; tables are filled anew in one transaction. Nothing slow is imported to read.
+To publish is atomic: a reader sees the old publication or the new one. A file is written beside
+the old one and renamed over it; tables are filled anew in one transaction. Reading imports nothing
+slow.
 """
 
 from pathlib import Path
@@ -20,10 +21,10 @@ _DATABASES = (".db", ".sqlite", ".sqlite3")
 
 
 def open_store(address: str) -> ListStore:
-    """Where an address leads; nothing is opened before it is used.
+    """The store at an address; nothing is opened before it is used.
 
     Args:
-        address: As above. It may hold a password: show `place` of the shelf.
+        address: As above. It may hold a password: show `place` of the store.
 
     Raises:
         InputError: it is none of these.

@@ -1,12 +1,12 @@
-"""Published lists as one Parquet file, that takes the name of the old one when it is complete.
+"""Published lists as one Parquet file, renamed over the old one when it is complete: atomic.
 
-    kind             "listener" or "artist": whose list it is
+    kind             "user" or "item": whose list it is
     subject ...      as `recsys.serving.lists` has them
     version          of the model
     published        when, UTC
 
-Rows of listeners come first, and both kinds rise in `key`: so the statistics of the row groups lead
-to a list. Who has the old file open reads it to its end.
+Rows of users come first, and both kinds rise in `key`: so the statistics of the row groups lead to
+a list. A reader that has the old file open reads it to its end.
 """
 
 import json
@@ -22,11 +22,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys.errors import InputError
-from tasks.serving.published.store import Published, PublishedItem, PublishedList
+from tasks.serving.published.store import (
+    OldStoreError,
+    Published,
+    PublishedItem,
+    PublishedList,
+)
 from tasks.workspace.disk import durable
 from tasks.workspace.locking import locked
 
-_ABOUT = b"recsys"
+_METADATA = b"recsys"
 _SCHEMA = pa.schema(
     [
         ("kind", pa.string()),
@@ -34,7 +39,7 @@ _SCHEMA = pa.schema(
         ("subject_name", pa.string()),
         ("key", pa.string()),
         ("rank", pa.int32()),
-        ("artist", pa.string()),
+        ("item_id", pa.string()),
         ("name", pa.string()),
         ("score", pa.float64()),
         ("version", pa.string()),
@@ -57,37 +62,43 @@ class ParquetStore:
         return str(self._path)
 
     def read(self) -> Published | None:
-        """See `Shelf`."""
+        """See `ListStore`."""
         with self._opened() as file:
-            return None if file is None else self._about(file)
+            return None if file is None else self._published(file)
 
-    def listener(self, user: str) -> PublishedList | None:
-        """See `Shelf`."""
-        return self._find("listener", [("key", user)])
+    def user(self, user: str) -> PublishedList | None:
+        """See `ListStore`."""
+        return self._find("user", [("key", user)])
 
-    def artist(self, text: str) -> PublishedList | None:
-        """See `Shelf`; an id, which rows are not ordered by, takes longer than a name."""
-        return self._find("artist", [("key", text.casefold()), ("subject", text)])
+    def item(self, text: str) -> PublishedList | None:
+        """See `ListStore`; an id, which rows are not ordered by, takes longer than a name."""
+        return self._find("item", [("key", text.casefold()), ("subject", text)])
 
     def replace(self, what: Published, blocks: Iterable[tuple[str, Any]], again: bool) -> Published:
-        """See `Shelf`."""
+        """See `ListStore`."""
         with self._explained():
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with locked(self._beside("lock")):
-                known = self.read()
+                known = self._known()
                 if known is not None and what.same_as(known) and not again:
                     return known
                 self._write(what, blocks)
         return what
 
+    def _known(self) -> Published | None:
+        try:
+            return self.read()
+        except OldStoreError:
+            return None
+
     def _write(self, what: Published, blocks: Iterable[tuple[str, Any]]) -> None:
-        """Nobody else writes; what somebody left who was killed is overwritten."""
+        """The caller holds the lock; the part file of a killed publisher is overwritten."""
         new = self._beside("new")
-        about = {_ABOUT: json.dumps({**asdict(what), "at": what.at.isoformat()}).encode()}
+        metadata = {_METADATA: json.dumps({**asdict(what), "at": what.at.isoformat()}).encode()}
         try:
             with pq.ParquetWriter(
                 new,
-                _SCHEMA.with_metadata(about),
+                _SCHEMA.with_metadata(metadata),
                 compression="zstd",
                 write_statistics=list(_SOUGHT),
             ) as writer:
@@ -99,27 +110,27 @@ class ParquetStore:
         finally:
             new.unlink(missing_ok=True)
 
-    def _beside(self, what: str) -> Path:
-        return self._path.with_name(f".{self._path.name}.{what}")
+    def _beside(self, ending: str) -> Path:
+        return self._path.with_name(f".{self._path.name}.{ending}")
 
     def _find(self, kind: str, wanted: list[tuple[str, str]]) -> PublishedList | None:
         with self._opened() as file:
             if file is None:
                 return None
-            about = self._about(file)
+            published = self._published(file)
             for column, value in wanted:
-                rows = _subject(file, kind, column, value, about.k)
+                rows = _subject(file, kind, column, value, published.k)
                 if rows:
                     entries = [_entry(row) for row in rows if row["rank"]]
                     first = rows[0]
                     return PublishedList(
-                        about, first["subject"], first["subject_name"], tuple(entries)
+                        published, first["subject"], first["subject_name"], tuple(entries)
                     )
-            return PublishedList(about, None, "", ())
+            return PublishedList(published, None, "", ())
 
     @contextmanager
     def _opened(self) -> Iterator[Any]:
-        """The file that has the name now, or None; what comes after is another file."""
+        """The file that has the name now, or None; a later publication is another file."""
         with self._explained():
             try:
                 handle = self._path.open("rb")
@@ -131,15 +142,17 @@ class ParquetStore:
             with handle:
                 yield pq.ParquetFile(handle)
 
-    def _about(self, file: Any) -> Published:
+    def _published(self, file: Any) -> Published:
         try:
-            fields = json.loads(file.schema_arrow.metadata[_ABOUT])
-            return Published(**{**fields, "at": datetime.fromisoformat(fields["at"])})
+            fields = json.loads(file.schema_arrow.metadata[_METADATA])
+            if "listeners" not in fields:
+                return Published(**{**fields, "at": datetime.fromisoformat(fields["at"])})
         except (TypeError, KeyError, ValueError) as error:
             raise InputError(
                 f"{self._path} is a Parquet file that `recsys publish` did not write; give "
                 "another path"
             ) from error
+        raise OldStoreError(self.place)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -187,4 +200,4 @@ def _subject(file: Any, kind: str, column: str, value: str, k: int) -> list[dict
 
 
 def _entry(row: dict[str, Any]) -> PublishedItem:
-    return PublishedItem(row["rank"], row["artist"], row["name"], row["score"])
+    return PublishedItem(row["rank"], row["item_id"], row["name"], row["score"])

@@ -1,11 +1,11 @@
-"""Published lists in PostgreSQL: one transaction, whatever readers ask meanwhile."""
+"""Published lists in PostgreSQL, replaced in one transaction beside which readers can read."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tasks.serving.published import sql
-from tasks.serving.published.store import Published, PublishedList
+from tasks.serving.published.store import OldStoreError, Published, PublishedList
 from tasks.workspace.postgres import connected, masked
 
 if TYPE_CHECKING:
@@ -27,63 +27,70 @@ class PostgresStore:
         return masked(self._url)
 
     def read(self) -> Published | None:
-        """See `Shelf`; `DatabaseLost` where the server cannot be reached."""
-        with self._reading() as ask:
-            return None if ask is None else sql.read(ask)
+        """See `ListStore`; `DatabaseLost` where the server cannot be reached."""
+        with self._reading() as execute:
+            return None if execute is None else sql.read(execute)
 
-    def listener(self, user: str) -> PublishedList | None:
-        """See `Shelf`."""
-        with self._reading() as ask:
-            return None if ask is None else sql.listener(ask, user)
+    def user(self, user: str) -> PublishedList | None:
+        """See `ListStore`."""
+        with self._reading() as execute:
+            return None if execute is None else sql.user(execute, user)
 
-    def artist(self, text: str) -> PublishedList | None:
-        """See `Shelf`."""
-        with self._reading() as ask:
-            return None if ask is None else sql.artist(ask, text)
+    def item(self, text: str) -> PublishedList | None:
+        """See `ListStore`."""
+        with self._reading() as execute:
+            return None if execute is None else sql.item(execute, text)
 
     def replace(self, what: Published, blocks: Iterable[tuple[str, Any]], again: bool) -> Published:
-        """See `Shelf`; `DatabaseLost` where the server cannot be reached, or no longer.
+        """See `ListStore`; `DatabaseLost` where the server cannot be reached, or no longer.
 
-        The old rows take room until the database has cleaned up after itself (VACUUM), which is
-        done at once here: the next publication takes that room.
+        VACUUM follows at once, so the next publication uses the room of the old rows.
         """
         with connected(self._url, OPTION) as connection:
-            ask = _ask(connection)
+            execute = _execute(connection)
             with connection.transaction():
-                ask(_LOCK)
-                sql.make_tables(ask, "timestamptz")
-                known = sql.read(ask)
+                execute(_LOCK)
+                if _exists(execute, sql.OLD_ITEMS):
+                    sql.rename_old(execute)
+                sql.create_tables(execute, "timestamptz")
+                known = sql.read(execute)
                 if known is not None and what.same_as(known) and not again:
                     return known
-                sql.clear(ask)
-                sql.fill(_put(connection), what, blocks, what.at)
-            for table in (sql.ABOUT, sql.BEST, sql.ALIKE, sql.ARTISTS):
-                ask(f"VACUUM (ANALYZE) {table}")
+                sql.clear(execute)
+                sql.fill(_insert(connection), what, blocks, what.at)
+            for table in (sql.PUBLISHED, sql.BEST, sql.SIMILAR, sql.ITEMS):
+                execute(f"VACUUM (ANALYZE) {table}")
         return what
 
     @contextmanager
-    def _reading(self) -> Iterator[sql.Ask | None]:
-        """What answers from one state of the database; None where our tables are not there."""
+    def _reading(self) -> Iterator[sql.Execute | None]:
+        """Queries of one state of the database; None where our tables are not there."""
         with connected(self._url, OPTION) as connection, connection.transaction():
-            ask = _ask(connection)
-            ask("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            ((there,),) = ask("SELECT to_regclass(?) IS NOT NULL", sql.ABOUT)
-            yield ask if there else None
+            execute = _execute(connection)
+            execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            if _exists(execute, sql.OLD_ITEMS):
+                raise OldStoreError(self.place)
+            yield execute if _exists(execute, sql.PUBLISHED) else None
 
 
-def _ask(connection: "Connection[Any]") -> sql.Ask:
-    def ask(query: str, *values: Any) -> list[tuple[Any, ...]]:
+def _exists(execute: sql.Execute, table: str) -> bool:
+    ((there,),) = execute("SELECT to_regclass(?) IS NOT NULL", table)
+    return bool(there)
+
+
+def _execute(connection: "Connection[Any]") -> sql.Execute:
+    def execute(query: str, *values: Any) -> list[tuple[Any, ...]]:
         cursor = connection.execute(query.replace("?", "%s").encode(), values or None)
         return cursor.fetchall() if cursor.description else []
 
-    return ask
+    return execute
 
 
-def _put(connection: "Connection[Any]") -> sql.Put:
-    def put(table: str, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
+def _insert(connection: "Connection[Any]") -> sql.Insert:
+    def insert(table: str, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
         query = f"COPY {table} ({', '.join(columns)}) FROM STDIN"
         with connection.cursor() as cursor, cursor.copy(query.encode()) as copy:
             for row in rows:
                 copy.write_row(row)
 
-    return put
+    return insert

@@ -1,14 +1,15 @@
-"""The tables of published lists, and what is asked of them, for SQLite and PostgreSQL alike.
+"""The tables of published lists and their queries, for SQLite and PostgreSQL alike.
 
-    recsys_published         one row: what the others are of
-    recsys_recommendations   listener, rank, artist, name, score
-    recsys_similar           artist, rank, other, name, score
-    recsys_artists           artist, name, key (the name casefolded), listeners
+    recsys_published         one row: the publication
+    recsys_recommendations   user_id, rank, item_id, name, score
+    recsys_similar           item_id, rank, other_id, name, score
+    recsys_items             item_id, name, key (the name casefolded), users
 
-Each row has `version` and `published`. Who has an empty list has one row, of rank 0 and nulls.
+Each row has `version` and `published`. An empty list is one row of rank 0 and nulls. The names end
+in _id because `user` alone is a word of SQL, and would have to be quoted in every query.
 
-New rows take the place of the old ones, and no new table that of an old one: to a transaction that
-began before it, a new table would look empty; rights and views of the old one would be lost.
+New rows replace old rows, and no new table replaces an old one: to a transaction that began before
+it, a new table would look empty; rights and views of the old one would be lost.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,107 +19,126 @@ from typing import Any
 
 from tasks.serving.published.store import Published, PublishedItem, PublishedList
 
-Ask = Callable[..., list[tuple[Any, ...]]]
-"""Called as ask(query, *values): every row of the answer; values stand for ? in the query."""
+Execute = Callable[..., list[tuple[Any, ...]]]
+"""Called as execute(query, *values): every row of the result; values stand for ? in the query."""
 
-Put = Callable[[str, Sequence[str], Iterable[tuple[Any, ...]]], None]
-"""Called as put(table, columns, rows): adds them."""
+Insert = Callable[[str, Sequence[str], Iterable[tuple[Any, ...]]], None]
+"""Called as insert(table, columns, rows)."""
 
-ABOUT, BEST, ALIKE, ARTISTS = (
+PUBLISHED, BEST, SIMILAR, ITEMS = (
     "recsys_published",
     "recsys_recommendations",
     "recsys_similar",
-    "recsys_artists",
+    "recsys_items",
 )
+OLD_ITEMS = "recsys_artists"  # is there where an earlier version of recsys published
 _TABLES = {
-    ABOUT: "version text NOT NULL, run text NOT NULL, model text NOT NULL, study text NOT NULL, "
-    "identity text NOT NULL, k integer NOT NULL, listeners integer NOT NULL, "
-    "artists integer NOT NULL, published {time} NOT NULL",
-    BEST: "listener text NOT NULL, rank integer NOT NULL, artist text, name text, "
+    PUBLISHED: "version text NOT NULL, run text NOT NULL, model text NOT NULL, "
+    "study text NOT NULL, identity text NOT NULL, k integer NOT NULL, users integer NOT NULL, "
+    "items integer NOT NULL, published {time} NOT NULL",
+    BEST: "user_id text NOT NULL, rank integer NOT NULL, item_id text, name text, "
     "score double precision, version text NOT NULL, published {time} NOT NULL, "
-    "PRIMARY KEY (listener, rank)",
-    ALIKE: "artist text NOT NULL, rank integer NOT NULL, other text, name text, "
+    "PRIMARY KEY (user_id, rank)",
+    SIMILAR: "item_id text NOT NULL, rank integer NOT NULL, other_id text, name text, "
     "score double precision, version text NOT NULL, published {time} NOT NULL, "
-    "PRIMARY KEY (artist, rank)",
-    ARTISTS: "artist text NOT NULL PRIMARY KEY, name text NOT NULL, key text NOT NULL, "
-    "listeners integer NOT NULL, version text NOT NULL, published {time} NOT NULL",
+    "PRIMARY KEY (item_id, rank)",
+    ITEMS: "item_id text NOT NULL PRIMARY KEY, name text NOT NULL, key text NOT NULL, "
+    "users integer NOT NULL, version text NOT NULL, published {time} NOT NULL",
 }
+_RENAMED = (
+    (PUBLISHED, "listeners", "users"),
+    (PUBLISHED, "artists", "items"),
+    (BEST, "listener", "user_id"),
+    (BEST, "artist", "item_id"),
+    (SIMILAR, "artist", "item_id"),
+    (SIMILAR, "other", "other_id"),
+    (OLD_ITEMS, "artist", "item_id"),
+    (OLD_ITEMS, "listeners", "users"),
+)
 _NAMES = tuple(each.name for each in fields(Published) if each.name != "at")
-_LISTED = ("rank", "artist", "name", "score")  # of a block
+_LISTED = ("rank", "item_id", "name", "score")  # of a block
 
 
-def make_tables(ask: Ask, time: str, more: str = "") -> None:
-    """Make what is missing.
+def create_tables(execute: Execute, time: str, more: str = "") -> None:
+    """Create the tables that are missing.
 
     Args:
-        ask: The database.
+        execute: The database.
         time: Its type for a moment.
-        more: Said at the end of each table that has a primary key.
+        more: Added to the definition of each table that has a primary key.
     """
     for table, columns in _TABLES.items():
         end = more if "PRIMARY KEY" in columns else ""
-        ask(f"CREATE TABLE IF NOT EXISTS {table} ({columns.format(time=time)}) {end}")
-    ask(f"CREATE INDEX IF NOT EXISTS {ARTISTS}_key ON {ARTISTS} (key)")
+        execute(f"CREATE TABLE IF NOT EXISTS {table} ({columns.format(time=time)}) {end}")
+    execute(f"CREATE INDEX IF NOT EXISTS {ITEMS}_key ON {ITEMS} (key)")
 
 
-def read(ask: Ask) -> Published | None:
-    """What is published; the tables are there."""
-    rows = ask(f"SELECT {', '.join(_NAMES)}, published FROM {ABOUT}")
+def rename_old(execute: Execute) -> None:
+    """Give the tables of an earlier version today's names; their rights and views stay."""
+    for table, old, new in _RENAMED:
+        execute(f"ALTER TABLE {table} RENAME COLUMN {old} TO {new}")
+    execute(f"DROP INDEX IF EXISTS {OLD_ITEMS}_key")
+    execute(f"ALTER TABLE {OLD_ITEMS} RENAME TO {ITEMS}")
+
+
+def read(execute: Execute) -> Published | None:
+    """The publication; the tables are there."""
+    rows = execute(f"SELECT {', '.join(_NAMES)}, published FROM {PUBLISHED}")
     if not rows:
         return None
     values: dict[str, Any] = dict(zip(_NAMES, rows[0][:-1], strict=True))
     return Published(**values, at=_moment(rows[0][-1]))
 
 
-def fill(put: Put, what: Published, blocks: Iterable[tuple[str, Any]], at: Any) -> None:
+def fill(insert: Insert, what: Published, blocks: Iterable[tuple[str, Any]], at: Any) -> None:
     """Add the rows of a publication to empty tables.
 
     Args:
-        put: The database.
-        what: What is published.
+        insert: The database.
+        what: The publication.
         blocks: As `recsys.serving.lists.lists` gives them.
         at: When, as the database takes it.
     """
     same = (what.version, at)
     for kind, block in blocks:
         for table, columns, rows in _parts(kind, block):
-            put(table, (*columns, "version", "published"), ((*row, *same) for row in rows))
-    put(ABOUT, (*_NAMES, "published"), [(*astuple(what)[:-1], at)])
+            insert(table, (*columns, "version", "published"), ((*row, *same) for row in rows))
+    insert(PUBLISHED, (*_NAMES, "published"), [(*astuple(what)[:-1], at)])
 
 
-def clear(ask: Ask) -> None:
-    """Remove every row of ours; they stay for whoever reads until the transaction ends."""
+def clear(execute: Execute) -> None:
+    """Delete all our rows; readers see them until the transaction ends."""
     for table in _TABLES:
-        ask(f"DELETE FROM {table}")
+        execute(f"DELETE FROM {table}")
 
 
-def listener(ask: Ask, user: str) -> PublishedList | None:
-    """See `Shelf.listener`; the tables are there, and do not change meanwhile."""
-    about = read(ask)
-    if about is None:
+def user(execute: Execute, user: str) -> PublishedList | None:
+    """See `ListStore.user`; the tables are there, and do not change meanwhile."""
+    published = read(execute)
+    if published is None:
         return None
-    rows = ask(
-        f"SELECT rank, artist, name, score FROM {BEST} WHERE listener = ? ORDER BY rank", user
+    rows = execute(
+        f"SELECT rank, item_id, name, score FROM {BEST} WHERE user_id = ? ORDER BY rank", user
     )
-    return PublishedList(about, user if rows else None, user, _entries(rows))
+    return PublishedList(published, user if rows else None, user, _entries(rows))
 
 
-def artist(ask: Ask, text: str) -> PublishedList | None:
-    """See `Shelf.artist`; the tables are there, and do not change meanwhile."""
-    about = read(ask)
-    if about is None:
+def item(execute: Execute, text: str) -> PublishedList | None:
+    """See `ListStore.item`; the tables are there, and do not change meanwhile."""
+    published = read(execute)
+    if published is None:
         return None
-    named = f"SELECT artist, name FROM {ARTISTS} WHERE key = ? ORDER BY listeners DESC, artist"
-    found = ask(named, text.casefold()) or ask(
-        f"SELECT artist, name FROM {ARTISTS} WHERE artist = ?", text
+    named = f"SELECT item_id, name FROM {ITEMS} WHERE key = ? ORDER BY users DESC, item_id"
+    matches = execute(named, text.casefold()) or execute(
+        f"SELECT item_id, name FROM {ITEMS} WHERE item_id = ?", text
     )
-    if not found:
-        return PublishedList(about, None, "", ())
-    number, name = found[0]
-    rows = ask(
-        f"SELECT rank, other, name, score FROM {ALIKE} WHERE artist = ? ORDER BY rank", number
+    if not matches:
+        return PublishedList(published, None, "", ())
+    number, name = matches[0]
+    rows = execute(
+        f"SELECT rank, other_id, name, score FROM {SIMILAR} WHERE item_id = ? ORDER BY rank", number
     )
-    return PublishedList(about, number, name, _entries(rows))
+    return PublishedList(published, number, name, _entries(rows))
 
 
 def _entries(rows: Iterable[tuple[Any, ...]]) -> tuple[PublishedItem, ...]:
@@ -126,13 +146,14 @@ def _entries(rows: Iterable[tuple[Any, ...]]) -> tuple[PublishedItem, ...]:
 
 
 def _parts(kind: str, block: Any) -> Iterator[tuple[str, Sequence[str], Iterable[tuple[Any, ...]]]]:
-    if kind == "listener":
-        columns = ("listener", "rank", "artist", "name", "score")
+    if kind == "user":
+        columns = ("user_id", "rank", "item_id", "name", "score")
         yield BEST, columns, _rows(block, "subject", *_LISTED)
         return
-    yield ALIKE, ("artist", "rank", "other", "name", "score"), _rows(block, "subject", *_LISTED)
+    columns = ("item_id", "rank", "other_id", "name", "score")
+    yield SIMILAR, columns, _rows(block, "subject", *_LISTED)
     every = _rows(block, "rank", "subject", "subject_name", "key", "cells")
-    yield ARTISTS, ("artist", "name", "key", "listeners"), (row[1:] for row in every if row[0] < 2)
+    yield ITEMS, ("item_id", "name", "key", "users"), (row[1:] for row in every if row[0] < 2)
 
 
 def _rows(block: Any, *columns: str) -> Iterator[tuple[Any, ...]]:

@@ -1,7 +1,7 @@
-"""Published lists in a database of SQLite: a transaction beside which readers go on.
+"""Published lists in a SQLite database, replaced in one transaction beside which readers can read.
 
-The database is switched to a write-ahead log (WAL), so that nobody who reads waits, or keeps others
-waiting. Whoever is killed leaves a log without a commit: it does not count.
+The database has a write-ahead log (WAL): readers and the writer do not wait for each other. A
+killed writer leaves a log without a commit, which SQLite ignores.
 """
 
 import os
@@ -14,14 +14,14 @@ from urllib.parse import quote
 
 from recsys.errors import InputError
 from tasks.serving.published import sql
-from tasks.serving.published.store import Published, PublishedList
+from tasks.serving.published.store import OldStoreError, Published, PublishedList
 from tasks.workspace.locking import locked
 
-WAIT = 10.0  # seconds for others who hold the database
+WAIT = 10.0  # seconds for other processes that hold the database
 
 
 class SqliteStore:
-    """A file with our tables, and whatever else is in it."""
+    """A file with our tables; other tables in it stay as they are."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -32,47 +32,49 @@ class SqliteStore:
         return f"sqlite:///{self._file}"
 
     def read(self) -> Published | None:
-        """See `Shelf`."""
-        with self._reading() as ask:
-            return None if ask is None else sql.read(ask)
+        """See `ListStore`."""
+        with self._reading() as execute:
+            return None if execute is None else sql.read(execute)
 
-    def listener(self, user: str) -> PublishedList | None:
-        """See `Shelf`."""
-        with self._reading() as ask:
-            return None if ask is None else sql.listener(ask, user)
+    def user(self, user: str) -> PublishedList | None:
+        """See `ListStore`."""
+        with self._reading() as execute:
+            return None if execute is None else sql.user(execute, user)
 
-    def artist(self, text: str) -> PublishedList | None:
-        """See `Shelf`."""
-        with self._reading() as ask:
-            return None if ask is None else sql.artist(ask, text)
+    def item(self, text: str) -> PublishedList | None:
+        """See `ListStore`."""
+        with self._reading() as execute:
+            return None if execute is None else sql.item(execute, text)
 
     def replace(self, what: Published, blocks: Iterable[tuple[str, Any]], again: bool) -> Published:
-        """See `Shelf`."""
+        """See `ListStore`."""
         with self._explained():
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            # SQLite would wait for another who publishes, too, but not listen to Ctrl-C meanwhile.
+            # SQLite would wait for another publisher, too, but ignore Ctrl-C meanwhile.
             lock = self._file.with_name(f".{self._file.name}.lock")
             with locked(lock), closing(_connected(str(self._file))) as connection:
                 connection.execute("PRAGMA journal_mode = WAL")
-                ask = _ask(connection)
+                execute = _execute(connection)
                 with _transaction(connection, "IMMEDIATE"):
-                    sql.make_tables(ask, "text", "WITHOUT ROWID")
-                    known = sql.read(ask)
+                    if _exists(execute, sql.OLD_ITEMS):
+                        sql.rename_old(execute)
+                    sql.create_tables(execute, "text", "WITHOUT ROWID")
+                    known = sql.read(execute)
                     if known is not None and what.same_as(known) and not again:
                         return known
-                    sql.clear(ask)
-                    sql.fill(_put(connection), what, blocks, what.at.isoformat())
-                with suppress(sqlite3.OperationalError):  # whoever reads: the next one does it
+                    sql.clear(execute)
+                    sql.fill(_insert(connection), what, blocks, what.at.isoformat())
+                with suppress(sqlite3.OperationalError):  # a reader: the next time does it
                     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return what
 
     @contextmanager
-    def _reading(self) -> Iterator[sql.Ask | None]:
-        """What answers from one state of the database; None where our tables are not there."""
+    def _reading(self) -> Iterator[sql.Execute | None]:
+        """Queries of one state of the database; None where our tables are not there."""
         if not self._file.exists():
             yield None
             return
-        # Where nothing can be written nobody can publish, and there is no place for a log.
+        # In a folder that is read only there is no publisher, and no place for a log.
         fixed = not os.access(self._file.parent, os.W_OK)
         place = f"file:{quote(str(self._file))}?mode=ro{'&immutable=1' * fixed}"
         with (
@@ -80,9 +82,10 @@ class SqliteStore:
             closing(_connected(place, uri=True)) as connection,
             _transaction(connection, "DEFERRED"),
         ):
-            ask = _ask(connection)
-            there = ask("SELECT 1 FROM sqlite_master WHERE name = ?", sql.ABOUT)
-            yield ask if there else None
+            execute = _execute(connection)
+            if _exists(execute, sql.OLD_ITEMS):
+                raise OldStoreError(self.place)
+            yield execute if _exists(execute, sql.PUBLISHED) else None
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -114,14 +117,18 @@ def _transaction(connection: sqlite3.Connection, how: str) -> Iterator[None]:
             connection.execute("ROLLBACK")
 
 
-def _ask(connection: sqlite3.Connection) -> sql.Ask:
+def _exists(execute: sql.Execute, table: str) -> bool:
+    return bool(execute("SELECT 1 FROM sqlite_master WHERE name = ?", table))
+
+
+def _execute(connection: sqlite3.Connection) -> sql.Execute:
     return lambda query, *values: connection.execute(query, values).fetchall()
 
 
-def _put(connection: sqlite3.Connection) -> sql.Put:
-    def put(table: str, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
+def _insert(connection: sqlite3.Connection) -> sql.Insert:
+    def insert(table: str, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
         marks = ", ".join("?" for _ in columns)
         query = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})"
         connection.executemany(query, rows)
 
-    return put
+    return insert

@@ -1,14 +1,16 @@
-"""What a place of published lists can do, whatever it is made of."""
+"""What a store of published lists can do, in a file or in a database."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from recsys.errors import InputError
+
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What a publication is of.
+    """A publication: which model its lists are of, and how many there are.
 
     Attributes:
         version: Of the registered model; of one that is not registered the id of its run.
@@ -17,8 +19,8 @@ class Published:
         study: Name of the study.
         identity: Hash of run, data, split, code and libraries.
         k: Longest list.
-        listeners: How many have a list.
-        artists: How many have a list; 0 where the model does not relate artists.
+        users: How many have a list.
+        items: How many have a list; 0 where the model does not relate items.
         at: When it was published, UTC, whole seconds.
     """
 
@@ -28,8 +30,8 @@ class Published:
     study: str
     identity: str
     k: int
-    listeners: int
-    artists: int
+    users: int
+    items: int
     at: datetime
 
     def same_as(self, other: "Published | None") -> bool:
@@ -41,12 +43,12 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class PublishedItem:
-    """An artist in a list.
+    """An item in a list.
 
     Attributes:
         rank: From 1.
         id: External id.
-        name: What a person is shown.
+        name: Name for people.
         score: By the model.
     """
 
@@ -58,11 +60,11 @@ class PublishedItem:
 
 @dataclass(frozen=True, slots=True)
 class PublishedList:
-    """A list and the publication it is of.
+    """A list and the publication it is part of.
 
     Attributes:
-        published: What the list is of.
-        subject: Id of the listener or of the artist; None where it is not there.
+        published: The publication.
+        subject: Id of the user or of the item whose list it is; None where it is not published.
         name: Of the subject.
         entries: Best first; none where the model has nothing to show.
     """
@@ -73,6 +75,16 @@ class PublishedList:
     entries: tuple[PublishedItem, ...]
 
 
+class OldStoreError(InputError):
+    """The lists were published under the names of an earlier version: listener and artist."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__(
+            f"{place}: an earlier version of recsys published these lists, under other names of "
+            "columns; run `recsys publish` again, which replaces them"
+        )
+
+
 class ListStore(Protocol):
     """A place that holds one publication at a time."""
 
@@ -81,37 +93,40 @@ class ListStore(Protocol):
         """Where it is, without a password."""
 
     def read(self) -> Published | None:
-        """What is published there now; None for nothing.
+        """The publication in the store; None where it is empty.
 
         Raises:
+            OldStoreError: an earlier version of recsys wrote it.
             InputError: it cannot be read.
         """
 
-    def listener(self, user: str) -> PublishedList | None:
-        """The list of a listener by id; None where nothing is published.
+    def user(self, user: str) -> PublishedList | None:
+        """The list of a user by id; None where the store is empty.
 
         Raises:
+            OldStoreError: an earlier version of recsys wrote it.
             InputError: it cannot be read.
         """
 
-    def artist(self, text: str) -> PublishedList | None:
-        """The artists like one, by name in any case, or else by id; None for nothing published.
+    def item(self, text: str) -> PublishedList | None:
+        """The items like one, by name in any case, or else by id; None where the store is empty.
 
         Raises:
+            OldStoreError: an earlier version of recsys wrote it.
             InputError: it cannot be read.
         """
 
     def replace(self, what: Published, blocks: Iterable[tuple[str, Any]], again: bool) -> Published:
-        """Publish, in place of what was published; all of it or nothing.
+        """Replace the publication in the store; atomic. Lists of an earlier version are replaced.
 
         Args:
-            what: What is published.
+            what: The new publication.
             blocks: As `recsys.serving.lists.lists` gives them; only read when they are needed.
-            again: Replace even what is the same.
+            again: Replace even the same publication.
 
         Returns:
-            What is published now: `what`, or the same that was there before.
+            The publication in the store now: `what`, or the same one that was there before.
 
         Raises:
-            InputError: it cannot be written, or would overwrite what is not ours.
+            InputError: it cannot be written, or would overwrite a file that is not ours.
         """

@@ -1,4 +1,4 @@
-"""Blocks of lists: everybody is there, with what serving would say, and nothing they play."""
+"""Blocks of lists: every user and item, with the answers of serving, without known items."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -45,7 +45,7 @@ MODELS = [
 
 
 def everything_heard() -> Interactions:
-    """Two camps; the first listener plays every artist, nobody the last one."""
+    """Two camps; the first user has every item but the last, which has no users."""
     plays = two_camps(30, 8, of_other=1)
     plays[0] = 1.0
     plays[:, -1] = 0.0
@@ -71,18 +71,18 @@ def by_subject(found: Iterator[dict[str, Any]]) -> dict[str, list[tuple[str, Any
         mine = gathered.setdefault(row["subject"], [])
         if row["rank"]:
             assert row["rank"] == len(mine) + 1
-            mine.append((row["artist"], pytest.approx(row["score"], rel=1e-4, abs=1e-6)))
+            mine.append((row["item_id"], pytest.approx(row["score"], rel=1e-4, abs=1e-6)))
         else:
-            assert (row["artist"], row["name"], row["score"]) == (None, None, None)
+            assert (row["item_id"], row["name"], row["score"]) == (None, None, None)
     return gathered
 
 
 @pytest.mark.parametrize("config", MODELS, ids=lambda config: config.kind)
-def test_everybody_has_the_list_that_serving_gives(config: ModelConfig) -> None:
+def test_every_user_has_the_list_that_serving_gives(config: ModelConfig) -> None:
     served = served_by(config)
     users = served.cells.users
 
-    found = by_subject(rows(served, "listener"))
+    found = by_subject(rows(served, "user"))
 
     assert list(found) == users.ids.to_pylist()
     for number, mine in enumerate(found.values()):
@@ -90,55 +90,55 @@ def test_everybody_has_the_list_that_serving_gives(config: ModelConfig) -> None:
         assert [score for _, score in mine] == [each.score for each in asked]
         # Of equal scores, equal up to rounding, either may come first.
         if len({round(each.score, 4) for each in asked}) == len(asked):
-            assert [artist for artist, _ in mine[:-1]] == [each.id for each in asked[:-1]]
+            assert [item for item, _ in mine[:-1]] == [each.id for each in asked[:-1]]
 
 
 @pytest.mark.parametrize("config", MODELS, ids=lambda config: config.kind)
-def test_nothing_that_is_played_is_shown(config: ModelConfig) -> None:
+def test_no_list_has_an_item_that_its_user_has(config: ModelConfig) -> None:
     served = served_by(config)
     cells = served.cells
-    heard = {
+    known = {
         (cells.users.id(user), cells.items.id(item))
         for user, item in zip(cells.rows.tolist(), cells.cols.tolist(), strict=True)
     }
 
-    shown = {(row["subject"], row["artist"]) for row in rows(served, "listener", k=8)}
+    shown = {(row["subject"], row["item_id"]) for row in rows(served, "user", k=8)}
 
-    assert not shown & heard
+    assert not shown & known
 
 
 @pytest.mark.parametrize("config", [ALS, EaseConfig()], ids=lambda config: config.kind)
-def test_every_artist_has_those_that_are_similar(config: ModelConfig) -> None:
+def test_every_item_has_its_similar_items(config: ModelConfig) -> None:
     served = served_by(config)
     items = served.cells.items
 
-    found = by_subject(rows(served, "artist", k=4, size=3))
+    found = by_subject(rows(served, "item", k=4, size=3))
 
     assert sorted(found) == items.ids.to_pylist()
     for item in range(len(items)):
         mine = found[items.id(item)]
         asked = [(each.id, each.score) for each in similar(served, item, 4)]
         assert [score for _, score in mine] == [score for _, score in asked]
-        assert items.id(item) not in {artist for artist, _ in mine}
+        assert items.id(item) not in {item for item, _ in mine}
     assert found["i07"] == []
 
 
-def test_a_model_that_does_not_relate_artists_has_lists_of_listeners_alone() -> None:
+def test_a_model_that_does_not_relate_items_has_lists_of_users_alone() -> None:
     served = served_by(PopularityConfig(kind="popularity-listeners"))
 
     assert not relates(served)
-    assert {kind for kind, _ in lists(served, 3)} == {"listener"}
+    assert {kind for kind, _ in lists(served, 3)} == {"user"}
 
 
-def test_of_artists_of_one_name_the_most_listened_to_comes_first() -> None:
+def test_of_items_of_one_name_the_one_with_most_users_comes_first() -> None:
     cells = cells_of([[1, 1, 1, 0], [0, 1, 1, 1], [0, 1, 1, 1], [0, 0, 1, 1]])
     named = IdMap(cells.items.ids, strings(["Muse", "ABBA", "muse", "Can"]))
     cells = Interactions(cells.users, named, cells.rows, cells.cols, cells.plays)
 
-    found = rows(served_by(EaseConfig(), cells), "artist", k=1, size=1)
+    found = rows(served_by(EaseConfig(), cells), "item", k=1, size=1)
 
-    told = [(row["key"], row["subject"], row["subject_name"], row["cells"]) for row in found]
-    assert told == [
+    order = [(row["key"], row["subject"], row["subject_name"], row["cells"]) for row in found]
+    assert order == [
         ("abba", "i01", "ABBA", 3),
         ("can", "i03", "Can", 3),
         ("muse", "i02", "muse", 4),
@@ -149,7 +149,7 @@ def test_of_artists_of_one_name_the_most_listened_to_comes_first() -> None:
 def test_the_size_of_blocks_changes_nothing() -> None:
     served = served_by(ALS)
 
-    one, other = (by_subject(rows(served, "listener", size=size)) for size in (1, 100))
+    one, other = (by_subject(rows(served, "user", size=size)) for size in (1, 100))
 
     assert one == other
 
@@ -162,19 +162,19 @@ def test_lists_longer_than_the_catalogue_take_no_more_room_than_it() -> None:
     assert asked == whole
 
 
-def test_progress_is_told_and_ends_with_all() -> None:
-    told: list[tuple[str, int, int | None]] = []
+def test_progress_counts_up_to_all_lists() -> None:
+    reports: list[tuple[str, int, int | None]] = []
 
-    list(lists(served_by(ALS), 2, lambda *each: told.append(each), size=20))
+    list(lists(served_by(ALS), 2, lambda *each: reports.append(each), size=20))
 
-    assert told == [
-        ("publishing lists of listeners", 20, 30),
-        ("publishing lists of listeners", 30, 30),
-        ("publishing similar artists", 8, 8),
+    assert reports == [
+        ("publishing lists of users", 20, 30),
+        ("publishing lists of users", 30, 30),
+        ("publishing similar items", 8, 8),
     ]
 
 
-def test_a_model_that_shows_what_is_played_is_refused() -> None:
+def test_a_model_that_recommends_an_item_the_user_has_is_refused() -> None:
     served = served_by(BprConfig(iterations=1))
 
     def careless(users: Any, k: int) -> Recommendations:
@@ -183,5 +183,5 @@ def test_a_model_that_shows_what_is_played_is_refused() -> None:
 
     served.model.recommend = careless  # type: ignore[method-assign]
 
-    with pytest.raises(ValueError, match="shows listener 'u00' the artist 'i00', whom they play"):
+    with pytest.raises(ValueError, match="recommends item 'i00' to user 'u00', who has it"):
         list(lists(served, 1))

@@ -1,7 +1,7 @@
-"""Publishes lists that show whether they are whole, and may be struck while it does.
+"""Publishes lists that show whether they are whole, and can be killed at each step.
 
 python -m tests.tasks.serving.publisher strike SIGKILL|SIGINT PLACE    prints a JSON line per strike
-python -m tests.tasks.serving.publisher loop PLACE    version after version, for ever
+python -m tests.tasks.serving.publisher loop PLACE    version after version, until killed
 """
 
 import json
@@ -23,7 +23,7 @@ ENDED, STRUCK = 0, 9
 
 
 def what(version: int, n: int) -> Published:
-    """A publication of n listeners and as many artists."""
+    """A publication of n users and as many items."""
     at = datetime(2026, 1, 1, 12, 0, version % 60, tzinfo=UTC)
     return Published(str(version), "run", "als", "study", "hash", K, n, n, at)
 
@@ -31,8 +31,8 @@ def what(version: int, n: int) -> Published:
 def blocks(
     version: int, n: int, size: int = 2, about_to: Callable[[str], None] = lambda _: None
 ) -> Iterator[tuple[str, Any]]:
-    """Every entry has the version as its score; the last listener and artist have none."""
-    for kind, letter in (("listener", "u"), ("artist", "a")):
+    """Every score is the version; the lists of the last user and the last item are empty."""
+    for kind, letter in (("user", "u"), ("item", "a")):
         for start in range(0, n, size):
             about_to(f"{kind} from {start}")
             yield kind, block(letter, range(start, min(start + size, n)), version, n)
@@ -47,16 +47,16 @@ def block(letter: str, numbers: range, version: int, n: int) -> Any:
             "key": f"u{number:04}" if letter == "u" else f"name {number:04}",
             "cells": 5,
             "rank": rank if number < n - 1 else 0,
-            "artist": f"x{rank}" if number < n - 1 else None,
+            "item_id": f"x{rank}" if number < n - 1 else None,
             "name": f"X {rank}" if number < n - 1 else None,
             "score": float(version) if number < n - 1 else None,
         }
         for number in numbers
         for rank in range(1, K + 1 if number < n - 1 else 2)
     ]
-    texts = ("subject", "subject_name", "key", "artist", "name")
+    texts = ("subject", "subject_name", "key", "item_id", "name")
     types = {**dict.fromkeys(texts, pa.string()), "cells": pa.int64(), "rank": pa.int32()}
-    names = ("subject", "subject_name", "key", "cells", "rank", "artist", "name", "score")
+    names = ("subject", "subject_name", "key", "cells", "rank", "item_id", "name", "score")
     return pa.table(
         {
             name: pa.array([row[name] for row in rows], types.get(name, pa.float64()))
@@ -65,18 +65,18 @@ def block(letter: str, numbers: range, version: int, n: int) -> Any:
     )
 
 
-def seen(shelf: ListStore, n: int) -> int:
+def seen(store: ListStore, n: int) -> int:
     """The version that is published, each list of it found whole; 0 for none.
 
     Raises:
         AssertionError: a list is missing, or is not of that version; or there are more.
     """
-    about = shelf.read()
+    about = store.read()
     if about is None:
         return 0
     for number in range(n):
-        whole(shelf.listener(f"u{number:04}"), about, f"u{number:04}", number == n - 1)
-        whole(shelf.artist(f"NAME {number:04}"), about, f"a{number:04}", number == n - 1)
+        whole(store.user(f"u{number:04}"), about, f"u{number:04}", number == n - 1)
+        whole(store.item(f"NAME {number:04}"), about, f"a{number:04}", number == n - 1)
     return int(about.version)
 
 
@@ -92,7 +92,7 @@ def whole(found: Any, about: Published | None, subject: str, empty: bool) -> Pub
 
 
 def in_fork(work: Callable[[], int]) -> int:
-    """The exit code of work in a process of its own, negative for a signal."""
+    """The exit code of work in a forked process, negative for a signal."""
     child = os.fork()
     if child == 0:
         code = 70
@@ -150,18 +150,18 @@ class Strikes:
 
 def strike_each(place: str, number: signal.Signals, folder: Path, n: int = 3) -> None:
     """Publish version 2 in place of 1, struck at its first act, its second, ... until it ends."""
-    shelf, note = open_store(place), folder / "note"
+    store, note = open_store(place), folder / "note"
 
     def publish(version: int, which: int = 0) -> int:
         strikes = Strikes(which, number, note)
         strikes.install(folder)
-        shelf.replace(what(version, n), blocks(version, n, 2, strikes.about_to), again=True)
+        store.replace(what(version, n), blocks(version, n, 2, strikes.about_to), again=True)
         return ENDED
 
     assert in_fork(lambda: publish(1)) == ENDED
     for which in range(1, 1000):
         code = in_fork(lambda which=which: publish(2, which))  # type: ignore[misc]
-        version = in_fork(lambda: seen(shelf, n))
+        version = in_fork(lambda: seen(store, n))
         files = sorted(path.name for path in folder.iterdir() if path.name != "note")
         told = "" if code == ENDED else note.read_text(encoding="utf-8")
         line = {"code": code, "before": told, "version": version, "files": files}
@@ -173,9 +173,9 @@ def strike_each(place: str, number: signal.Signals, folder: Path, n: int = 3) ->
 
 
 def loop(place: str, n: int = 40) -> None:
-    shelf = open_store(place)
+    store = open_store(place)
     for version in range(2, 10**6):
-        shelf.replace(what(version, n), blocks(version, n, 16), again=True)
+        store.replace(what(version, n), blocks(version, n, 16), again=True)
 
 
 if __name__ == "__main__":
