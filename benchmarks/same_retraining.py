@@ -124,8 +124,8 @@ def aliases(place: Workspace) -> dict[str, int]:
 def lists(place: Workspace) -> tuple[str, Lists]:
     """The version that is published, and every list."""
     with closing(sqlite3.connect(place.published)) as database:
-        users = database.execute("select distinct listener from recsys_recommendations").fetchall()
-        artists = database.execute("select artist from recsys_artists").fetchall()
+        users = database.execute("select distinct user_id from recsys_recommendations").fetchall()
+        artists = database.execute("select item_id from recsys_items").fetchall()
     subjects = [("listener", user) for (user,) in users]
     subjects += [("artist", artist) for (artist,) in artists]
     return _read(place, subjects)
