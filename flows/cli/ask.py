@@ -81,14 +81,14 @@ class Recommended:
             "by": self.answer.by,
             "audience": self.answer.audience,
             "note": self.note,
-            "artists": _numbered(self.answer.artists),
+            "items": _numbered(self.answer.items),
         }
 
     def shown(self) -> RenderableType:
         """A table, and what it is chosen by."""
         by = BY[self.answer.by] + (f" ({self.answer.audience})" * bool(self.answer.audience))
         counted = self.answer.by in ("alike", "popularity")
-        table = _ranking(self.answer.artists, "listeners" if counted else "score")
+        table = _ranking(self.answer.items, "users" if counted else "score")
         notes = [f"by {by}", *[self.note] * bool(self.note), _line(self.chosen)]
         return Group(table, *map(Text, notes))
 
@@ -100,20 +100,20 @@ class Alike:
     Attributes:
         chosen: Whose model answered.
         to: The artist that was meant.
-        artists: Those like it.
+        items: Those like it.
     """
 
     chosen: ServedRun
     to: str
-    artists: Sequence[RankedItem]
+    items: Sequence[RankedItem]
 
     def as_json(self) -> dict[str, Any]:
         """One object."""
-        return {**_source(self.chosen), "to": self.to, "artists": _numbered(self.artists)}
+        return {**_source(self.chosen), "to": self.to, "items": _numbered(self.items)}
 
     def shown(self) -> RenderableType:
         """A table."""
-        table = _ranking(self.artists, "similarity", f"Like {self.to}")
+        table = _ranking(self.items, "similarity", f"Like {self.to}")
         return Group(table, Text(_line(self.chosen)))
 
 
@@ -169,7 +169,7 @@ def recommend(
         answer = answers.known_user(served, served.user(listener.user), k, include_heard)
         return Recommended(chosen, answer)
     profile = _profile(served, listener)
-    plays = listed(listener.artists or "", served.artists)
+    plays = listed(listener.artists or "", served.names)
     if plays:
         answer = answers.fold_in_history(served, plays, k, include_heard, profile)
     else:
@@ -185,7 +185,7 @@ def similar(workspace: Workspace, run: str | None, artist: str, k: int) -> Alike
         InputError: the artist is not known, or the model does not relate artists.
     """
     chosen, served = _served(workspace, run, k)
-    item = served.artists.number(artist)
+    item = served.names.number(artist)
     return Alike(chosen, served.cells.items.name(item), answers.similar(served, item, k))
 
 
@@ -197,7 +197,7 @@ def explain(workspace: Workspace, run: str | None, listener: Listener, artist: s
     """
     chosen, served = _served(workspace, run)
     history, user = _history(served, listener)
-    why = answers.explain(served, history, user, served.artists.number(artist))
+    why = answers.explain(served, history, user, served.names.number(artist))
     return Explained(chosen, why)
 
 
@@ -211,7 +211,7 @@ def _served(workspace: Workspace, run: str | None, k: int = 1) -> tuple[ServedRu
 def _history(served: Served, listener: Listener) -> tuple[Interactions, int]:
     if listener.user is not None:
         return served.cells, served.user(listener.user)
-    plays = listed(listener.artists or "", served.artists)
+    plays = listed(listener.artists or "", served.names)
     if not plays:
         raise InputError("no history to explain by: pass --user, or --artists")
     return answers.history_of(served, plays), 0
@@ -234,7 +234,7 @@ def _numbered(artists: Sequence[RankedItem]) -> list[dict[str, Any]]:
 
 def _ranking(artists: Sequence[RankedItem], score: str, title: str | None = None) -> Table:
     heard = any(each.heard for each in artists)
-    table = Table(_right(""), "artist", _right(score), *["heard"] * heard, title=title)
+    table = Table(_right(""), "item", _right(score), *["heard"] * heard, title=title)
     for row in _rows(artists, heard):
         table.add_row(*row)
     return table

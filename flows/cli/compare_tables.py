@@ -52,7 +52,7 @@ def listener_groups(result: CompareResult) -> RenderableType:
     """The objective in each group of listeners: who is served worse."""
     comparison = result.comparison
     tables = []
-    for grouping, of_models in comparison.listeners.items():
+    for grouping, of_models in comparison.user_groups.items():
         rows = of_models[comparison.models[0]]
         table = Table(
             Column("model", no_wrap=True),
@@ -68,14 +68,14 @@ def listener_groups(result: CompareResult) -> RenderableType:
 def artist_groups(result: CompareResult) -> RenderableType:
     """What is found of popular and of rare artists."""
     comparison = result.comparison
-    rows = comparison.artists[comparison.models[0]]
+    rows = comparison.item_groups[comparison.models[0]]
     table = Table(
         Column("model", no_wrap=True),
         *(right(f"{row.group} ({row.n_held_out:,})") for row in rows),
         title=f"recall@{comparison.k} of held-out cells by popularity of the artist",
     )
     for model in comparison.models:
-        table.add_row(model, *(estimate_text(row.recall) for row in comparison.artists[model]))
+        table.add_row(model, *(estimate_text(row.recall) for row in comparison.item_groups[model]))
     return table
 
 

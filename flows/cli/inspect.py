@@ -106,8 +106,8 @@ def inspect(
         reading.rejects.write(rejects)
     figures = {
         "plays.png": plots.plays_per_row,
-        "artists-per-user.png": plots.artists_per_user,
-        "listeners-per-artist.png": plots.listeners_per_artist,
+        "items-per-user.png": plots.items_per_user,
+        "users-per-item.png": plots.users_per_item,
     }
     for name, draw in figures.items():
         plots.save(draw(reading.events), folder / name)

@@ -116,9 +116,9 @@ def check_name(name: str) -> None:
 def example(served: Served) -> pd.DataFrame:
     """A question that the model can answer: a history, for somebody it has not met."""
     items = served.cells.items
-    most = np.argsort(-served.listeners, kind="stable")[:EXAMPLES].tolist()
+    most = np.argsort(-served.users_per_item, kind="stable")[:EXAMPLES].tolist()
     plays = [float(len(most) - place) for place in range(len(most))]
-    history = {"artists": [items.id(item) for item in most], "plays": plays}
+    history = {"items": [items.id(item) for item in most], "plays": plays}
     return pd.DataFrame([{"user": "somebody new", **history}])
 
 

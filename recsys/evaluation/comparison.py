@@ -19,8 +19,8 @@ from recsys.evaluation.groups import (
     group_tables,
     hits_by_item_group,
     item_groups,
-    listener_groups,
     recall_by_item_group,
+    user_groups,
 )
 from recsys.evaluation.metrics import column, parsed
 from recsys.evaluation.objectives import oriented
@@ -120,7 +120,7 @@ class SplitResult:
             whole={model: each.report.of_all_lists() for model, each in results.items()},
             labels={
                 name: pd.Series(labels, index=ids, dtype=object)
-                for name, labels in listener_groups(fold, N_COUNTRIES).items()
+                for name, labels in user_groups(fold, N_COUNTRIES).items()
             },
             hits=hits,
             results=results,
@@ -156,8 +156,8 @@ class Comparison:
             its 95 % interval over users; none for coverage and Gini.
         spreads: Model to metric to mean and standard deviation over the splits.
         significance: All pairs of models on the objective.
-        listeners: Grouping to model to the objective in each group.
-        artists: Model to the recall in each group of artists.
+        user_groups: Grouping to model to the objective in each group.
+        item_groups: Model to the recall in each group of items.
         splits: One per split.
         n_users: Judged in any of them.
     """
@@ -167,8 +167,8 @@ class Comparison:
     estimates: Mapping[str, Mapping[str, Estimate]]
     spreads: Mapping[str, Mapping[str, SeedSpread]]
     significance: Significance
-    listeners: Mapping[str, Mapping[str, tuple[GroupRow, ...]]]
-    artists: Mapping[str, tuple[ItemGroupRow, ...]]
+    user_groups: Mapping[str, Mapping[str, tuple[GroupRow, ...]]]
+    item_groups: Mapping[str, tuple[ItemGroupRow, ...]]
     splits: tuple[SplitResult, ...]
     n_users: int
 
@@ -208,11 +208,11 @@ class Comparison:
             },
             spreads=spreads,
             significance=compare_models(turned, seed, progress=progress),
-            listeners={
+            user_groups={
                 grouping: group_tables(values, labels, seed, n_resamples, progress)
                 for grouping, labels in _labels(splits, ids).items()
             },
-            artists={
+            item_groups={
                 model: recall_by_item_group(
                     _summed_hits(splits, model), seed, n_resamples, progress
                 )
@@ -256,11 +256,11 @@ class Comparison:
         }
         groups: dict[str, Any] = {
             grouping: {row.group: {"n": row.n, **asdict(row.estimate)} for row in of_models[model]}
-            for grouping, of_models in self.listeners.items()
+            for grouping, of_models in self.user_groups.items()
         }
-        groups["artists"] = {
+        groups["items"] = {
             row.group: {"held_out": row.n_held_out, **asdict(row.recall)}
-            for row in self.artists[model]
+            for row in self.item_groups[model]
         }
         return {
             "test": test,

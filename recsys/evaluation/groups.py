@@ -86,7 +86,7 @@ class ItemGroupRow:
     recall: Estimate
 
 
-def listener_groups(fold: Fold, n_countries: int = N_COUNTRIES) -> dict[str, Labels]:
+def user_groups(fold: Fold, n_countries: int = N_COUNTRIES) -> dict[str, Labels]:
     """The judged users by activity, and by gender, country and age where there are profiles.
 
     Args:

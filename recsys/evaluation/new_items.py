@@ -49,7 +49,7 @@ def welcomed(served: Served, cells: Interactions) -> Served:
     factors = np.zeros((len(cells.items), config.factors), dtype=np.float32)
     factors[at] = model.item_factors
     known = np.zeros(len(cells.items), dtype=np.bool_)
-    known[at] = served.listeners > 0
+    known[at] = served.users_per_item > 0
     new = np.flatnonzero(~known).astype(np.int32)
     factors[new] = model.fold_in_items(cells, new)
     # A training that has had all its iterations: it takes the factors and trains no more.

@@ -1,4 +1,4 @@
-"""One listener, looked at closely: what they play, what each model shows them, what hits."""
+"""One user in detail: what they play, what each model shows them, and which of it is a hit."""
 
 from dataclasses import dataclass
 
@@ -13,12 +13,12 @@ from recsys.splitting.split import Fold
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What a model shows a listener.
+    """What a model shows one user.
 
     Attributes:
         user: External id.
-        history: Artists the model knew of, most played first: (name, plays).
-        held_out: Artists it had to find, most played first: (name, plays).
+        history: Items of the history that the model sees, most played first: (name, plays).
+        held_out: Held-out items, which it has to find, most played first: (name, plays).
         recommended: What it shows, best first: (name, whether it was held out).
     """
 
@@ -28,8 +28,8 @@ class Shown:
     recommended: list[tuple[str, bool]]
 
 
-def sample_listener(fold: Fold, seed: int) -> int:
-    """A seeded draw from the users who are judged: nobody picks a flattering one."""
+def sample_user(fold: Fold, seed: int) -> int:
+    """A seeded draw from the judged users, so that no flattering one is picked."""
     rng = np.random.default_rng(seed_for(seed, "show", "listener"))
     return int(rng.choice(fold.judged))
 

@@ -8,10 +8,10 @@ distinct for colour-blind readers; where colour is a number, viridis.
 from recsys.plots.distributions import (
     Draw,
     Values,
-    artists_per_user,
     distribution,
-    listeners_per_artist,
+    items_per_user,
     plays_per_row,
+    users_per_item,
 )
 from recsys.plots.drawing import COLOURS, DPI, FAINT, INK, MARKERS, save
 from recsys.plots.experiments import Means, comparison, learning_curves
@@ -29,18 +29,18 @@ __all__ = [
     "Means",
     "Measured",
     "Values",
-    "artists_per_user",
     "comparison",
     "contours",
     "distribution",
     "groups",
     "history",
     "importance",
+    "items_per_user",
     "learning_curves",
-    "listeners_per_artist",
     "pareto",
     "plays_per_row",
     "save",
     "slices",
     "tradeoff",
+    "users_per_item",
 ]

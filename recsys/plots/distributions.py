@@ -24,16 +24,16 @@ def plays_per_row(events: Events) -> Figure:
     return distribution(events.plays, "Plays per row", "plays", "rows")
 
 
-def artists_per_user(events: Events) -> Figure:
-    """How many distinct artists listeners have, log-log."""
+def items_per_user(events: Events) -> Figure:
+    """How many distinct items the users have, log-log."""
     counts = events.cells().per_user()
-    return distribution(counts, "Artists per listener", "artists", "listeners")
+    return distribution(counts, "Items per user", "items", "users")
 
 
-def listeners_per_artist(events: Events) -> Figure:
-    """How many distinct listeners artists have, log-log."""
+def users_per_item(events: Events) -> Figure:
+    """How many distinct users the items have, log-log."""
     counts = events.cells().per_item()
-    return distribution(counts, "Listeners per artist", "listeners", "artists")
+    return distribution(counts, "Users per item", "users", "items")
 
 
 def distribution(values: Values, title: str, what: str, of: str) -> Figure:

@@ -62,14 +62,14 @@ class Served:
             raise ValueError("the profiles must be aligned with the users of the cells")
 
     @cached_property
-    def listeners(self) -> npt.NDArray[np.int64]:
-        """How many play each artist, int64, shape (n_items,)."""
+    def users_per_item(self) -> npt.NDArray[np.int64]:
+        """How many users play each item, int64, shape (n_items,)."""
         return self.cells.per_item()
 
     @cached_property
-    def artists(self) -> Lookup:
-        """Artists by name or id; of one name the most listened to."""
-        return Lookup(self.cells.items, self.listeners, "artist")
+    def names(self) -> Lookup:
+        """Items by name or id; of several with one name, that of most users."""
+        return Lookup(self.cells.items, self.users_per_item, "item")
 
     def user(self, text: str) -> int:
         """The number of a listener.
@@ -102,15 +102,15 @@ class RankedItem:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Artists, best first, and what they are chosen by.
+    """Items, best first, and what they are chosen by.
 
     Attributes:
-        artists: At most as many as were asked for.
+        items: At most as many as the request asks for.
         by: "plays", "profile", "alike" (what those with a like profile play) or "popularity".
         audience: Whose plays count, in words, where the model was not asked; else "".
     """
 
-    artists: Sequence[RankedItem]
+    items: Sequence[RankedItem]
     by: str
     audience: str = ""
 
@@ -351,10 +351,10 @@ def _answer(served: Served, recs: Recommendations, by: str) -> Answer:
 def _popular(served: Served, heard_by: Audience, k: int) -> Answer:
     """By listeners among the audience, ties by all listeners, then the lower number."""
     counts = heard_by.counts
-    order = np.lexsort((np.arange(len(counts)), -served.listeners, -counts))[:k]
+    order = np.lexsort((np.arange(len(counts)), -served.users_per_item, -counts))[:k]
     by = "popularity" if heard_by.everybody else "alike"
-    artists = [_found(served, int(i), float(counts[i])) for i in order]
-    return Answer(artists, by, heard_by.words)
+    items = [_found(served, int(i), float(counts[i])) for i in order]
+    return Answer(items, by, heard_by.words)
 
 
 def _found(served: Served, item: int, score: float, heard: bool = False) -> RankedItem:

@@ -62,7 +62,9 @@ def lists(
     if not relates(served):
         return
     folded = [name.casefold() for name in served.cells.items.names.to_pylist()]
-    order = sorted(range(n_items), key=lambda item: (folded[item], -served.listeners[item], item))
+    order = sorted(
+        range(n_items), key=lambda item: (folded[item], -served.users_per_item[item], item)
+    )
     for start in range(0, n_items, size):
         items = np.array(order[start : start + size], dtype=np.int32)
         yield "item", _of_items(served, items, [folded[item] for item in items], k)
@@ -108,7 +110,7 @@ def _of_items(served: Served, items: Numbers, keys: list[str], k: int) -> Table:
     near, scores = _related(served, items, k)
     at = pa.array(items)
     subjects = {"subject": ids.ids.take(at), "subject_name": ids.names.take(at)}
-    more = {"key": pa.array(keys, pa.string()), "cells": pa.array(served.listeners[items])}
+    more = {"key": pa.array(keys, pa.string()), "cells": pa.array(served.users_per_item[items])}
     return _table(served, subjects | more, near, scores)
 
 

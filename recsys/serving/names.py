@@ -1,4 +1,4 @@
-"""From what a person types to the artist or the listener that is meant."""
+"""From what a person types to the item or the user that is meant."""
 
 import math
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ class Lookup:
             ids: What can be found.
             weights: Of those of the same name the highest is meant, of these the first; int64,
                 shape (n,).
-            what: The kind, for messages: "artist".
+            what: The kind, for messages: "item".
         """
         self._ids = ids
         self._weights = weights
@@ -104,21 +104,21 @@ def _likely(wanted: str, names: Strings) -> list[int]:
     return [int(number) for number in order if alike[number] > 0]
 
 
-def listed(text: str, artists: Lookup) -> dict[int, float]:
-    """The plays of each artist in a list such as "radiohead, muse:3, Earth, Wind & Fire".
+def listed(text: str, items: Lookup) -> dict[int, float]:
+    """The plays of each item in a list such as "radiohead, muse:3, Earth, Wind & Fire".
 
     Commas separate, unless what they would separate is one name; a number after a colon counts
-    plays, unless that is a name. Without one it is 1 play. An artist named twice has the sum.
+    plays, unless that is a name. Without one it is 1 play. An item named twice has the sum.
 
     Raises:
-        InputError: an artist is not known, or their plays are not above 0.
+        InputError: an item is not known, or its plays are not above 0.
     """
     parts = text.split(",")
     found: dict[int, float] = {}
     start = 0
     while start < len(parts):
         if parts[start].strip():
-            stop, number, plays = _longest(parts, start, artists)
+            stop, number, plays = _longest(parts, start, items)
             found[number] = found.get(number, 0.0) + plays
         else:
             stop = start + 1
@@ -126,20 +126,20 @@ def listed(text: str, artists: Lookup) -> dict[int, float]:
     return found
 
 
-def _longest(parts: Sequence[str], start: int, artists: Lookup) -> tuple[int, int, float]:
+def _longest(parts: Sequence[str], start: int, items: Lookup) -> tuple[int, int, float]:
     for stop in range(min(len(parts), start + LONGEST), start, -1):
-        entry = _entry(",".join(parts[start:stop]).strip(), artists)
+        entry = _entry(",".join(parts[start:stop]).strip(), items)
         if entry is not None:
             return stop, *entry
-    raise artists.unknown(parts[start].strip())
+    raise items.unknown(parts[start].strip())
 
 
-def _entry(text: str, artists: Lookup) -> tuple[int, float] | None:
-    number = artists.find(text)
+def _entry(text: str, items: Lookup) -> tuple[int, float] | None:
+    number = items.find(text)
     if number is not None:
         return number, 1.0
     name, colon, count = text.rpartition(":")
-    number = artists.find(name.strip()) if colon else None
+    number = items.find(name.strip()) if colon else None
     if number is None or "," in count:
         return None
     try:
@@ -147,5 +147,5 @@ def _entry(text: str, artists: Lookup) -> tuple[int, float] | None:
     except ValueError:
         plays = math.nan
     if not (math.isfinite(plays) and plays > 0):
-        raise InputError(f"artist {text!r}: plays after a colon must be a number above 0")
+        raise InputError(f"item {text!r}: plays after a colon must be a number above 0")
     return number, plays

@@ -37,9 +37,9 @@ from recsys.renames import current_params
 from recsys.serving.answers import RankedItem, Served, fold_in_history, known_user
 from recsys.serving.names import listed
 
-COLUMNS = ("user", "artists", "plays")  # of a question; each may be missing
-ANSWER = ("user", "artist", "name", "score", "rank")  # of an answer
-K = 10  # artists in an answer, unless asked otherwise
+COLUMNS = ("user", "items", "plays")  # of a question; each may be missing
+ANSWER = ("user", "item", "name", "score", "rank")  # of an answer
+K = 10  # items in an answer, unless asked otherwise
 _SERVED = "served.json"
 
 
@@ -141,22 +141,22 @@ def _check(folder: Path, files: Mapping[str, str]) -> None:
 
 
 def answers(served: Served, questions: pd.DataFrame, k: int = K) -> pd.DataFrame:
-    """The k best artists for each row of a table; nobody is shown what they play already.
+    """The k best items for each row of a table, without what the user plays already.
 
-    A row asks by the id of a known `user`, or by a history: `artists` as a text that
+    A row asks by the id of a known `user`, or by a history: `items` as a text that
     `recsys.serving.names.listed` reads ("radiohead, muse:3"), or as a list of names or ids with
     `plays` as a list of as many numbers, 1 each by default. Beside a history `user` is a label that
     comes back in the answer, known or not.
 
     Args:
         served: The model.
-        questions: With any of the columns `user`, `artists`, `plays`; empty, None and NaN are
+        questions: With any of the columns `user`, `items`, `plays`; empty, None and NaN are
             missing.
         k: How many for each, at least 1.
 
     Returns:
         A row per recommendation, best first, in the order of the questions: `user` (str, or None
-        without one), `artist` (its id, str), `name` (str), `score` (float64), `rank` (int64, from
+        without one), `item` (its id, str), `name` (str), `score` (float64), `rank` (int64, from
         1). A user for whom the model has nothing has no row.
 
     Raises:
@@ -165,9 +165,9 @@ def answers(served: Served, questions: pd.DataFrame, k: int = K) -> pd.DataFrame
     """
     if k < 1:
         raise InputError(f"k is {k}: ask for at least 1")
-    if questions.columns.intersection(["user", "artists"]).empty:
+    if questions.columns.intersection(["user", "items"]).empty:
         there = ", ".join(map(str, questions.columns)) or "none"
-        raise InputError(f"columns are {there}; give `user` or `artists`")
+        raise InputError(f"columns are {there}; give `user` or `items`")
     rows = [
         (asked.user, found.id, found.name, float(found.score), rank)
         for number, asked in enumerate(_read(questions))
@@ -182,62 +182,62 @@ class _Question:
     """A row, with None for what is missing."""
 
     user: str | None
-    artists: Any
+    items: Any
     plays: Any
 
 
 def _read(questions: pd.DataFrame) -> Iterator[_Question]:
     table = questions.reindex(columns=list(COLUMNS))
     columns = ([_given(value) for value in table[name]] for name in COLUMNS)
-    for user, artists, plays in zip(*columns, strict=True):
-        yield _Question(_id(user), artists, plays)
+    for user, items, plays in zip(*columns, strict=True):
+        yield _Question(_id(user), items, plays)
 
 
 def _row(served: Served, number: int, asked: _Question, k: int) -> Sequence[RankedItem]:
     try:
-        if asked.artists is not None:
-            history = _history(served, asked.artists, asked.plays)
-            return fold_in_history(served, history, k).artists
+        if asked.items is not None:
+            history = _history(served, asked.items, asked.plays)
+            return fold_in_history(served, history, k).items
         if asked.plays is not None:
-            raise InputError("`plays` without `artists`; name the artists that were played")
+            raise InputError("`plays` without `items`; name the items that were played")
         if asked.user is None:
-            raise InputError("neither a `user` nor `artists`; give one of them")
-        return known_user(served, served.user(asked.user), k).artists
+            raise InputError("neither a `user` nor `items`; give one of them")
+        return known_user(served, served.user(asked.user), k).items
     except InputError as error:
         raise InputError(f"row {number}: {error}") from error
 
 
-def _history(served: Served, artists: Any, plays: Any) -> dict[int, float]:
-    """Plays of each artist by its number, of a text or a list."""
-    if isinstance(artists, str):
+def _history(served: Served, items: Any, plays: Any) -> dict[int, float]:
+    """Plays of each item by its number, of a text or a list."""
+    if isinstance(items, str):
         if plays is not None:
             raise InputError(
-                f"`plays` {plays!r} beside `artists` as a text; write them behind colons, as in "
+                f"`plays` {plays!r} beside `items` as a text; write them behind colons, as in "
                 '"muse:3", or give both as lists'
             )
-        found = listed(artists, served.artists)
+        found = listed(items, served.names)
         if not found:
-            raise InputError(f"no artist in {artists!r}")
+            raise InputError(f"no item in {items!r}")
         return found
-    if not isinstance(artists, list):
-        raise InputError(f"`artists` is {artists!r}; give a text or a list of names or ids")
-    n = len(artists)
+    if not isinstance(items, list):
+        raise InputError(f"`items` is {items!r}; give a text or a list of names or ids")
+    n = len(items)
     amounts = [1.0] * n if plays is None else plays
     if not isinstance(amounts, list) or len(amounts) != n:
         raise InputError(
-            f"`plays` is {plays!r}; give a list with a number for each artist, {n} in all"
+            f"`plays` is {plays!r}; give a list with a number for each item, {n} in all"
         )
     history: dict[int, float] = {}
-    for artist, amount in zip(artists, amounts, strict=True):
-        item = served.artists.number(str(artist))
-        history[item] = history.get(item, 0.0) + _above_zero(artist, amount)
+    for item, amount in zip(items, amounts, strict=True):
+        number = served.names.number(str(item))
+        history[number] = history.get(number, 0.0) + _above_zero(item, amount)
     return history
 
 
-def _above_zero(artist: object, amount: Any) -> float:
+def _above_zero(item: object, amount: Any) -> float:
     number = isinstance(amount, Real) and not isinstance(amount, bool)
     if not (number and np.isfinite(amount) and amount > 0):
-        raise InputError(f"artist {artist!r}: plays are {amount!r}; give a number above 0")
+        raise InputError(f"item {item!r}: plays are {amount!r}; give a number above 0")
     return float(amount)
 
 

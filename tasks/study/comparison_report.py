@@ -117,12 +117,12 @@ def _figures(comparison: Comparison) -> dict[str, Any]:
             for m in comparison.models
         }
         figures[f"{metric}-{other}.png"] = plots.tradeoff(both, (metric, other))
-    for grouping, of_models in comparison.listeners.items():
+    for grouping, of_models in comparison.user_groups.items():
         rows = {m: {r.group: _band(r.estimate) for r in of_models[m]} for m in comparison.models}
         sizes = {r.group: r.n for r in of_models[comparison.models[0]]}
         figures[f"by-{grouping}.png"] = plots.groups(rows, metric, sizes=sizes)
     artists = {
-        m: {r.group: _band(r.recall) for r in comparison.artists[m]} for m in comparison.models
+        m: {r.group: _band(r.recall) for r in comparison.item_groups[m]} for m in comparison.models
     }
     figures["by-artists.png"] = plots.groups(artists, f"recall@{k}")
     return figures

@@ -19,7 +19,7 @@ from recsys.evaluation.store import load_report
 from recsys.seeds import seed_for
 from tasks.progress import report_progress
 from tasks.study.choosing import Ranked
-from tasks.study.measuring import LISTENER, Measured
+from tasks.study.measuring import SAMPLE_USER, Measured
 from tasks.study.study import Study
 from tasks.tracking.client import open_client
 from tasks.tracking.runs import Run
@@ -66,7 +66,8 @@ def compare(study: Study, finals: Mapping[str, Measured], folder: Path) -> Compa
     for kind in finals.keys() - models.keys():
         models[kind] = interval(reports[kind], seed, judge.resamples, report_progress)
     listeners = {
-        kind: json.loads((folder / kind / LISTENER).read_text(encoding="utf-8")) for kind in finals
+        kind: json.loads((folder / kind / SAMPLE_USER).read_text(encoding="utf-8"))
+        for kind in finals
     }
     compared = Compared(models, comparison, listeners)
     with study.scratch() as tables:

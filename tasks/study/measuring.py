@@ -14,7 +14,7 @@ from prefect.cache_policies import NO_CACHE
 from recsys.config import ExperimentConfig
 from recsys.evaluation.protocol import judge, recommend, scored
 from recsys.evaluation.report import Report
-from recsys.evaluation.sample_user import sample_listener, shown_to
+from recsys.evaluation.sample_user import sample_user, shown_to
 from recsys.evaluation.store import load_report, save_lists, save_report
 from recsys.models import build
 from recsys.models.als import Als
@@ -32,7 +32,7 @@ from tasks.tracking.runs import (
 )
 
 SHOWN = 10  # length of the lists that one listener is shown
-LISTENER = "listener.json"
+SAMPLE_USER = "sample_user.json"
 FACTORS, USER_FACTORS, ITEM_FACTORS = "factors", "user_factors.npy", "item_factors.npy"
 
 
@@ -156,9 +156,9 @@ def _measure_final(study: Study, fold: Fold, config: ModelConfig, run: Run, into
     into.mkdir(parents=True)
     save_lists(recs, into)
     save_measured(report, model, into, study.config.study.keep_factors != "none")
-    listener = sample_listener(fold, study.config.seed)
-    shown = shown_to(model, fold, listener, SHOWN)
-    (into / LISTENER).write_text(json.dumps(asdict(shown)), encoding="utf-8")
+    user = sample_user(fold, study.config.seed)
+    shown = shown_to(model, fold, user, SHOWN)
+    (into / SAMPLE_USER).write_text(json.dumps(asdict(shown)), encoding="utf-8")
     with study.scratch() as folder:
         shutil.copytree(into, folder, dirs_exist_ok=True)
         run.files(folder)

@@ -223,14 +223,14 @@ def _save(folder: Path, portable: Portable, served: Path, logged: LoggedModel) -
             [
                 ColSpec(text, "user", required=False),
                 # A text or a list: MLflow has no type for either of two.
-                ColSpec(anything(), "artists", required=False),
+                ColSpec(anything(), "items", required=False),
                 ColSpec(anything(), "plays", required=False),
             ]
         ),
         outputs=Schema(
             [
                 ColSpec(text, "user", required=False),
-                ColSpec(text, "artist"),
+                ColSpec(text, "item"),
                 ColSpec(text, "name"),
                 ColSpec(number, "score"),
                 ColSpec(DataType.long, "rank"),

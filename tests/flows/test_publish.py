@@ -107,13 +107,13 @@ def test_what_is_looked_up_is_what_recommend_and_similar_say(
     assert (what.run, what.version, what.model, what.study) == (run, run, "als", "first")
     assert (what.users, what.items) == cells.shape
     for user in cells.users.ids.to_pylist()[::37]:
-        asked = recommend(lab.workspace, run, Listener(user), K + 4, False).answer.artists
+        asked = recommend(lab.workspace, run, Listener(user), K + 4, False).answer.items
         found = lookup.listener(place, user).found
         assert found.published == what
         check_same(found.entries, asked)
     for name in cells.items.names.to_pylist()[::41]:
         found = lookup.artist(place, name.upper()).found
-        check_same(found.entries, similar(lab.workspace, run, name, K + 4).artists)
+        check_same(found.entries, similar(lab.workspace, run, name, K + 4).items)
 
 
 def test_every_user_is_published_without_the_items_they_have(

@@ -115,10 +115,10 @@ def test_what_serves_is_fitted_on_all_the_data_with_the_parameters_of_the_run(
     assert found["study"] == "asked"
     assert found["run"] == asked.runs["final"]
     names = [data.cells.items.name(item) for item in expected.items[0] if item != NO_ITEM]
-    assert [each["name"] for each in found["artists"]] == names
-    scores = [each["score"] for each in found["artists"]]
+    assert [each["name"] for each in found["items"]] == names
+    scores = [each["score"] for each in found["items"]]
     np.testing.assert_allclose(scores, expected.scores[0], rtol=1e-4)
-    assert [each["rank"] for each in found["artists"]] == list(range(1, 8))
+    assert [each["rank"] for each in found["items"]] == list(range(1, 8))
 
 
 def test_what_was_heard_is_left_out_unless_it_is_asked_for(ask: Ask, data: Everything) -> None:
@@ -126,7 +126,7 @@ def test_what_was_heard_is_left_out_unless_it_is_asked_for(ask: Ask, data: Every
     heard = heard_by(data.cells, 5)
     words = ("recommend", "--user", user, "--k", everything_there)
 
-    new, all_ = ask(*words)["artists"], ask(*words, "--include-heard")["artists"]
+    new, all_ = ask(*words)["items"], ask(*words, "--include-heard")["items"]
 
     assert not {each["name"] for each in new} & heard.keys()
     assert {each["name"] for each in all_ if each["heard"]} == heard.keys()
@@ -140,7 +140,7 @@ def test_a_history_typed_in_is_folded_in(ask: Ask, data: Everything) -> None:
     found = ask("recommend", "--artists", typed)
 
     assert found["by"] == "plays"
-    assert found["artists"] == ask("recommend", "--user", data.cells.users.id(8))["artists"]
+    assert found["items"] == ask("recommend", "--user", data.cells.users.id(8))["items"]
 
 
 def test_who_has_a_profile_only_is_shown_what_those_like_them_play(
@@ -154,7 +154,7 @@ def test_who_has_a_profile_only_is_shown_what_those_like_them_play(
 
     assert found["by"] == "alike"
     assert found["audience"] == f"{countries.count(country)} listeners: country {country}"
-    assert len(found["artists"]) == 3
+    assert len(found["items"]) == 3
     assert ask("recommend")["by"] == "popularity"
 
 
@@ -167,7 +167,7 @@ def test_tables_hold_the_names_and_say_what_they_are_chosen_by(
 ) -> None:
     run = asked.runs["final"]
     user, artist = data.cells.users.id(3), data.cells.items.name(4)
-    best = recommend(lab.workspace, run, Listener(user), 2, False).answer.artists[0]
+    best = recommend(lab.workspace, run, Listener(user), 2, False).answer.items[0]
 
     told = []
     for words in (
@@ -195,15 +195,15 @@ def test_similar_artists_are_those_of_the_factors(ask: Ask, data: Everything) ->
     found = ask("similar", name.swapcase(), "--k", "5")
 
     assert found["to"] == name
-    assert len(found["artists"]) == 5
-    assert name not in {each["name"] for each in found["artists"]}
-    scores = [each["score"] for each in found["artists"]]
+    assert len(found["items"]) == 5
+    assert name not in {each["name"] for each in found["items"]}
+    scores = [each["score"] for each in found["items"]]
     assert scores == sorted(scores, reverse=True)
 
 
 def test_an_explanation_adds_up_to_the_score_that_was_shown(ask: Ask, data: Everything) -> None:
     user = data.cells.users.id(3)
-    best = ask("recommend", "--user", user, "--k", "1")["artists"][0]
+    best = ask("recommend", "--user", user, "--k", "1")["items"][0]
 
     found = ask("explain", "--user", user, "--artist", best["name"])
 
@@ -244,7 +244,7 @@ def test_a_baseline_serves_what_it_counts(lab: Lab, asked: Result, data: Everyth
     run = lab.runs(asked.runs["study"])["final popularity-listeners"].info.run_id
     user, heard = data.cells.users.id(0), heard_by(data.cells, 0)
 
-    found = recommend(lab.workspace, run, Listener(user), 4, False).answer.artists
+    found = recommend(lab.workspace, run, Listener(user), 4, False).answer.items
 
     counts = dict(zip(data.cells.items.names.to_pylist(), data.cells.per_item(), strict=True))
     rest = sorted((n for name, n in counts.items() if name not in heard), reverse=True)
@@ -336,8 +336,8 @@ def test_without_profiles_a_profile_says_nothing_and_that_is_said(lab: Lab, firs
     ("words", "message"),
     [
         (("recommend", "--user", "nobody"), "user 'nobody' is not known"),
-        (("recommend", "--artists", "radioheadd"), "artist 'radioheadd' is not known"),
-        (("similar", "radioheadd"), "artist 'radioheadd' is not known"),
+        (("recommend", "--artists", "radioheadd"), "item 'radioheadd' is not known"),
+        (("similar", "radioheadd"), "item 'radioheadd' is not known"),
         (("recommend", "--country", "Narnia"), "country 'Narnia' is not known"),
         (("recommend", "--user", "x", "--age", "3"), "--user names a listener whose plays"),
         (("recommend", "--k", "0"), "--k 0: ask for at least 1"),

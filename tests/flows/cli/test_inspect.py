@@ -94,7 +94,7 @@ def test_missing_values_of_profiles_are_counted(found: Inspection) -> None:
 def test_three_plots_lie_in_the_workspace(found: Inspection) -> None:
     names = [path.name for path in found.plots]
 
-    assert names == ["plays.png", "artists-per-user.png", "listeners-per-artist.png"]
+    assert names == ["plays.png", "items-per-user.png", "users-per-item.png"]
     for path in found.plots:
         assert path.is_relative_to(found.file.parent / "mlruns")
         assert path.read_bytes().startswith(b"\x89PNG")

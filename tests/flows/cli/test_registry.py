@@ -97,7 +97,7 @@ def files(lab: Lab, registered: Registered) -> Path:
 def artist_names(lab: Lab, made: Result, listener: Listener, k: int) -> list[tuple[str, object]]:
     """What `recsys recommend` shows, with scores."""
     answer = recommend(lab.workspace, made.runs["final"], listener, k, False).answer
-    return [(each.name, pytest.approx(each.score, rel=1e-5)) for each in answer.artists]
+    return [(each.name, pytest.approx(each.score, rel=1e-5)) for each in answer.items]
 
 
 def test_a_version_says_which_run_it_is_judged_by_and_what_it_is_made_of(
@@ -171,7 +171,7 @@ def test_it_answers_where_the_repository_is_not(
     one, other = cells.items.name(4), cells.items.name(9)
     user = cells.users.id(3)
     typed = f"{one}:3, {other}"
-    questions = [{"user": user}, {"artists": typed}, {"artists": other + "x"}]
+    questions = [{"user": user}, {"items": typed}, {"items": other + "x"}]
     folder = str(files(lab, winner))
     libraries = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
 
@@ -191,10 +191,10 @@ def test_it_answers_where_the_repository_is_not(
     assert [(row["name"], row["score"]) for row in known] == expected
     assert [row["rank"] for row in known] == [1, 2, 3, 4]
     heard = {cells.items.id(item) for item in cells.cols[cells.rows == 3].tolist()}
-    assert not heard & {row["artist"] for row in known}
+    assert not heard & {row["item"] for row in known}
     expected = artist_names(lab, made, Listener(artists=typed), 4)
     assert [(row["name"], row["score"]) for row in history] == expected
-    assert f"row 0: artist {other + 'x'!r} is not known; nearest are {other!r}" in refused
+    assert f"row 0: item {other + 'x'!r} is not known; nearest are {other!r}" in refused
 
 
 @pytest.fixture
@@ -256,11 +256,11 @@ def test_mlflow_serves_it_over_http(
     lab: Lab, made: Result, server: str, cells: Interactions
 ) -> None:
     user, name = cells.users.id(3), cells.items.name(9)
-    history = {"artists": [name], "plays": [2]}
-    rows: list[dict[str, Any]] = [{"user": user}, history, {"user": "me", "artists": f"{name}:2"}]
+    history = {"items": [name], "plays": [2]}
+    rows: list[dict[str, Any]] = [{"user": user}, history, {"user": "me", "items": f"{name}:2"}]
 
     status, body = post(server, rows, 2)
-    unknown = post(server, [{"user": user}, {"artists": name + "x"}], 2)
+    unknown = post(server, [{"user": user}, {"items": name + "x"}], 2)
     nobody = post(server, [{"user": user + "x"}], 2)
     none = post(server, [{"user": user}], 0)
 

@@ -105,20 +105,20 @@ def test_what_belongs_to_all_lists_is_averaged_over_splits_without_an_interval(
 
 
 def test_every_user_is_in_one_group_of_each_kind(comparison: Comparison) -> None:
-    assert set(comparison.listeners) == {"activity", "gender", "country", "age"}
-    for of_models in comparison.listeners.values():
+    assert set(comparison.user_groups) == {"activity", "gender", "country", "age"}
+    for of_models in comparison.user_groups.values():
         for rows in of_models.values():
             assert sum(row.n for row in rows) == N_USERS
-    genders = {row.group: row.n for row in comparison.listeners["gender"]["good"]}
+    genders = {row.group: row.n for row in comparison.user_groups["gender"]["good"]}
     assert genders == {"f": N_USERS // 2, "m": N_USERS // 2}
 
 
 def test_all_held_out_cells_are_in_a_group_of_artists(comparison: Comparison) -> None:
     held_out = sum(len(fold_of(seed).held_out) for seed in range(3))
 
-    for rows in comparison.artists.values():
+    for rows in comparison.item_groups.values():
         assert sum(row.n_held_out for row in rows) == held_out
-    found = {model: sum(r.n_hits for r in rows) for model, rows in comparison.artists.items()}
+    found = {model: sum(r.n_hits for r in rows) for model, rows in comparison.item_groups.items()}
     assert found["good"] > found["poor"]
 
 
@@ -137,7 +137,7 @@ def test_json_holds_everything_under_the_models(comparison: Comparison) -> None:
     assert told["poor"]["against_best"]["best"] == "good"
     assert [split["seed"] for split in good["splits"]] == [0, 1, 2]
     assert good["splits"][0]["params"] == {"skill": 0.9}
-    assert set(good["groups"]) == {"activity", "gender", "country", "age", "artists"}
+    assert set(good["groups"]) == {"activity", "gender", "country", "age", "items"}
     assert good["test"][f"ndcg@{K}"].keys() == {"mean", "low", "high", "sd"}
 
 
@@ -172,4 +172,4 @@ def test_users_that_one_split_does_not_judge_count_where_they_are_judged() -> No
     comparison = Comparison.of([half(0, 0), half(1, 1)], f"ndcg@{K}", 0, 50)
 
     assert comparison.n_users == N_USERS
-    assert sum(row.n for row in comparison.listeners["activity"]["good"]) == N_USERS
+    assert sum(row.n for row in comparison.user_groups["activity"]["good"]) == N_USERS

@@ -23,9 +23,9 @@ from recsys.evaluation.groups import (
     group_tables,
     hits_by_item_group,
     item_groups,
-    listener_groups,
     ordered,
     recall_by_item_group,
+    user_groups,
 )
 from recsys.evaluation.report import evaluate
 from recsys.models.recommender import NO_ITEM, Recommendations
@@ -120,8 +120,8 @@ def test_the_listeners_of_a_fold_are_grouped_by_what_is_known_of_them() -> None:
         np.full(4, -1, np.int64),
     )
 
-    bare = listener_groups(Fold(train, train, held_out))
-    known = listener_groups(Fold(train, train, held_out, profiles), n_countries=1)
+    bare = user_groups(Fold(train, train, held_out))
+    known = user_groups(Fold(train, train, held_out, profiles), n_countries=1)
 
     assert {name: found.tolist() for name, found in bare.items()} == {
         "activity": ["cold", "heavy", "medium"]
@@ -143,7 +143,7 @@ def test_the_activity_of_users_who_are_folded_in_is_that_in_their_history() -> N
         for at in ([[0, 0], [0, 1]], [[1, 2, 3], [3, 3, 3]])
     )
 
-    found = listener_groups(Fold(train, history, held_out))
+    found = user_groups(Fold(train, history, held_out))
 
     assert found["activity"].tolist() == ["heavy", "cold", "medium"]
 

@@ -72,9 +72,9 @@ def guest() -> tuple[Served, Served]:
 def test_a_new_artist_is_recommended_within_its_camp(guest: tuple[Served, Served]) -> None:
     _, served = guest
 
-    (best,) = known_user(served, NEW, 1).artists
+    (best,) = known_user(served, NEW, 1).items
     assert best.id == f"i{NEW:02}"
-    shown = [each.id for each in fold_in_history(served, {0: 1.0, 2: 1.0, 4: 1.0}, 3).artists]
+    shown = [each.id for each in fold_in_history(served, {0: 1.0, 2: 1.0, 4: 1.0}, 3).items]
     assert f"i{NEW:02}" in shown
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from recsys.data.ids import strings
-from recsys.evaluation.sample_user import sample_listener, shown_to
+from recsys.evaluation.sample_user import sample_user, shown_to
 from recsys.models import build
 from recsys.models.params import AlsConfig, PopularityConfig
 from recsys.splitting.split import Fold, random_split, user_split
@@ -47,7 +47,7 @@ def test_a_stranger_is_shown_from_their_history() -> None:
     data = cells_of(two_camps(12, 12, of_other=1))
     held = user_split(data, (0.2, 0.2), 0.8, (1, 2)).test
     model = build(AlsConfig(factors=2, iterations=5), 1).fit(held.train)
-    user = sample_listener(held, seed=0)
+    user = sample_user(held, seed=0)
 
     shown = shown_to(model, held, user, k=4)
 
@@ -57,13 +57,13 @@ def test_a_stranger_is_shown_from_their_history() -> None:
     assert len(held.history.where(held.history.rows == user)) >= len(known) > 0
 
 
-def test_the_sample_listener_is_a_seeded_draw_from_the_judged() -> None:
+def test_the_sample_user_is_a_seeded_draw_from_the_judged() -> None:
     data = cells_of(two_camps(40, 12))
     data = data.where((data.rows % 3 != 0) | (data.cols < 4))  # every third has too few
     held = random_split(data, 0.2, 5, (1, 2)).test
-    drawn = {sample_listener(held, seed) for seed in range(30)}
+    drawn = {sample_user(held, seed) for seed in range(30)}
 
-    assert sample_listener(held, 7) == sample_listener(held, 7)
+    assert sample_user(held, 7) == sample_user(held, 7)
     assert len(drawn) > 5
     assert drawn <= set(held.judged.tolist())
     assert set(held.judged.tolist()) < set(range(40))

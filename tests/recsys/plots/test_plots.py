@@ -92,8 +92,8 @@ def lines(figure: Figure) -> dict[str, list[tuple[float, float]]]:
     ("draw", "title", "total"),
     [
         (plots.plays_per_row, "Plays per row (45 rows)", 45),
-        (plots.artists_per_user, "Artists per listener (9 listeners)", 9),
-        (plots.listeners_per_artist, "Listeners per artist (9 artists)", 9),
+        (plots.items_per_user, "Items per user (9 users)", 9),
+        (plots.users_per_item, "Users per item (9 items)", 9),
     ],
 )
 def test_a_distribution_counts_everything_once_on_log_axes(

@@ -52,7 +52,7 @@ def popular() -> Served:
 
 
 def shown(answer: Answer) -> list[int]:
-    return [int(each.id.removeprefix("i")) for each in answer.artists]
+    return [int(each.id.removeprefix("i")) for each in answer.items]
 
 
 def heard_by(cells: Interactions, user: int) -> dict[int, float]:
@@ -76,11 +76,11 @@ def test_nothing_heard_is_shown_unless_it_is_asked_for(camps: Served, user: int)
 
     assert set(shown(without)) == set(range(N_ITEMS)) - heard.keys()
     assert set(shown(with_heard)) == set(range(N_ITEMS))
-    assert {int(e.id.removeprefix("i")) for e in with_heard.artists if e.heard} == heard.keys()
-    assert not any(each.heard for each in without.artists)
-    rest = [each for each in with_heard.artists if not each.heard]
-    assert rest == without.artists, "what was heard is put between, the rest keeps its order"
-    scores = [each.score for each in with_heard.artists]
+    assert {int(e.id.removeprefix("i")) for e in with_heard.items if e.heard} == heard.keys()
+    assert not any(each.heard for each in without.items)
+    rest = [each for each in with_heard.items if not each.heard]
+    assert rest == without.items, "what was heard is put between, the rest keeps its order"
+    scores = [each.score for each in with_heard.items]
     assert scores == sorted(scores, reverse=True)
 
 
@@ -102,7 +102,7 @@ def test_a_history_of_two_artists_is_continued_within_their_camp(camps: Served) 
 
 
 def test_lists_end_where_the_artists_do(camps: Served) -> None:
-    assert len(known_user(camps, 0, 99).artists) == N_ITEMS - len(heard_by(camps.cells, 0))
+    assert len(known_user(camps, 0, 99).items) == N_ITEMS - len(heard_by(camps.cells, 0))
 
 
 def test_folding_in_changes_nothing_that_was_learned(camps: Served) -> None:
@@ -213,18 +213,18 @@ def test_the_shares_are_those_of_the_paper_and_sum_to_the_score_of_the_exact_sol
 
 
 def test_the_explained_score_is_the_one_that_was_shown(camps: Served) -> None:
-    (best,) = known_user(camps, 5, 1).artists
+    (best,) = known_user(camps, 5, 1).items
 
-    told = explain(camps, camps.cells, 5, camps.artists.number(best.id))
+    told = explain(camps, camps.cells, 5, camps.names.number(best.id))
 
     assert told.score == pytest.approx(best.score, rel=1e-4)
 
 
 def test_a_typed_history_is_explained_too(camps: Served) -> None:
     history = history_of(camps, {2: 1.0, 4: 3.0})
-    best = fold_in_history(camps, {2: 1.0, 4: 3.0}, 1).artists[0]
+    best = fold_in_history(camps, {2: 1.0, 4: 3.0}, 1).items[0]
 
-    told = explain(camps, history, 0, camps.artists.number(best.id))
+    told = explain(camps, history, 0, camps.names.number(best.id))
 
     assert {each.name for each in told.shares} == {"i02", "i04"}
     assert told.score == pytest.approx(best.score, rel=1e-4)
@@ -234,9 +234,9 @@ def test_models_of_links_between_artists_serve_and_explain_as_als_does() -> None
     served = served_by(ItemKnnConfig(neighbours=5), cells_of(two_camps(N_USERS, N_ITEMS)))
 
     for user in (0, 5):
-        (best,) = known_user(served, user, 1).artists
-        told = explain(served, served.cells, user, served.artists.number(best.id))
-        all_ = known_user(served, user, N_ITEMS, include_heard=True).artists
+        (best,) = known_user(served, user, 1).items
+        told = explain(served, served.cells, user, served.names.number(best.id))
+        all_ = known_user(served, user, N_ITEMS, include_heard=True).items
 
         assert best.id == f"i{user:02}"
         assert told.score == pytest.approx(best.score, rel=1e-5)
@@ -307,7 +307,7 @@ def test_where_nobody_is_alike_all_count(profiled: Served) -> None:
 
     assert (answer.by, answer.audience) == ("popularity", "all 64 listeners")
     counts = profiled.cells.per_item()
-    assert [each.score for each in answer.artists] == sorted(counts.tolist(), reverse=True)[:3]
+    assert [each.score for each in answer.items] == sorted(counts.tolist(), reverse=True)[:3]
 
 
 def test_of_somebody_unknown_popularity_is_all_there_is(camps: Served) -> None:

@@ -86,7 +86,7 @@ def test_every_user_has_the_list_that_serving_gives(config: ModelConfig) -> None
 
     assert list(found) == users.ids.to_pylist()
     for number, mine in enumerate(found.values()):
-        asked = known_user(served, number, 3).artists
+        asked = known_user(served, number, 3).items
         assert [score for _, score in mine] == [each.score for each in asked]
         # Of equal scores, equal up to rounding, either may come first.
         if len({round(each.score, 4) for each in asked}) == len(asked):

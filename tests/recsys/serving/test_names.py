@@ -26,7 +26,7 @@ def artists() -> Lookup:
     ids = IdMap.of(NAMES)
     weights = np.array([LISTENERS[each] for each in ids.ids.to_pylist()], dtype=np.int64)
     named = ids.named(strings(NAMES[each] for each in ids.ids.to_pylist()))
-    return Lookup(named, weights, "artist")
+    return Lookup(named, weights, "item")
 
 
 def number(artist: str) -> int:
@@ -53,11 +53,11 @@ def test_names_come_before_ids_and_the_most_listened_before_the_rest(
 def test_of_equal_names_that_as_many_listen_to_the_first_is_meant() -> None:
     ids = IdMap.of(["x", "y"]).named(strings(["One", "one"]))
 
-    assert Lookup(ids, np.array([2, 2]), "artist").find("ONE") == 0
+    assert Lookup(ids, np.array([2, 2]), "item").find("ONE") == 0
 
 
 def test_an_unknown_name_offers_the_nearest_spellings(artists: Lookup) -> None:
-    with pytest.raises(InputError, match=r"artist 'radiohaed' is not known; nearest are 'Radioh"):
+    with pytest.raises(InputError, match=r"item 'radiohaed' is not known; nearest are 'Radioh"):
         artists.number("radiohaed")
     with pytest.raises(InputError, match="'qqqqq' is not known; nothing is spelt like it"):
         artists.number("qqqqq")
@@ -87,7 +87,7 @@ def test_plays_that_are_no_number_above_0_are_refused(artists: Lookup, text: str
 
 
 def test_a_list_with_an_unknown_artist_names_that_artist(artists: Lookup) -> None:
-    with pytest.raises(InputError, match="artist 'musee' is not known; nearest are 'm"):
+    with pytest.raises(InputError, match="item 'musee' is not known; nearest are 'm"):
         listed("radiohead, musee, fire", artists)
 
 
@@ -98,7 +98,7 @@ def test_only_a_few_of_many_names_are_compared_and_the_nearest_is_among_them(
     letters = np.array(list("abcdefghijklmnopqrstuvwxyz  "))
     made = ["".join(row) for row in rng.choice(letters, (20_000, 14))]
     ids = IdMap.of([*made, "red hot chili peppers"])
-    artists = Lookup(ids, np.ones(len(ids), dtype=np.int64), "artist")
+    artists = Lookup(ids, np.ones(len(ids), dtype=np.int64), "item")
     compared: list[str] = []
 
     class Counted(SequenceMatcher[str]):

@@ -82,7 +82,7 @@ def ask(served: Served, *rows: dict[str, Any], k: int = 3) -> list[dict[str, Any
 @pytest.mark.parametrize("config", PORTABLE, ids=lambda config: config.kind)
 def test_what_is_packed_answers_as_before(config: ModelConfig, tmp_path: Path) -> None:
     here = served_by(config)
-    questions = pd.DataFrame([{"user": "u03"}, {"artists": "i01:5, i03"}])
+    questions = pd.DataFrame([{"user": "u03"}, {"items": "i01:5, i03"}])
 
     pack(here, SEED, tmp_path)
     there = unpack(tmp_path)
@@ -114,7 +114,7 @@ def test_loading_trains_nothing(
     config: ModelConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = served_by(config)
-    question = pd.DataFrame([{"artists": "i01:5, i03"}])
+    question = pd.DataFrame([{"items": "i01:5, i03"}])
     expected = answers(here, question, 3)
     pack(here, SEED, tmp_path)
     refuse_training(monkeypatch)
@@ -179,7 +179,7 @@ def test_what_an_earlier_version_packed_is_loaded_or_refused_with_the_remedy(
     pack_as_before(here, tmp_path)
 
     if isinstance(config, AlsConfig | PopularityConfig | UserKnnConfig):
-        question = pd.DataFrame([{"artists": "i01:5, i03"}])
+        question = pd.DataFrame([{"items": "i01:5, i03"}])
         found = answers(unpack(tmp_path), question, 3)
         pd.testing.assert_frame_equal(found, answers(here, question, 3))
     else:
@@ -220,22 +220,22 @@ def test_a_known_user_gets_what_the_model_ranks_best_of_what_is_new_to_them(
 
     found = ask(served, {"user": "u03"}, k=len(CELLS.items))
 
-    expected = known_user(served, 3, len(CELLS.items)).artists
-    assert [row["artist"] for row in found] == [each.id for each in expected]
+    expected = known_user(served, 3, len(CELLS.items)).items
+    assert [row["item"] for row in found] == [each.id for each in expected]
     assert [row["score"] for row in found] == [each.score for each in expected]
     assert [row["rank"] for row in found] == list(range(1, len(found) + 1))
     assert {row["user"] for row in found} == {"u03"}
-    assert not heard & {row["artist"] for row in found}
+    assert not heard & {row["item"] for row in found}
 
 
 @pytest.mark.parametrize(
     "question",
     [
-        {"artists": "i01:5, i03"},
-        {"artists": ["i01", "i03"], "plays": [5, 1]},
-        {"artists": np.array(["i01", "i03"]), "plays": np.array([5.0, 1.0])},
-        {"artists": ["i01", "i03", "i01"], "plays": [2, 1, 3]},
-        {"artists": "i01:5, i03", "user": "", "plays": np.nan},
+        {"items": "i01:5, i03"},
+        {"items": ["i01", "i03"], "plays": [5, 1]},
+        {"items": np.array(["i01", "i03"]), "plays": np.array([5.0, 1.0])},
+        {"items": ["i01", "i03", "i01"], "plays": [2, 1, 3]},
+        {"items": "i01:5, i03", "user": "", "plays": np.nan},
     ],
 )
 def test_a_history_is_folded_in_however_it_is_written(
@@ -243,8 +243,8 @@ def test_a_history_is_folded_in_however_it_is_written(
 ) -> None:
     found = ask(served, question)
 
-    expected = fold_in_history(served, {1: 5.0, 3: 1.0}, 3).artists
-    assert [(row["artist"], row["score"]) for row in found] == [(e.id, e.score) for e in expected]
+    expected = fold_in_history(served, {1: 5.0, 3: 1.0}, 3).items
+    assert [(row["item"], row["score"]) for row in found] == [(e.id, e.score) for e in expected]
     assert {row["user"] for row in found} == {None}
 
 
@@ -253,7 +253,7 @@ def test_rows_are_answered_in_their_order_and_a_user_beside_a_history_is_a_label
 ) -> None:
     table = answers(
         served,
-        pd.DataFrame([{"artists": "i01", "user": "me"}, {"user": "u02"}, {"artists": ["i00"]}]),
+        pd.DataFrame([{"items": "i01", "user": "me"}, {"user": "u02"}, {"items": ["i00"]}]),
         2,
     )
 
@@ -276,19 +276,19 @@ def test_no_questions_have_no_answers(served: Served) -> None:
         ({"user": "u0"}, r"row 1: user 'u0' is not known; nearest are 'u0\d'"),
         ({"user": 12}, "row 1: user '12' is not known"),
         ({"user": 12.0}, "row 1: user '12' is not known"),
-        ({"artists": "i001"}, "row 1: artist 'i001' is not known; nearest are 'i00'"),
-        ({"artists": ["i001"]}, "row 1: artist 'i001' is not known; nearest are 'i00'"),
-        ({"artists": "i01:0"}, "row 1: artist 'i01:0': plays after a colon"),
-        ({"artists": " , "}, "row 1: no artist in ' , '"),
-        ({"artists": {"i01": 2}}, r"row 1: `artists` is \{'i01': 2\}; give a text or a list"),
-        ({"artists": "i01", "plays": [2]}, r"row 1: `plays` \[2\] beside `artists` as a text"),
-        ({"artists": ["i01"], "plays": [1, 2]}, r"row 1: .* a number for each artist, 1 in all"),
-        ({"artists": ["i01"], "plays": 2}, "row 1: `plays` is 2.0; give a list with a number"),
-        ({"artists": ["i01"], "plays": [-1]}, "row 1: artist 'i01': plays are -1; give a number"),
-        ({"artists": ["i01"], "plays": ["2"]}, "row 1: artist 'i01': plays are '2'"),
-        ({"artists": ["i01"], "plays": [True]}, "row 1: artist 'i01': plays are True"),
-        ({"plays": [2]}, "row 1: `plays` without `artists`"),
-        ({}, "row 1: neither a `user` nor `artists`"),
+        ({"items": "i001"}, "row 1: item 'i001' is not known; nearest are 'i00'"),
+        ({"items": ["i001"]}, "row 1: item 'i001' is not known; nearest are 'i00'"),
+        ({"items": "i01:0"}, "row 1: item 'i01:0': plays after a colon"),
+        ({"items": " , "}, "row 1: no item in ' , '"),
+        ({"items": {"i01": 2}}, r"row 1: `items` is \{'i01': 2\}; give a text or a list"),
+        ({"items": "i01", "plays": [2]}, r"row 1: `plays` \[2\] beside `items` as a text"),
+        ({"items": ["i01"], "plays": [1, 2]}, r"row 1: .* a number for each item, 1 in all"),
+        ({"items": ["i01"], "plays": 2}, "row 1: `plays` is 2.0; give a list with a number"),
+        ({"items": ["i01"], "plays": [-1]}, "row 1: item 'i01': plays are -1; give a number"),
+        ({"items": ["i01"], "plays": ["2"]}, "row 1: item 'i01': plays are '2'"),
+        ({"items": ["i01"], "plays": [True]}, "row 1: item 'i01': plays are True"),
+        ({"plays": [2]}, "row 1: `plays` without `items`"),
+        ({}, "row 1: neither a `user` nor `items`"),
     ],
 )
 def test_what_cannot_be_answered_is_said_with_its_row(
@@ -299,7 +299,7 @@ def test_what_cannot_be_answered_is_said_with_its_row(
 
 
 def test_questions_without_the_columns_and_k_below_one_are_refused(served: Served) -> None:
-    with pytest.raises(InputError, match="columns are who; give `user` or `artists`"):
+    with pytest.raises(InputError, match="columns are who; give `user` or `items`"):
         ask(served, {"who": "u03"})
     with pytest.raises(InputError, match="k is 0: ask for at least 1"):
         ask(served, {"user": "u03"}, k=0)

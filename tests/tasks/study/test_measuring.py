@@ -24,7 +24,7 @@ from tests.tasks.lab import Bench, MakeBench, summary_of
 
 WINNER = AlsConfig(factors=2, iterations=3, alpha=2.0, weighting="linear", regularization=1.0)
 BASELINE = PopularityConfig(kind="popularity-plays")
-REPORT = {"per_user.parquet", "exposure.parquet", "listener.json", "lists.npz"}
+REPORT = {"per_user.parquet", "exposure.parquet", "sample_user.json", "lists.npz"}
 FACTORS = {"factors/user_factors.npy", "factors/item_factors.npy"}
 IDS = {"ids/users.parquet", "ids/items.parquet"}
 
