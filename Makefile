@@ -8,7 +8,7 @@ ARGS ?=
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test test-postgres test-neural check format lock lock-neural-cpu clean FORCE
+.PHONY: help run test test-slow test-neural test-all check format lock lock-neural-cpu clean FORCE
 .PHONY: up work down
 
 BIN := .venv/bin
@@ -29,20 +29,28 @@ run: $(RUN_DONE) ## write a sample of listening data and take it through the who
 	$(BIN)/recsys sample
 	$(BIN)/recsys experiment --config default --trials 12 --seed 0
 
-test: $(DEV_DONE) ## run the tests; ARGS="-k split" chooses some
-	$(BIN)/python -m pytest $(ARGS)
+# Two processes, each with a Prefect server, or as many as you say; a file is the work of one.
+PROCESSES ?= 2
+PYTEST := -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
+POSTGRES := $(BIN)/python tests/with_postgres.py --if-installed
 
-test-postgres: $(DEV_DONE) ## run the tests that need PostgreSQL, on a server of their own
-	$(BIN)/python tests/with_postgres.py $(BIN)/python -m pytest -m postgres $(ARGS)
+test: $(DEV_DONE) ## run the tests that take minutes together; ARGS="-k split" chooses some
+	$(BIN)/python $(PYTEST) -m "not slow and not postgres and not neural" $(ARGS)
+
+test-slow: $(DEV_DONE) ## run the others: kills, workers, deployments, PostgreSQL where it is installed
+	$(POSTGRES) $(BIN)/python $(PYTEST) -m "slow or postgres" --durations=20 $(ARGS)
 
 test-neural: $(NEURAL_DONE) ## run the tests of the models that need PyTorch, which it installs
 	$(NEURAL)/bin/python -m pytest -m neural $(ARGS)
+
+test-all: $(DEV_DONE) test-neural ## run every test, and list the 20 slowest
+	$(POSTGRES) $(BIN)/python $(PYTEST) -m "not neural" --durations=20 $(ARGS)
 
 check: $(DEV_DONE) ## formatting, lint, types and tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest $(ARGS)
+	$(MAKE) --no-print-directory test
 
 format: $(DEV_DONE) ## format the code and mend what the linter can mend
 	$(BIN)/ruff check --fix-only .

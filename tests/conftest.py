@@ -42,7 +42,7 @@ def postgres_server() -> str:
     """Address of the PostgreSQL server for tests, which skip without it."""
     server = os.environ.get("RECSYS_TEST_POSTGRES")
     if not server:
-        pytest.skip("RECSYS_TEST_POSTGRES is unset: `make test-postgres` starts a server")
+        pytest.skip("RECSYS_TEST_POSTGRES is unset: `make test-slow` starts a server")
     return server
 
 

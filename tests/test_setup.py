@@ -156,12 +156,14 @@ def test_the_pins_without_which_prefect_does_not_run_are_declared() -> None:
     assert not declared["sqlalchemy"].contains("2.1.0")
 
 
-def test_ci_runs_the_tests_through_make_beside_a_postgres_and_those_with_pytorch() -> None:
+def test_ci_runs_the_quick_tests_first_and_then_all_others_through_make() -> None:
     script = ROOT / ".ci" / "run"
-    last = script.read_text(encoding="utf-8").splitlines()[-2:]
+    lines = script.read_text(encoding="utf-8").splitlines()
 
     assert os.access(script, os.X_OK)
-    assert last == ["python3 tests/with_postgres.py make test", "make test-neural"]
+    assert [line for line in lines if line.startswith("make ")] == [
+        *("make test", "make test-slow", "make test-neural")
+    ]
 
 
 def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -203,17 +205,7 @@ def installs(checkout: Path, target: str) -> bool:
 def test_make_alone_lists_its_commands(checkout: Path) -> None:
     listed = make(checkout).stdout
 
-    for command in (
-        "run",
-        "test",
-        "test-postgres",
-        "test-neural",
-        "check",
-        "format",
-        "lock",
-        "clean",
-        "help",
-    ):
+    for command in ("run", "test", "test-slow", "test-neural", "test-all", "check", "lock"):
         assert f"make {command} " in listed
 
 

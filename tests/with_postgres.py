@@ -1,9 +1,10 @@
 """Run a command beside a PostgreSQL server that is there for it alone.
 
-    python with_postgres.py COMMAND...
+    python with_postgres.py [--if-installed] COMMAND...
 
 The server listens on 127.0.0.1, on a free port, with its data in a temporary folder. The command
-finds its address in RECSYS_TEST_POSTGRES; we exit with its status. Needs Python only.
+finds its address in RECSYS_TEST_POSTGRES; we exit with its status. With --if-installed the command
+runs without a server where none is installed. Needs Python only.
 """
 
 import os
@@ -30,7 +31,7 @@ ATTEMPTS = 3  # a port that was free may be taken when the server wants it
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def programs() -> Path:
+def programs() -> Path | None:
     """The folder with PostgreSQL's programs; of several versions the newest."""
     found = [Path(initdb).resolve().parent] if (initdb := shutil.which("initdb")) else []
     if asked := shutil.which("pg_config"):
@@ -41,7 +42,7 @@ def programs() -> Path:
     for folder in found:
         if all((folder / name).exists() for name in ("initdb", "pg_ctl", "postgres")):
             return folder
-    sys.exit(INSTALL)
+    return None
 
 
 def unprivileged() -> dict[str, Any]:
@@ -63,9 +64,9 @@ def free_port() -> int:
 class Server:
     """A PostgreSQL server in a folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, programs: Path) -> None:
         self._folder = folder
-        self._programs = programs()
+        self._programs = programs
         self._user = unprivileged()
         self._password = secrets.token_urlsafe(24) + "@:/?#%"  # what an address must escape
         self._port = 0
@@ -137,10 +138,10 @@ class Server:
 
 
 @contextmanager
-def server() -> Iterator[Server]:
+def server(programs: Path) -> Iterator[Server]:
     """A running server, stopped and removed whatever happens."""
     with tempfile.TemporaryDirectory(prefix="recsys-postgres-") as folder:
-        made = Server(Path(folder))
+        made = Server(Path(folder), programs)
         try:
             made.start()
             yield made
@@ -169,11 +170,18 @@ def status_of(command: Sequence[str], environment: dict[str, str]) -> int:
 
 
 def main(command: Sequence[str]) -> int:
+    if command[:1] == ["--if-installed"]:
+        command = command[1:]
+        if command and programs() is None:
+            print(f"{INSTALL}: without it, tests on PostgreSQL are skipped")  # noqa: T201
+            return status_of(command, dict(os.environ))
     if not command:
         sys.exit(str(__doc__))
     for number in STOPPING:
         signal.signal(number, leave)
-    with server() as running:
+    if (found := programs()) is None:
+        sys.exit(INSTALL)
+    with server(found) as running:
         try:
             return status_of(command, os.environ | {"RECSYS_TEST_POSTGRES": running.url})
         except OSError as error:

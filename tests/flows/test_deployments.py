@@ -143,6 +143,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 @pytest.mark.flow
+@pytest.mark.slow
 def test_what_is_asked_for_and_what_is_scheduled_run_and_the_webhook_hears_of_a_killed_run(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -181,6 +182,7 @@ def test_what_is_asked_for_and_what_is_scheduled_run_and_the_webhook_hears_of_a_
 
 
 @pytest.mark.flow
+@pytest.mark.slow
 def test_what_a_schedule_says_is_scheduled(site: Site) -> None:
     site.run(*PREFECT, "--no-prompt", "deploy", "--name", "retrain")
     weekly = until(lambda: site.scheduled("retrain"))
@@ -193,6 +195,7 @@ def test_what_a_schedule_says_is_scheduled(site: Site) -> None:
 
 
 @pytest.mark.flow
+@pytest.mark.slow
 def test_a_retraining_is_served_without_a_pool_until_the_process_is_told_to_end(
     site: Site,
 ) -> None:

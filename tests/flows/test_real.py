@@ -11,7 +11,7 @@ from recsys.config import load_config
 
 from .conftest import Lab
 
-pytestmark = [pytest.mark.flow, pytest.mark.realdata]
+pytestmark = [pytest.mark.flow, pytest.mark.slow, pytest.mark.realdata]
 
 
 def on_hetrec(config: str, trials: int, real_data: Path, workspace: Path) -> Result:

@@ -27,6 +27,7 @@ def test_a_flow_runs_against_a_real_server(prefect: Server) -> None:
     assert doubled(3) == 14
 
 
+@pytest.mark.slow
 def test_the_deployments_of_a_server_can_be_listed(prefect: Server, tmp_path: Path) -> None:
     """Prefect 3.8.8 with FastAPI from 0.151 on fails here, and with 0.155 at its import."""
     home = {"PREFECT_HOME": str(tmp_path), "HOME": str(tmp_path), "PREFECT_API_URL": prefect.api}

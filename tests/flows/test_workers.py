@@ -16,7 +16,7 @@ from tasks.workspace.layout import Workspace
 from tests.flows.conftest import Lab
 from tests.flows.processes import Worker, benchmark, workers
 
-pytestmark = pytest.mark.flow
+pytestmark = [pytest.mark.flow, pytest.mark.slow]
 
 same_study = benchmark("same_study")
 
