@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,24 @@ def imported(tree: ast.Module) -> Iterator[str]:
             assert node.level == 0, "relative imports hide the layer"
             yield node.module or ""
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def started(tree: ast.Module) -> Iterator[str]:
+    """Names of modules that a file starts in a new process: those after "-m" in a list."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.List | ast.Tuple):
+            words = [each.value if isinstance(each, ast.Constant) else None for each in node.elts]
+            yield from (
+                str(name) for flag, name in pairwise(words) if flag == "-m" and name is not None
+            )
+
+
+def dotted(tree: ast.Module) -> Iterator[str]:
+    """Texts of a file that are the dotted name of a module, such as "flows.x"."""
+    for node in ast.walk(tree):
+        text = node.value if isinstance(node, ast.Constant) else None
+        if isinstance(text, str) and "." in text and all(map(str.isidentifier, text.split("."))):
+            yield text
 
 
 def within(names: Iterable[str], packages: Iterable[str]) -> set[str]:
@@ -81,9 +100,28 @@ def run_python(code: str) -> str:
 @pytest.mark.parametrize("layer", LAYERS)
 def test_layers_point_one_way(layer: str) -> None:
     above = LAYERS[LAYERS.index(layer) + 1 :]
-    upward = {path: bad for path, tree in sources(layer) if (bad := within(imported(tree), above))}
+    upward = {
+        path: bad
+        for path, tree in sources(layer)
+        if (bad := within([*imported(tree), *started(tree), *dotted(tree)], above))
+    }
 
     assert upward == {}
+
+
+def test_a_module_that_is_started_by_name_is_seen() -> None:
+    code = 'command = [sys.executable, "-m", "flows.x", port]\nimport_module("flows.y")'
+
+    assert list(started(ast.parse(code))) == ["flows.x"]
+    assert set(dotted(ast.parse(code))) == {"flows.x", "flows.y"}
+
+
+def test_every_module_that_is_started_by_name_exists() -> None:
+    names = {name for _, tree in sources(*LAYERS) for name in started(tree)}
+    ours = {name for name in names if name.partition(".")[0] in LAYERS}
+
+    assert ours >= {"tasks.tuning.dashboard", "tasks.orchestration.server"}
+    assert {name for name in ours if not (ROOT / f"{name.replace('.', '/')}.py").exists()} == set()
 
 
 @pytest.mark.parametrize("library", DOORS)

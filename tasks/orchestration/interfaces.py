@@ -4,6 +4,7 @@ import sys
 from collections.abc import Mapping
 
 from tasks.workspace.layout import Workspace
+from tasks.workspace.postgres import split_password
 
 HOST = "127.0.0.1"
 MLFLOW_PORT = 5000
@@ -40,7 +41,10 @@ def prefect_ui(workspace: Workspace, host: str, port: int) -> Command:
 def optuna_ui(workspace: Workspace, host: str, port: int) -> Command:
     """Optuna's dashboard on the studies, and what the environment has to add.
 
-    The address of a database is not among its arguments: it may hold a password.
+    The password of a database is not among the arguments: every user of the machine can read them.
     """
-    command = [sys.executable, "-m", "flows.dashboard", str(workspace.root)]
-    return [*command, host, str(port)], {}
+    command = [sys.executable, "-m", "tasks.tuning.dashboard", str(workspace.root), host, str(port)]
+    if workspace.storage is None:
+        return command, {}
+    storage, secret = split_password(workspace.storage)
+    return [*command, storage], secret

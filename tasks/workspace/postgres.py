@@ -1,4 +1,4 @@
-"""PostgreSQL: how its address is written, and locks for the processes of several machines."""
+"""PostgreSQL: addresses, connections, and locks for the processes of several machines."""
 
 import re
 from collections.abc import Iterator
@@ -13,13 +13,11 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 _SCHEME = re.compile(r"^postgres(ql)?(\+\w+)?://")
-_PASSWORD = re.compile(
-    r"(?<=://)([^:]*):(.*)@"
-)  # up to the last @: rather too much than too little
+_PASSWORD = re.compile(r"(?<=://)([^:]*):(.*)@")  # to the last @: rather mask too much
 _PASSWORD_OPTION = re.compile(r"([?&]\w*password=)[^&]*")
 
-# When a machine loses power nobody closes its connections. With these both sides notice within
-# a minute: they ask after 20 silent seconds, thrice, and give up on what is not acknowledged.
+# A machine that loses power closes no connection. With these settings both sides notice within a
+# minute: three probes after 20 silent seconds, and an end where nothing is acknowledged.
 _CLIENT = {
     "connect_timeout": 10,
     "keepalives": 1,
@@ -34,7 +32,7 @@ _SERVER = {
     "tcp_keepalives_interval": 10,
     "tcp_keepalives_count": 3,
     "tcp_user_timeout": 50_000,
-    "statement_timeout": 0,  # who waits for a lock waits
+    "statement_timeout": 0,  # waiting for a lock has no limit
     "lock_timeout": 0,
 }
 
@@ -65,21 +63,32 @@ def masked(storage: str) -> str:
     return _PASSWORD_OPTION.sub(r"\1***", _PASSWORD.sub(r"\1:***@", storage))
 
 
+def split_password(storage: str) -> tuple[str, dict[str, str]]:
+    """The address without its password, and the environment in which libpq finds the password.
+
+    Raises:
+        InputError: the address cannot be read.
+    """
+    password = _read_address(storage, "--storage").get("password")
+    bare = re.sub(r"(?<=[?&])\w*password=[^&]*&?", "", _PASSWORD.sub(r"\1@", storage)).rstrip("?&")
+    return bare, {} if password is None else {"PGPASSWORD": str(password)}
+
+
 class DatabaseLost(InputError):
-    """The database cannot be reached, for now or for good: what was at work is to be repeated."""
+    """The database cannot be reached; a retry may succeed."""
 
 
 class PostgresLocks:
     """Advisory locks of the database that holds the studies, for any number of machines.
 
-    Each lock is a session of its own, and free when that session ends: at the end of the block,
-    when the process dies, or when the connection is lost. In the last case the holder is not
-    interrupted. Another may have the lock from then on, and to the others the worker is dead:
-    they hand its trial to somebody else. So whoever is `living` must not trust what it holds
-    across a long time: before it tells a result it looks whether the trial is still its own, and
-    it may ask `lives` about itself. A lost `exclusive` is told at the end of its block.
+    Each lock is one session, and free when that session ends: at the end of the block, when the
+    process dies, or when the connection is lost. A lost connection does not interrupt the holder:
+    from then on another process may take the lock, and the other workers take this one for dead
+    and give its trial to another worker. So a worker that is `living` checks that the trial is
+    still its own before it reports a result, and may ask `lives` about itself. A lost `exclusive`
+    raises at the end of its block.
 
-    The address must lead to the server itself: behind a pooler that hands one session to many
+    The address must lead to the server itself: behind a pooler that gives one session to many
     clients, such as PgBouncer in transaction mode, a lock protects nothing.
     """
 
@@ -101,7 +110,7 @@ class PostgresLocks:
 
     @contextmanager
     def living(self, worker: str) -> Iterator[None]:
-        """Within the block everyone can see that `worker` lives, while the connection holds.
+        """Within the block `lives(worker)` is true in every process, while the connection holds.
 
         Raises:
             InputError: the database cannot be reached.
@@ -119,7 +128,7 @@ class PostgresLocks:
         """Whether the process that entered `living(worker)` is still in it.
 
         Read from the server's list of locks. To try the lock instead would hold it for a moment,
-        and another who tries it in that moment would take us for the worker.
+        and a process that tries it in that moment would take us for the worker.
 
         Raises:
             InputError: the database cannot be reached, which says nothing about the worker.
@@ -159,7 +168,7 @@ def connected(url: str, option: str) -> "Iterator[Connection[Any]]":
 
     Raises:
         DatabaseLost: the server cannot be reached, or no longer.
-        InputError: the address cannot be read, or the database refuses what is asked of it.
+        InputError: the address cannot be read, or the database refuses a statement.
     """
     import psycopg
 
@@ -184,7 +193,19 @@ def _words(url: str, error: Exception, option: str) -> str:
 
 
 def _options(url: str, option: str = "--storage") -> dict[str, Any]:
-    """What to connect with; what the address says itself goes first.
+    """Arguments of a connection; settings in the address come before ours.
+
+    Raises:
+        InputError: the address cannot be read.
+    """
+    address = _read_address(url, option)
+    ours = " ".join(f"-c {name}={value}" for name, value in _SERVER.items())
+    options = f"{ours} {address.get('options', '')}".strip()
+    return {**_CLIENT, **address, "options": options}
+
+
+def _read_address(url: str, option: str) -> dict[str, Any]:
+    """The parts of an address, as libpq names them.
 
     Raises:
         InputError: the address cannot be read, or not in one way only. The database's own words
@@ -195,17 +216,16 @@ def _options(url: str, option: str = "--storage") -> dict[str, Any]:
 
     secret = _PASSWORD.search(url)
     try:
-        found = conninfo_to_dict(_SCHEME.sub("postgresql://", url))
+        parts = conninfo_to_dict(_SCHEME.sub("postgresql://", url))
     except ProgrammingError:
-        found = None
-    if found is None or (secret and unquote(secret[2]) != found.get("password")):
+        parts = None
+    if parts is None or (secret and unquote(secret[2]) != parts.get("password")):
         raise InputError(
             f"PostgreSQL at {masked(url)}: this address cannot be read; {option} has the form "
             "postgresql://user:password@host:5432/database, and in the user's name, the password "
             "and options each of @ : / ? # % is written in percent, as %40 for @"
         )
-    ours = " ".join(f"-c {name}={value}" for name, value in _SERVER.items())
-    return {**_CLIENT, **found, "options": f"{ours} {found.get('options', '')}".strip()}
+    return dict(parts)
 
 
 def _key(kind: str, name: str) -> int:

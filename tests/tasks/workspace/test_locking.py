@@ -14,7 +14,7 @@ import pytest
 
 from recsys.errors import InputError
 from tasks.workspace.locking import FileLocks, Locks, locked, open_locks, passing
-from tasks.workspace.postgres import PostgresLocks, masked, sqlalchemy_url
+from tasks.workspace.postgres import PostgresLocks, masked, split_password, sqlalchemy_url
 
 HOLD = """
 import sys
@@ -459,3 +459,28 @@ def test_without_postgres_its_driver_is_not_loaded() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize(
+    ("storage", "bare", "password"),
+    [
+        ("postgresql://me:hu%40sh@host:5/x", "postgresql://me@host:5/x", "hu@sh"),
+        (
+            "postgresql://me@host/x?password=hush&connect_timeout=3",
+            "postgresql://me@host/x?connect_timeout=3",
+            "hush",
+        ),
+        (
+            "postgres://host/x?connect_timeout=3&password=hush",
+            "postgres://host/x?connect_timeout=3",
+            "hush",
+        ),
+        ("postgresql://me@host/x", "postgresql://me@host/x", None),
+    ],
+)
+def test_the_password_of_an_address_goes_into_the_environment(
+    storage: str, bare: str, password: str | None
+) -> None:
+    expected = {} if password is None else {"PGPASSWORD": password}
+
+    assert split_password(storage) == (bare, expected)
