@@ -225,7 +225,13 @@ def _profile(served: Served, listener: Listener) -> Profiles | None:
 
 
 def _source(chosen: ServedRun) -> dict[str, Any]:
-    return {"run": chosen.run, "study": chosen.study, "model": chosen.config.kind}
+    source = {"run": chosen.run, "study": chosen.study, "model": chosen.config.kind}
+    selection = chosen.selection
+    if selection is None:
+        return source
+    value = {"metric": selection.metric, "value": selection.value, "on": selection.side}
+    others = list(selection.others)
+    return {**source, **value, "selected": selection.reason, "not_compared": others}
 
 
 def _numbered(artists: Sequence[RankedItem]) -> list[dict[str, Any]]:
@@ -247,7 +253,8 @@ def _rows(artists: Sequence[RankedItem], heard: bool) -> Iterator[list[str | Tex
 
 
 def _line(chosen: ServedRun) -> str:
-    return f"{chosen.config.kind} of study {chosen.study}, run {chosen.run}, fitted on all its data"
+    """Which model answered, and why this one."""
+    return "" if chosen.selection is None else f"asked {chosen.selection.text}"
 
 
 def _right(name: str) -> Column:

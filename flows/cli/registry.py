@@ -17,7 +17,8 @@ from recsys.serving.answers import Served
 from recsys.serving.package import check_portable, pack
 from tasks.orchestration.interfaces import HOST, MODEL, MODEL_PORT
 from tasks.progress import report_progress
-from tasks.serving.load import ServedRun, find_model, load_served
+from tasks.serving.load import ServedRun, load_served
+from tasks.serving.selection import SelectedRun, select_run
 from tasks.tracking import registering, registry
 from tasks.tracking.registering import Portable
 from tasks.tracking.registry import Version
@@ -35,10 +36,12 @@ class Registered:
     Attributes:
         version: Which it is.
         new: Whether it was not one before.
+        selected: The run, and why it is this one.
     """
 
     version: Version
     new: bool
+    selected: SelectedRun
 
 
 def register(workspace: Workspace, run: str | None, name: str = MODEL) -> Registered:
@@ -46,8 +49,8 @@ def register(workspace: Workspace, run: str | None, name: str = MODEL) -> Regist
 
     Args:
         workspace: Holds the runs and the registry.
-        run: Of a final model, or of a study, whose winner is meant; by default the final model
-            that was begun last and is no baseline.
+        run: A study, or the run of one or of a final model; by default the winner that was best on
+            validation, see `tasks.serving.selection.select_run`. The champion is registered.
         name: Of the registered model.
 
     Raises:
@@ -55,7 +58,8 @@ def register(workspace: Workspace, run: str | None, name: str = MODEL) -> Regist
             fitted again or not be taken elsewhere.
     """
     check_name(name)
-    judged = find_model(workspace, run)
+    selected = select_run(workspace, run, champion_first=False)
+    judged = selected.run
     if judged.tags.get("stage") != "final":
         raise InputError(
             f"run {judged.id!r} was not judged on test, and only what was is registered; pass the "
@@ -63,29 +67,29 @@ def register(workspace: Workspace, run: str | None, name: str = MODEL) -> Regist
         )
     known = registering.find_version(workspace, judged, name)
     if known is not None:
-        return Registered(known, new=False)
+        return Registered(known, False, selected)
     chosen = ServedRun.of(judged)
     check_portable(chosen.config)
     served = load_served(workspace, chosen)
     report_progress("registering", 0, None)
     seed = seed_for(chosen.seed, "train", chosen.config.kind)
     portable = Portable(judged, lambda folder: pack(served, seed, folder), example(served))
-    return Registered(registering.add_version(workspace, portable, name), new=True)
+    return Registered(registering.add_version(workspace, portable, name), True, selected)
 
 
-def promote(workspace: Workspace, which: str, name: str = MODEL) -> Version:
+def promote(workspace: Workspace, which: str | None, name: str = MODEL) -> Version:
     """Let a version be the champion; the model of a run is registered first if it is not.
 
     Args:
         workspace: Holds the runs and the registry.
-        which: Number of a version, or id of a run as `register` takes it.
+        which: Number of a version, or what `register` takes: a study, a run or nothing.
         name: Of the registered model.
 
     Raises:
         InputError: there is no such version or run, or it cannot be registered.
     """
     check_name(name)
-    number = int(which) if _NUMBER.fullmatch(which) else None
+    number = int(which) if which is not None and _NUMBER.fullmatch(which) else None
     if number is None:
         number = register(workspace, which, name).version.number
     return registry.promote(workspace, number, name)

@@ -8,8 +8,7 @@ What a run was measured on is held against what is read now: plays that changed 
 """
 
 import ast
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -29,12 +28,11 @@ from recsys.renames import current_params
 from recsys.seeds import seed_for
 from recsys.serving.answers import Served
 from tasks.progress import report_progress
-from tasks.tracking.registry import champion
-from tasks.tracking.runs import Recorded, finals, read_run
+from tasks.serving.selection import SelectedRun, select_run
+from tasks.tracking.runs import Recorded
 from tasks.workspace.cache import stage
 from tasks.workspace.layout import Workspace
 
-BASELINE = "popularity"  # what their names begin with
 LIBRARIES = ("implicit", "numpy", "scipy", "torch")  # that what is learned depends on
 
 
@@ -48,6 +46,7 @@ class ServedRun:
         config: The model with its parameters.
         seed: Of the experiment.
         made_from: Fingerprints of "data" and "split".
+        selection: Why it is this run; None where it was not looked for.
     """
 
     run: str
@@ -55,6 +54,7 @@ class ServedRun:
     config: ModelConfig
     seed: int
     made_from: dict[str, str]
+    selection: SelectedRun | None = field(default=None, compare=False)
 
     @classmethod
     def of(cls, run: Recorded) -> "ServedRun":
@@ -86,51 +86,14 @@ def _value(text: str) -> Any:  # a parameter has any type
         return text
 
 
-def find_served_run(workspace: Workspace, run_id: str | None = None) -> ServedRun:
-    """The run that is to serve.
-
-    Args:
-        workspace: Holds the runs.
-        run_id: Of a trial, of a final model, or of a study, whose winner is meant. By default the
-            champion, or else the final model that was begun last and is no baseline.
+def find_served_run(workspace: Workspace, name: str | None = None) -> ServedRun:
+    """The run that answers, see `tasks.serving.selection.select_run`.
 
     Raises:
         InputError: there is no such run, or it did not finish.
     """
-    serving = champion(workspace) if run_id is None else None
-    return ServedRun.of(find_model(workspace, run_id if serving is None else serving.run))
-
-
-def find_model(workspace: Workspace, run_id: str | None) -> Recorded:
-    """The run of a model.
-
-    Args:
-        workspace: Holds the runs.
-        run_id: Of a trial, of a final model, or of a study, whose winner is meant; without one
-            the final model that was begun last and is no baseline.
-
-    Raises:
-        InputError: there is no such run, or it did not finish.
-    """
-    if run_id is None:
-        return _winner(finals(workspace), "no experiment was finished")
-    run = read_run(workspace, run_id)
-    if run.tags.get("stage") == "study":
-        nothing = f"study {run.tags['study']!r} has no winner"
-        return _winner(finals(workspace, run.id), nothing)
-    if run.status != "FINISHED" or "model" not in run.tags:
-        raise InputError(
-            f"run {run_id!r} is {run.status}, model {run.tags.get('model', 'unknown')}; pass one "
-            "of a trial, a final model or a study that is FINISHED"
-        )
-    return run
-
-
-def _winner(runs: Iterator[Recorded], nothing: str) -> Recorded:
-    for run in runs:
-        if not run.tags["model"].startswith(BASELINE):
-            return run
-    raise InputError(f"{nothing}; `recsys experiment` makes one, `recsys study resume` ends one")
+    selected = select_run(workspace, name)
+    return replace(ServedRun.of(selected.run), selection=selected)
 
 
 def load_served(workspace: Workspace, chosen: ServedRun) -> Served:

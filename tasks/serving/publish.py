@@ -11,8 +11,9 @@ from recsys.serving.lists import lists, relates
 from tasks.orchestration.interfaces import MODEL
 from tasks.orchestration.retrying import WHEN_LOST
 from tasks.progress import report_progress
-from tasks.serving.load import ServedRun, find_model, load_served
+from tasks.serving.load import ServedRun, load_served
 from tasks.serving.published.store import ListStore, OldStoreError, Published
+from tasks.serving.selection import select_run
 from tasks.tracking.registering import identity
 from tasks.tracking.registry import Version, champion, get_version, load_version, versions
 from tasks.tracking.runs import Recorded
@@ -90,7 +91,7 @@ def choose_subject(
     serving = champion(workspace, name) if run is None else None
     if serving is not None:
         return PublishedModel.of_version(serving, k)
-    judged = find_model(workspace, run)
+    judged = select_run(workspace, run, champion_first=False).run
     every = versions(workspace, name)
     known = next((each for each in every if each.run == judged.id), None)
     return (

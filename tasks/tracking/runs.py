@@ -8,7 +8,7 @@ import functools
 import json
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -34,6 +34,7 @@ ERROR = "error"
 _KIND = {"mlflow.experimentKind": "custom_model_development"}  # else its pages are about prompts
 _SOURCE = "source"  # of an experiment: the file its data set is read from
 MEASURED = "measured"  # of a run: the hash of everything its values depend on
+_PAGE, _IDS_A_QUERY = 100, 200
 SOURCE_RUN, SOURCE_FACTORS = "source_run", "source_factors"  # of a run whose values are copies
 
 
@@ -331,6 +332,7 @@ class Recorded:
         status: RUNNING, FINISHED, FAILED or KILLED.
         params: By name.
         tags: By name.
+        metrics: Last value by MLflow's name; `metric` takes ours.
     """
 
     id: str
@@ -339,14 +341,30 @@ class Recorded:
     status: str
     params: Mapping[str, str]
     tags: Mapping[str, str]
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, run: MlflowRun) -> Self:
         """What is in a run of MLflow."""
         info, data = run.info, run.data
         return cls(
-            info.run_id, info.run_name, info.experiment_id, info.status, data.params, data.tags
+            info.run_id,
+            info.run_name,
+            info.experiment_id,
+            info.status,
+            data.params,
+            data.tags,
+            data.metrics,
         )
+
+    @property
+    def parent(self) -> str | None:
+        """Id of the run that it is a child of, which is that of its study."""
+        return self.tags.get(MLFLOW_PARENT_RUN_ID)
+
+    def metric(self, name: str) -> float | None:
+        """The last value of a metric, such as `test/ndcg@10`; None without one."""
+        return self.metrics.get(metric_name(name))
 
 
 def read_run(workspace: Workspace, run_id: str) -> Recorded:
@@ -366,22 +384,57 @@ def read_run(workspace: Workspace, run_id: str) -> Recorded:
     return Recorded.of(run)
 
 
-def finals(workspace: Workspace, parent: str | None = None) -> Iterator[Recorded]:
-    """The FINISHED runs of models that were judged on test, newest first, of one parent if given.
+def finals(
+    workspace: Workspace, parent: str | None = None, tags: Mapping[str, str] | None = None
+) -> Iterator[Recorded]:
+    """The FINISHED runs of models that were judged on test, newest first.
 
     Args:
         workspace: Holds the runs.
-        parent: Id of the run of a study.
+        parent: Id of the run of a study, whose runs alone are meant.
+        tags: That the runs have, without quotes in the values.
     """
+    under = {} if parent is None else {MLFLOW_PARENT_RUN_ID: parent}
+    query = _having({"stage": "final", **under, **(tags or {})})
+    yield from _search(workspace, f"{query} and attributes.status = 'FINISHED'")
+
+
+def study_runs(workspace: Workspace, name: str | None = None) -> Iterator[Recorded]:
+    """The runs of studies, newest first; of one name if given."""
+    quotes = name is not None and ("'" in name or "`" in name)  # a query could not say it
+    tags = {} if name is None or quotes else {"study": name}
+    for run in _search(workspace, _having({"stage": "study", **tags})):
+        if name is None or run.tags["study"] == name:
+            yield run
+
+
+def read_runs(workspace: Workspace, ids: Collection[str]) -> dict[str, Recorded]:
+    """The runs with these ids, by id; without those that are not there."""
+    found: dict[str, Recorded] = {}
+    ordered = sorted(ids)
+    for start in range(0, len(ordered), _IDS_A_QUERY):
+        listed = ", ".join(f"'{each}'" for each in ordered[start : start + _IDS_A_QUERY])
+        query = f"attributes.run_id IN ({listed})"
+        found |= {run.id: run for run in _search(workspace, query)}
+    return found
+
+
+def _having(tags: Mapping[str, str]) -> str:
+    return " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
+
+
+def _search(workspace: Workspace, query: str) -> Iterator[Recorded]:
+    """The runs of all experiments that a query finds, newest first, a page at a time."""
     client = open_client(workspace)
     every = [each.experiment_id for each in client.search_experiments()]
-    query = "tags.stage = 'final' and attributes.status = 'FINISHED'"
-    if parent is not None:
-        query += f" and tags.`{MLFLOW_PARENT_RUN_ID}` = '{parent}'"
     token: str | None = None
     while True:
         page = client.search_runs(
-            every, query, order_by=["attributes.start_time DESC"], page_token=token
+            every,
+            query,
+            order_by=["attributes.start_time DESC"],
+            max_results=_PAGE,
+            page_token=token,
         )
         yield from map(Recorded.of, page)
         token = page.token

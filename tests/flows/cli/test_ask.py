@@ -36,6 +36,7 @@ from recsys.seeds import seed_for
 from tasks.data.stages import Everything, Plays, everything
 from tasks.progress import reporting_to
 from tasks.serving.load import find_served_run, load_served
+from tasks.serving.selection import select_run
 from tasks.tracking.client import open_client
 from tasks.tracking.runs import Run
 from tasks.workspace.layout import Workspace
@@ -221,12 +222,51 @@ def test_a_typed_history_is_explained(ask: Ask, data: Everything) -> None:
     assert [each["name"] for each in found["shares"]] == [one]
 
 
-def test_the_last_final_model_that_is_no_baseline_serves_by_default(
-    lab: Lab, asked: Result
-) -> None:
-    newest = lab.run("newest", study={"trials": 1})
+@pytest.fixture(scope="module")
+def rivals(lab: Lab) -> tuple[Lab, dict[str, Result]]:
+    """A workspace of its own: a better study, a worse one, and the latest, on another split."""
+    alone = replace(lab, workspace=Workspace.at(lab.workspace.root.with_name("rivals")))
+    poor = {"search": {"factors": 1, "iterations": 1, "alpha": 100.0}, "study": {"trials": 1}}
+    better = alone.run("better", study={"trials": 2})
+    return alone, {"better": better, "worse": alone.run("worse", **poor)}
 
-    assert find_served_run(lab.workspace).run == newest.runs["final"]
+
+def test_the_winner_that_was_best_on_validation_answers_by_default(
+    rivals: tuple[Lab, dict[str, Result]],
+) -> None:
+    place, studies = rivals[0].workspace, rivals[1]
+    values = {name: of.chosen.ranked[0].estimate.mean for name, of in studies.items()}
+    assert values["worse"] < values["better"]
+
+    selected = select_run(place)
+
+    assert selected.run.id == studies["better"].runs["final"]
+    assert selected.value == pytest.approx(values["better"])
+    assert selected.text == (
+        f"als of study better, run {selected.run.id}, ndcg@10 {values['better']:.4f} on "
+        "validation: the best of 2 studies on this data and split"
+    )
+
+
+def test_studies_that_cannot_be_compared_are_named_and_the_latest_answers(
+    rivals: tuple[Lab, dict[str, Result]],
+) -> None:
+    lab = rivals[0]
+    other = lab.run("other", seed=1, study={"trials": 1})  # another seed: another split
+
+    selected = select_run(lab.workspace)
+
+    assert selected.run.id == other.runs["final"]
+    assert set(selected.others) == {"better", "worse"}
+    assert selected.text.endswith("data, split or metric differ: worse, better")
+
+
+def test_a_study_is_named_instead_of_its_run(rivals: tuple[Lab, dict[str, Result]]) -> None:
+    place, studies = rivals[0].workspace, rivals[1]
+
+    assert select_run(place, "worse").run.id == studies["worse"].runs["final"]
+    with pytest.raises(InputError, match=r"'bettr' is not in MLflow.*did you mean study 'better'"):
+        select_run(place, "bettr")
 
 
 def test_the_run_of_a_study_means_its_winner_and_that_of_a_trial_its_point(
