@@ -413,9 +413,9 @@ def test_the_champion_is_what_recommend_asks(
     command: Callable[..., int],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert find_served_run(lab.workspace).run != made.runs["final"]
+    assert find_served_run(lab.workspace).run == made.runs["final"]  # the better of the two
 
-    assert command("promote", made.runs["study"]) == 0
+    assert command("promote", "later") == 0
     told = capsys.readouterr().out
     assert command("recommend", "--k", "1", "--json") == 0
     asked = json.loads(capsys.readouterr().out)
@@ -423,16 +423,17 @@ def test_the_champion_is_what_recommend_asks(
     shown = capsys.readouterr().out
     assert command("models", "--json") == 0
     listed = json.loads(capsys.readouterr().out)
-    assert command("register", "--run", made.runs["final"]) == 0
+    assert command("register", "--run", later.runs["final"]) == 0
     again = capsys.readouterr().out
 
-    assert told.startswith("recsys version 1, champion: als of study first, ndcg@10 0.")
+    assert told.startswith("recsys version 1, champion: als of study later, ndcg@10 0.")
     assert "mlflow models serve -m models:/recsys@champion --host 127.0.0.1" in told
-    assert asked["run"] == made.runs["final"]
+    assert asked["run"] == later.runs["final"]
+    assert asked["selected"] == "the champion, version 1"
     assert "champion" in shown
     assert [(each["number"], each["aliases"]) for each in listed] == [(1, ["champion"])]
     assert listed[0]["value"] == pytest.approx(
-        open_client(lab.workspace).get_run(made.runs["final"]).data.metrics["test/ndcg_at_10"]
+        open_client(lab.workspace).get_run(later.runs["final"]).data.metrics["test/ndcg_at_10"]
     )
     assert "it was registered before" in again
 
