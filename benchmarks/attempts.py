@@ -26,7 +26,7 @@ from flows import environment
 from flows.cli import main
 from recsys.sources.sample import make_sample, write_sample
 from tasks.orchestration.server import Server
-from tasks.workspace.cache import code_version
+from tasks.workspace.code import MEASURING, code_id
 from tasks.workspace.layout import Workspace
 
 STUDY = "killed"
@@ -200,7 +200,7 @@ def _import_everything(place: Path, needed: Sequence[str]) -> None:
     for module in (*NEEDED, *needed):
         importlib.import_module(module)
     configure_mappers()
-    code_version()
+    code_id(MEASURING)
 
 
 def fork(

@@ -118,9 +118,9 @@ def find_packages() -> None:
     """What takes seconds and stays the same: no fork has to do it again."""
     from mlflow.utils import requirements_utils
 
-    from tasks.study.study import search_version
+    from tasks.workspace.code import MEASURING, code_id
 
-    search_version()
+    code_id(MEASURING)
     requirements_utils._init_modules_to_packages_map()
 
 

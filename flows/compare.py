@@ -48,6 +48,7 @@ class CompareRequest:
         name: Of the comparison; its studies are called after it, and it goes on with those that are
             there. A new one where it is empty.
         top_items: Artists that EASE learns and shows; all by default.
+        adopt: Whether studies and stages that other code made are used.
     """
 
     plays: Path
@@ -58,6 +59,7 @@ class CompareRequest:
     tune_once: bool
     name: str = ""
     top_items: int | None = None
+    adopt: bool = False
 
     @property
     def seeds(self) -> range:
@@ -242,7 +244,8 @@ def _entry(
         config = pinned(config, known)
     source = Plays(asked.plays, asked.profiles)
     name = asked.study(model, seed)
-    with opened(place, source, config, name, (), clock) as (study, search, stages):
+    with opened(place, source, config, name, (), clock, adopt=asked.adopt) as parts:
+        study, search, stages = parts
         folds = stages["split"].folder
         with joined(study, search):
             return _tuned_and_judged(study, search, folds, clock, folder / name)

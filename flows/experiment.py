@@ -31,10 +31,11 @@ from tasks.study.experiment_report import (
     show_leaderboard,
 )
 from tasks.study.measuring import Measured, run_final
-from tasks.study.study import Study, open_study, search_version
+from tasks.study.study import Study, open_study
 from tasks.tracking.runs import Run, compare_url
 from tasks.tuning import Search, open_search
 from tasks.workspace.cache import StageEntry
+from tasks.workspace.code import MEASURING, code_parts
 from tasks.workspace.layout import Workspace
 from tasks.workspace.locking import workspace_locks
 
@@ -52,6 +53,7 @@ def experiment(
     profiles: Path | None = None,
     study: str | None = None,
     sources: Sequence[str] = (),
+    adopt: bool = False,
 ) -> Result:
     """Read, filter, split, search, judge and compare; everything recorded.
 
@@ -60,8 +62,9 @@ def experiment(
         config: What to do with it.
         workspace: Where state lives.
         profiles: Of the listeners.
-        study: Name of the study, new or to go on with; by default a new one.
+        study: Name of the study, new or to resume; by default a new one.
         sources: Studies whose best points a new study begins with.
+        adopt: Whether a study and stages that other code made are used.
 
     Raises:
         InputError: the data or the configuration cannot be used.
@@ -70,7 +73,8 @@ def experiment(
     clock = Clock()
     source = Plays(plays, profiles)
     name = study or new_study_name(config)
-    with opened(place, source, config, name, sources, clock) as (shared, search, stages):
+    with opened(place, source, config, name, sources, clock, adopt=adopt) as parts:
+        shared, search, stages = parts
         return _run(shared, search, stages, with_prefect, clock)
 
 
@@ -82,6 +86,7 @@ def work(
     study: str,
     sources: Sequence[str],
     through_prefect: bool,
+    adopt: bool = False,
 ) -> tuple[Search, Clock]:
     """Take part in the search of a study, until all its trials are done.
 
@@ -95,6 +100,7 @@ def work(
         study: Name of the study; made by whoever is first.
         sources: Studies whose best points a new study begins with.
         through_prefect: Whether stages and trials are tasks of Prefect; then inside a flow.
+        adopt: Whether a study and stages that other code made are used.
 
     Returns:
         The study, and where the time of this worker went.
@@ -104,7 +110,7 @@ def work(
     """
     clock = Clock()
     source = Plays(plays, profiles)
-    helping = {"through_prefect": through_prefect, "renews": False}
+    helping = {"through_prefect": through_prefect, "renews": False, "adopt": adopt}
     with opened(place, source, config, study, sources, clock, **helping) as parts:
         shared, search, stages = parts
         with joined(shared, search):
@@ -124,6 +130,7 @@ def opened(
     clock: Clock,
     through_prefect: bool = True,
     renews: bool = True,
+    adopt: bool = False,
 ) -> Iterator[tuple[Study, Search, dict[str, StageEntry]]]:
     """The data, the study and its run in MLflow; within the block this worker lives.
 
@@ -135,14 +142,25 @@ def opened(
         sources: Studies whose best points a new study begins with.
         clock: Takes the time.
         through_prefect: Whether the data stages are tasks of Prefect; then inside a flow.
-        renews: Whether the study keeps this request in place of the one it was made with.
+        renews: Whether the study stores this request in place of the one it was made with.
+        adopt: Whether a study and stages that other code made are used.
     """
     worker = new_worker()
     with workspace_locks(place).living(worker):
         with clock.part("data"):
-            stages = _prepare(place, source, config, through_prefect)
+            stages = _prepare(place, source, config, through_prefect, adopt)
         with clock.part("tracking"):
-            search = _open(place, name, config, source, stages, sources, renews)
+            search = open_search(
+                place,
+                name,
+                config,
+                stages["split"].facts["fingerprint"],
+                code_parts(MEASURING),
+                _request(config, source),
+                sources,
+                renews,
+                adopt,
+            )
             ids = stages["split"].folder / "validation"
             facts = _facts(stages)
             study = open_study(place, config, search, source.plays, facts, ids, worker)
@@ -157,10 +175,11 @@ def work_in_prefect(
     profiles: Path | None,
     study: str,
     sources: Sequence[str] = (),
+    adopt: bool = False,
 ) -> int:
     """`work` where everything is to be seen in Prefect; how many trials are done."""
     place = environment.place(workspace)
-    search, _ = work(plays, config, place, profiles, study, sources, through_prefect=True)
+    search, _ = work(plays, config, place, profiles, study, sources, True, adopt)
     return search.ended
 
 
@@ -175,54 +194,26 @@ def new_study_name(config: ExperimentConfig) -> str:
 
 
 def _prepare(
-    place: Workspace, source: Plays, config: ExperimentConfig, through_prefect: bool
+    place: Workspace, source: Plays, config: ExperimentConfig, through_prefect: bool, adopt: bool
 ) -> dict[str, StageEntry]:
     reading, narrowing, cutting = (
         (ingest, narrow, split) if through_prefect else (ingest.fn, narrow.fn, split.fn)
     )
-    ingested = reading(place, source, config.data)
-    filtered = narrowing(place, ingested, config.filter, config.seed)
-    return {"ingest": ingested, "filter": filtered, "split": cutting(place, filtered, config)}
+    ingested = reading(place, source, config.data, adopt)
+    filtered = narrowing(place, ingested, config.filter, config.seed, adopt)
+    cut_up = cutting(place, filtered, config, adopt)
+    return {"ingest": ingested, "filter": filtered, "split": cut_up}
 
 
 def _facts(stages: Mapping[str, StageEntry]) -> dict[str, Mapping[str, Any]]:
     return {name: entry.facts for name, entry in stages.items()}
 
 
-def _open(
-    place: Workspace,
-    name: str,
-    config: ExperimentConfig,
-    source: Plays,
-    stages: Mapping[str, StageEntry],
-    sources: Sequence[str],
-    renews: bool,
-) -> Search:
-    made_from = {
-        "split": stages["split"].facts["fingerprint"],
-        "code": search_version(),
-        **_what_values_depend_on(config),
-    }
-    request = {
+def _request(config: ExperimentConfig, source: Plays) -> dict[str, Any]:
+    return {
         "config": config.model_dump(mode="json"),
         "plays": str(source.plays.resolve()),
         "profiles": None if source.profiles is None else str(source.profiles.resolve()),
-    }
-    return open_search(place, name, config, made_from, request, sources, renews)
-
-
-def _what_values_depend_on(config: ExperimentConfig) -> dict[str, str]:
-    """Settings without which the points or the values of trials would be others."""
-    table = config.model_dump(mode="json")
-    study, judge = table["study"], table["judge"]
-    return {
-        "model": table["model"],
-        "search": str(table["search"]),
-        "seed": str(config.seed),
-        "ks": str(judge["ks"]),
-        **{n: str(study[n]) for n in ("metric", "also", "sampler", "pruner", "patience")},
-        **{n: str(study[n]) for n in ("default_first", "first")},
-        **{n: str(judge[n]) for n in ("validation_users", "curve_users", "curve_every")},
     }
 
 

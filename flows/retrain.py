@@ -9,11 +9,9 @@ at once. Whoever is killed repeats the command: the study is named after the pla
 are there.
 """
 
-import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +30,7 @@ from recsys.config import ExperimentConfig
 from recsys.errors import InputError
 from recsys.evaluation.gate import Decision, OnNew, decide, in_words, without_champion
 from recsys.evaluation.store import load_report
+from recsys.identity import key_of
 from recsys.models.params import EnsembleConfig, ModelConfig, named
 from recsys.seeds import seed_for
 from recsys.sources.config import DataConfig
@@ -44,11 +43,12 @@ from tasks.retraining.history import NO_CHAMPION, UNREAD, RetrainHistory
 from tasks.serving.load import ServedRun
 from tasks.study.choosing import choose
 from tasks.study.measuring import run_final
-from tasks.study.study import Study, search_version
+from tasks.study.study import Study
 from tasks.tracking.registry import Version, champion, load_version, versions
 from tasks.tracking.runs import Recorded, Run, read_run
 from tasks.tuning import Search
 from tasks.workspace.cache import file_hash
+from tasks.workspace.code import MEASURING, code_id
 from tasks.workspace.layout import Workspace
 from tasks.workspace.locking import workspace_locks
 
@@ -180,16 +180,12 @@ def _key(place: Workspace, asked: RetrainRequest, incoming: Incoming) -> str:
         "follows": asked.follows,
         "sources": asked.sources,
     }
-    return _hashed(described)
+    return key_of(described, 16)
 
 
 def _data(place: Workspace, asked: RetrainRequest, incoming: Incoming) -> dict[str, Any]:
     profiles = None if asked.profiles is None else file_hash(place, asked.profiles)
-    return {"data": incoming.fingerprint, "profiles": profiles, "code": search_version()}
-
-
-def _hashed(described: Mapping[str, Any]) -> str:
-    return sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
+    return {"data": incoming.fingerprint, "profiles": profiles, "code": code_id(MEASURING)}
 
 
 def _unchanged(place: Workspace, name: str, done: Recorded) -> Retrained:
@@ -299,7 +295,7 @@ class _Retraining:
             "config": table,
             "sources": self.asked.sources,
         }
-        return f"retrain-{self.asked.name}-{_hashed(described)[:12]}"
+        return f"retrain-{self.asked.name}-{key_of(described, 12)}"
 
     def _table(self, decision: Decision | None) -> dict[str, Any]:
         told = None if decision is None else decision.as_json()

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import (
-    Field,
     NonNegativeInt,
     ValidationError,
     model_validator,
@@ -21,7 +20,7 @@ from recsys.renames import refuse_old_names
 from recsys.search.config import FOUND, StudyConfig
 from recsys.search.pruning import Pruner
 from recsys.search.space import Ints, Space, SpaceTable, space_of
-from recsys.settings import Config, Overrides
+from recsys.settings import Config, Overrides, setting
 from recsys.sources.config import DataConfig
 from recsys.splitting.config import RandomSplit, SplitConfig
 
@@ -29,7 +28,7 @@ from recsys.splitting.config import RandomSplit, SplitConfig
 class ExperimentConfig(Config):
     """One experiment, from raw plays to a report."""
 
-    name: str = "default"
+    name: str = setting("default", identity=False)
     seed: NonNegativeInt = 0
     model: Literal[
         "popularity-plays",
@@ -46,10 +45,11 @@ class ExperimentConfig(Config):
         "mult-vae",
     ] = "als"
     """Whose parameters are searched."""
-    data: DataConfig = DataConfig()
-    filter: FilterConfig = FilterConfig()
-    split: SplitConfig = RandomSplit()
-    search: SpaceTable = Field(default={})
+    # These three count by the fingerprint of the split that they lead to.
+    data: DataConfig = setting(DataConfig(), identity=False)
+    filter: FilterConfig = setting(FilterConfig(), identity=False)
+    split: SplitConfig = setting(RandomSplit(), identity=False)
+    search: SpaceTable = setting({}, identity="points")
     study: StudyConfig = StudyConfig()
     judge: JudgeConfig = JudgeConfig()
 

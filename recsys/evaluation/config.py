@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import PositiveInt
 
-from recsys.settings import Config, Cutoffs, Texts
+from recsys.settings import Config, Cutoffs, Texts, setting
 
 BEYOND = ("coverage", "gini", "novelty", "popularity")
 
@@ -20,5 +20,7 @@ class JudgeConfig(Config):
     curve_every: PositiveInt = 1
     """Iterations from one point of a curve to the next."""
     curve_metrics: Texts = ("ndcg@10", "precision@10")
-    resamples: PositiveInt = 2000
-    baseline: Literal["popularity-plays", "popularity-listeners"] = "popularity-listeners"
+    resamples: PositiveInt = setting(2000, identity=False)
+    baseline: Literal["popularity-plays", "popularity-listeners"] = setting(
+        "popularity-listeners", identity=False
+    )

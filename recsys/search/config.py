@@ -6,7 +6,7 @@ from pydantic import PositiveFloat, PositiveInt
 
 from recsys.search.pruning import Pruner
 from recsys.search.space import Value
-from recsys.settings import Config, Texts
+from recsys.settings import Config, Texts, setting
 
 FOUND = "iterations"
 """Searched along the training where it is given as a range, not drawn for each trial."""
@@ -15,26 +15,26 @@ FOUND = "iterations"
 class StudyConfig(Config):
     """How the space is searched."""
 
-    sampler: Literal["random", "tpe", "grid"] = "tpe"
-    trials: PositiveInt = 40
-    metric: str = "ndcg@10"
+    sampler: Literal["random", "tpe", "grid"] = setting("tpe", identity="points")
+    trials: PositiveInt = setting(40, identity=False)
+    metric: str = setting("ndcg@10", identity="stop")
     """What is maximised on validation; it picks the winner."""
-    also: Texts = ()
+    also: Texts = setting((), identity="points")
     """Further objectives: the study then looks for the Pareto front, and nothing is pruned."""
-    pruner: Pruner = "none"
+    pruner: Pruner = setting("none", identity="points")
     """What stops a trial whose curve is behind those of the trials before it."""
-    patience: PositiveInt | None = None
+    patience: PositiveInt | None = setting(None, identity="stop")
     """Points of the curve without a new best after which the training ends."""
-    prefer: Literal["best", "cheapest"] = "best"
+    prefer: Literal["best", "cheapest"] = setting("best", identity=False)
     """Which of the trials that cannot be told from the best wins."""
-    finalists: PositiveInt = 5
+    finalists: PositiveInt = setting(5, identity=False)
     """How many trials are judged again on all users where trials see a sample of them."""
-    fresh: bool = False
+    fresh: bool = setting(False, identity=False)
     """Train also what was measured before on the same data, split and code."""
-    timeout: PositiveFloat | None = None
+    timeout: PositiveFloat | None = setting(None, identity=False)
     """Seconds after which no further trial starts."""
-    default_first: bool = False
+    default_first: bool = setting(False, identity="points")
     """Try the model's default point first, so that a search never ends below it."""
-    first: tuple[dict[str, Value], ...] = ()
+    first: tuple[dict[str, Value], ...] = setting((), identity="points")
     """Points to try next, before the sampler takes over: ones that were good elsewhere."""
-    keep_factors: Literal["all", "best", "none"] = "all"
+    keep_factors: Literal["all", "best", "none"] = setting("all", identity=False)

@@ -17,6 +17,7 @@ from recsys.data.filtering import apply_filters
 from recsys.data.interactions import Events, Interactions
 from recsys.data.profiles import Profiles
 from recsys.data.store import load_events, load_profiles, save_events, save_profiles
+from recsys.identity import counted
 from recsys.sources.config import DataConfig
 from recsys.splitting.config import GivenSplit
 from recsys.splitting.cutting import cut
@@ -24,6 +25,7 @@ from recsys.splitting.split import Fold
 from recsys.splitting.store import load_fold, save_fold
 from tasks.progress import report_progress
 from tasks.workspace.cache import StageEntry, file_hash, stage
+from tasks.workspace.code import READING, SPLITTING
 from tasks.workspace.layout import Workspace
 
 REJECTS = "rejects.tsv"
@@ -46,15 +48,26 @@ class Plays:
 
 
 @task(task_run_name="ingest {source.plays.name}", cache_policy=NO_CACHE)
-def ingest(workspace: Workspace, source: Plays, config: DataConfig) -> StageEntry:
-    """Read the log and the profiles; keep what was rejected."""
+def ingest(
+    workspace: Workspace, source: Plays, config: DataConfig, adopt: bool = False
+) -> StageEntry:
+    """Read the log and the profiles; keep what was rejected.
+
+    Args:
+        workspace: Holds the cache.
+        source: The log and the profiles.
+        config: How they are read.
+        adopt: Whether what other code made of them is used; so in every stage.
+    """
     inputs: dict[str, Any] = {
         "files": _hashes(workspace, source.plays, config),
-        "config": config.model_dump(mode="json"),
+        "config": counted(config),
     }
     if source.profiles is not None:
         inputs["profiles"] = file_hash(workspace, source.profiles)
-    return stage(workspace, "ingest", inputs, lambda folder: _read(folder, source, config))
+    return stage(
+        workspace, "ingest", inputs, lambda folder: _read(folder, source, config), READING, adopt
+    )
 
 
 def _hashes(workspace: Workspace, path: Path, config: DataConfig) -> dict[str, str]:
@@ -113,14 +126,23 @@ def _read_profiles(folder: Path, path: Path, events: Events, strict: bool) -> di
 
 @task(task_run_name="filter", cache_policy=NO_CACHE)
 def narrow(
-    workspace: Workspace, ingested: StageEntry, config: FilterConfig, seed: int
+    workspace: Workspace,
+    ingested: StageEntry,
+    config: FilterConfig,
+    seed: int,
+    adopt: bool = False,
 ) -> StageEntry:
     """Keep the listeners and artists that `config` asks for."""
-    inputs: dict[str, Any] = {"of": ingested.key, "config": config.model_dump(mode="json")}
+    inputs: dict[str, Any] = {"of": ingested.key, "config": counted(config)}
     if config.fraction < 1:
         inputs["seed"] = seed
     return stage(
-        workspace, "filter", inputs, lambda folder: _filter(folder, ingested, config, seed)
+        workspace,
+        "filter",
+        inputs,
+        lambda folder: _filter(folder, ingested, config, seed),
+        READING,
+        adopt,
     )
 
 
@@ -148,17 +170,26 @@ def _fingerprint(folder: Path) -> str:
 
 
 @task(task_run_name="split {config.split.kind}", cache_policy=NO_CACHE)
-def split(workspace: Workspace, filtered: StageEntry, config: ExperimentConfig) -> StageEntry:
+def split(
+    workspace: Workspace, filtered: StageEntry, config: ExperimentConfig, adopt: bool = False
+) -> StageEntry:
     """Cut into a validation fold and a test fold."""
     inputs: dict[str, Any] = {
         "of": filtered.key,
-        "split": config.split.model_dump(mode="json"),
+        "split": counted(config.split),
         "seed": config.seed,
     }
     if isinstance(config.split, GivenSplit):
         inputs["test"] = _hashes(workspace, config.split.test, config.data)
-        inputs["data"] = config.data.model_dump(mode="json")
-    return stage(workspace, "split", inputs, lambda folder: _split(folder, filtered, config))
+        inputs["data"] = counted(config.data)
+    return stage(
+        workspace,
+        "split",
+        inputs,
+        lambda folder: _split(folder, filtered, config),
+        SPLITTING,
+        adopt,
+    )
 
 
 def _split(folder: Path, filtered: StageEntry, config: ExperimentConfig) -> dict[str, Any]:

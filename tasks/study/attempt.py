@@ -166,18 +166,7 @@ def _start(study: Study, trial: Trial, key: str) -> Run:
 
 def measured_key(study: Study, trial: Trial) -> str:
     """The hash of everything that the values of a trial depend on."""
-    config = study.config
-    judge = config.judge
-    found = None if config.found is None else [config.found.low, config.found.high]
-    return study.key(
-        "validation",
-        trial_params(config, trial),
-        found=found,
-        # What decides where a training is cut, if anything does.
-        cut=None if found is None else [config.study.metric, config.study.patience],
-        curve=[judge.curve_every, judge.curve_users, sorted(judge.curve_metrics)],
-        users=judge.validation_users,
-    )
+    return study.key("trial", trial_params(study.config, trial))
 
 
 def _source(study: Study, key: str) -> Run | None:

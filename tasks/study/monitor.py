@@ -46,12 +46,7 @@ class TrainingMonitor:
             raise TypeError(f"{wanted.kind} tells nobody of its iterations")
         self._asked = wanted
         self._paths = Checkpoints(study.workspace.paths(study.name))
-        self._path = study.key(
-            "path",
-            self._asked.model_copy(update={FOUND: 1}),
-            curve=study.config.judge.model_dump(mode="json"),
-            metric=study.config.study.metric,
-        )
+        self._path = study.key("path", self._asked.model_copy(update={FOUND: 1}))
         shared_iterations = search.shared_iterations(trial)
         self._kept = self._kept_at(shared_iterations)
         known = (

@@ -6,12 +6,11 @@ import shutil
 from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from hashlib import sha256
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from recsys.config import ExperimentConfig
+from recsys.identity import Side, measured_key
 from recsys.models.params import ModelConfig, Searched, named
 from recsys.search.config import FOUND
 from recsys.seeds import seed_for
@@ -27,14 +26,11 @@ from tasks.tracking.runs import (
     reopen_run,
     start_run,
 )
-from tasks.tuning import Search, Trial
-from tasks.workspace.cache import code_version
+from tasks.tuning import ADOPTED, Search, Trial
+from tasks.workspace.code import MEASURING, code_id
 from tasks.workspace.layout import Workspace
 from tasks.workspace.locking import workspace_locks
 from tasks.workspace.scratch import scratch
-
-# Beside `recsys`: what picks points, and what decides where a training stops.
-DECIDING = ("tuning/sampling.py", "study/monitor.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,36 +57,13 @@ class Study:
     tags: Mapping[str, str]
     worker: str
 
-    def key(self, side: str, config: ModelConfig, **more: object) -> str:
-        """The hash of everything that the values of a run depend on.
-
-        Args:
-            side: "validation" or "test".
-            config: The model with its parameters.
-            more: What else they depend on, as JSON values.
-        """
-        described = {
-            "side": side,
-            "model": config.model_dump(mode="json"),
-            "seed": self.config.seed,
-            "ks": self.config.judge.ks,
-            **{name: self.tags[name] for name in ("split", "code")},
-            **more,
-        }
-        return sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:32]
+    def key(self, side: Side, model: ModelConfig) -> str:
+        """The key of a model that is measured in this study, see `recsys.identity`."""
+        return measured_key(side, self.config, model, self.tags["split"], self.tags["code"])
 
     def scratch(self) -> AbstractContextManager[Path]:
         """A folder of the worker for files on their way; it is removed when the block ends."""
         return scratch(self.workspace, self.worker)
-
-
-@functools.cache
-def search_version() -> str:
-    """16 hex digits of what points and values depend on: code and libraries."""
-    parts = [code_version(), *(version(name) for name in ("implicit", "numpy", "optuna", "scipy"))]
-    root = Path(__file__).parents[1]
-    parts += [(root / name).read_text(encoding="utf-8") for name in DECIDING]
-    return sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
 def open_study(
@@ -115,7 +88,7 @@ def open_study(
     tags = {
         "data": filtered["fingerprint"],
         "split": facts["split"]["fingerprint"],
-        "code": search_version(),
+        "code": code_id(MEASURING),
     }
     with workspace_locks(workspace).exclusive(f"parent-{search.name}"):
         known = search.recall("parent")
@@ -127,6 +100,8 @@ def open_study(
         every = {**tags, "worker": worker}
         study = Study(workspace, config, search.name, experiment, run.id, data, every, worker)
         try:
+            if adopted := search.recall(ADOPTED):
+                run.log({}, tags={ADOPTED: json.dumps(adopted)})
             _attach_ids(study, run, ids)
         except BaseException:
             run.end("KILLED")

@@ -10,7 +10,6 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS, MLFLOW_PARENT_RUN_ID
 
 import recsys
 from recsys.errors import InputError
+from recsys.identity import key_of
 from tasks.orchestration.interfaces import MODEL
 from tasks.tracking.client import metric_name, open_client
 from tasks.tracking.registry import (
@@ -35,7 +35,7 @@ from tasks.tracking.registry import (
     versions,
 )
 from tasks.tracking.runs import Recorded
-from tasks.workspace.cache import code_version
+from tasks.workspace.code import SERVING, code_id
 from tasks.workspace.layout import Workspace
 
 LIBRARIES = (
@@ -75,11 +75,11 @@ def identity(judged: Recorded) -> str:
         "run": judged.id,
         "data": judged.tags["data"],
         "split": judged.tags["split"],
-        "code": code_version(),
+        "code": code_id(SERVING),
         "script": SCRIPT.read_text(encoding="utf-8"),
         "libraries": requirements(),
     }
-    return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+    return key_of(parts)
 
 
 def requirements() -> list[str]:
@@ -150,7 +150,7 @@ def _tags(client: MlflowClient, judged: Recorded) -> dict[str, str]:
         "data_set": client.get_experiment(judged.experiment).name,
         "data": judged.tags["data"],
         "split": judged.tags["split"],
-        "code": code_version(),
+        "code": code_id(SERVING),
         "judged_code": judged.tags.get("code", ""),
         "metric": metric,
         "value": repr(float(measured[key])),

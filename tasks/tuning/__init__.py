@@ -7,6 +7,7 @@ from tasks.tuning.dashboard import serve_dashboard
 from tasks.tuning.search import Search
 from tasks.tuning.storage import ERRORS
 from tasks.tuning.studies import (
+    ADOPTED,
     Listed,
     deleting_study,
     find_search,
@@ -18,6 +19,7 @@ from tasks.tuning.studies import (
 from tasks.tuning.values import FinishedTrial, TakenOver, Trial, TrialFacts
 
 __all__ = [
+    "ADOPTED",
     "ERRORS",
     "FinishedTrial",
     "Listed",

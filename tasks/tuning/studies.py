@@ -12,17 +12,21 @@ from optuna.study import StudyDirection
 from recsys.config import ExperimentConfig, checked
 from recsys.errors import InputError
 from recsys.evaluation.objectives import lower_is_better
+from recsys.identity import study_settings
 from recsys.renames import current_config, current_params
 from recsys.search.space import Point
 from tasks.tuning.sampling import key_of
 from tasks.tuning.search import Search
 from tasks.tuning.storage import open_storage
+from tasks.workspace.code import Parts, differences, id_of
 from tasks.workspace.layout import Workspace
 from tasks.workspace.locking import workspace_locks
 
 SEEDS = 5  # points that a study hands on to one that starts from it
 
-_REQUEST, _MADE_FROM, _EARLIER = "request", "made_from", "earlier"
+_REQUEST, _MADE_FROM, _EARLIER, _CODE = "request", "made_from", "earlier", "code"
+ADOPTED = "adopted"
+"""Of a study that other code resumed: each time the new code and what had changed."""
 
 Request = Mapping[str, Any]  # what an experiment was asked for, as JSON values
 
@@ -58,22 +62,30 @@ def open_search(
     workspace: Workspace,
     name: str,
     config: ExperimentConfig,
-    made_from: Mapping[str, str],
+    split: str,
+    code: Parts,
     request: Request,
     sources: Sequence[str] = (),
     renews: bool = True,
+    adopt: bool = False,
 ) -> Search:
-    """Create the study, or continue it.
+    """Create the study, or resume it.
+
+    A study is resumed only with the settings that count (`recsys.identity`), the split and the
+    code that it was made with.
 
     Args:
         workspace: Holds the storage.
         name: Of the study.
         config: What is searched, and how.
-        made_from: What its values depend on; a study is continued only with the same.
-        request: Kept with the study, so that its name is enough to go on.
+        split: Fingerprint of the data and of how they are cut.
+        code: Parts of the code that measures, see `tasks.workspace.code`.
+        request: Stored with the study, so its name is enough to resume it; its "config" is the
+            experiment.
         sources: Studies whose best points a new study begins with.
-        renews: Whether the request takes the place of the one that is kept with the study; not
-            for one who only helps, perhaps from a machine where the data lies elsewhere.
+        renews: Whether the request takes the place of the stored one; not for a worker that only
+            helps, perhaps from a machine where the data lies elsewhere.
+        adopt: Whether a study that other code made is resumed; the study records that it was.
 
     Raises:
         InputError: the study exists and was made from something else, or a source is missing.
@@ -88,10 +100,18 @@ def open_search(
             study_id = _create(storage, name, config)
             storage.set_study_user_attr(study_id, _EARLIER, earlier)
             storage.set_study_user_attr(study_id, _REQUEST, dict(request))
-            # The last of the facts: a study without it is one whose maker died.
-            storage.set_study_user_attr(study_id, _MADE_FROM, dict(made_from))
+            storage.set_study_user_attr(study_id, _CODE, dict(code))
+            # The last of the facts: without it the process that made the study died.
+            storage.set_study_user_attr(study_id, _MADE_FROM, {"split": split})
         known = storage.get_study_user_attrs(study_id)
-        _refuse_other(name, known[_MADE_FROM], made_from)
+        _refuse_other(name, known, config, split)
+        if changes := differences(known.get(_CODE), code):
+            if not adopt:
+                raise InputError(
+                    f"study {name!r} was made by other code: {changes}; --adopt resumes it and "
+                    f"records the new code on each trial, or begin a new study with --from {name}"
+                )
+            _adopt(storage, study_id, known, code, changes)
         if renews and known[_REQUEST] != dict(request):
             storage.set_study_user_attr(study_id, _REQUEST, dict(request))
     return Search(storage, study_id, name, config, locks, known[_EARLIER])
@@ -117,15 +137,32 @@ def _create(storage: BaseStorage, name: str, config: ExperimentConfig) -> int:
     return storage.create_new_study(directions, name)
 
 
-def _refuse_other(name: str, known: Mapping[str, str], made_from: Mapping[str, str]) -> None:
-    if known != dict(made_from):
+def _refuse_other(
+    name: str, known: Mapping[str, Any], config: ExperimentConfig, split: str
+) -> None:
+    """Compare what points and values depend on with the stored request, which holds all of it."""
+    stored = checked(current_config(known[_REQUEST]["config"]), f"of study {name}")
+    before = {**study_settings(stored), "split": known[_MADE_FROM]["split"]}
+    now = {**study_settings(config), "split": split}
+    if before != now:
         changed = sorted(
-            key for key in known.keys() | made_from.keys() if known.get(key) != made_from.get(key)
+            key for key in before.keys() | now.keys() if before.get(key) != now.get(key)
         )
         raise InputError(
             f"study {name!r} was made with another {', '.join(changed)}; "
             "its trials cannot be compared with new ones: choose another --study name"
         )
+
+
+def _adopt(
+    storage: BaseStorage, study_id: int, known: Mapping[str, Any], code: Parts, changes: str
+) -> None:
+    """Record that other code resumes a study. Idempotent: a retry after a crash adds nothing."""
+    entry = {"code": id_of(code), "changes": changes}
+    adopted = known.get(ADOPTED, [])
+    if adopted[-1:] != [entry]:
+        storage.set_study_user_attr(study_id, ADOPTED, [*adopted, entry])
+    storage.set_study_user_attr(study_id, _CODE, dict(code))
 
 
 def _best_points(workspace: Workspace, name: str) -> list[Point]:

@@ -1,11 +1,10 @@
-"""Stages made before are used again: same input bytes, same configuration, same code.
+"""Stages made before are used again: same input bytes, same settings, same code.
 
 An entry is a folder named by its key. It appears by rename, so it is whole or absent; its
 manifest holds the size and hash of every file, and both are compared whenever it is used. The
 manifest's time of change is that of its last use, by which `tasks.workspace.cleaning` goes.
 """
 
-import functools
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,8 +12,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import recsys
 from recsys.errors import InputError
+from recsys.identity import key_of
+from tasks.progress import report_progress
+from tasks.workspace.code import SPLITTING, code_parts, differences
 from tasks.workspace.layout import Workspace
 from tasks.workspace.locking import locked, passing
 
@@ -31,18 +32,26 @@ class StageEntry:
     Attributes:
         folder: Where its files are.
         key: What it was made from, 16 hex digits.
-        facts: What the stage told about it.
+        facts: What the stage reports about it.
         reused: Whether it was there already.
+        changed: How the code differs from that of an entry of the same inputs, in words: of this
+            entry where it is reused, else of one that it replaces.
     """
 
     folder: Path
     key: str
     facts: StageFacts
     reused: bool
+    changed: str = ""
 
 
 def stage(
-    workspace: Workspace, name: str, inputs: Mapping[str, Any], make: Callable[[Path], StageFacts]
+    workspace: Workspace,
+    name: str,
+    inputs: Mapping[str, Any],
+    make: Callable[[Path], StageFacts],
+    scope: tuple[str, ...] = SPLITTING,
+    adopt: bool = False,
 ) -> StageEntry:
     """The result of a stage, made now unless it is there and intact.
 
@@ -51,16 +60,51 @@ def stage(
         name: Of the stage.
         inputs: Everything the result depends on besides the code, as JSON values.
         make: Writes the files into the folder it is given and returns the facts.
+        scope: Whose code the result depends on, see `tasks.workspace.code`.
+        adopt: Whether an entry of the same inputs is used though other code made it.
     """
-    described = {"stage": name, "inputs": dict(inputs), "code": code_version()}
-    key = sha256(json.dumps(described, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    described = {"stage": name, "inputs": dict(inputs), "code": dict(code_parts(scope))}
+    key = key_of(described, 16)
     folder = workspace.cache / name / key
-    manifest = _intact(folder)
-    if manifest is not None:
-        (folder / MANIFEST).touch()  # when it was used last
-        return StageEntry(folder, key, manifest["facts"], reused=True)
+    if (entry := _reused(folder)) is not None:
+        return entry
+    other, changed = _of_other_code(folder.parent, described)
+    if adopt and other is not None and (entry := _reused(other, changed)) is not None:
+        return entry
+    if changed:
+        report_progress(f"{name}: made again, for other code made the last ({changed})", 0, None)
     facts = _make(folder, workspace.lock("cache"), described, make)
-    return StageEntry(folder, key, facts, reused=False)
+    return StageEntry(folder, key, facts, reused=False, changed=changed)
+
+
+def _reused(folder: Path, changed: str = "") -> StageEntry | None:
+    """An intact entry, marked as used now."""
+    manifest = _intact(folder)
+    if manifest is None:
+        return None
+    (folder / MANIFEST).touch()
+    return StageEntry(folder, folder.name, manifest["facts"], reused=True, changed=changed)
+
+
+def _of_other_code(place: Path, described: Mapping[str, Any]) -> tuple[Path | None, str]:
+    """The entry of the same inputs that was used last, and how its code differs."""
+    wanted = key_of({"inputs": described["inputs"]})
+    for path in sorted(place.glob(f"[!.]*/{MANIFEST}"), key=_used_at, reverse=True):
+        try:
+            manifest = json.loads(path.read_text(encoding="utf-8"))
+            alike = key_of({"inputs": manifest["inputs"]}) == wanted
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # damaged, or cleaned away meanwhile
+        if alike and (changed := differences(manifest.get("code"), described["code"])):
+            return path.parent, changed
+    return None, ""
+
+
+def _used_at(manifest: Path) -> float:
+    try:
+        return manifest.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _make(
@@ -121,19 +165,6 @@ def _hash(path: Path) -> str:
         while block := handle.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
-
-
-@functools.cache
-def code_version() -> str:
-    """16 hex digits of the sources of `recsys`: any change there makes every stage again.
-
-    Those of pictures do not count, for no value depends on them.
-    """
-    root = Path(recsys.__file__).parent
-    digest = sha256()
-    for path in sorted(set(root.rglob("*.py")) - set((root / "plots").rglob("*.py"))):
-        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 def file_hash(workspace: Workspace, path: Path) -> str:

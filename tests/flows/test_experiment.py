@@ -11,9 +11,9 @@ from flows.result import Result
 from recsys.evaluation.metrics import METRICS
 from recsys.evaluation.report import KS
 from recsys.models.params import AlsConfig
-from tasks.study.study import search_version
 from tasks.tracking.client import open_client
 from tasks.tracking.runs import compare_url
+from tasks.workspace.code import MEASURING, code_id
 from tests.flows.conftest import Lab
 from tests.flows.recorded import artifact, comparable, running
 
@@ -122,7 +122,7 @@ def test_every_run_says_what_it_was_made_from(lab: Lab, first: Result) -> None:
         assert tags["study"] == "first"
         assert tags["data"] == first.facts["filter"]["fingerprint"]
         assert tags["split"] == first.facts["split"]["fingerprint"]
-        assert tags["code"] == search_version()
+        assert tags["code"] == code_id(MEASURING)
         assert run.inputs is not None
         (used,) = run.inputs.dataset_inputs
         assert used.dataset.digest == first.facts["filter"]["fingerprint"]

@@ -222,7 +222,7 @@ def test_the_champion_is_published_as_it_was_registered_by_other_code_and_withou
 ) -> None:
     assert command("promote", made.runs["final"]) == 0
     assert command("publish", "--k", "3") == 0
-    monkeypatch.setattr(registering, "code_version", lambda: "of tomorrow")
+    monkeypatch.setattr(registering, "code_id", lambda scope: "of tomorrow")
     monkeypatch.delattr(steps, "load_served")
     capsys.readouterr()
 

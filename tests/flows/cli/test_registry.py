@@ -142,7 +142,7 @@ def test_the_same_model_is_the_same_version(
 
     assert not again.new
     assert again.version.number == winner.version.number
-    monkeypatch.setattr(registering, "code_version", lambda: "of another day")
+    monkeypatch.setattr(registering, "code_id", lambda scope: "of another day")
     assert (
         registering.identity(read_run(lab.workspace, again.version.run)) != again.version.identity
     )

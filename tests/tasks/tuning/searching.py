@@ -26,7 +26,7 @@ LISTS: dict[str, Any] = {
     "power": {"options": [0.5, 0.8], "when": {"weighting": "share"}},
 }
 N_LISTS = 3 * 2 + 3 * 2 * 2  # with linear, and with share and its power
-MADE_FROM = {"split": "abcd", "code": "1234"}
+SPLIT, CODE = "abcd", {"recsys/models": "1234", "numpy": "2.0"}
 ME = "me"
 
 
@@ -51,7 +51,7 @@ def opened(
     sources: tuple[str, ...] = (),
 ) -> Search:
     request = {"config": config.model_dump(mode="json"), "plays": "plays.tsv"}
-    return open_search(workspace, name, config, MADE_FROM, request, sources)
+    return open_search(workspace, name, config, SPLIT, CODE, request, sources)
 
 
 def value_of(point: Point) -> float:

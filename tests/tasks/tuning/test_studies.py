@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -8,6 +9,7 @@ from recsys.config import ExperimentConfig
 from recsys.errors import InputError
 from recsys.search.space import Point
 from tasks.tuning import (
+    ADOPTED,
     Search,
     TrialFacts,
     deleting_study,
@@ -17,11 +19,13 @@ from tasks.tuning import (
     open_search,
     stored_request,
 )
+from tasks.workspace.code import id_of
 from tasks.workspace.layout import Workspace
 from tasks.workspace.locking import workspace_locks
 from tests.tasks.tuning.searching import (
-    MADE_FROM,
+    CODE,
     MIXED,
+    SPLIT,
     claimed,
     config_of,
     measure,
@@ -34,10 +38,14 @@ WIDER = {"factors": {"low": 2, "high": 9}, "alpha": {"low": 1.0, "high": 30.0, "
 
 
 def opened_from(
-    workspace: Workspace, made_from: dict[str, str], config: ExperimentConfig = CONFIG
+    workspace: Workspace,
+    split: str = SPLIT,
+    code: Mapping[str, str] = CODE,
+    config: ExperimentConfig = CONFIG,
+    adopt: bool = False,
 ) -> Search:
-    request = {"config": config.model_dump(mode="json")}
-    return open_search(workspace, "study", config, made_from, request)
+    request = {"config": config.model_dump(mode="json"), "plays": "plays.tsv"}
+    return open_search(workspace, "study", config, split, code, request, adopt=adopt)
 
 
 def test_a_study_is_made_and_then_gone_on_with(workspace: Workspace) -> None:
@@ -53,24 +61,63 @@ def test_a_study_is_made_and_then_gone_on_with(workspace: Workspace) -> None:
 @pytest.mark.parametrize(
     ("other", "named"),
     [
-        ({"split": "other", "code": "1234"}, "split"),
-        ({"split": "abcd", "code": "other"}, "code"),
-        ({"split": "x", "code": "x"}, "code, split"),
-        ({"split": "abcd"}, "code"),
-        ({**MADE_FROM, "seed": "1"}, "seed"),
+        ({"split": "other"}, "split"),
+        ({"config": config_of(MIXED, trials=4, seed=1)}, "seed"),
+        ({"config": config_of(MIXED, trials=4, metric="ndcg@5"), "split": "x"}, "split, .*metric"),
+        ({"config": config_of(MIXED | {"factors": 8}, trials=4)}, "search.factors.*"),
     ],
 )
+@pytest.mark.parametrize("adopt", [False, True])
 def test_a_study_made_from_something_else_is_refused_by_what_changed_and_stays(
-    workspace: Workspace, other: dict[str, str], named: str
+    workspace: Workspace, other: dict[str, Any], named: str, adopt: bool
 ) -> None:
     measure(opened(workspace, CONFIG))
     before = workspace.studies.read_bytes()
 
     match = rf"'study' was made with another {named};.*--study name"
     with pytest.raises(InputError, match=match):
-        opened_from(workspace, other)
+        opened_from(workspace, **other, adopt=adopt)
 
     assert workspace.studies.read_bytes() == before
+
+
+OTHER_CODE: list[tuple[dict[str, str], str]] = [
+    ({**CODE, "recsys/models": "5678"}, "recsys/models changed"),
+    ({"recsys/models": "5678", "numpy": "2.1"}, "numpy is 2.1 and was 2.0, recsys/models changed"),
+    ({**CODE, "recsys/kernels": "9"}, "recsys/kernels changed"),
+]
+
+
+@pytest.mark.parametrize(("code", "changes"), OTHER_CODE)
+def test_other_code_is_refused_with_the_folders_that_changed_and_may_be_adopted(
+    workspace: Workspace, code: dict[str, str], changes: str
+) -> None:
+    measure(opened_from(workspace), 1)
+    before = workspace.studies.read_bytes()
+
+    match = rf"'study' was made by other code: {changes}; --adopt .* --from study"
+    with pytest.raises(InputError, match=match):
+        opened_from(workspace, code=code)
+    assert workspace.studies.read_bytes() == before
+    adopted = opened_from(workspace, code=code, adopt=True)
+
+    assert [slot for slot, _ in measure(adopted)] == [1, 2, 3]
+    assert adopted.recall(ADOPTED) == [{"code": id_of(code), "changes": changes}]
+    after = workspace.studies.read_bytes()
+    opened_from(workspace, code=code)  # its code by now
+    opened_from(workspace, code=code, adopt=True)
+    assert workspace.studies.read_bytes() == after
+    with pytest.raises(InputError, match="made by other code"):
+        opened_from(workspace)
+
+
+def test_a_study_of_an_earlier_version_says_so_and_may_be_adopted(workspace: Workspace) -> None:
+    """Such a study has one fingerprint of all code, among all that it was made from."""
+    opened_from(workspace).remember("code", None)
+
+    with pytest.raises(InputError, match="it was made by an earlier version of recsys; --adopt"):
+        opened_from(workspace)
+    assert measure(opened_from(workspace, adopt=True))
 
 
 def test_what_was_asked_for_is_kept_with_the_study_and_renewed(workspace: Workspace) -> None:
@@ -152,10 +199,10 @@ def test_one_who_only_helps_leaves_what_was_asked_for_as_it_is(workspace: Worksp
     asked = stored_request(workspace, "study")
     helper = {**asked, "plays": "/elsewhere/plays.tsv"}
 
-    open_search(workspace, "study", CONFIG, MADE_FROM, helper, renews=False)
+    open_search(workspace, "study", CONFIG, SPLIT, CODE, helper, renews=False)
     assert stored_request(workspace, "study") == asked
 
-    open_search(workspace, "study", CONFIG, MADE_FROM, helper)
+    open_search(workspace, "study", CONFIG, SPLIT, CODE, helper)
     assert stored_request(workspace, "study") == helper
 
 
@@ -186,7 +233,7 @@ class Killed(BaseException):
     """Ends a process as far as these tests go."""
 
 
-@pytest.mark.parametrize("write", range(4))
+@pytest.mark.parametrize("write", range(5))
 def test_a_study_that_was_made_by_half_is_made_again(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, write: int
 ) -> None:
@@ -223,7 +270,7 @@ def test_a_study_is_deleted_and_its_name_is_free(workspace: Workspace) -> None:
 
     assert not has_study(workspace, "study")
     assert has_study(workspace, "other")
-    assert opened_from(workspace, {"split": "another"}).finished == []
+    assert opened_from(workspace, "another").finished == []
 
 
 def test_a_study_that_somebody_works_on_is_not_deleted(workspace: Workspace) -> None:

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-import recsys
 from recsys.errors import InputError
+from tasks.progress import reporting_to
 from tasks.workspace import cache
-from tasks.workspace.cache import MANIFEST, code_version, file_hash, stage
+from tasks.workspace.cache import MANIFEST, StageEntry, file_hash, stage
+from tasks.workspace.code import READING, SPLITTING, code_parts
 from tasks.workspace.layout import Workspace
 
 
@@ -72,11 +73,61 @@ def test_other_inputs_or_another_stage_are_another_entry(
     assert stage(workspace, "split", {"of": "a"}, Maker()).reused
 
 
-def test_other_code_is_another_entry(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    stage(workspace, "split", {}, Maker())
-    monkeypatch.setattr(cache, "code_version", lambda: "changed")
+CODE = {"recsys/data": "1", "recsys/splitting": "1"}
 
-    assert not stage(workspace, "split", {}, Maker()).reused
+
+def made_by(workspace: Workspace, code: Any, make: Maker, adopt: bool = False) -> StageEntry:
+    """A stage as other code makes it, or an earlier version where it is a text."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cache, "code_parts", lambda scope: code)
+        return stage(workspace, "split", {"of": "a"}, make, adopt=adopt)
+
+
+def test_what_other_code_made_is_made_again_and_the_folder_named(workspace: Workspace) -> None:
+    told: list[str] = []
+    make = Maker()
+    made_by(workspace, CODE, make)
+
+    with reporting_to(lambda what, done, total: told.append(what)):
+        again = made_by(workspace, {**CODE, "recsys/data": "2"}, make)
+
+    assert (again.reused, again.changed, make.calls) == (False, "recsys/data changed", 2)
+    assert told == ["split: made again, for other code made the last (recsys/data changed)"]
+    assert made_by(workspace, CODE, make).reused  # the first is still there
+
+
+def test_what_other_code_made_is_used_where_it_is_adopted(workspace: Workspace) -> None:
+    make = Maker()
+    first = made_by(workspace, CODE, make)
+
+    entry = made_by(workspace, {**CODE, "recsys/data": "2"}, make, adopt=True)
+
+    assert (entry.folder, entry.key, entry.facts) == (first.folder, first.key, first.facts)
+    assert (entry.reused, entry.changed, make.calls) == (True, "recsys/data changed", 1)
+    assert not stage(workspace, "split", {"of": "b"}, make, adopt=True).reused
+    alter(first.folder)
+    assert not made_by(workspace, {**CODE, "recsys/data": "2"}, make, adopt=True).reused
+
+
+def test_an_entry_of_an_earlier_version_may_be_adopted(workspace: Workspace) -> None:
+    manifest = made_by(workspace, {}, Maker()).folder / MANIFEST
+    table = json.loads(manifest.read_text(encoding="utf-8"))
+    del table["sha256"]
+    table["code"] = "0123456789abcdef"
+    table["sha256"] = cache._sum(table)
+    manifest.write_text(json.dumps(table), encoding="utf-8")
+
+    entry = made_by(workspace, CODE, Maker(), adopt=True)
+
+    assert (entry.reused, entry.changed) == (True, "it was made by an earlier version of recsys")
+
+
+@pytest.mark.parametrize("scope", [READING, SPLITTING])
+def test_an_entry_knows_the_code_of_its_scope(workspace: Workspace, scope: tuple[str, ...]) -> None:
+    folder = stage(workspace, "split", {}, Maker(), scope).folder
+
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    assert manifest["code"] == code_parts(scope)
 
 
 def alter(folder: Path) -> None:
@@ -153,7 +204,6 @@ def test_an_entry_tells_what_it_was_made_from(workspace: Workspace) -> None:
     manifest = json.loads((entry.folder / cache.MANIFEST).read_text(encoding="utf-8"))
     assert manifest["stage"] == "split"
     assert manifest["inputs"] == {"of": "a"}
-    assert manifest["code"] == code_version()
     assert set(manifest["files"]) == {"values.bin", "deep/names.txt"}
 
 
@@ -325,52 +375,6 @@ def test_a_file_that_cannot_be_read_is_an_error_with_a_remedy(
         file_hash(workspace, tmp_path / "plays.tsv")
     with pytest.raises(InputError, match="Is a directory; pass a file"):
         file_hash(workspace, tmp_path)
-
-
-@pytest.fixture
-def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A package of three sources that is taken for `recsys`."""
-    root = tmp_path / "recsys"
-    (root / "models").mkdir(parents=True)
-    for name in ("__init__.py", "split.py", "models/als.py"):
-        (root / name).write_text(f'"""{name}"""\n', encoding="utf-8")
-    monkeypatch.setattr(recsys, "__file__", str(root / "__init__.py"))
-    return root
-
-
-@pytest.mark.parametrize("name", ["split.py", "models/als.py", "models/new.py"])
-def test_the_code_version_changes_with_any_source(sources: Path, name: str) -> None:
-    before = code_version.__wrapped__()
-    with (sources / name).open("a", encoding="utf-8") as source:
-        source.write("# changed\n")
-
-    assert code_version.__wrapped__() != before
-
-
-def test_a_change_to_a_picture_leaves_the_code_version_alone(sources: Path) -> None:
-    (sources / "plots").mkdir()
-    before = code_version.__wrapped__()
-    (sources / "plots" / "drawing.py").write_text("# drawn\n", encoding="utf-8")
-
-    assert code_version.__wrapped__() == before
-    (sources / "models" / "plots.py").write_text("# no picture\n", encoding="utf-8")
-    assert code_version.__wrapped__() != before
-
-
-def test_a_renamed_source_changes_the_code_version(sources: Path) -> None:
-    before = code_version.__wrapped__()
-    (sources / "split.py").rename(sources / "splits.py")
-
-    assert code_version.__wrapped__() != before
-
-
-def test_compiled_and_other_files_leave_the_code_version_alone(sources: Path) -> None:
-    before = code_version.__wrapped__()
-    (sources / "__pycache__").mkdir()
-    (sources / "__pycache__" / "split.cpython-311.pyc").write_bytes(b"\0")
-    (sources / "notes.txt").write_text("notes", encoding="utf-8")
-
-    assert code_version.__wrapped__() == before
 
 
 def test_a_manifest_that_was_altered_is_not_believed(tmp_path: Path) -> None:
