@@ -114,13 +114,12 @@ def test_every_folder_counts_for_something_or_is_known_to_decide_nothing() -> No
 
 @pytest.mark.parametrize("scope", SCOPES.values(), ids=SCOPES)
 def test_a_scope_imports_no_folder_that_does_not_count_for_it(scope: tuple[str, ...]) -> None:
-    """But for what is judged on new pairs, which no study and no cache keeps."""
     counting = {part.split("/")[1] for part in scope if part.startswith("recsys/")}
     missing = {
         (path, folder)
         for path in _sources(scope)
         for folder in _folders_imported(path)
-        if folder not in counting | SHARED and path.name != "new_items.py"
+        if folder not in counting | SHARED
     }
 
     assert missing == set()
