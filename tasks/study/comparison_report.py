@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from prefect import task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
@@ -15,16 +13,12 @@ from recsys import plots
 from recsys.evaluation.bootstrap import Estimate
 from recsys.evaluation.comparison import DIVERSITY, LIFT, Comparison, ModelResult, SplitResult
 from recsys.evaluation.store import load_lists, load_report
-from recsys.models.als import Als
-from recsys.models.params import AlsConfig
+from recsys.models.reference import reference_vectors
 from recsys.seeds import seed_for
 from tasks.progress import report_progress
 from tasks.study.measuring import Measured
 from tasks.study.study import Study, fold_at
 from tasks.tracking.runs import DataSet, start_run
-
-VECTORS = AlsConfig(factors=64)
-"""Whose item factors tell how alike two artists are, the same for all models."""
 
 
 @task(task_run_name="judge the lists of split {seed}", cache_policy=NO_CACHE)
@@ -51,8 +45,7 @@ def judge_split(
         for model, (measured, told, folder) in results.items()
     }
     report_progress("factors that diversity is measured on", 0, None)
-    reference = Als(VECTORS, seed_for(seed, "judge", "vectors")).fit(fold.train)
-    vectors: npt.NDArray[np.float32] = reference.item_factors
+    vectors = reference_vectors(fold.train, seed_for(seed, "judge", "vectors"))
     return SplitResult.of(seed, fold, found, vectors, k)
 
 

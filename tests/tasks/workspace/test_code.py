@@ -27,7 +27,7 @@ SCOPES = {
     "serving": SERVING,
 }
 DECIDING_NOTHING = {"plots", "report"}
-SHARED = {"errors", "progress", "settings", "identity", "config", "seeds", "files"}
+SHARED = {"errors", "renames", "progress", "settings", "identity", "config", "seeds", "files"}
 
 
 @pytest.fixture
