@@ -1,7 +1,10 @@
 """Fixtures shared by all tests."""
 
+import fcntl
 import os
-from collections.abc import Iterator, Sequence
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -36,6 +39,50 @@ def real_data() -> Path:
     if not folder:
         pytest.skip("RECSYS_DATA is unset: it names a folder with the real data sets")
     return Path(folder).resolve()
+
+
+MakeOnce = Callable[[str, Callable[[Path], None]], Path]
+
+
+@pytest.fixture(scope="session")
+def make_once(tmp_path_factory: pytest.TempPathFactory) -> MakeOnce:
+    """Fills a folder once per test run; the processes of the run share it and only read."""
+    place = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        place = place.parent  # the base of this process lies in that of the run
+
+    def make(name: str, fill: Callable[[Path], None]) -> Path:
+        folder, part = place / f"shared-{name}", place / f"shared-{name}.part"
+        with (place / f"shared-{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folder.exists():
+                part.mkdir()
+                fill(part)
+                part.rename(folder)
+        return folder
+
+    return make
+
+
+def copy_database(source: Path, target: Path) -> None:
+    """Copy an SQLite database with what its write-ahead log holds."""
+    with closing(sqlite3.connect(source)) as ready, closing(sqlite3.connect(target)) as database:
+        ready.backup(database)
+
+
+@pytest.fixture(scope="session")
+def mlflow_database(make_once: MakeOnce, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty MLflow database to copy: MLflow takes seconds to make one."""
+
+    def fill(folder: Path) -> None:
+        from tasks.tracking.client import open_client
+        from tasks.workspace.layout import Workspace
+
+        workspace = Workspace.at(tmp_path_factory.mktemp("empty") / "mlruns")
+        open_client(workspace)
+        copy_database(workspace.tracking_database, folder / "mlflow.db")
+
+    return make_once("mlflow", fill) / "mlflow.db"
 
 
 def postgres_server() -> str:

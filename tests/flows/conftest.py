@@ -38,6 +38,7 @@ from recsys.plots import drawing  # noqa: E402
 from recsys.sources.sample import make_sample, write_sample  # noqa: E402
 from tasks.orchestration.server import Server, serving  # noqa: E402
 from tasks.tracking.client import open_client  # noqa: E402
+from tests.conftest import copy_database  # noqa: E402
 
 QUICK: dict[str, Any] = {
     "name": "quick",
@@ -149,10 +150,13 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="session")
 def lab(
-    starting: Server, sample: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory
+    starting: Server,
+    sample: tuple[Path, Path],
+    mlflow_database: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Lab:
     workspace = Workspace.at(tmp_path_factory.mktemp("lab") / "mlruns")
-    open_client(workspace)  # makes the database, which takes seconds, as does the server
+    copy_database(mlflow_database, workspace.tracking_database)
     starting.wait()
     return Lab(workspace, *sample)
 

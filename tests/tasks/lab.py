@@ -2,9 +2,8 @@
 
 import os
 import shutil
-import sqlite3
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -32,7 +31,7 @@ from tasks.tracking.runs import children
 from tasks.tuning import Search, Trial
 from tasks.workspace.layout import Workspace
 from tasks.workspace.locking import workspace_locks
-from tests.conftest import cells_of
+from tests.conftest import cells_of, copy_database
 from tests.tasks.tuning.searching import ME, alive, claimed, opened
 
 PLAYS = Path("/small/plays.tsv")
@@ -170,12 +169,6 @@ def of_both_sides(made: Bench) -> list[Any]:
 
 
 MakeBench = Callable[..., Bench]
-
-
-def copy_database(source: Path, target: Path) -> None:
-    """Not a copy of the file: what was written last may still lie in the log beside it."""
-    with closing(sqlite3.connect(source)) as ready, closing(sqlite3.connect(target)) as database:
-        ready.backup(database)
 
 
 @pytest.fixture

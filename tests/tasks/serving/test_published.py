@@ -24,11 +24,11 @@ from tests.tasks.serving.publisher import ENDED, STRUCK, blocks, seen, what, who
 ROOT = Path(__file__).parents[3]
 N = 40  # users in the publications of the loop
 PUBLISHER = [sys.executable, "-m", "tests.tasks.serving.publisher"]
-POSTGRES = pytest.param("postgres", marks=pytest.mark.postgres)
-PLACES = ["lists.parquet", "folder", "sqlite", POSTGRES]
+FILES = ["lists.parquet", "folder", "sqlite"]
+PLACES = [*FILES, "postgres"]
 
 
-@pytest.fixture(params=PLACES)
+@pytest.fixture(params=[*FILES, pytest.param("postgres", marks=pytest.mark.postgres)])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An address where nothing is published."""
     if request.param == "postgres":
@@ -131,7 +131,14 @@ def test_an_error_in_the_lists_leaves_the_old_ones(store: ListStore, error: Base
     assert seen(store, 5) == 1
 
 
-@pytest.mark.parametrize("number", ["SIGKILL", "SIGINT"])
+KILLS = [(place, number) for place in PLACES for number in ("SIGKILL", "SIGINT")]
+
+
+@pytest.mark.parametrize(
+    ("place", "number"),
+    [KILLS[0], *(pytest.param(*kill, marks=pytest.mark.slow) for kill in KILLS[1:])],
+    indirect=["place"],
+)
 def test_a_kill_at_any_step_leaves_one_publication_whole(
     place: str, number: str, tmp_path: Path
 ) -> None:
@@ -163,6 +170,7 @@ def test_a_kill_at_any_step_leaves_one_publication_whole(
         assert not [name for each in told for name in each["files"] if name.endswith(".new")]
 
 
+@pytest.mark.slow
 def test_a_reader_meanwhile_sees_one_publication_whole(store: ListStore, place: str) -> None:
     store.replace(what(1, N), blocks(1, N), again=False)
     rng = np.random.default_rng(4)

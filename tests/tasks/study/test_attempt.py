@@ -171,9 +171,15 @@ def assert_no_loose_ends(made: Bench, expected: list[Any]) -> None:
     assert not [path for path in scratch.rglob("*") if path.is_file()]
 
 
+# `make test` looks at some of the writes, `make test-slow` at every one.
+EVERY = pytest.param(1, marks=pytest.mark.slow, id="every write")
+SOME = pytest.param(7, id="some writes")
+
+
+@pytest.mark.parametrize("step", [SOME, EVERY])
 @pytest.mark.parametrize("reused", [False, True])
 def test_after_a_kill_between_any_two_writes_everything_is_there_once_and_the_same(
-    bench: MakeBench, monkeypatch: pytest.MonkeyPatch, reused: bool
+    bench: MakeBench, monkeypatch: pytest.MonkeyPatch, reused: bool, step: int
 ) -> None:
     """Of the opening of a study and of its trial; what stays RUNNING is closed by who goes on.
 
@@ -189,7 +195,7 @@ def test_after_a_kill_between_any_two_writes_everything_is_there_once_and_the_sa
     assert n_writes > 20
     assert reused == (expected[0][4].source is not None)
 
-    for n in range(writes.names.index("optuna: RUNNING") if reused else 0, n_writes):
+    for n in range(writes.names.index("optuna: RUNNING") if reused else 0, n_writes, step):
         with monkeypatch.context() as patch, watched(patch) as writes:
             writes.end_after(n)
             with pytest.raises(PowerCut):
@@ -201,11 +207,13 @@ def test_after_a_kill_between_any_two_writes_everything_is_there_once_and_the_sa
         assert_no_loose_ends(again, expected)
 
 
+@pytest.mark.parametrize("step", [SOME, EVERY])
 def test_a_pruned_trial_that_was_killed_between_any_two_writes_is_pruned_once(
     bench: MakeBench,
     script: Callable[[Script], None],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
+    step: int,
 ) -> None:
     whole = pruning(bench, script)
     whole.finish_but_the_last()
@@ -222,7 +230,7 @@ def test_a_pruned_trial_that_was_killed_between_any_two_writes_is_pruned_once(
     expected, n_writes = of_both_sides(uncut), len(writes.names)
     assert n_writes > 10
 
-    for n in range(n_writes):
+    for n in range(0, n_writes, step):
         place, made = copied(f"cut {n}")
         with monkeypatch.context() as patch, watched(patch) as writes:
             writes.end_after(n)

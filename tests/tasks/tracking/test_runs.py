@@ -2,6 +2,8 @@ import json
 import math
 import os
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Mapping
 from contextlib import closing
@@ -31,7 +33,6 @@ from tasks.tracking.runs import (
     start_run,
 )
 from tasks.workspace.layout import Workspace
-from tests.tasks.conftest import Opened
 
 EXPERIMENT = Path("/listens/plays.tsv")  # not the one that the shared database holds
 DATA = DataSet("music/plays.tsv", "abcd1234", "/data/music/plays.tsv", {"users": 3, "items": 4})
@@ -47,11 +48,37 @@ def names_of_files(run: Run, folder: str | None = None) -> set[str]:
     return {file.path for file in run.client.list_artifacts(run.id, folder)}
 
 
+OPEN = """
+import sys
+from pathlib import Path
+from tasks.tracking.runs import experiment_id
+from tasks.workspace.layout import Workspace
+print("ready", flush=True)
+sys.stdin.readline()
+print(experiment_id(Workspace.at(Path(sys.argv[1])), Path("/music/plays.tsv")))
+"""
+
+
+@pytest.mark.slow
 def test_two_processes_that_open_a_fresh_workspace_at_once_share_one_experiment(
-    opened_at_once: Opened,
+    tmp_path: Path,
 ) -> None:
-    assert opened_at_once.codes == [0, 0], opened_at_once.errors
-    assert opened_at_once.said[0] == opened_at_once.said[1]
+    command = [sys.executable, "-c", OPEN, str(tmp_path / "mlruns")]
+    pipe = subprocess.PIPE
+    both = [
+        subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) for _ in range(2)
+    ]
+    for process in both:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in both:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    (one, errors), (other, more_errors) = (process.communicate(timeout=120) for process in both)
+
+    assert [process.returncode for process in both] == [0, 0], errors + more_errors
+    assert one == other
 
 
 @pytest.mark.parametrize(
