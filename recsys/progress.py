@@ -1,10 +1,10 @@
-"""How long work tells where it stands, without knowing who listens."""
+"""How long computations report progress, whatever displays it."""
 
 from collections.abc import Callable
 
 Progress = Callable[[str, int, int | None], None]
-"""Called as progress(what, done, total); total is None where it is not known."""
+"""Called as progress(what, done, total); total is None where it is unknown."""
 
 
 def silent(what: str, done: int, total: int | None) -> None:
-    """Tell nobody."""
+    """Report nothing."""

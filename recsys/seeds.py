@@ -1,4 +1,4 @@
-"""Seeds derived from one root seed and the name of what they are for."""
+"""Seeds derived from one root seed and the names of their use."""
 
 from binascii import crc32
 
@@ -6,9 +6,9 @@ import numpy as np
 
 
 def seed_for(root: int, *keys: str | int) -> int:
-    """A 31-bit seed that depends on `root` and every key, and on nothing else.
+    """A 31-bit seed that depends on `root` and every key alone.
 
-    Adding a use leaves the seeds of the others alone (NumPy's SeedSequence with a spawn key
+    A new use does not change the seeds of the others (NumPy's SeedSequence with a spawn key
     made of the CRC-32 of each name). 31 bits, because implicit and Optuna take signed seeds.
     """
     spawn_key = tuple(key if isinstance(key, int) else crc32(key.encode()) for key in keys)

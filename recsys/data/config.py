@@ -8,12 +8,12 @@ from recsys.settings import Config, Texts
 
 
 class FilterConfig(Config):
-    """Which listeners and artists stay."""
+    """Which users and items stay."""
 
     min_items: NonNegativeInt = 5
     min_users: NonNegativeInt = 5
     mode: Literal["once", "core"] = "once"
-    """once: users first, then artists; core: both until nothing changes."""
+    """once: users first, then items; core: both until nothing changes."""
     count: Literal["cells", "rows"] = "cells"
     """What a minimum counts: distinct pairs, or rows of the file (as the reference study)."""
     top_users: PositiveInt | None = None

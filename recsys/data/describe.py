@@ -1,4 +1,4 @@
-"""The numbers a person wants to know of a log and of a matrix before modelling."""
+"""Figures of a log and of its matrix, to look at before modelling."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Self
@@ -23,7 +23,7 @@ class Summary:
 
     @classmethod
     def of(cls, values: npt.NDArray[Any]) -> Self:
-        """The spread of `values`, any numeric dtype, shape (n,)."""
+        """The summary of `values`, any numeric dtype, shape (n,)."""
         if not len(values):
             return cls(0.0, 0.0, 0.0, 0.0)
         return cls(
@@ -87,9 +87,9 @@ class Description:
         rows: Usable rows of the file.
         cells: Distinct user-item pairs among them.
         total_plays: Sum of the plays of all rows.
-        plays: Spread of the plays per row.
-        items_per_user: Spread of the number of distinct items per user.
-        users_per_item: Spread of the number of distinct users per item.
+        plays: Summary of the plays per row.
+        items_per_user: Summary of the number of distinct items per user.
+        users_per_item: Summary of the number of distinct users per item.
         matrix: Shape, density and memory of the matrix of the cells.
         first: Time of the earliest row, seconds since 1970-01-01 UTC; None without times.
         last: Time of the latest row, likewise.

@@ -1,8 +1,8 @@
-"""Is today's log of the same kind as the last? Facts of a log, and what is wrong with new ones.
+"""Drift between two logs: the profile of a log, and the findings of one against another.
 
 The plays of a row are compared by the Kolmogorov-Smirnov distance: the largest gap between the two
-shares of rows with at most so many plays. It is taken at quarter powers of two, which the facts
-store, so neither log is needed again; between these it can only be missed, never overstated.
+shares of rows with at most so many plays. It is measured at quarter powers of two, which the
+profile stores, so neither log is read again; a gap between them can be missed, never overstated.
 """
 
 from collections import Counter
@@ -18,11 +18,11 @@ STEPS = 4  # bins for a doubling of plays
 
 @dataclass(frozen=True, slots=True)
 class LogProfile:
-    """What is kept of a log.
+    """What is stored of a log, to compare the next one with.
 
     Attributes:
-        rows: Read, usable or not.
-        rejected: Of these, not usable.
+        rows: Rows that were read.
+        rejected: Those of them that cannot be used.
         users: Distinct users of the usable rows.
         items: Distinct items of the usable rows.
         plays: Rows by floor(4 log2(plays)), the numbers as text as JSON has them.
@@ -38,14 +38,14 @@ class LogProfile:
     def of(
         cls, rows: int, rejected: int, users: int, items: int, plays: npt.NDArray[np.float64]
     ) -> Self:
-        """The facts of a log whose usable rows have `plays`, float64 > 0, shape (n,)."""
+        """The profile of a log whose usable rows have `plays`, float64 > 0, shape (n,)."""
         bins, counts = np.unique(np.floor(STEPS * np.log2(plays)), return_counts=True)
         pairs = zip(bins.astype(int).tolist(), counts.tolist(), strict=True)
         return cls(rows, rejected, users, items, {str(each): n for each, n in pairs})
 
     @classmethod
     def from_json(cls, table: Mapping[str, Any]) -> Self:
-        """What `as_json` gave."""
+        """The profile that `as_json` wrote."""
         return cls(**{each.name: table[each.name] for each in fields(cls)})
 
     def as_json(self) -> dict[str, Any]:
@@ -54,7 +54,7 @@ class LogProfile:
 
     @classmethod
     def together(cls, parts: Sequence[Self], users: int, items: int) -> Self:
-        """The facts of a log in several parts, of so many users and items in all."""
+        """The profile of a log in several parts, with this many users and items in all."""
         plays: Counter[str] = Counter()
         for part in parts:
             plays.update(part.plays)
@@ -63,19 +63,19 @@ class LogProfile:
 
     @property
     def rejects(self) -> float:
-        """Share of the rows that were not usable; 0 without rows."""
+        """Share of the rows that cannot be used; 0 without rows."""
         return self.rejected / self.rows if self.rows else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What still counts as the same kind of log.
+    """How much a log may differ from the one before it.
 
     Attributes:
-        shrink: Rows, users and artists may be this share of what they were.
-        grow: They may be so many times what they were.
-        rejects: The share of unusable rows may rise by this much.
-        shift: The Kolmogorov-Smirnov distance of the plays may be this.
+        shrink: Least ratio, new to old, of the rows, of the users and of the items.
+        grow: Largest ratio of them.
+        rejects: Largest rise of the share of unusable rows.
+        shift: Largest Kolmogorov-Smirnov distance of the plays.
     """
 
     shrink: float = 0.5
@@ -98,13 +98,13 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that is not as it was.
+    """A difference beyond its limit.
 
     Attributes:
-        what: "rows", "users", "artists", "rejects" or "plays".
+        what: "rows", "users", "items", "rejects" or "plays".
         value: How much it changed: a ratio, a rise of a share, or a distance.
-        limit: That it went beyond.
-        words: The same for people.
+        limit: The limit it exceeds.
+        words: The finding as text.
     """
 
     what: str
@@ -114,27 +114,27 @@ class Finding:
 
 
 def check(new: LogProfile, old: LogProfile, limits: Limits | None = None) -> list[Finding]:
-    """What is wrong with a new log, by the last one; nothing where it is of the same kind.
+    """The differences of a new log from the last one that are beyond the limits.
 
     Args:
-        new: Of the new log.
-        old: Of the last one that was learned from.
-        limits: What is let pass; the defaults if None.
+        new: The new log.
+        old: The last log that a model was trained on.
+        limits: The limits; the defaults if None.
     """
     limits = limits or Limits()
-    odd = (_rejects(new, old, limits), _plays(new, old, limits))
-    return [*_sizes(new, old, limits), *(each for each in odd if each)]
+    others = (_rejects(new, old, limits), _plays(new, old, limits))
+    return [*_sizes(new, old, limits), *(each for each in others if each)]
 
 
 def shrunk(new: LogProfile, old: LogProfile, limits: Limits) -> list[Finding]:
-    """What a log that is expected to grow has lost: the rows, users or artists that are missing."""
+    """The losses of a log that should only grow: fewer rows, users or items."""
     return [each for each in _sizes(new, old, limits) if each.value < 1]
 
 
 def _sizes(new: LogProfile, old: LogProfile, limits: Limits) -> list[Finding]:
-    sizes = (("rows", "rows"), ("users", "users"), ("artists", "items"))
-    found = [_size(what, getattr(new, name), getattr(old, name), limits) for what, name in sizes]
-    return [each for each in found if each]
+    sizes = ("rows", "users", "items")
+    findings = [_size(what, getattr(new, what), getattr(old, what), limits) for what in sizes]
+    return [each for each in findings if each]
 
 
 def _size(what: str, new: int, old: int, limits: Limits) -> Finding | None:
@@ -171,17 +171,17 @@ def _plays(new: LogProfile, old: LogProfile, limits: Limits) -> Finding | None:
         "plays",
         distance,
         limits.shift,
-        f"plays are distributed otherwise: Kolmogorov-Smirnov distance {distance:.3f}; "
+        f"plays have another distribution: Kolmogorov-Smirnov distance {distance:.3f}; "
         f"{limits.shift:g} is allowed",
     )
 
 
 def shift(new: LogProfile, old: LogProfile) -> float:
-    """Kolmogorov-Smirnov distance of the plays of a row, 0 to 1; 1 where one has no rows."""
+    """Kolmogorov-Smirnov distance of the plays of a row, 0 to 1; 1 where one log has no rows."""
     bins = sorted({int(each) for each in (*new.plays, *old.plays)})
     below = []
-    for facts in (new, old):
-        counts = np.cumsum([facts.plays.get(str(each), 0) for each in bins])
+    for profile in (new, old):
+        counts = np.cumsum([profile.plays.get(str(each), 0) for each in bins])
         if not len(counts) or not counts[-1]:
             return 1.0
         below.append(counts / counts[-1])

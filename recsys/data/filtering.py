@@ -1,4 +1,4 @@
-"""Which listeners and artists stay, and what each step removed."""
+"""The filters of a log: which users and items stay, and what each step leaves."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from recsys.seeds import seed_for
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What was left after one filter.
+    """What one filter leaves.
 
     Attributes:
         name: The filter, with its setting.
-        users: Listeners left.
-        items: Artists left.
+        users: Users left.
+        items: Items left.
         rows: Events left (rows of the file).
         cells: Distinct pairs left.
     """
@@ -37,15 +37,15 @@ class Step:
 def apply_filters(
     events: Events, profiles: Profiles | None, config: FilterConfig, seed: int
 ) -> tuple[Events, list[Step]]:
-    """The events that pass every filter, over id maps that hold only what is left.
+    """The events that pass every filter, over id maps without unused ids, and the steps.
 
     In this order: cohort (gender, country, age), a seeded fraction of the users, the minimum
-    numbers, the users with most artists. The minimum numbers come after the cohort so that
-    they hold for the listeners that are studied.
+    numbers, the users with most items. The minimum numbers come after the cohort so that
+    they hold for the users of the study.
 
     Args:
         events: All events.
-        profiles: Needed only where a cohort is asked for; any order, any users.
+        profiles: Needed only for a cohort; of any users, in any order.
         config: What to keep.
         seed: Root seed; draws the fraction of users.
 
@@ -92,7 +92,7 @@ def _filters(profiles: Profiles | None, config: FilterConfig, seed: int) -> Sequ
 def _require(profiles: Profiles | None) -> Profiles:
     if profiles is None:
         raise InputError(
-            "a cohort (filter.genders, countries, age_min, age_max) needs listener profiles; "
+            "a cohort (filter.genders, countries, age_min, age_max) needs user profiles; "
             "pass --profiles FILE"
         )
     return profiles
@@ -140,7 +140,7 @@ def _core(events: Events, config: FilterConfig) -> Events:
 
 
 def _top_users(events: Events, config: FilterConfig) -> Events:
-    """The users with most artists; of equals, the ones whose ids sort first."""
+    """The users with most items; of equals, those with the lower ids."""
     assert config.top_users is not None
     sizes = _sizes(events.rows, events, config, len(events.users))
     keep = np.zeros(len(sizes), dtype=np.bool_)
@@ -158,7 +158,7 @@ def _drawn(events: Events, fraction: float, seed: int) -> Mask:
 
 
 def _cohort(events: Events, profiles: Profiles, config: FilterConfig) -> Mask:
-    """Users whose profile says what is asked; one who does not say is not in it."""
+    """Mask of the users whose profile has every wanted value; a missing value is none."""
     known = profiles.aligned(events.users)
     keep = np.ones(len(events.users), dtype=np.bool_)
     for column, wanted in ((known.gender, config.genders), (known.country, config.countries)):

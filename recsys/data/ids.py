@@ -26,8 +26,8 @@ class IdMap:
 
     Attributes:
         ids: External ids, pyarrow string array of length n.
-        names: What a person is shown for each id, pyarrow string array of length n; the ids
-            themselves where nothing better is known.
+        names: Display name of each id, pyarrow string array of length n; the ids themselves
+            where no names are known.
     """
 
     ids: Strings
@@ -81,8 +81,8 @@ class IdMap:
     def find(self, ids: Iterable[str] | Strings) -> npt.NDArray[np.int32]:
         """Positions of `ids`, int32, -1 where an id is not in the map."""
         wanted = ids if isinstance(ids, pa.Array | pa.ChunkedArray) else strings(ids)
-        found = pc.fill_null(pc.index_in(wanted, value_set=self.ids), -1)
-        return np.asarray(found.to_numpy(zero_copy_only=False), dtype=np.int32)
+        positions = pc.fill_null(pc.index_in(wanted, value_set=self.ids), -1)
+        return np.asarray(positions.to_numpy(zero_copy_only=False), dtype=np.int32)
 
     def numbers(self, ids: Iterable[str] | Strings) -> npt.NDArray[np.int32]:
         """Positions of `ids`, int32.
@@ -105,6 +105,6 @@ class IdMap:
         return str(self.names[int(number)].as_py())
 
     def where(self, keep: npt.NDArray[np.bool_]) -> Self:
-        """The ids where `keep`, bool of shape (n,), is true; positions close up."""
+        """The ids where `keep`, bool of shape (n,), is true, numbered anew."""
         mask = pa.array(keep)
         return type(self)(self.ids.filter(mask), self.names.filter(mask))

@@ -1,4 +1,4 @@
-"""Who listened to what: event by event, and summed into one cell per pair."""
+"""Which user played which item: event by event, and summed into one cell per pair."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -140,7 +140,7 @@ class Interactions:
         cols: Item number of each cell, int32, shape (n,).
         plays: Strength of each cell, float64 > 0, shape (n,).
         first: When the pair was first seen, int64 seconds UTC, shape (n,); None without times.
-        last: When the pair was last seen, likewise.
+        last: When the pair was last seen, int64 seconds UTC, shape (n,); None without times.
     """
 
     users: IdMap

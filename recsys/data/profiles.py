@@ -1,4 +1,4 @@
-"""What listeners say about themselves; missing is explicit."""
+"""Gender, age, country and sign-up day of users; what is missing is explicit."""
 
 from dataclasses import dataclass
 from hashlib import sha256
@@ -17,7 +17,7 @@ class Profiles:
 
     Attributes:
         users: The users described, n of them.
-        gender: pyarrow strings, shape (n,), "m", "f" or what the source says; null if missing.
+        gender: pyarrow strings, shape (n,), "m", "f" or the text of the source; null if missing.
         age: Years, float32, shape (n,), within 0 to 100; NaN if missing.
         country: pyarrow strings, shape (n,); null if missing.
         signup: Seconds since 1970-01-01 UTC at midnight of that day, int64, shape (n,); -1 if
@@ -40,13 +40,13 @@ class Profiles:
 
     @classmethod
     def unknown(cls, users: IdMap) -> Self:
-        """Profiles of which everything is missing."""
+        """Profiles with every field missing."""
         nothing = pa.nulls(len(users), pa.string())
         age = np.full(len(users), np.nan, np.float32)
         return cls(users, nothing, age, nothing, np.full(len(users), -1, np.int64))
 
     def aligned(self, users: IdMap) -> Self:
-        """The profiles of `users`, in their order; a user without a profile is all missing."""
+        """The profiles of `users`, in their order; a user without one has no values."""
         if not len(self):
             return type(self).unknown(users)
         at = self.users.find(users.ids)

@@ -1,7 +1,6 @@
-"""Save and load the values that pass between stages. Arrows and arrays, no pickles.
+"""Ids, events, profiles and cells on disk, as Parquet and plain arrays; no pickles.
 
-Every function writes into a folder that exists; that it appears whole or not at all is the
-matter of whoever made the folder.
+The functions write into a folder that exists. The caller makes the folder appear atomically.
 """
 
 from collections.abc import Mapping

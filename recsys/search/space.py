@@ -1,4 +1,4 @@
-"""Search spaces as plain data, so they can be printed, tested and stored."""
+"""Search spaces as plain data that can be printed, tested and stored."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -10,7 +10,7 @@ Value = str | int | float | bool
 Point = dict[str, Value]
 When = Mapping[str, Value]
 
-MOST = 10_000  # points that are counted, and values of one parameter in a grid
+MOST = 10_000  # points that `size` counts, and values of one parameter in a grid
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Choice:
 
     @property
     def ends(self) -> tuple[Value, ...]:
-        """All values: none is beyond another."""
+        """All values: a choice has no order."""
         return self.options
 
 
@@ -61,7 +61,7 @@ Space = dict[str, Spec]
 
 
 class RangeTable(BaseModel):
-    """A range as it stands in TOML: {low = 8, high = 512, log = true, when = {...}}."""
+    """A range in TOML: {low = 8, high = 512, log = true, when = {...}}."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -90,14 +90,14 @@ SpaceTable = dict[str, RangeTable | tuple[Value, ...] | Value]
 
 
 def space_of(table: SpaceTable, whole: Collection[str]) -> Space:
-    """The space that a TOML table describes; a single value pins its parameter.
+    """The space of a `[search]` table; a single value pins its parameter.
 
-    A parameter with `when` comes after the one it depends on, whatever the order in the file,
-    and is left out where that one never has the value.
+    A parameter with `when` comes after the one it depends on, in any order of the file, and is
+    left out if that one cannot have the value.
 
     Args:
-        table: What the file says, by parameter.
-        whole: The parameters that are whole numbers; every other range is real.
+        table: Parameter to its entry.
+        whole: The parameters with whole numbers; every other range is real.
     """
     space = {name: _spec(entry, name in whole) for name, entry in table.items()}
     for name, spec in space.items():
@@ -129,27 +129,27 @@ def _spec(entry: RangeTable | tuple[Value, ...] | Value, whole: bool) -> Spec:
 
 
 def applies(spec: Spec, point: Point) -> bool:
-    """Whether a parameter exists at `point`, as its `when` says."""
+    """Whether a parameter exists at `point`, by its `when`."""
     return all(point.get(name) == value for name, value in spec.when.items())
 
 
 def contains(spec: Spec, value: Value) -> bool:
-    """Whether `value` is one that `spec` can give."""
+    """Whether `spec` contains `value`."""
     if isinstance(spec, Choice):
         return value in spec.options
     return not isinstance(value, str) and spec.low <= value <= spec.high
 
 
 def inside(space: Space, point: Point) -> Point:
-    """The part of `point` that the space can give; where it cannot, the nearest it can.
+    """The point of the space nearest to `point`, as far as `point` has its parameters.
 
-    Used to try a model's defaults first also where the space does not hold them.
+    Used to try a model's defaults first where the space does not contain them.
     """
-    found: Point = {}
+    nearest: Point = {}
     for name, spec in space.items():
-        if applies(spec, found) and name in point:
-            found[name] = _nearest(spec, point[name])
-    return found
+        if applies(spec, nearest) and name in point:
+            nearest[name] = _nearest(spec, point[name])
+    return nearest
 
 
 def _nearest(spec: Spec, value: Value) -> Value:
@@ -179,7 +179,7 @@ def grid(space: Space) -> list[Point]:
 def size(space: Space, most: int = MOST) -> int | None:
     """How many distinct points a space has; None where there are more than `most`.
 
-    A range of real numbers has more than any number, unless its ends are one.
+    A range of real numbers has infinitely many, unless its ends are equal.
     """
     points: list[Point] = [{}]
     for name, spec in space.items():
@@ -219,14 +219,14 @@ def _crossed(
 def on_bounds(space: Space, point: Point) -> dict[str, str]:
     """The parameters of `point` that lie on the edge of a range, with the edge in words.
 
-    A best value on its bound says that the space may be too narrow. Choices of numbers count
-    too; a pinned value does not. Within 1 % of a range (of its logarithm on a log scale)
-    is on it.
+    The space may be too narrow where the best value lies on a bound. Choices of numbers count
+    too, a pinned value does not. Within 1 % of a range (of its logarithm on a log scale)
+    counts as on the bound.
     """
-    found: dict[str, str] = {}
+    edges: dict[str, str] = {}
     for name, value in point.items():
         if name not in space:
-            continue  # found, or left as it is by default
+            continue  # not drawn for each trial
         spec = space[name]
         numbers = [end for end in spec.ends if isinstance(end, int | float)]
         if isinstance(value, str | bool) or len(numbers) != len(spec.ends) or len(numbers) < 2:
@@ -236,7 +236,7 @@ def on_bounds(space: Space, point: Point) -> dict[str, str]:
         scale = math.log if log else float
         margin = 0.0 if isinstance(spec, Choice) else 0.01 * (scale(high) - scale(low))
         if scale(value) <= scale(low) + margin and low < high:
-            found[name] = f"lowest of {low:g}..{high:g}"
+            edges[name] = f"lowest of {low:g}..{high:g}"
         elif scale(value) >= scale(high) - margin and low < high:
-            found[name] = f"highest of {low:g}..{high:g}"
-    return found
+            edges[name] = f"highest of {low:g}..{high:g}"
+    return edges

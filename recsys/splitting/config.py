@@ -11,7 +11,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class RandomSplit(Config):
-    """Per user at random."""
+    """A random share of the items of each user."""
 
     kind: Literal["random"] = "random"
     fraction: Share = 0.2
@@ -20,7 +20,7 @@ class RandomSplit(Config):
 
 
 class LastSplit(Config):
-    """Per user the last n artists by first listen."""
+    """Per user the last n items by their first time."""
 
     kind: Literal["last"]
     n: PositiveInt = 5

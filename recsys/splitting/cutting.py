@@ -1,4 +1,4 @@
-"""From a configuration to a split: the one place that knows every way to cut."""
+"""From the `[split]` configuration to a split; all five kinds are dispatched here."""
 
 from datetime import datetime
 
@@ -24,7 +24,7 @@ from recsys.splitting.split import (
 
 
 def cut(events: Events, config: ExperimentConfig, test: Events | None = None) -> Split:
-    """The split that `config.split` asks for.
+    """The split that `config.split` describes.
 
     Args:
         events: After filtering.
@@ -32,14 +32,14 @@ def cut(events: Events, config: ExperimentConfig, test: Events | None = None) ->
         test: The published test side, for `given`.
 
     Raises:
-        InputError: the data cannot be cut so, with the reason.
+        InputError: the data cannot be split this way; the message has the reason.
     """
     try:
         return _cut(events, config, test)
     except ValueError as error:
         raise InputError(
             f"split '{config.split.kind}' of {len(events.users)} users and "
-            f"{len(events.items)} artists: {error}; choose another [split] or more data"
+            f"{len(events.items)} items: {error}; choose another [split] or more data"
         ) from error
 
 
@@ -67,14 +67,14 @@ def _cut(events: Events, config: ExperimentConfig, test: Events | None) -> Split
             )
 
 
-def _seconds(moment: datetime | int | None, otherwise: int) -> int:
+def _seconds(moment: datetime | int | None, default: int) -> int:
     if moment is None:
-        return otherwise
+        return default
     return moment if isinstance(moment, int) else int(moment.timestamp())
 
 
 def together(one: Events, other: Events) -> tuple[Events, Events]:
-    """Both logs over the same id maps, which hold the ids of either.
+    """Both logs over shared id maps, which hold the ids of either.
 
     A name of `one` wins over a name of `other`. Times are dropped where one of them has none.
     """

@@ -1,7 +1,7 @@
-"""Cut a log into what is learned from, what tuning is judged on, and the test.
+"""Folds and splits: what a model trains on, and what it is judged on.
 
-Every cut makes two folds. The validation fold is all that tuning ever sees; the test fold is
-read once, by the final comparison:
+A split has two folds. Tuning sees the validation fold only; the test fold is read once, by the
+final comparison:
 
     validation fold   train               -> held out
     test fold         train + validation  -> held out
@@ -21,17 +21,17 @@ from recsys.data.profiles import Profiles
 
 @dataclass(frozen=True, eq=False)
 class Fold:
-    """Something to learn from and something to be judged on.
+    """Training cells, the history of the judged users, and held-out cells.
 
-    A fold that leaks cannot be built: the constructor compares the sides.
+    The constructor refuses a fold that leaks: no pair is on two sides.
 
     Attributes:
         train: What a model is fitted on.
-        history: What is known of the users that are judged when they are recommended to. The
-            training cells themselves, or, when whole users are held out, a part of the items
-            of users that are not in `train`: those are folded in.
-        held_out: What a recommendation has to find; every pair new to its user. A user who is
-            folded in has a history.
+        history: What the model sees of the judged users when it recommends: the training cells
+            themselves or, where whole users are held out, a part of the items of users that
+            are not in `train` and are folded in.
+        held_out: What a recommendation has to find; every pair is new to its user. A user who
+            is folded in has a history.
         profiles: Of all users of the id map, in its order, where they are known.
     """
 
@@ -65,7 +65,7 @@ class Fold:
 
     @property
     def folds_in(self) -> bool:
-        """Whether the users that are judged are unknown to the fitted model."""
+        """Whether the judged users are unknown to the fitted model."""
         return self.history is not self.train
 
     @cached_property
@@ -74,7 +74,7 @@ class Fold:
         return self.held_out.users_with_cells()
 
     def sample(self, n_users: int, seed: int) -> "Fold":
-        """The same fold judged on a seeded draw of its users; itself where it has no more."""
+        """The same fold judged on a seeded draw of n_users users; itself where it has no more."""
         if len(self.judged) <= n_users:
             return self
         rng = np.random.default_rng(seed)
@@ -84,7 +84,7 @@ class Fold:
 
     @property
     def unreachable(self) -> int:
-        """Held-out cells whose item nobody has in training: no model can find them."""
+        """Held-out cells whose item has no user in training: no model can find them."""
         return int((self.train.per_item()[self.held_out.cols] == 0).sum())
 
 
@@ -95,7 +95,7 @@ class Split:
     Attributes:
         validation: For tuning; holds no pair of the test.
         test: For the final judgement.
-        method: How it was cut, in words.
+        method: How it was split, in words.
     """
 
     validation: Fold
@@ -115,7 +115,7 @@ class Split:
             _refuse_common(side, hidden, name, "test held out")
 
     def with_profiles(self, profiles: Profiles) -> "Split":
-        """The same split where profiles are known; of any users, in any order."""
+        """The same split with profiles, which may be of any users, in any order."""
         known = profiles.aligned(self.test.train.users)
         validation, test = (replace(f, profiles=known) for f in (self.validation, self.test))
         return Split(validation, test, self.method)
@@ -157,10 +157,10 @@ def _ranks(rows: npt.NDArray[np.int32], *order: npt.NDArray[np.generic]) -> npt.
 
 
 def drawn(data: Interactions, fraction: float, min_items: int, seed: int) -> Mask:
-    """Which cells are held out when each user gives up a random part.
+    """Mask of the cells that are held out where each user gives up a random part.
 
     A user with n >= min_items items gives floor(fraction * n), at least 1; others give none.
-    The draw belongs to the cell's place in the sorted data, so the order of a file is nothing.
+    Draws follow the sorted data, so the order of the file does not matter.
 
     Returns:
         bool, shape (len(data),).
@@ -173,7 +173,7 @@ def drawn(data: Interactions, fraction: float, min_items: int, seed: int) -> Mas
 
 
 def latest(data: Interactions, n: int) -> Mask:
-    """The last n cells of each user by first listen; a user always keeps one.
+    """Mask of the last n cells of each user by first time; a user always keeps one.
 
     Of cells first seen in the same second, the one with the higher item number is later.
 
@@ -184,13 +184,13 @@ def latest(data: Interactions, n: int) -> Mask:
         ValueError: the data has no times.
     """
     if data.first is None:
-        raise ValueError("the last n by time need times")
+        raise ValueError("the split by last n needs times, and the data has none")
     given = np.minimum(n, np.maximum(data.per_user() - 1, 0))
     return np.asarray(_ranks(data.rows, -data.cols, -data.first) < given[data.rows])
 
 
 def nested(refit: Interactions, held_out: Interactions, hidden: Mask, method: str) -> Split:
-    """The split whose test is given and whose validation is `hidden` of the rest."""
+    """A split with a given test side, and `hidden` of the other cells as validation."""
     train = refit.where(~hidden)
     return Split(
         Fold(train, train, refit.where(hidden)), Fold(refit, refit, held_out), method=method
@@ -200,7 +200,7 @@ def nested(refit: Interactions, held_out: Interactions, hidden: Mask, method: st
 def random_split(
     data: Interactions, fraction: float, min_items: int, seeds: tuple[int, int]
 ) -> Split:
-    """Per user at random: test first, then validation from what is left, by the same rule.
+    """Per user at random: test first, then validation from the rest by the same rule.
 
     Args:
         data: All cells.
@@ -210,23 +210,23 @@ def random_split(
     """
     hidden = drawn(data, fraction, min_items, seeds[0])
     rest = data.where(~hidden)
-    method = f"{fraction:.0%} of the artists of each user with {min_items} or more, at random"
+    method = f"{fraction:.0%} of the items of each user with {min_items} or more, at random"
     return nested(rest, data.where(hidden), drawn(rest, fraction, min_items, seeds[1]), method)
 
 
 def last_split(data: Interactions, n: int) -> Split:
-    """Per user the last n artists by first listen; validation is the n before them.
+    """Per user the last n items by first time; validation is the n before them.
 
-        first heard   0   1   2   3   4   5       n = 2, x train, v validation, o test
+        first time    0   1   2   3   4   5       n = 2, x train, v validation, o test
         alice         x   x   v   v   o   o
         bob           x   v   o                   one always stays for training
 
-    The same artists may already be in other users' futures: this cut orders each user's own
-    time, not the world's. `time_split` does that.
+    Items may appear in the training of one user later than in the test of another: the order
+    holds within each user only. `time_split` orders all users.
     """
     hidden = latest(data, n)
     rest = data.where(~hidden)
-    return nested(rest, data.where(hidden), latest(rest, n), f"last {n} artists of each user")
+    return nested(rest, data.where(hidden), latest(rest, n), f"last {n} items of each user")
 
 
 def time_split(events: Events, validation_at: int, test_at: int) -> Split:
@@ -237,8 +237,8 @@ def time_split(events: Events, validation_at: int, test_at: int) -> Split:
                   train a3 b1          | held out c2    |
                   refit a4 b1 c2                        | held out d1
 
-    Only artists first heard after the cut are held out; a later play of a known artist is
-    neither learned from nor asked for.
+    Held out are items that a user plays for the first time after the cut; a later play of a
+    known item is in neither side.
 
     Args:
         events: With times.
@@ -246,13 +246,13 @@ def time_split(events: Events, validation_at: int, test_at: int) -> Split:
         test_at: First second (UTC) of the test side.
     """
     if events.times is None:
-        raise ValueError("a split by time needs times")
+        raise ValueError("a split by time needs times, and the data has none")
     if not validation_at < test_at:
         raise ValueError(f"validation_at {validation_at} must be before test_at {test_at}")
     train = events.where(events.times < validation_at).cells()
     refit = events.where(events.times < test_at).cells()
-    held_out = _first_heard_from(events.cells(), test_at)
-    hidden = _first_heard_from(refit, validation_at)
+    held_out = _first_played_from(events.cells(), test_at)
+    hidden = _first_played_from(refit, validation_at)
     moments = (_utc(validation_at), _utc(test_at))
     method = "by time: validation from {}, test from {} (UTC)".format(*moments)
     return Split(Fold(train, train, hidden), Fold(refit, refit, held_out), method)
@@ -262,19 +262,19 @@ def _utc(seconds: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}"
 
 
-def _first_heard_from(cells: Interactions, moment: int) -> Interactions:
+def _first_played_from(cells: Interactions, moment: int) -> Interactions:
     assert cells.first is not None
     return cells.where(cells.first >= moment)
 
 
 def moments(events: Events, validation: float, test: float) -> tuple[int, int]:
-    """When the last `test` share of all events begins, and the `validation` share before it.
+    """Seconds UTC at which validation and test begin, from their shares of the events.
 
     Raises:
         ValueError: the shares leave no training, or both moments are the same second.
     """
     if events.times is None:
-        raise ValueError("a split by time needs times")
+        raise ValueError("a split by time needs times, and the data has none")
     if validation + test >= 1:
         raise ValueError(f"validation {validation:g} + test {test:g} leave nothing to train on")
     ordered = np.sort(events.times)
@@ -287,7 +287,7 @@ def user_split(
 ) -> Split:
     """Whole users are held out; each is judged by fold-in from a part of their items.
 
-        train users       all items   -> fit
+        train users       all items                    fit
         validation users  80 % known, 20 % held out    tuning
         test users        80 % known, 20 % held out    once; fit on train + validation users
 
@@ -310,7 +310,7 @@ def user_split(
         Fold(data.where(of < n), data.where((of == n) & ~hidden), data.where((of == n) & hidden))
         for n in (1, 2)
     ]
-    method = f"whole users, folded in from {history:.0%} of their artists"
+    method = f"whole users, folded in from {history:.0%} of their items"
     return Split(folds[0], folds[1], method)
 
 

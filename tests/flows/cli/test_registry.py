@@ -273,7 +273,7 @@ def test_mlflow_serves_it_over_http(
     assert shown == artist_names(lab, made, Listener(user), 2)
     assert [row["name"] for row in found[2:4]] == [row["name"] for row in found[4:]]
     assert [status for status, _ in (unknown, nobody, none)] == [400, 400, 400]
-    wanted = f"row 1: artist {name + 'x'!r} is not known; nearest are {name!r}"
+    wanted = f"row 1: item {name + 'x'!r} is not known; nearest are {name!r}"
     assert wanted in unknown[1]["message"]
     assert f"user {user + 'x'!r} is not known; nearest are" in nobody[1]["message"]
     assert "k is 0: ask for at least 1" in none[1]["message"]

@@ -52,7 +52,7 @@ def test_the_shift_never_overstates_the_distance(one: list[float], other: list[f
         (facts(rows=400, rejected=4), ["rows"], 0.4, "fewer rows: 400 after 1,000, 0.40 times"),
         (facts(rows=4000, rejected=40), ["rows"], 4.0, "more rows: 4,000 after 1,000"),
         (facts(users=40), ["users"], 0.4, "fewer users: 40 after 100"),
-        (facts(items=160), ["artists"], 3.2, "more artists: 160 after 50"),
+        (facts(items=160), ["items"], 3.2, "more items: 160 after 50"),
         (facts(rejected=500), ["rejects"], 0.49, "more rows cannot be used: 50.0% (500 of 1,000)"),
         (facts(plays=[10.0, 20, 40, 80]), ["plays"], 1.0, "distributed otherwise: Kolmog"),
     ],

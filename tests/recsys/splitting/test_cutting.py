@@ -158,7 +158,7 @@ def test_the_settings_of_each_split_arrive() -> None:
     log = crowd()
 
     assert cut(log, config(RandomSplit(fraction=0.3, min_items=9))).method == (
-        "30% of the artists of each user with 9 or more, at random"
+        "30% of the items of each user with 9 or more, at random"
     )
     last = cut(log, config(LastSplit(kind="last", n=3)))
     assert last.fingerprint == last_split(log.cells(), 3).fingerprint
@@ -199,7 +199,7 @@ def test_without_moments_a_time_cut_leaves_shares_of_the_events() -> None:
 @pytest.mark.parametrize(
     ("way", "log", "fault"),
     [
-        (LastSplit(kind="last"), events_of([(0, 0, 1, 0)], timed=False), "need times"),
+        (LastSplit(kind="last"), events_of([(0, 0, 1, 0)], timed=False), "needs times"),
         (TimeSplit(kind="time"), events_of([(0, 0, 1, 0)], timed=False), "needs times"),
         (RandomSplit(), events_of([(0, 0, 1, 0), (0, 1, 1, 0)]), "nothing is held out"),
         (TimeSplit(kind="time"), events_of([(0, n, 1, 5) for n in range(9)]), "must be before"),
