@@ -283,7 +283,5 @@ def test_a_given_test_that_changed_is_cut_again(
 def test_data_that_cannot_be_cut_so_is_an_error_with_a_remedy(
     workspace: Workspace, log: Path
 ) -> None:
-    with pytest.raises(
-        InputError, match=r"split 'time' of 12 users .*needs times.*; choose another"
-    ):
+    with pytest.raises(InputError, match=r"split 'time' of 12 users .*needs times.*choose another"):
         cut(workspace, log, split={"kind": "time"})
