@@ -1,7 +1,7 @@
-"""What lists are like apart from hits: how varied, how even, how obscure.
+"""Metrics beyond accuracy: coverage, Gini, novelty, popularity and diversity of lists.
 
-`ks` are the cut-offs, each from 1 to the width of the lists. NO_ITEM is never counted, neither
-as shown nor in the length of a list.
+`ks` are the cut-offs, each from 1 to the width of the lists. NO_ITEM counts neither as
+a shown item nor in the length of a list.
 """
 
 from collections.abc import Sequence
@@ -66,7 +66,7 @@ def gini(exposed: Exposure) -> float:
 def _mean_of_shown(
     recs: Recommendations, values: npt.NDArray[np.float64], ks: Sequence[int]
 ) -> PerUser:
-    """Mean of `values` (n_items,) over the items shown within k, 0 where none is shown."""
+    """Mean of `values` (n_items,) over the items shown within k, 0 where there is none."""
     ends = np.asarray(ks) - 1
     # NO_ITEM is -1 and so picks the zero put last.
     picked = np.append(values, 0.0)[recs.items]
@@ -76,39 +76,39 @@ def _mean_of_shown(
 
 
 def novelty(
-    recs: Recommendations, listeners: Exposure, n_train_users: int, ks: Sequence[int]
+    recs: Recommendations, users_per_item: Exposure, n_train_users: int, ks: Sequence[int]
 ) -> PerUser:
-    """Mean of -log2(listeners of the item / users, in train) over what is shown, in bits.
+    """Mean of -log2(users of the item / all users, in train) over the shown items, in bits.
 
-    The self-information of Zhou et al. 2010 (PNAS 107, 4511-4515). An item without listeners
-    counts as having one. Divided by what is shown within k and not by k; a user who is shown
-    nothing gets 0.
+    The self-information of Zhou et al. 2010 (PNAS 107, 4511-4515). An item without users
+    counts as having one. The divisor is the number of items shown within k, not k; a user
+    without a list has 0.
 
     Args:
         recs: Ranked lists of m users.
-        listeners: Training listeners of every item, int64, shape (n_items,).
+        users_per_item: Training users of every item, int64, shape (n_items,).
         n_train_users: Number of users in train, > 0.
         ks: Cut-offs.
 
     Returns:
         float64, shape (m, len(ks)), each from 0 to log2(n_train_users).
     """
-    # log2(users / listeners) and not -log2(listeners / users), which is -0.0 for all users.
-    return _mean_of_shown(recs, np.log2(n_train_users / np.maximum(listeners, 1)), ks)
+    # log2(n / users_per_item) and not -log2(users_per_item / n), which is -0.0 for all users.
+    return _mean_of_shown(recs, np.log2(n_train_users / np.maximum(users_per_item, 1)), ks)
 
 
-def popularity(recs: Recommendations, listeners: Exposure, ks: Sequence[int]) -> PerUser:
-    """Mean number of training listeners of what is shown within k; 0 where nothing is.
+def popularity(recs: Recommendations, users_per_item: Exposure, ks: Sequence[int]) -> PerUser:
+    """Mean number of training users of the items shown within k; 0 without a list.
 
     Args:
         recs: Ranked lists of m users.
-        listeners: Training listeners of every item, int64, shape (n_items,).
+        users_per_item: Training users of every item, int64, shape (n_items,).
         ks: Cut-offs.
 
     Returns:
         float64, shape (m, len(ks)).
     """
-    return _mean_of_shown(recs, listeners.astype(np.float64), ks)
+    return _mean_of_shown(recs, users_per_item.astype(np.float64), ks)
 
 
 def diversity(
@@ -121,10 +121,10 @@ def diversity(
 
     The intra-list distance of Zhang and Hurley 2008 (RecSys, 123-130) with the cosine of the
     vectors; Ziegler et al. 2005 (WWW, 22-32) sum similarities instead. An item whose vector is
-    all zero is like nothing, also not like another such: cosine 0. For n vectors of length 1 the
-    cosines of all ordered pairs sum to |sum of the vectors|^2 - n, so no pair is ever formed.
+    all zero has cosine 0 with every item. For n vectors of length 1 the
+    cosines of all ordered pairs sum to |sum of the vectors|^2 - n, so no pairs are formed.
 
-    Models are comparable only on the same vectors, and those of one of them favour the others.
+    Compare models on the same vectors only; the vectors of one model favour the other models.
 
     Args:
         recs: Ranked lists of m users.
@@ -161,26 +161,26 @@ def _mean_distance(
 
 
 def popularity_lift(
-    recs: Recommendations, history: Interactions, listeners: Exposure, k: int
+    recs: Recommendations, history: Interactions, users_per_item: Exposure, k: int
 ) -> npt.NDArray[np.float64]:
-    """How much more popular a list is than what its user chose: mean of list / of history - 1.
+    """How much more popular a list is than the history of its user: mean of list / of history - 1.
 
     Popularity lift of Abdollahpouri et al. 2020 (RecSys, 726-731), there for a group of users
-    from means over the group; here user by user. 0 is as popular as the history, 1 twice so, -1
-    nobody listens to what is shown. 0 also where there is nothing to compare: no list, no
-    history, or a history of items without a training listener.
+    from means over the group; here user by user. 0 is as popular as the history, 1 twice as
+    popular, -1 shows only items without training users. 0 also without a list, without a
+    history, and for a history of items without training users.
 
     Args:
         recs: Ranked lists of m users.
-        history: What is known of them: the training cells, or those to fold in from.
-        listeners: Training listeners of every item, int64, shape (n_items,).
+        history: Their training cells, or the cells to fold in from.
+        users_per_item: Training users of every item, int64, shape (n_items,).
         k: Cut-off.
 
     Returns:
         float64, shape (m,), each >= -1; skewed, for a history of the unpopular has no bound.
     """
-    heard = np.bincount(history.rows, listeners[history.cols], len(history.users))[recs.users]
+    heard = np.bincount(history.rows, users_per_item[history.cols], len(history.users))[recs.users]
     known = heard / np.maximum(history.per_user()[recs.users], 1)
     there = (known > 0) & (recs.items[:, 0] != NO_ITEM)
-    shown = popularity(recs, listeners, [k])[:, 0]
+    shown = popularity(recs, users_per_item, [k])[:, 0]
     return np.where(there, shown / np.where(there, known, 1.0) - 1.0, 0.0)

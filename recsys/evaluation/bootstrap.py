@@ -1,12 +1,12 @@
-"""How sure a mean over users is, and how sure the difference between two models.
+"""Confidence intervals of means over users, and of the difference between two models.
 
 Non-parametric bootstrap over users, percentile method (Efron and Tibshirani 1993, An Introduction
 to the Bootstrap, chapter 13): draw as many users as there are, with replacement, take the mean,
 repeat; the 2.5 % and 97.5 % quantiles of these means are the 95 % interval. Two models are
-compared on the same drawn users (paired), so what makes a user easy for both cancels out.
+compared on the same drawn users (paired), so the difficulty of a user cancels out.
 
-Coverage and Gini get no interval: a resample shows fewer distinct lists than there are, which
-lowers coverage and raises Gini whatever the model, so the interval would miss the value itself.
+Coverage and Gini get no interval: a resample has fewer distinct lists, which lowers
+coverage and raises Gini for any model, so the interval would miss the value itself.
 """
 
 from collections.abc import Sequence
@@ -44,7 +44,7 @@ class Estimate:
 
     @property
     def signed_text(self) -> str:
-        """Likewise with signs, for a difference: `+0.0100 [-0.0050, +0.0250]`."""
+        """The difference and its interval with signs: `+0.0100 [-0.0050, +0.0250]`."""
         return self._text("+")
 
     def _text(self, sign: str) -> str:
@@ -81,7 +81,7 @@ class PairedComparison:
         rows: One per metric, in the order of `Report.summary()`.
         n_users: Number of users judged.
         n_resamples: Number of bootstrap resamples.
-        seed: What they were drawn with.
+        seed: Seed of the resamples.
     """
 
     rows: tuple[Row, ...]
@@ -122,7 +122,7 @@ def interval(
         report: Per-user values of a model.
         seed: The same seed gives the same numbers, and the same resamples as `paired`.
         n_resamples: Number of bootstrap resamples.
-        progress: Told of "bootstrap resamples", block by block.
+        progress: Reports "bootstrap resamples", block by block.
     """
     drawn = resampled_deviations(report.per_user.to_numpy(), seed, n_resamples, progress)
     return _estimates(report.summary(), list(report.per_user.columns), drawn)
@@ -138,7 +138,7 @@ def paired(
         b: Those of the second, of the same users.
         seed: The same seed gives the same numbers, and the same resamples as `interval`.
         n_resamples: Number of bootstrap resamples.
-        progress: Told of "bootstrap resamples", block by block.
+        progress: Reports "bootstrap resamples", block by block.
 
     Raises:
         ValueError: the reports are not of the same users, or not of the same metrics.
@@ -168,7 +168,7 @@ def column_intervals(
         values: Per-user values, float64, shape (m, n_columns).
         seed: The same seed gives the same resamples as `interval` and `paired`.
         n_resamples: Number of bootstrap resamples.
-        progress: Told of "bootstrap resamples", block by block.
+        progress: Reports "bootstrap resamples", block by block.
     """
     drawn = resampled_deviations(values, seed, n_resamples, progress)
     means = np.asfortranarray(values).mean(axis=0).tolist()
@@ -182,13 +182,13 @@ def resampled_deviations(
 ) -> Values:
     """Resampled means minus the mean of all users, all columns on the same resamples.
 
-    Equal columns have equal results to the last bit, wherever they stand.
+    Equal columns have equal results to the last bit, in any position.
 
     Args:
         values: Per-user values, float64, shape (m, n_columns).
         seed: The same seed gives the same resamples as `interval` and `paired`.
         n_resamples: Number of bootstrap resamples.
-        progress: Told of "bootstrap resamples", block by block.
+        progress: Reports "bootstrap resamples", block by block.
 
     Returns:
         float64, shape (n_resamples, n_columns).
@@ -203,10 +203,10 @@ def improvement(a: float, b: float) -> float | None:
 
 
 def excludes_zero(difference: Estimate) -> bool:
-    """Is the whole interval above or below 0? Only then may a difference be called one.
+    """Whether the whole interval is above or below 0: only then is a difference shown.
 
-    False without an interval. Which sign is a win is for the metric to say: more is better for
-    accuracy, while mean popularity and novelty only describe.
+    False without an interval. The metric decides which sign is better: more is better for accuracy,
+    while mean popularity and novelty only describe.
     """
     if difference.low is None or difference.high is None:
         return False
@@ -236,14 +236,14 @@ def _deviations(
     """Resampled means minus the mean of all users, of several tables on the same resamples.
 
     A resample is a row of counts, how often each user was drawn, so a block of resamples is a
-    matrix product. The values enter as whole numbers of so many bits that every sum is exact:
-    then neither the size of a block nor the threads of the matrix library change a result.
+    matrix product. The values enter as whole numbers with few enough bits that every sum is exact:
+    neither the size of a block nor the threads of the matrix library change a result.
 
     Args:
         tables: Each float64, shape (m, n_columns) with a number of columns of its own.
         seed: Seed of the resamples, which depend on it and on m alone.
         n_resamples: Number of resamples.
-        progress: Told of each block.
+        progress: Reports each block.
         block_bytes: About how much memory the counts of a block may take.
 
     Returns:
@@ -277,7 +277,7 @@ def _counts(rng: np.random.Generator, n_resamples: int, m: int) -> Counts:
 def _sums(counts: Counts, tables: Sequence[Values], exponents: Sequence[Exponents]) -> list[Values]:
     """Sums over users of each table times 2^exponents in whole numbers, a row per row of counts.
 
-    Some users at a time: whole tables of numbers and of counts in float64 need much memory.
+    In blocks of users: whole tables of numbers and of counts in float64 need much memory.
     """
     sums = [np.zeros((len(counts), table.shape[1])) for table in tables]
     for start in range(0, counts.shape[1], _USERS_AT_ONCE):

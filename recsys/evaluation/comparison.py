@@ -1,4 +1,4 @@
-"""Many models on the same test sides, over several splits: who is best, how surely, for whom."""
+"""Models compared on the same test sides over several splits: ranking, certainty, groups."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -37,7 +37,7 @@ from recsys.progress import Progress, silent
 from recsys.splitting.split import Fold
 
 DIVERSITY, LIFT = "diversity", "popularity_lift"
-N_COUNTRIES = 6  # that have a group of their own
+N_COUNTRIES = 6  # with most users; the others share the group "other"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,11 +45,11 @@ class ModelResult:
     """A tuned model on one split.
 
     Attributes:
-        params: With which it won its own search.
-        validation: The objective there.
-        trials: How many were measured for it.
+        params: The parameters that won the search of the model.
+        validation: The objective of the winner on validation.
+        trials: Number of measured trials.
         report: On test.
-        lists: What it showed there, at least as long as the cut-off that is compared.
+        lists: Its lists on test, at least as long as the cut-off of the comparison.
         fit_seconds: Of the refit on train + validation.
         search_seconds: Of training and judging all trials.
     """
@@ -65,15 +65,15 @@ class ModelResult:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SplitResult:
-    """What one split says, with users by their external ids, so that splits can be put together.
+    """The results of one split, with users by their external ids, so that splits can be merged.
 
     Attributes:
         seed: Of the split.
         values: Model to metric by user: a row per judged user, a column per metric.
-        whole: Model to the metrics that belong to all lists together.
-        labels: Grouping of listeners to label by user.
-        hits: Model to what was held out and found per group of artists.
-        results: Model to how it came to be.
+        whole: Model to the metrics of all lists together.
+        labels: Grouping of users to label by user.
+        hits: Model to held-out cells and hits by user and group of items.
+        results: Model to its result.
     """
 
     seed: int
@@ -92,25 +92,25 @@ class SplitResult:
         vectors: npt.NDArray[np.float32],
         k: int,
     ) -> Self:
-        """Everything that needs the data of the split.
+        """The result of a split, which needs its data.
 
         Args:
             seed: Of the split.
             fold: Its test side.
-            results: Model to what it did there.
+            results: Model to its result there.
             vectors: Of the items, the same for all models, shape (n_items, d): diversity is
                 measured on them.
             k: Cut-off of what is measured on the lists.
         """
         ids = np.asarray(fold.train.users.ids.take(fold.judged).to_pylist(), dtype=object)
-        listeners = fold.train.per_item()
-        of_items = item_groups(listeners)
+        users_per_item = fold.train.per_item()
+        of_items = item_groups(users_per_item)
         values, hits = {}, {}
         for model, result in results.items():
             lists = result.lists
             more = {
                 column(DIVERSITY, k): diversity(lists, vectors, k),
-                column(LIFT, k): popularity_lift(lists, fold.history, listeners, k),
+                column(LIFT, k): popularity_lift(lists, fold.history, users_per_item, k),
             }
             values[model] = result.report.per_user.set_axis(ids, axis=0).assign(**more)
             hits[model] = _by_user(hits_by_item_group(lists, fold.held_out, of_items, k), ids)
@@ -147,11 +147,11 @@ def _by_user(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
-    """The table.
+    """The merged result of all splits.
 
     Attributes:
         metric: The objective.
-        models: By its mean, the best first.
+        models: Sorted by the mean of the objective, the best first.
         estimates: Model to metric to the mean over users of each user's mean over the splits, with
             its 95 % interval over users; none for coverage and Gini.
         spreads: Model to metric to mean and standard deviation over the splits.
@@ -159,7 +159,7 @@ class Comparison:
         user_groups: Grouping to model to the objective in each group.
         item_groups: Model to the recall in each group of items.
         splits: One per split.
-        n_users: Judged in any of them.
+        n_users: Number of users judged in any split.
     """
 
     metric: str
@@ -181,14 +181,14 @@ class Comparison:
         n_resamples: int = N_RESAMPLES,
         progress: Progress = silent,
     ) -> Self:
-        """Put the splits together.
+        """Merge the splits.
 
         Args:
             splits: One per split, all of the same models, at least two.
             metric: The objective.
             seed: Of the bootstrap.
-            n_resamples: Of the intervals; significance takes its own number.
-            progress: Told of "bootstrap resamples".
+            n_resamples: Of the intervals; significance has a number of resamples for itself.
+            progress: Reports "bootstrap resamples".
         """
         names = list(splits[0].values)
         spreads = {name: _spreads(splits, name) for name in names}
@@ -245,7 +245,7 @@ class Comparison:
         return pd.DataFrame.from_dict(rows, orient="index", dtype=float).rename_axis("model")
 
     def as_json(self) -> dict[str, Any]:
-        """By model: metrics, what each split said, groups, and how it stands to the best."""
+        """By model: metrics, results of each split, groups, and the difference from the best."""
         against = {pair.b: pair for pair in self.significance.against_best()}
         return {model: self._model(model, against.get(model)) for model in self.models}
 
@@ -309,8 +309,8 @@ def _estimates(
     n_resamples: int,
     progress: Progress,
 ) -> dict[str, Estimate]:
-    found = column_intervals(table.to_numpy(np.float64), seed, n_resamples, progress)
-    estimates = dict(zip(map(str, table.columns), found, strict=True))
+    intervals = column_intervals(table.to_numpy(np.float64), seed, n_resamples, progress)
+    estimates = dict(zip(map(str, table.columns), intervals, strict=True))
     whole = {
         metric: Estimate(float(np.mean([each.whole[model][metric] for each in splits])))
         for metric in splits[0].whole[model]
@@ -319,13 +319,13 @@ def _estimates(
 
 
 def _labels(splits: Sequence[SplitResult], ids: pd.Index) -> dict[str, Labels]:
-    """The groups of users, as of the first split in which each was judged."""
-    found = {}
+    """The group of each user in the first split in which the user was judged."""
+    labels = {}
     for name in splits[0].labels:
         every = pd.concat([each.labels[name] for each in splits])
         first = every[~every.index.duplicated()].reindex(ids)
-        found[name] = np.array(first.tolist(), dtype=np.str_)
-    return found
+        labels[name] = np.array(first.tolist(), dtype=np.str_)
+    return labels
 
 
 def _summed_hits(splits: Sequence[SplitResult], model: str) -> ItemGroupHits:

@@ -1,4 +1,4 @@
-"""What is measured: the `[judge]` table."""
+"""The `[judge]` table: what is measured."""
 
 from typing import Literal
 

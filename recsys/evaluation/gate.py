@@ -1,16 +1,16 @@
-"""Whether a new model may take the place of the one that serves.
+"""The gate: whether a challenger replaces the champion, the model that serves.
 
     challenger   searched on the new data, fitted on the training side of the new data
-    champion     its parameters refitted on the same training side: decides
-    frozen       the champion as it serves, by its arrays: told besides
+    champion     its parameters, refitted on the same training side: decides
+    frozen       the champion as it serves, by its arrays: reported only
 
 Challenger and champion are compared on the same test side of the new data, user by user. The
 challenger is not worse when the lower end of the 95 % interval of challenger - champion is at least
 minus a margin, a share of the champion's value: a non-inferiority test (CONSORT extension, Piaggio
-et al. 2012). A catalogue that collapses is refused whatever the accuracy.
+et al. 2012). A challenger whose coverage collapses is refused at any accuracy.
 
-The frozen champion was fitted on cells that the new test side holds out, so it has seen answers.
-It is judged only on pairs that are not in its own data, of users and artists that it knows.
+The frozen champion may have been fitted on cells that the new test side holds out. It is judged
+only on pairs that are not in its data, of users and items that are.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -35,13 +35,13 @@ Verdict = Literal["promoted", "refused"]
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """What a challenger has to show.
+    """The conditions that a challenger has to meet.
 
     Attributes:
         rule: "not-worse": not worse than the champion beyond the margin; "better": the whole
-            interval of the difference above 0; "always" and "never" ask for nothing.
-        margin: Share of the champion's value that may be lost, in [0, 1).
-        coverage: Share of the champion's coverage that has to be kept, in [0, 1].
+            interval of the difference above 0; "always" and "never" decide without numbers.
+        margin: Largest loss, as a share of the champion's value, in [0, 1).
+        coverage: Least coverage, as a share of the champion's coverage, in [0, 1].
     """
 
     rule: Rule = "not-worse"
@@ -65,7 +65,7 @@ class OnNew:
         n_users: Number of users with such a pair.
         n_pairs: Number of such pairs.
         frozen: The champion as it serves.
-        challenger: Of the training side of the new data.
+        challenger: The challenger, fitted on the training side of the new data.
         difference: challenger - frozen, paired.
     """
 
@@ -78,20 +78,20 @@ class OnNew:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What the gate said, and by which numbers.
+    """The verdict of the gate, with its numbers.
 
     Attributes:
-        verdict: Whether the challenger takes the place of the champion.
+        verdict: Whether the challenger replaces the champion.
         reasons: In words, one for each condition.
-        gate: What was asked for.
-        metric: By which the two were compared.
+        gate: The conditions.
+        metric: The metric of the comparison.
         challenger: Its value on test.
         champion: That of the champion, refitted; None without a champion.
         difference: challenger - champion, paired; None without a champion.
-        limit: What the lower end of the difference must not be below; None where that is not asked.
+        limit: Least lower end of the difference; None without this condition.
         coverages: Coverage at the same cut-off of challenger and champion.
         n_users: Number of users judged.
-        on_new: The champion as it serves; None where it could not be judged.
+        on_new: The champion as it serves; None where it cannot be judged.
     """
 
     verdict: Verdict
@@ -108,7 +108,7 @@ class Decision:
 
     @property
     def promoted(self) -> bool:
-        """Whether the challenger takes the place of the champion."""
+        """Whether the challenger replaces the champion."""
         return self.verdict == "promoted"
 
     def as_json(self) -> dict[str, Any]:
@@ -116,8 +116,8 @@ class Decision:
         return asdict(self)
 
     def numbers(self) -> dict[str, float]:
-        """Every number by name, those that are missing left out."""
-        found: dict[str, float | None] = {
+        """Every number by name, without missing ones."""
+        numbers: dict[str, float | None] = {
             "gate/challenger": self.challenger.mean,
             "gate/coverage_challenger": self.coverages[0],
             "gate/coverage_champion": self.coverages[1],
@@ -125,14 +125,14 @@ class Decision:
             "gate/users": float(self.n_users),
         }
         if self.champion is not None and self.difference is not None:
-            found["gate/champion"] = self.champion.mean
-            found |= _ends("gate/difference", self.difference)
+            numbers["gate/champion"] = self.champion.mean
+            numbers |= _ends("gate/difference", self.difference)
         if self.on_new is not None:
-            found["gate/new_pairs"] = float(self.on_new.n_pairs)
-            found["gate/new_pairs_frozen"] = self.on_new.frozen.mean
-            found["gate/new_pairs_challenger"] = self.on_new.challenger.mean
-            found |= _ends("gate/new_pairs_difference", self.on_new.difference)
-        return {name: value for name, value in found.items() if value is not None}
+            numbers["gate/new_pairs"] = float(self.on_new.n_pairs)
+            numbers["gate/new_pairs_frozen"] = self.on_new.frozen.mean
+            numbers["gate/new_pairs_challenger"] = self.on_new.challenger.mean
+            numbers |= _ends("gate/new_pairs_difference", self.on_new.difference)
+        return {name: value for name, value in numbers.items() if value is not None}
 
 
 def _ends(name: str, of: Estimate) -> dict[str, float | None]:
@@ -167,16 +167,16 @@ def decide(
     n_resamples: int = N_RESAMPLES,
     on_new: OnNew | None = None,
 ) -> Decision:
-    """Whether the challenger takes the place of the champion.
+    """The decision whether the challenger replaces the champion.
 
     Args:
         challenger: On the test side of the new data.
         champion: Refitted on the same training side with its own parameters, on the same test side.
-        gate: What is asked for.
+        gate: The conditions.
         metric: More of it is better, such as `ndcg@10`.
         seed: Of the bootstrap.
         n_resamples: Number of bootstrap resamples.
-        on_new: The champion as it serves; told besides, it decides nothing.
+        on_new: The champion as it serves; reported only, it decides nothing.
 
     Raises:
         ValueError: the reports are not of the same users and metrics.
@@ -189,7 +189,7 @@ def decide(
     passed = all(holds for holds, _ in conditions)
     if gate.rule in ("always", "never"):
         passed = gate.rule == "always"
-        reasons.insert(0, f"--gate {gate.rule}: whatever the numbers are")
+        reasons.insert(0, f"--gate {gate.rule}: the numbers do not decide")
     return Decision(
         "promoted" if passed else "refused",
         tuple(reasons),
@@ -213,18 +213,18 @@ def _accuracy(row: Row, gate: Gate, limit: float | None) -> tuple[bool, str]:
     low = row.difference.low
     assert low is not None
     change = "" if row.improvement is None else f", {row.improvement:+.1%}"
-    found = (
+    numbers = (
         f"{row.metric} {row.b.mean:.4f} against {row.a.mean:.4f} of the champion refitted{change}; "
         f"difference {row.difference.signed_text}"
     )
     if limit is None:
-        return True, found
+        return True, numbers
     if gate.rule == "better":
         holds = low > 0
-        return holds, f"{'better' if holds else 'not shown to be better'}: {found}"
+        return holds, f"{'better' if holds else 'not shown to be better'}: {numbers}"
     holds = low >= limit
     words = "not worse" if holds else "may be worse"
-    return holds, f"{words} beyond the margin of {gate.margin:.1%} ({limit:+.4f}): {found}"
+    return holds, f"{words} beyond the margin of {gate.margin:.1%} ({limit:+.4f}): {numbers}"
 
 
 def _breadth(row: Row, gate: Gate) -> tuple[bool, str]:
@@ -232,16 +232,16 @@ def _breadth(row: Row, gate: Gate) -> tuple[bool, str]:
     words = "kept" if holds else "collapsed"
     return holds, (
         f"{row.metric} {words}: {row.b.mean:.4f} against {row.a.mean:.4f}, "
-        f"at least {gate.coverage:.0%} of it is asked for"
+        f"the gate requires {gate.coverage:.0%} of it"
     )
 
 
 def unseen(fold: Fold, known: Interactions) -> Interactions:
-    """Held-out cells that are not in `known`, of users and items that are; over the fold's maps.
+    """Held-out cells that are not in `known`, of known users and items, over the maps of the fold.
 
     Args:
         fold: Of the new data.
-        known: What a model was fitted on, over id maps of its own.
+        known: The cells a model was fitted on, over other id maps.
     """
     held_out = fold.held_out
     users, items = _places(fold, known)
@@ -265,15 +265,15 @@ def on_new_pairs(
     seed: int,
     n_resamples: int = N_RESAMPLES,
 ) -> OnNew | None:
-    """Both on the pairs that the frozen champion has not seen; None without any, or folded in.
+    """Both models on pairs that the frozen champion has not seen; None without any, or by fold-in.
 
-    Neither is shown, nor shows, what either of them was fitted on, nor artists that the frozen
-    champion does not know: the lists are of the same candidates.
+    Both lists have the same candidates: items that neither model was fitted on for the user, and
+    that the frozen champion knows.
 
     Args:
         challenger: Fitted on the training side of `fold`.
         frozen: Fitted on `known`.
-        known: All its data, over id maps of its own.
+        known: All its data, over other id maps.
         fold: The test fold of the new data.
         metric: Such as `ndcg@10`.
         seed: Of the bootstrap.
@@ -295,11 +295,11 @@ def on_new_pairs(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Seen:
-    """What each judged user is not to be shown, and what nobody is.
+    """The items that must not be shown to each judged user.
 
     Attributes:
-        users: Who is judged, int32, rising, shape (m,).
-        keys: place * n_items + item of what was heard, int64, sorted.
+        users: The judged users, int32, rising, shape (m,).
+        keys: place * n_items + item of the seen cells, int64, sorted.
         unknown: Whether the frozen champion lacks an item, bool, shape (n_items,).
     """
 
@@ -309,7 +309,7 @@ class _Seen:
 
     @classmethod
     def of(cls, fold: Fold, known: Interactions, users: npt.NDArray[np.int32]) -> Self:
-        """What is in the training side of the fold or in `known`, in the numbers of the fold."""
+        """The cells of the training side and of `known`, in the numbers of the fold."""
         n_items = len(fold.train.items)
         rows = fold.train.users.find(known.users.ids)[known.rows]
         cols = fold.train.items.find(known.items.ids)[known.cols]
@@ -323,7 +323,7 @@ class _Seen:
         return cls(users, keys, _places(fold, known)[1] < 0)
 
     def batches(self) -> Iterator[Self]:
-        """The same of some users at a time: the lists are as long as the longest history."""
+        """Batches of users: lists are as long as the longest history of the batch."""
         n_items = len(self.unknown)
         for start in range(0, len(self.users), BATCH):
             ends = np.searchsorted(self.keys, np.array([start, start + BATCH]) * n_items)
@@ -332,18 +332,21 @@ class _Seen:
 
     @property
     def most(self) -> int:
-        """How many items at most are kept from one user."""
+        """Largest number of items that one user must not be shown."""
         heard = np.bincount(self.keys // len(self.unknown), minlength=len(self.users))
         return int(heard.max() + self.unknown.sum())
 
 
 def _lists(
-    ask: Callable[[npt.NDArray[np.int32], int], Recommendations], seen: _Seen, k: int
+    longer: Callable[[npt.NDArray[np.int32], int], Recommendations], seen: _Seen, k: int
 ) -> Recommendations:
-    """The k best of each user that are not `seen`, of a model that is asked for longer lists."""
+    """The k best of each user that are not `seen`, cut from longer lists of the model."""
     n_items = len(seen.unknown)
     return Recommendations.stack(
-        [_without(ask(some.users, min(n_items, k + some.most)), some, k) for some in seen.batches()]
+        [
+            _without(longer(some.users, min(n_items, k + some.most)), some, k)
+            for some in seen.batches()
+        ]
     )
 
 
@@ -356,14 +359,14 @@ def _translated(
 ) -> Recommendations:
     """Lists of the frozen champion in the numbers of the fold, without items the fold lacks."""
     numbers = np.append(fold.train.items.find(known.items.ids), NO_ITEM)
-    asked = min(width + int((numbers[:-1] < 0).sum()), len(known.items))
+    longest = min(width + int((numbers[:-1] < 0).sum()), len(known.items))
     of_users = _places(fold, known)[0][users]
-    found = frozen.recommend(of_users, asked)
-    return _closed_up(users, numbers[found.items], found.scores, width)
+    recs = frozen.recommend(of_users, longest)
+    return _closed_up(users, numbers[recs.items], recs.scores, width)
 
 
 def _without(recs: Recommendations, seen: _Seen, k: int) -> Recommendations:
-    """The k best of each list of what is not `seen`."""
+    """The k best of each list, without `seen` items."""
     n_items = len(seen.unknown)
     keys = np.arange(len(recs.users))[:, None] * n_items + recs.items
     # The key of NO_ITEM is that of another user's last item, and it stays NO_ITEM either way.
@@ -378,7 +381,7 @@ def _closed_up(
     scores: npt.NDArray[np.float32],
     k: int,
 ) -> Recommendations:
-    """Lists of k without the gaps that NO_ITEM left, in their order."""
+    """Lists of k without gaps of NO_ITEM, in their order."""
     order = np.argsort(items == NO_ITEM, axis=1, kind="stable")[:, :k]
     kept = np.take_along_axis(items, order, axis=1)
     values = np.where(kept == NO_ITEM, np.nan, np.take_along_axis(scores, order, axis=1))
@@ -386,13 +389,13 @@ def _closed_up(
 
 
 def in_words(decision: Decision) -> Sequence[str]:
-    """The reasons, and what is told besides."""
+    """The reasons, and the result of the champion as it serves."""
     on_new = decision.on_new
     if on_new is None:
         return decision.reasons
-    besides = (
+    reported = (
         f"as it serves, on {on_new.n_pairs} pairs of {on_new.n_users} users that it has not seen: "
         f"{decision.metric} {on_new.challenger.mean:.4f} against {on_new.frozen.mean:.4f}; "
-        f"difference {on_new.difference.signed_text}; told, not decided by"
+        f"difference {on_new.difference.signed_text}; reported only"
     )
-    return (*decision.reasons, besides)
+    return (*decision.reasons, reported)

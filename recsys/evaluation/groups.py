@@ -1,7 +1,7 @@
-"""For whom a model works, and of which artists its hits are.
+"""Groups of users and of items, and the metrics within each.
 
-Labels are arrays of group names, one per judged listener or per artist; nobody is left out, and
-what is not known is a group of its own.
+Labels are arrays of group names, one per judged user or per item. Everyone has a group; missing
+values form the group "unknown".
 """
 
 from collections.abc import Mapping
@@ -39,11 +39,11 @@ _AGES_FROM = (18, 25, 35, 45, 55)
 
 @dataclass(frozen=True, slots=True)
 class GroupRow:
-    """A metric over one group of listeners.
+    """A metric over one group of users.
 
     Attributes:
         group: Its name.
-        n: Number of its judged listeners, > 0.
+        n: Number of its judged users, > 0.
         estimate: Mean over them, with a 95 % interval.
     """
 
@@ -54,7 +54,7 @@ class GroupRow:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ItemGroupHits:
-    """What was held out and what was found, per user and group of items.
+    """Held-out cells and hits, per user and group of items.
 
     Attributes:
         groups: Names of the groups, g of them.
@@ -76,7 +76,7 @@ class ItemGroupRow:
     Attributes:
         group: Its name.
         n_held_out: Cells held out in it, over all users, > 0.
-        n_hits: Those of them that were found.
+        n_hits: Those of them that are hits.
         recall: n_hits / n_held_out, with a 95 % interval.
     """
 
@@ -112,7 +112,7 @@ def by_activity(n_train_items: Counts) -> Labels:
     Of m users, cold are those with fewer items than the one in place m // 3 (from 0) of the
     sorted, and heavy those with more than the one in the same place from the other end. A group
     depends on the number alone: users with as many as at a cut are all medium, so with ties
-    cold and heavy hold less than a third each, and nobody where all have the same.
+    cold and heavy hold less than a third each, and are empty where all have the same number.
 
     Args:
         n_train_items: Items of each judged user in training, int64, shape (m,).
@@ -125,11 +125,11 @@ def by_activity(n_train_items: Counts) -> Labels:
     ordered = np.sort(n_train_items)
     low, high = ordered[len(ordered) // 3], ordered[-1 - len(ordered) // 3]
     place = 1 + (n_train_items > high).astype(np.int64) - (n_train_items < low)
-    return _called(ACTIVITY, place)
+    return _named(ACTIVITY, place)
 
 
 def by_text(texts: Strings) -> Labels:
-    """What users say, such as their gender; UNKNOWN where it is null or empty.
+    """The texts as groups, such as gender; UNKNOWN where a text is null or empty.
 
     Args:
         texts: pyarrow strings, shape (m,).
@@ -167,15 +167,15 @@ def by_age(years: npt.NDArray[np.float32]) -> Labels:
     Returns:
         Shape (m,), of AGES or UNKNOWN.
     """
-    bands = _called(AGES, np.searchsorted(_AGES_FROM, years, side="right"))
+    bands = _named(AGES, np.searchsorted(_AGES_FROM, years, side="right"))
     return np.where(np.isnan(years), UNKNOWN, bands)
 
 
 def ordered(labels: Labels) -> tuple[str, ...]:
     """The groups that occur, in the order to show them.
 
-    Groups with an order of their own, such as cold to heavy, come in it; then others, those with
-    most members first and by name among equals; OTHER and UNKNOWN last.
+    First groups with a fixed order, such as cold to heavy; then others, those with most members
+    first and by name among equals; OTHER and UNKNOWN last.
     """
     names, counts = np.unique(labels, return_counts=True)
     size = dict(zip(names.tolist(), counts.tolist(), strict=True))
@@ -211,21 +211,21 @@ def group_tables(
     """The mean of a metric within each group for each model, with 95 % intervals.
 
     Percentile bootstrap as in `recsys.evaluation.bootstrap`, over the users of a group, whose
-    number is taken as given. Models share the resamples; groups have resamples of their own, so
-    they are independent. The interval of a group of a few users is too narrow.
+    number is taken as given. Models share the resamples; the groups are resampled
+    independently. The interval of a group of a few users is too narrow.
 
     Args:
         values: Model to a metric of each user, float64, shape (m,).
         labels: Group of each user, shape (m,).
-        seed: The same seed gives the same numbers; so does a group whatever the others are.
+        seed: The same seed gives the same numbers; a group does not depend on the other groups.
         n_resamples: Number of bootstrap resamples.
-        progress: Told of "bootstrap resamples", group by group.
+        progress: Reports "bootstrap resamples", group by group.
 
     Returns:
         For each model a row per group, ordered as by `ordered`.
 
     Raises:
-        ValueError: a model has not as many values as there are labels.
+        ValueError: the number of values of a model is not that of the labels.
     """
     if wrong := {name: len(v) for name, v in values.items() if len(v) != len(labels)}:
         raise ValueError(f"{len(labels)} labels but numbers of values {wrong}")
@@ -239,37 +239,37 @@ def group_tables(
     return {name: tuple(rows) for name, rows in tables.items()}
 
 
-def item_groups(n_listeners: Counts) -> Labels:
+def item_groups(n_users: Counts) -> Labels:
     """Items as head, middle and tail, which hold about a third of all cells each.
 
-    With items sorted by listeners, most first, an item is of the head if less than a third of
-    all cells belong to items with more listeners than it, of the middle if less than two thirds
-    do, and else of the tail. The item at a cut is so of the more popular group, with all that
-    have as many listeners: a group depends on the number alone ("head: from 800 listeners on").
-    Items without listeners are of the tail. The three parts are those of Celma and Cano 2008
+    With items sorted by users, most first, an item is of the head if less than a third of
+    all cells belong to items with more users than it, of the middle if less than two thirds
+    do, and else of the tail. The item at a cut belongs to the more popular group, with all that
+    have as many users: a group depends on the number alone ("head: 800 users or more").
+    Items without users belong to the tail. The three parts are those of Celma and Cano 2008
     (Netflix-KDD workshop), who cut by a fitted curve instead.
 
     Args:
-        n_listeners: Training listeners of every item, int64, shape (n_items,).
+        n_users: Training users of every item, int64, shape (n_items,).
 
     Returns:
         Shape (n_items,), of POPULARITY.
     """
-    levels, level, sizes = np.unique(-n_listeners, return_inverse=True, return_counts=True)
+    levels, level, sizes = np.unique(-n_users, return_inverse=True, return_counts=True)
     cells = -levels * sizes
     before = np.cumsum(cells) - cells
     place = (3 * before >= cells.sum()).astype(np.int64) + (3 * before >= 2 * cells.sum())
-    return _called(POPULARITY, place[level])
+    return _named(POPULARITY, place[level])
 
 
 def hits_by_item_group(
     recs: Recommendations, held_out: Interactions, item_labels: Labels, k: int
 ) -> ItemGroupHits:
-    """Of each group of items what each user had held out, and what of it the first k show.
+    """For each group of items, how many cells of each user are held out and hit by the first k.
 
     Args:
-        recs: A list for each user with something held out and for nobody else, in any order.
-        held_out: What was to be found.
+        recs: One list for each user with something held out, in any order.
+        held_out: The held-out cells.
         item_labels: Group of every item, shape (n_items,).
         k: Cut-off, from 1 to the width of the lists.
 
@@ -282,46 +282,46 @@ def hits_by_item_group(
     users, items = recs.users[order], recs.items[order, :k]
     keys = users[:, None].astype(np.int64) * len(held_out.items) + items
     # The key of NO_ITEM is that of the last item of the user before.
-    found = np.isin(keys, held_out.keys) & (items != NO_ITEM)
+    hits = np.isin(keys, held_out.keys) & (items != NO_ITEM)
     groups = ordered(item_labels)
     codes = _codes(item_labels, groups)
     return ItemGroupHits(
         groups,
         users,
         _table(np.searchsorted(users, held_out.rows), codes[held_out.cols], len(users), groups),
-        _table(np.nonzero(found)[0], codes[items[found]], len(users), groups),
+        _table(np.nonzero(hits)[0], codes[items[hits]], len(users), groups),
     )
 
 
 def recall_by_item_group(
-    found: ItemGroupHits, seed: int, n_resamples: int = N_RESAMPLES, progress: Progress = silent
+    counts: ItemGroupHits, seed: int, n_resamples: int = N_RESAMPLES, progress: Progress = silent
 ) -> tuple[ItemGroupRow, ...]:
     """Hits over held-out cells of each group, both summed over users, with 95 % intervals.
 
-    Micro-averaged: each cell counts the same, as many users have nothing of a group held out.
+    Micro-averaged: each cell counts the same, because many users have no held-out cell in a group.
     Weighted by `n_held_out`, the recalls of the groups sum up to that of all cells. Both sums
     are taken over the same resampled users (percentile bootstrap of a ratio, Efron and
     Tibshirani 1993, chapter 13); resamples with nothing of a group held out are left out of its
     interval. A group with nothing held out has no row.
 
     Args:
-        found: What was held out and found.
+        counts: Held-out cells and hits.
         seed: The same seed gives the same resamples as `recsys.evaluation.bootstrap`.
         n_resamples: Number of bootstrap resamples.
-        progress: Told of "bootstrap resamples", block by block.
+        progress: Reports "bootstrap resamples", block by block.
     """
-    both = np.hstack([found.hits, found.held_out]).astype(np.float64)
+    both = np.hstack([counts.hits, counts.held_out]).astype(np.float64)
     drawn = resampled_deviations(both, seed, n_resamples, progress)
     sums = np.rint(len(both) * drawn) + both.sum(axis=0)
     hits, held_out = np.hsplit(sums, 2)
     return tuple(
-        _recall(group, found.hits[:, n], found.held_out[:, n], hits[:, n], held_out[:, n])
-        for n, group in enumerate(found.groups)
-        if found.held_out[:, n].any()
+        _recall(group, counts.hits[:, n], counts.held_out[:, n], hits[:, n], held_out[:, n])
+        for n, group in enumerate(counts.groups)
+        if counts.held_out[:, n].any()
     )
 
 
-def _called(names: tuple[str, ...], places: npt.NDArray[np.integer[Any]]) -> Labels:
+def _named(names: tuple[str, ...], places: npt.NDArray[np.integer[Any]]) -> Labels:
     labels: Labels = np.array(names, dtype=np.str_)[places]
     return labels
 

@@ -1,14 +1,14 @@
-"""How well ranked lists hit what was held out, per user and for many cut-offs at once.
+"""Accuracy metrics of ranked lists, per user and for many cut-offs at once.
 
-Libraries differ in these definitions; ours are written at each function. All take
+Libraries differ in these definitions; each function states ours. All take
 
     hits: bool, shape (m, kmax): is the item at this rank (best first) one that was held out?
         False where the list has ended.
-    n_relevant: int64 > 0, shape (m,): how many items were held out for the user, found or not.
+    n_relevant: int64 > 0, shape (m,): how many items were held out for the user, hit or not.
     ks: the cut-offs, each from 1 to kmax.
 
-and return float64 of shape (m, len(ks)), each value from 0 to 1. The first k ranks alone decide
-about a value at k, and a list shorter than k has no hits in the missing ranks: k stays k.
+and return float64 of shape (m, len(ks)), each value from 0 to 1. A value at k depends on
+the first k ranks only; a list shorter than k has no hits in the missing ranks, and k stays k.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -51,8 +51,8 @@ def capped_recall(hits: Hits, n_relevant: Counts, ks: Sequence[int]) -> PerUser:
 def ndcg(hits: Hits, n_relevant: Counts, ks: Sequence[int]) -> PerUser:
     """Sum of 1/log2(rank + 1) over the hits within k, over the same sum for a perfect list.
 
-    Järvelin and Kekäläinen 2002 with binary gains, and with the discount that leaves rank 1
-    whole and already cuts rank 2. The perfect list holds min(k, relevant) hits.
+    Järvelin and Kekäläinen 2002 with binary gains, and with a discount that leaves rank 1
+    whole and reduces rank 2. The perfect list holds min(k, relevant) hits.
     """
     discount = 1.0 / np.log2(np.arange(2, hits.shape[1] + 2))
     ideal = np.cumsum(discount)[_findable(n_relevant, ks) - 1]
@@ -90,10 +90,10 @@ METRICS: Mapping[str, Metric] = {
     "mrr": mrr,
     "hit_rate": hit_rate,
 }
-"""What every report holds, in the order it is shown."""
+"""The metrics of every report, in the order of tables."""
 
 OFFERED: Mapping[str, Metric] = {**METRICS, "capped_recall": capped_recall}
-"""What can be asked for by name."""
+"""All metrics that can be named."""
 
 
 def column(metric: str, k: int) -> str:

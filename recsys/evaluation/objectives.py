@@ -1,4 +1,4 @@
-"""Which trials of a search with several objectives are not simply worse than another one."""
+"""Objectives: which direction is better, and the Pareto front of several."""
 
 import numpy as np
 import numpy.typing as npt
@@ -17,26 +17,26 @@ def oriented(metric: str, value: float) -> float:
 
     Args:
         metric: Its name, with or without a cut-off: `gini@10` or `gini`.
-        value: Its value; an oriented one, to have it back.
+        value: Its value; the function is its own inverse.
     """
     return -value if lower_is_better(metric) else value
 
 
 def front(values: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-    """Which rows no other row dominates: the Pareto front.
+    """Mask of the Pareto front: rows that no other row dominates.
 
     A row dominates another if it is at least as high everywhere and higher somewhere (Deb et al.
     2002, NSGA-II), so rows equal to one of the front are on it too. Compares all pairs, which
     takes n^2 m bytes: for the hundreds of trials of a search, not for millions.
 
     Args:
-        values: Objectives of which more is better (see `oriented`), float64, shape (n, m).
+        values: Objectives, more is better (see `oriented`), float64, shape (n, m).
 
     Returns:
         bool, shape (n,); with any rows at all, at least one is True.
 
     Raises:
-        ValueError: a value is NaN, which is neither higher nor lower than any.
+        ValueError: a value is NaN, which cannot be compared.
     """
     if missing := np.flatnonzero(np.isnan(values).any(axis=1)).tolist():
         raise ValueError(f"objectives of rows {missing} are NaN")

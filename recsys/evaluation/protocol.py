@@ -1,4 +1,4 @@
-"""The evaluation protocol: who is asked, how long the lists are, what is counted."""
+"""The evaluation protocol: which users are judged, on lists of which length, by which metrics."""
 
 from collections.abc import Iterator, Sequence
 
@@ -21,9 +21,9 @@ def recommend(
     k: int,
     progress: Progress = silent,
 ) -> Recommendations:
-    """The k best items of each of `users`, who must be judged by `fold`, in batches.
+    """The k best items of each of `users`, judged users of `fold`, in batches.
 
-    By the factors of training where the users were trained on, by fold-in where they were not.
+    Users of the training side get `recommend`, others are folded in.
     """
     parts = []
     for batch in _batches(users):
@@ -45,14 +45,14 @@ def judge(
     metrics: Sequence[str] = tuple(METRICS),
     progress: Progress = silent,
 ) -> Report:
-    """Score a fitted model on every user of `fold` with something held out.
+    """The report of a fitted model on every judged user of `fold`.
 
     Args:
         model: Fitted on `fold.train`.
-        fold: Says who is judged on what.
+        fold: The judged users and their held-out items.
         ks: Cut-offs.
         metrics: Names of accuracy metrics without cut-off.
-        progress: Told after each batch of users.
+        progress: Reports each batch of users.
     """
     recs = recommend(model, fold, fold.judged, max(ks), progress)
     return scored(recs, fold, ks, metrics)
@@ -64,6 +64,6 @@ def scored(
     ks: Sequence[int],
     metrics: Sequence[str] = tuple(METRICS),
 ) -> Report:
-    """Score lists that were made for the judged users of `fold`, at least max(ks) long."""
+    """The report of lists of the judged users of `fold`, at least max(ks) long."""
     n_train_users = len(fold.train.users_with_cells())
     return evaluate(recs, fold.held_out, fold.train.per_item(), n_train_users, ks, metrics)

@@ -1,8 +1,8 @@
-"""Recommendations held against what was held out: one row per user, one column per metric.
+"""The report of a model: one row per judged user, one column per metric.
 
-Ranking is judged over the whole catalogue, that is all items of the split: an item held out but
-unseen in train stays relevant, though no model can find it (`unfindable` counts these). Means
-run over the users who have something held out; one who gets no list scores 0.
+Lists rank the whole catalogue, that is all items of the split. A held-out item that is unseen in
+train stays relevant, though no model can find it (`unfindable` counts these). Means run over the
+users with something held out; a user without a list scores 0.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,13 +25,13 @@ _EXPOSURE = "exposure"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Report:
-    """How one model did, user by user; every summary is computed from it and never stored.
+    """The metrics of one model, user by user; summaries are computed from it, never stored.
 
     Attributes:
         per_user: One row per user with something held out, float64, no missing values. The index
             is the user number, int32, rising, named "user"; columns are metrics, `ndcg@10`.
         n_shown: Length of each user's list within the largest k, int32, shape (m,).
-        exposure: By k, in how many lists each item stands, int64, shape (n_items,).
+        exposure: By k, the number of lists with each item, int64, shape (n_items,).
     """
 
     per_user: pd.DataFrame
@@ -49,7 +49,7 @@ class Report:
 
     @classmethod
     def from_frames(cls, user_frame: pd.DataFrame, exposure_frame: pd.DataFrame) -> Self:
-        """The report that gave `user_frame()` and `exposure_frame()`."""
+        """The report of a `user_frame()` and an `exposure_frame()`."""
         exposure = {
             int(str(name).removeprefix(f"{_EXPOSURE}@")): exposure_frame[name].to_numpy(np.int64)
             for name in exposure_frame.columns
@@ -64,11 +64,11 @@ class Report:
 
     @property
     def n_without_list(self) -> int:
-        """How many users were shown nothing at all; they are in every mean, with 0."""
+        """How many users have no list; they count in every mean, with 0."""
         return int(np.count_nonzero(self.n_shown == 0))
 
     def of_all_lists(self) -> dict[str, float]:
-        """`coverage@k` and `gini@k`, which belong to all lists together and to no user."""
+        """`coverage@k` and `gini@k`, which are properties of all lists together."""
         measures = {"coverage": beyond.coverage, "gini": beyond.gini}
         return {
             column(name, k): measure(counts)
@@ -82,7 +82,7 @@ class Report:
         return dict(zip(self.per_user.columns, means, strict=True)) | self.of_all_lists()
 
     def user_frame(self) -> pd.DataFrame:
-        """`per_user` and a last column `n_shown`; what belongs into a file."""
+        """`per_user` with a last column `n_shown`, to be stored."""
         return self.per_user.assign(**{_N_SHOWN: self.n_shown})
 
     def exposure_frame(self) -> pd.DataFrame:
@@ -94,7 +94,7 @@ class Report:
 def evaluate(
     recs: Recommendations,
     held_out: Interactions,
-    listeners: npt.NDArray[np.int64],
+    users_per_item: npt.NDArray[np.int64],
     n_train_users: int,
     ks: Sequence[int] = KS,
     metrics: Sequence[str] = tuple(METRICS),
@@ -102,10 +102,9 @@ def evaluate(
     """Judge ranked lists by every metric at every cut-off.
 
     Args:
-        recs: A list for each user with something held out and for nobody else, in any order, at
-            least max(ks) wide.
-        held_out: What was to be found, over the id maps that number `recs`.
-        listeners: Training listeners of every item, int64, shape (n_items,).
+        recs: One list for each user with something held out, in any order, at least max(ks) wide.
+        held_out: The held-out cells, over the id maps that number `recs`.
+        users_per_item: Training users of every item, int64, shape (n_items,).
         n_train_users: Number of users in train.
         ks: Cut-offs.
         metrics: Names of accuracy metrics, of `recsys.evaluation.metrics.OFFERED`. Novelty and mean
@@ -116,12 +115,12 @@ def evaluate(
             an item twice or one outside the catalogue, or the training counts do not fit.
     """
     ks = sorted(set(ks))
-    _check_train(listeners, n_train_users, held_out)
+    _check_train(users_per_item, n_train_users, held_out)
     recs = _checked(recs, held_out, ks)
     hits, n_relevant = _hits(recs, held_out)
     values: dict[str, PerUser] = {m: OFFERED[m](hits, n_relevant, ks) for m in metrics}
-    values["novelty"] = beyond.novelty(recs, listeners, n_train_users, ks)
-    values["popularity"] = beyond.popularity(recs, listeners, ks)
+    values["novelty"] = beyond.novelty(recs, users_per_item, n_train_users, ks)
+    values["popularity"] = beyond.popularity(recs, users_per_item, ks)
     per_user = pd.DataFrame(
         np.hstack(list(values.values())),
         index=pd.Index(recs.users, name="user"),
@@ -136,7 +135,7 @@ def accuracy(
 ) -> dict[str, float]:
     """Means over users of a few accuracy metrics, such as `ndcg@10`; for learning curves.
 
-    The time it takes grows with `held_out`: for a sample of users, cut it to them once.
+    Its time grows with `held_out`: for a sample of users, cut `held_out` to them once.
 
     Raises:
         ValueError: a name is not that of an offered metric, or as for `evaluate`.
@@ -147,13 +146,13 @@ def accuracy(
     return {name: float(OFFERED[metric](hits, n_relevant, [k]).mean()) for name, metric, k in asked}
 
 
-def unfindable(held_out: Interactions, listeners: npt.NDArray[np.int64]) -> int:
-    """How many held-out cells are of an item without a training listener."""
-    return int(np.count_nonzero(listeners[held_out.cols] == 0))
+def unfindable(held_out: Interactions, users_per_item: npt.NDArray[np.int64]) -> int:
+    """How many held-out cells have an item without training users."""
+    return int(np.count_nonzero(users_per_item[held_out.cols] == 0))
 
 
 def _hits(recs: Recommendations, held_out: Interactions) -> tuple[Hits, Counts]:
-    """Which recommended items were held out, bool (m, k), and how many were, int64 (m,)."""
+    """Mask of the hits, bool (m, k), and the number of held-out items, int64 (m,)."""
     known = held_out.keys
     keys = recs.users[:, None].astype(np.int64) * len(held_out.items) + recs.items
     at = np.minimum(np.searchsorted(known, keys), len(known) - 1)
@@ -163,7 +162,7 @@ def _hits(recs: Recommendations, held_out: Interactions) -> tuple[Hits, Counts]:
 
 
 def _checked(recs: Recommendations, held_out: Interactions, ks: Sequence[int]) -> Recommendations:
-    """`recs` ordered by user and cut at max(ks), once it is known to be sound."""
+    """`recs`, checked, ordered by user and cut at max(ks)."""
     if not ks or min(ks) < 1:
         raise ValueError(f"cut-offs must be whole numbers from 1, got {list(ks)}")
     width = max(ks)
@@ -177,12 +176,14 @@ def _checked(recs: Recommendations, held_out: Interactions, ks: Sequence[int]) -
 
 
 def _check_train(
-    listeners: npt.NDArray[np.int64], n_train_users: int, held_out: Interactions
+    users_per_item: npt.NDArray[np.int64], n_train_users: int, held_out: Interactions
 ) -> None:
-    if len(listeners) != len(held_out.items):
-        raise ValueError(f"listeners of {len(listeners)} items, catalogue of {len(held_out.items)}")
-    if not max(1, int(listeners.max(initial=0))) <= n_train_users:
-        raise ValueError(f"an item has {listeners.max()} listeners among {n_train_users} users")
+    if len(users_per_item) != len(held_out.items):
+        raise ValueError(
+            f"numbers of users of {len(users_per_item)} items, catalogue of {len(held_out.items)}"
+        )
+    if not max(1, int(users_per_item.max(initial=0))) <= n_train_users:
+        raise ValueError(f"an item has {users_per_item.max()} users among {n_train_users} users")
 
 
 def _check_users(users: npt.NDArray[np.int32], held_out: Interactions) -> None:

@@ -1,7 +1,7 @@
-"""Which of many models differ, when every pair is looked at and every split has its own users.
+"""Significance: which of many models differ, for all pairs, over splits with different users.
 
-Models are tested on the same resampled users (paired); looking at many pairs is paid for by
-Holm's correction. Metrics of which less is better are negated by the caller
+Models are tested on the same resampled users (paired); Holm's
+correction accounts for the number of pairs. The caller negates metrics where less is better
 (`recsys.evaluation.objectives`).
 """
 
@@ -29,7 +29,7 @@ class Pair:
         b: The second model.
         difference: Mean of b - a over users, with the 95 % interval of this pair alone.
         p: Two-sided p-value of this pair alone, in (0, 1].
-        p_holm: The same corrected for all pairs that were compared with it.
+        p_holm: The p-value corrected for all compared pairs.
     """
 
     a: str
@@ -51,10 +51,10 @@ class Significance:
 
     Attributes:
         means: Mean of each model over users, with its 95 % interval.
-        pairs: What was compared, in the order of the models.
+        pairs: The compared pairs, in the order of the models.
         n_users: Number of users judged.
         n_resamples: Number of bootstrap resamples.
-        seed: What they were drawn with.
+        seed: Seed of the resamples.
     """
 
     means: Mapping[str, Estimate]
@@ -69,7 +69,7 @@ class Significance:
         return max(self.means, key=lambda name: self.means[name].mean)
 
     def __getitem__(self, models: tuple[str, str]) -> Pair:
-        """The pair (a, b), the way round it is asked for; KeyError if it was not compared."""
+        """The pair (a, b) in this order; KeyError if it was not compared."""
         for pair in self.pairs:
             if (pair.a, pair.b) == models:
                 return pair
@@ -80,8 +80,8 @@ class Significance:
     def against_best(self) -> tuple[Pair, ...]:
         """Each other model as b against the best as a, so no difference is above 0.
 
-        p_holm stays corrected for all pairs: which model is best was seen in the same users, so
-        correcting for these few pairs alone would promise too much.
+        p_holm stays corrected for all pairs: the same users decide which model is best, so a
+        correction for these few pairs alone would be too optimistic.
 
         Raises:
             KeyError: the best was not compared with all others.
@@ -159,7 +159,7 @@ def compare_models(
     No corrected value is below n_pairs / (1 + n_resamples): the default can tell apart up to 32
     models, all pairs, at 0.05. The null says that means are equal, so models equal for all users
     have p = 1, and one that is better by the same for each user has the least p. Differences as
-    small as rounding are none. A single user proves nothing: p = 1. Spread is estimated as that
+    small as rounding count as 0. A single user proves nothing: p = 1. Spread is estimated as that
     of m users and not m - 1, which is exact enough for hundreds of users, not for tens.
 
     Args:
@@ -167,10 +167,10 @@ def compare_models(
             same users in the same order.
         seed: The same seed gives the same resamples as `recsys.evaluation.bootstrap.paired`.
         n_resamples: Number of bootstrap resamples.
-        progress: Told of "bootstrap resamples", block by block.
+        progress: Reports "bootstrap resamples", block by block.
         against: A model to compare every other with, in place of all pairs; one chosen before
-            the values were seen, such as a baseline, for only then is the correction for so few
-            pairs honest. For the best see `Significance.against_best`.
+            the values were seen, such as a baseline, because only then is the correction for
+            fewer pairs valid. For the best see `Significance.against_best`.
 
     Raises:
         ValueError: fewer than two models, no users, different numbers of them, or a value that
@@ -228,7 +228,7 @@ def averaged_over_seeds(
 def spread(values: Sequence[float]) -> SeedSpread:
     """Mean and standard deviation over split seeds.
 
-    Seeds share users and most cells, so this describes how much a split matters; it tests nothing.
+    Seeds share users and most cells, so this describes the influence of the split; it is no test.
 
     Args:
         values: One value per seed, such as the mean NDCG of a model or its coverage.

@@ -1,9 +1,9 @@
-"""Which trials of a search cannot be told from the best one, so that the winner is not luck.
+"""Ties: which trials of a search may be the best one, so that the winner is not luck.
 
 Multiple comparisons with the best (Hsu 1981, Annals of Statistics 9, 1026-1034; Hsu 1996,
 Multiple Comparisons, chapter 4) on the same users, by bootstrap. The set of ties holds the trial
 that is truly best in 95 % of all searches, however many trials there are; and because trials are
-compared on the same drawn users, what makes a user easy for all cancels out.
+compared on the same drawn users, the difficulty of a user cancels out.
 """
 
 import numpy as np
@@ -20,14 +20,14 @@ def tied_with_best(
     level: float = LEVEL,
     progress: Progress = silent,
 ) -> npt.NDArray[np.bool_]:
-    """Which trials could be the best one; that with the highest mean always is among them.
+    """Mask of the trials that may be the best one; the one with the highest mean always is.
 
     Trial i is ruled out if "no trial is better than i" is rejected: if the largest over j of
     (mean_j - mean_i) / se_ji exceeds the 95 % quantile, over resamples of users, of the largest
-    over j of the same with the differences centred at zero. The largest of them all, because with
-    many trials some one beats i by chance (max-T: Westfall and Young 1993, Resampling-Based
-    Multiple Testing; Romano and Wolf 2005, Econometrica 73, 1237-1282). No correction is made
-    over i: only the trial that is truly best must not be ruled out, and that is one.
+    over j of the same with the differences centred at zero. The maximum, because with
+    many trials one of them beats i by chance (max-T: Westfall and Young 1993, Resampling-Based
+    Multiple Testing; Romano and Wolf 2005, Econometrica 73, 1237-1282). No correction is needed
+    over i: only one trial, the truly best one, must not be ruled out.
 
     se_ji is the standard deviation of the difference over resamples. Romano and Wolf estimate it
     anew in each resample; with one for all, matrices of resampled means suffice, which is exact
@@ -42,7 +42,7 @@ def tied_with_best(
         seed: Seed of the resamples; the same seed gives the same ties, in any order of trials.
         n_resamples: Number of bootstrap resamples.
         level: How often the trial that is truly best is to be in the set, in (0, 1).
-        progress: Told of "bootstrap resamples", block by block.
+        progress: Reports "bootstrap resamples", block by block.
 
     Returns:
         bool, shape (n_trials,).

@@ -1,4 +1,4 @@
-"""Bytes of a known format to events and profiles, and which rows were rejected and why."""
+"""From the bytes of a known format to events and profiles, and the rejected rows with reasons."""
 
 from recsys.sources.detect import companions, detect
 from recsys.sources.layout import Format, ItemKey

@@ -1,4 +1,4 @@
-"""Which spellings are one artist, and the name that artist is shown under."""
+"""Artists from MBIDs and names: which rows are one artist, and its display name."""
 
 from typing import Any
 
@@ -20,17 +20,17 @@ PLAIN: ItemKey = "mbid"  # of items that have one id that is never empty
 def number(
     ids: Chunked, names: Chunked, plays: npt.NDArray[np.float64], key: ItemKey
 ) -> tuple[IdMap, npt.NDArray[np.int32], int]:
-    """Numbers of the artists of n rows.
+    """The artists of n rows, numbered.
 
-    An artist is shown under the spelling with most plays (of equals, the smaller by code point),
-    or under its id if it is never named. With "mbid-else-name" the id of an artist without MBID
-    is "name:" and its name, so that it can never be the MBID of another.
+    The display name of an artist is the spelling with most plays (of equals, the smaller by code
+    point), or its id if it has no name. With "mbid-else-name" the id of an artist without MBID
+    is "name:" and its name, which is never the MBID of another.
 
     Args:
         ids: MBIDs or other ids, n of them, "" where there is none.
         names: Names, n of them, "" where there is none.
         plays: float64, shape (n,).
-        key: What makes two rows speak of one artist.
+        key: What identifies an artist.
 
     Returns:
         The artists, the number of each row's artist, int32, shape (n,), and how many distinct
@@ -72,7 +72,7 @@ def _keys(ids: Strings, names: Strings, key: ItemKey) -> Strings:
 
 
 def _escaped(ids: Strings) -> Strings:
-    """Ids that can be told from "name:...", whatever they contain; MBIDs stay as they are."""
+    """Ids that differ from "name:...", whatever they contain; MBIDs do not change."""
     clash = pc.match_substring_regex(ids, "^(name|mbid):")
     return pc.if_else(clash, _joined("mbid:", ids), ids)
 

@@ -1,4 +1,4 @@
-"""How the plays are read: the `[data]` table."""
+"""The `[data]` table: how the plays are read."""
 
 from recsys.settings import Config
 from recsys.sources.layout import Format, ItemKey

@@ -67,9 +67,11 @@ def check_choice(format: Format, columns: Columns | None) -> None:
         InputError: the format is unknown, or one is given without the other.
     """
     if format not in get_args(Format):
-        raise InputError(f"no format {format!r}; choose one of {', '.join(get_args(Format))}")
+        raise InputError(
+            f"--format {format} is unknown; choose one of {', '.join(get_args(Format))}"
+        )
     if columns is None and format == "columns":
-        raise InputError("--format columns needs to know them; add --columns user=0,item=1")
+        raise InputError("--format columns needs --columns; add it, as in --columns user=0,item=1")
     if columns is not None and format not in {"auto", "columns"}:
         raise InputError(
             f"--columns does not go with --format {format}, whose columns are known; leave one out"
@@ -77,15 +79,15 @@ def check_choice(format: Format, columns: Columns | None) -> None:
 
 
 def companions(path: Path, format: Format = "auto") -> list[Path]:
-    """Files beside `path` that `read` takes names from; they exist.
+    """Existing files beside `path` that `read` takes names from.
 
     Raises:
         InputError: as `detect`.
     """
     if format == "columns" or is_table(path):
         return []
-    found = names_file(path, text_layout(path, format, None))
-    return [] if found is None else [found]
+    names = names_file(path, text_layout(path, format, None))
+    return [] if names is None else [names]
 
 
 def names_file(path: Path, layout: Layout) -> Path | None:

@@ -20,11 +20,11 @@ _LISTS = pa.list_(pa.string())
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
-    """Rows cut into fields that have a meaning, not yet judged.
+    """Rows cut into fields with roles, not yet checked.
 
     Attributes:
         lines: Line numbers, int64, shape (n,).
-        texts: The lines as they stand, pyarrow strings, shape (n,).
+        texts: The unchanged lines, pyarrow strings, shape (n,).
         columns: For each role, a pyarrow array of shape (n,): strings from a text file, typed
             values from a Parquet file.
     """
@@ -68,7 +68,7 @@ def cut(block: Lines, layout: Layout) -> tuple[list[Rows], Rejects]:
 def split_line(line: str, delimiter: str, quoted: bool) -> list[str]:
     """The fields of one line; none if its quotes do not close.
 
-    A quoted field cannot run on to the next line: a row is a line here, and so are line numbers.
+    A quoted field cannot continue on the next line: each row is one line with one line number.
     """
     if not quoted or '"' not in line:
         return line.split(delimiter)
@@ -79,8 +79,8 @@ def split_line(line: str, delimiter: str, quoted: bool) -> list[str]:
 
 
 def _has_quote(block: Lines) -> npt.NDArray[np.bool_]:
-    found = pc.match_substring(block.texts, '"').to_numpy(zero_copy_only=False)
-    return np.asarray(found, dtype=bool)
+    quoted = pc.match_substring(block.texts, '"').to_numpy(zero_copy_only=False)
+    return np.asarray(quoted, dtype=bool)
 
 
 def _codes(undecodable: npt.NDArray[np.bool_], misfit: npt.NDArray[np.bool_]) -> Codes:

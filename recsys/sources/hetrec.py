@@ -22,5 +22,5 @@ def layout(head: Sequence[str]) -> Layout | None:
 
 
 def forced(head: Sequence[str]) -> Layout:
-    """The layout for a file said to be of this format, with or without the header."""
+    """The layout for a file declared as this format, with or without the header."""
     return layout(head) or replace(PLAYS, header=False)

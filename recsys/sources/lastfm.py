@@ -8,10 +8,8 @@ from collections.abc import Callable, Sequence
 
 from recsys.sources.layout import Layout
 
-PLAYS = Layout(
-    "lastfm-360k", {"user": 0, "item": 1, "name": 2, "plays": 3}, width=4, by_artist=True
-)
-EVENTS = Layout("lastfm-1k", {"user": 0, "time": 1, "item": 2, "name": 3}, width=6, by_artist=True)
+PLAYS = Layout("lastfm-360k", {"user": 0, "item": 1, "name": 2, "plays": 3}, width=4, by_mbid=True)
+EVENTS = Layout("lastfm-1k", {"user": 0, "time": 1, "item": 2, "name": 3}, width=6, by_mbid=True)
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 

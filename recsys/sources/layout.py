@@ -1,4 +1,4 @@
-"""What the fields of a line mean: all that tells one text format from another."""
+"""The layout of a table: which field of a line plays which role."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,15 +16,15 @@ class Layout:
     """How a table is cut into fields, and which field plays which role.
 
     Attributes:
-        format: Name of the format this is a layout of.
+        format: Name of its format.
         fields: Position (from 0) of each role that the table has. `plays` must be whole,
             `rating` may be any number; a table with neither counts 1 a row.
         width: Number of fields in every line.
         delimiter: What separates fields.
         header: Whether line 1 holds column names.
         quoted: Whether fields may be quoted as in CSV; otherwise a quote is a character.
-        by_artist: Whether `item` is a MusicBrainz id that may be empty, so that the artist key
-            decides what an artist is.
+        by_mbid: Whether `item` is a MusicBrainz id that may be empty; the item key then decides
+            what an item is.
         encoding: Of the bytes.
         names: File beside the table that names its items, and its layout.
     """
@@ -35,6 +35,6 @@ class Layout:
     delimiter: str = "\t"
     header: bool = False
     quoted: bool = False
-    by_artist: bool = False
+    by_mbid: bool = False
     encoding: Literal["utf-8", "latin-1"] = "utf-8"
     names: tuple[str, Self] | None = field(default=None)

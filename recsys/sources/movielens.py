@@ -1,6 +1,6 @@
 """MovieLens: `u.data` (100K), `ratings.dat` (1M, 10M), `ratings.csv` (20M and later).
 
-The strength of a row is its rating as it stands. Titles come from the file beside it.
+The strength of a row is its unchanged rating. Titles come from the file beside it.
 """
 
 import re
@@ -44,7 +44,7 @@ def layout(head: Sequence[str]) -> Layout | None:
 
 
 def forced(head: Sequence[str]) -> Layout:
-    """The layout for a file said to be of this format, by its delimiter."""
+    """The layout for a file declared as this format, by its delimiter."""
     if found := layout(head):
         return found
     if "::" in head[0]:

@@ -1,4 +1,4 @@
-"""Any CSV, TSV or Parquet whose columns the user names or counts."""
+"""Any CSV, TSV or Parquet file whose columns the user names or numbers."""
 
 import re
 from collections import Counter
@@ -36,7 +36,7 @@ def parse_columns(text: str) -> dict[str, str | int]:
 
 
 def check_columns(columns: Columns) -> None:
-    """Refuse what cannot be a choice of columns.
+    """Check a choice of columns.
 
     Raises:
         InputError: see `parse_columns`.
@@ -77,14 +77,13 @@ def positions(
     """Position of each role in a table of `width` columns called `names`.
 
     Raises:
-        InputError: a column that is not there, or a name borne by two.
+        InputError: a column that is not there, or a name of two columns.
     """
-    found = {
+    return {
         role: _position(path, names, width, columns[role])
         for role in get_args(Role)
         if role in columns
     }
-    return found
 
 
 def _position(path: Path, names: Sequence[str] | None, width: int, column: str | int) -> int:

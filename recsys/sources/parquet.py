@@ -1,4 +1,4 @@
-"""Parquet files: columns taken as they are typed; the row number stands for the line."""
+"""Parquet files: columns keep their types; the row number takes the place of the line number."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,8 +28,8 @@ def layout(path: Path, columns: Columns | None) -> Layout:
     schema = _open(path).schema_arrow
     if columns is None:
         raise InputError(
-            f"{path} is a Parquet file with the columns {', '.join(schema.names)}; say which is "
-            "which, as in --columns user=uid,item=track"
+            f"{path} is a Parquet file with the columns {', '.join(schema.names)}; assign "
+            "them, as in --columns user=uid,item=track"
         )
     check_columns(columns)
     fields = positions(path, schema.names, len(schema.names), columns)
@@ -102,7 +102,7 @@ def _column(role: Role, chunked: Any) -> Column:
 
 
 def _texts(columns: list[Column]) -> Column:
-    """What stands for the line in the table of rejects: the columns read, joined by tabs."""
+    """The text of a row in the table of rejects: the columns read, joined by tabs."""
     cells = [pc.fill_null(column.cast(pa.string()), "") for column in columns]
     joined = pc.binary_join_element_wise(*cells, "\t")
     return pc.replace_substring_regex(joined, "[\r\n]+", " ")

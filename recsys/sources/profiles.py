@@ -1,4 +1,4 @@
-"""Profiles of listeners: `user, gender, age, country, signup`, tab-separated, no quoting."""
+"""Profiles of users: `user, gender, age, country, signup`, tab-separated, no quoting."""
 
 import re
 from collections.abc import Iterator
@@ -34,12 +34,12 @@ Faults = dict[str, dict[str, int]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ProfilesReading:
-    """What a file of profiles said.
+    """The contents of a file of profiles.
 
     Attributes:
         profiles: One profile per user.
         n_rows: Rows read, usable or not, without a header.
-        rejects: The rows that could not be used.
+        rejects: The rows that cannot be used.
         missing: For each field, how many values of the profiles are missing, by reason
             ("empty", "not a number", "out of range", "not a date"); 0 is left out.
     """
@@ -55,8 +55,8 @@ def read_profiles(
 ) -> ProfilesReading:
     """The profiles in a file of Last.fm 360K (no header) or 1K (with one).
 
-    Of several rows of one user the first counts. A value that cannot be used is missing; only a
-    row without a user is of no use at all.
+    Of several rows of one user the first counts. A value that cannot be used is missing; a row
+    without a user is rejected.
 
     Raises:
         InputError: the file cannot be read, has no rows, or none that can be used; or, if
@@ -153,7 +153,7 @@ def _ages(column: Strings) -> tuple[npt.NDArray[np.float32], dict[str, int]]:
 
 
 def _days(column: Strings) -> tuple[npt.NDArray[np.int64], dict[str, int]]:
-    """Midnights UTC; each distinct text is read once, for there are only so many days."""
+    """Midnights UTC; each distinct text is parsed once, because many users share a day."""
     coded = column.dictionary_encode()
     days = np.array([_day(text) for text in coded.dictionary.to_pylist()], dtype=np.int64)
     signup = days[coded.indices.to_numpy()]
@@ -176,7 +176,7 @@ def _day(text: str) -> int:
 
 
 def _written_out(text: str) -> datetime | None:
-    found = _DAY.fullmatch(text)
-    if found is None or found[1] not in _MONTHS:
+    date = _DAY.fullmatch(text)
+    if date is None or date[1] not in _MONTHS:
         return None
-    return datetime(int(found[3]), _MONTHS.index(found[1]) + 1, int(found[2]), tzinfo=UTC)
+    return datetime(int(date[3]), _MONTHS.index(date[1]) + 1, int(date[2]), tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""A listening log in any known format, read into events; rows that cannot be used, set aside."""
+"""A log in any known format, read into events; rows that cannot be used are rejected."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,8 +21,8 @@ from recsys.sources.layout import Format, ItemKey, Layout
 from recsys.sources.named import Columns
 from recsys.sources.rejects import Codes, Reason, Rejects, nothing_usable, worst
 
-# A file with so many bad rows before the first good one is of another kind: keeping them all to
-# say so at its end could take as much memory as the file has bytes.
+# A file with this many bad rows before the first good one has another format. Keeping all of them
+# for the error at its end could take as much memory as the file has bytes.
 HOPELESS = 1_000_000
 
 _Blocks = Iterator[tuple[list[Rows], Rejects]]
@@ -30,18 +30,18 @@ _Blocks = Iterator[tuple[list[Rows], Rejects]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reading:
-    """What a file said.
+    """The contents of a file.
 
     Attributes:
-        events: One event per row that could be used; duplicates stay apart.
+        events: One event per usable row; duplicates stay separate.
         n_rows: Rows read, usable or not, without a header.
-        rejects: The rows that could not be used.
+        rejects: The rows that cannot be used.
         format: The format read.
         n_spellings: Distinct pairs of item id and name; beyond the number of items, they are
             spellings that were merged.
         missing: Usable rows whose field is empty: "mbid" and "name", each only where the rows
             have such a field, 0 included.
-        names_from: File that the items' names were taken from, if it was not the file itself.
+        names_from: File with the names of the items, if it is another one.
     """
 
     events: Events
@@ -73,24 +73,26 @@ def read(
     strict: bool = False,
     progress: Progress = silent,
 ) -> Reading:
-    """The events of a log, plain, gzip or zstd, and what was rejected.
+    """The events of a log, plain, gzip or zstd, and the rejected rows.
 
     Args:
         path: The log. Names of items come from a file beside it where the format has one.
-        format: The format; "auto" finds it from the first lines.
+        format: The format; "auto" detects it from the first lines.
         columns: Which column plays which role ("user", "item", "plays", "time", "name"), by name
             (the file has a header) or position from 0 (it has none). Without plays a row counts 1.
-        item_key: What an artist is, in formats with MBIDs: the MBID (rows without are
-            rejected), the name, or the MBID where there is one and else the name.
+        item_key: What identifies an item in formats with MBIDs: the MBID (rows without one are
+            rejected), the name, or the MBID and, where it is missing, the name.
         strict: Whether the first row that cannot be used is fatal.
-        progress: Told the number of rows read, once per block.
+        progress: Reports the number of rows read, once per block.
 
     Raises:
         InputError: the file cannot be read, fits no format or lacks a column; it has no rows,
             or none that can be used; or, if strict, one that cannot.
     """
     if item_key not in get_args(ItemKey):
-        raise InputError(f"no item key {item_key!r}; choose {', '.join(get_args(ItemKey))}")
+        raise InputError(
+            f"--item-key {item_key} is unknown; choose one of {', '.join(get_args(ItemKey))}"
+        )
     layout, blocks = _open(path, format, columns)
     usable, refused, n_rows = _collect(path, layout, item_key, blocks, strict, progress)
     rejects = Rejects.join(refused)
@@ -152,12 +154,12 @@ def _judge(rows: Rows, layout: Layout, key: ItemKey) -> tuple[_Usable, Rejects]:
 
 
 def _no_item(rows: Rows, layout: Layout, key: ItemKey) -> Codes:
-    if not layout.by_artist or key == "mbid":
-        return values.empty(rows.columns["item"], Reason.NO_ARTIST)
-    nameless = values.empty(rows.columns["name"], Reason.NO_ARTIST)
+    if not layout.by_mbid or key == "mbid":
+        return values.empty(rows.columns["item"], Reason.NO_ITEM)
+    nameless = values.empty(rows.columns["name"], Reason.NO_ITEM)
     if key == "name":
         return nameless
-    return np.minimum(nameless, values.empty(rows.columns["item"], Reason.NO_ARTIST))
+    return np.minimum(nameless, values.empty(rows.columns["item"], Reason.NO_ITEM))
 
 
 def _kept(
@@ -190,7 +192,7 @@ def _reading(
 ) -> Reading:
     users, rows = IdMap.encode(pa.chunked_array([part.users for part in usable]))
     plays = np.concatenate([part.plays for part in usable])
-    items, cols, n_spellings = _items(usable, plays, key if layout.by_artist else artists.PLAIN)
+    items, cols, n_spellings = _items(usable, plays, key if layout.by_mbid else artists.PLAIN)
     times = [part.times for part in usable if part.times is not None]
     names_from = names_file(path, layout)
     if names_from is not None and layout.names is not None:
@@ -201,12 +203,12 @@ def _reading(
 
 
 def _missing(usable: list[_Usable], layout: Layout) -> dict[str, int]:
-    found = {}
-    if layout.by_artist:
-        found["mbid"] = sum(_n_empty(part.items) for part in usable)
+    missing = {}
+    if layout.by_mbid:
+        missing["mbid"] = sum(_n_empty(part.items) for part in usable)
     if "name" in layout.fields:
-        found["name"] = sum(_n_empty(part.names) for part in usable if part.names is not None)
-    return found
+        missing["name"] = sum(_n_empty(part.names) for part in usable if part.names is not None)
+    return missing
 
 
 def _n_empty(encoded: Strings) -> int:

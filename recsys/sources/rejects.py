@@ -18,13 +18,13 @@ Codes = npt.NDArray[np.int8]
 
 
 class Reason(IntEnum):
-    """Why a row is rejected; of several reasons the lowest number is given."""
+    """Why a row is rejected; of several reasons the lowest number counts."""
 
     FINE = 0
     NOT_UTF8 = 1
     WRONG_WIDTH = 2
     NO_USER = 3
-    NO_ARTIST = 4
+    NO_ITEM = 4
     PLAYS_NOT_WHOLE = 5
     PLAYS_NOT_POSITIVE = 6
     RATING_NOT_NUMBER = 7
@@ -39,7 +39,7 @@ _TEXTS = pa.array(
         "not UTF-8",
         "wrong number of fields",
         "no user",
-        "no artist",
+        "no item",
         "plays not a whole number",
         "plays zero or negative",
         "rating not a number",
@@ -51,11 +51,11 @@ _TEXTS = pa.array(
 
 
 def worst(*codes: Codes) -> Codes:
-    """The lowest reason given for each row, FINE where there is none; all of shape (n,)."""
-    found = np.zeros_like(codes[0])
+    """The lowest reason of each row, FINE where there is none; all of shape (n,)."""
+    lowest = np.zeros_like(codes[0])
     for column in codes:
-        found = np.where((found == 0) | ((column > 0) & (column < found)), column, found)
-    return found
+        lowest = np.where((lowest == 0) | ((column > 0) & (column < lowest)), column, lowest)
+    return lowest
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,7 +64,7 @@ class Rejects:
 
     Attributes:
         lines: Line in the file, from 1 (row of a Parquet file, from 1), int64, shape (n,).
-        reasons: Why, pyarrow strings, shape (n,).
+        reasons: Reasons, pyarrow strings, shape (n,).
         texts: The line without its end, pyarrow strings, shape (n,); bytes that are not UTF-8
             are shown as U+FFFD.
     """
@@ -109,8 +109,8 @@ class Rejects:
     def write(self, path: Path) -> None:
         r"""Write `line \t reason \t text` with a header, UTF-8.
 
-        The text is the rest of the line, tabs included and nothing quoted: `cut -f3-` gives the
-        rejected lines back as they were.
+        The text is the rest of the line, tabs included and nothing quoted: `cut -f3-` restores
+        the rejected lines.
         """
         with path.open("w", encoding="utf-8", newline="\n") as out:
             out.write("line\treason\ttext\n")
@@ -119,7 +119,7 @@ class Rejects:
                 out.writelines(f"{line}\t{why}\t{text}\n" for line, why, text in rows)
 
     def complain(self, path: Path) -> None:
-        """Raise over the first row, if there is one.
+        """Raise an error for the first row, if there is one.
 
         Raises:
             InputError: there is a rejected row; the message gives its line, reason and text.
@@ -143,7 +143,7 @@ def nothing_usable(path: Path, what: str, n_rows: int, rejects: Rejects) -> Inpu
     return InputError(
         f"{path}:{rejects.lines[0]}: none of the {n_rows:,} rows read can be used as {what} "
         f"({counts}), the first being {excerpt(rejects.texts[0].as_py())}; give the right file, "
-        "or say what it is with --format or --columns"
+        "or set --format or --columns"
     )
 
 

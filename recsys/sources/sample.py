@@ -1,12 +1,12 @@
-"""An invented listening log in the Last.fm 360K format, learnable and as untidy as the real one.
+"""An invented listening log in the Last.fm 360K format, learnable, and untidy like the real one.
 
-The model behind it: artists belong to a few of up to 32 overlapping taste groups and have a
+How it is drawn: artists belong to a few of up to 32 overlapping taste groups and have a
 popularity that falls with their rank (Zipf-Mandelbrot). A listener's weight on each group
 depends on country, gender and age, and for the most part on the person. Every listen draws a
 group, then an artist in it; a share of them are strays into a random group, which get few
-plays, while the favourite groups get many. So play counts tell, with noise, what is taste.
+plays, while the favourite groups get many. So play counts show taste, with noise.
 
-All arrays over listens have one entry per row of the file to be, shape (n,); listeners and
+All arrays over listens have one entry per row of the file, shape (n,); listeners and
 artists are numbered from 0, listeners in the order of their ids, artists by falling popularity.
 """
 
@@ -86,7 +86,7 @@ KIND_OF = np.array([0, 1, 4, 6, 2, 1, 0, 3, 5, 1, 0, 2, 3, 0, 7, 1, 2, 8, 0, 1])
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """An invented log as it is written, every column a pyarrow string column.
+    """An invented log; every column is a pyarrow string column.
 
     Attributes:
         plays: Columns user, mbid, name, plays; by user id, then by falling plays.
@@ -99,7 +99,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _People:
-    """Listeners as they are; what they tell of themselves is less."""
+    """The true listeners; their profiles hold less than this."""
 
     ids: list[str]
     country: Ints

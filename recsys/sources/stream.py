@@ -49,7 +49,7 @@ class Lines:
 
 
 def check_file(path: Path) -> None:
-    """Refuse what is not a file with something in it.
+    """Check that `path` is a readable file that is not empty.
 
     Raises:
         InputError: `path` is missing, not a file, unreadable or empty.
@@ -67,7 +67,7 @@ def check_file(path: Path) -> None:
 
 
 def is_parquet(path: Path) -> bool:
-    """Whether the file starts as Parquet files do."""
+    """Whether the file begins with the magic bytes of Parquet."""
     return _start(path) == b"PAR1"
 
 
@@ -91,7 +91,7 @@ def head(path: Path, size: int = 1 << 18) -> list[str]:
 def lines(path: Path, encoding: Encoding = "utf-8") -> Iterator[Lines]:
     """All lines of the file in blocks of about BLOCK bytes; a byte order mark is skipped.
 
-    A block that is UTF-8 is read as such whatever `encoding` says.
+    A block that is valid UTF-8 is read as UTF-8, whatever `encoding` is.
 
     Raises:
         InputError: the file is missing, empty or damaged, or has a line beyond LONGEST_LINE.
@@ -142,7 +142,7 @@ def _whole_lines(path: Path, size: int) -> Iterator[bytes]:
         if len(pending) > LONGEST_LINE:
             raise InputError(
                 f"{path} has a line longer than {LONGEST_LINE >> 20} MiB, so it is not a text "
-                "table; give a listening log in a known format"
+                "table; give a log in a known format"
             )
         if cut:
             yield text[:cut]

@@ -1,7 +1,7 @@
-"""Texts and typed columns turned into counts, ratings and times, with what is wrong with each.
+"""Counts, ratings and times from texts and typed columns, with a reason code for each.
 
 Every function takes a pyarrow array of shape (n,) and returns values of shape (n,) and reason
-codes, int8, shape (n,); where the code is not FINE the value means nothing.
+codes, int8, shape (n,); the value is undefined where the code is not FINE.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -62,7 +62,7 @@ def seconds(column: Column) -> tuple[Seconds, Codes]:
     """Whole seconds since 1970-01-01 UTC, fractions cut off downwards.
 
     From numbers of seconds or ISO 8601 texts; a time without an offset is UTC. Anything outside
-    the years 1 to 9999 is wrong (milliseconds are, for instance).
+    the years 1 to 9999 is wrong, milliseconds for instance.
     """
     if is_text(column):
         values = _times_of_texts(column)
@@ -128,7 +128,7 @@ def _times_of_texts(column: Column) -> Floats:
 
 
 def _iso_times(column: Column) -> Floats:
-    """All at once if all are alike, else one by one: one bad text must cost one row only."""
+    """All at once if all have one form, else one by one: a bad text must cost one row only."""
     for kind in (pa.timestamp("us", "UTC"), pa.timestamp("us")):
         try:
             return np.floor(_floats(column.cast(kind)) / 1e6)

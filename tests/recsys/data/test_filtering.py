@@ -221,7 +221,7 @@ def test_every_filter_at_once_comes_in_one_order() -> None:
 
 
 def test_a_cohort_without_profiles_is_an_error_with_a_remedy() -> None:
-    with pytest.raises(InputError, match=r"needs listener profiles; pass --profiles FILE"):
+    with pytest.raises(InputError, match=r"needs user profiles; pass --profiles FILE"):
         apply_filters(hundred_users(), None, FilterConfig(genders=("f",)), seed=0)
 
 

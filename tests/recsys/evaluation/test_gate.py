@@ -126,7 +126,7 @@ def test_always_and_never_ask_for_nothing_and_tell_everything(
         decision = decided(challenger, champion, rule, shown=1)
 
         assert decision.promoted == passes
-        assert decision.reasons[0] == f"--gate {rule}: whatever the numbers are"
+        assert decision.reasons[0] == f"--gate {rule}: the numbers do not decide"
         assert {"gate/difference_low", "gate/coverage_champion"} <= decision.numbers().keys()
 
 

@@ -212,9 +212,9 @@ def test_nothing_held_out_is_refused() -> None:
 def test_training_counts_of_other_data_are_refused() -> None:
     recs, held_out = lists({0: [1]}, 1), cells((0, 1))
 
-    with pytest.raises(ValueError, match="listeners of 7 items, catalogue of 8"):
+    with pytest.raises(ValueError, match="numbers of users of 7 items, catalogue of 8"):
         evaluate(recs, held_out, LISTENERS[1:], N_USERS, (1,))
-    with pytest.raises(ValueError, match="5 listeners among 4 users"):
+    with pytest.raises(ValueError, match="5 users among 4 users"):
         evaluate(recs, held_out, LISTENERS, 4, (1,))
 
 

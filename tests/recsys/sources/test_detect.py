@@ -119,7 +119,7 @@ def test_a_bad_rating_is_told_apart_from_bad_plays(tmp_path: Path) -> None:
     assert rejects.reasons.to_pylist() == [
         *["rating not a number"] * 3,
         *["rating zero or negative"] * 2,
-        "no artist",
+        "no item",
         "bad time",
     ]
 
@@ -193,7 +193,9 @@ def test_a_hopeless_file_is_given_up_before_its_end(
 
 
 def test_an_unknown_format_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no format 'spotify'; choose one of auto, lastfm-360k"):
+    with pytest.raises(
+        InputError, match="--format spotify is unknown; choose one of auto, lastfm-360k"
+    ):
         read(file_of(tmp_path, "plays"), format="spotify")  # type: ignore[arg-type]  # a typo
 
 

@@ -158,13 +158,13 @@ def test_the_item_key_decides_who_is_one_artist(
 
     assert shown(reading.events) == items
     assert reading.rejects.lines.tolist() == rejected
-    assert set(reading.rejects.counts) <= {"no artist"}
+    assert set(reading.rejects.counts) <= {"no item"}
 
 
 def test_a_row_without_mbid_and_name_has_no_artist(tmp_path: Path) -> None:
     reading = read(written(tmp_path / "plays", [*PLAYS, ("u1", "", "", "7")]))
 
-    assert reading.rejects.counts == {"no artist": 1}
+    assert reading.rejects.counts == {"no item": 1}
     assert reading.rejects.lines.tolist() == [6]
 
 
@@ -208,5 +208,5 @@ def test_a_time_that_is_no_time_costs_its_row_only(tmp_path: Path) -> None:
 def test_an_unknown_item_key_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path / "plays", PLAYS)
 
-    with pytest.raises(InputError, match="no item key 'artist'; choose mbid, name"):
+    with pytest.raises(InputError, match="--item-key artist is unknown; choose one of mbid, name"):
         read(path, item_key="artist")  # type: ignore[arg-type]  # what a person may type

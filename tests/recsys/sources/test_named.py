@@ -140,7 +140,7 @@ def test_parquet_columns_are_taken_as_they_are_typed(tmp_path: Path) -> None:
     assert reading.rejects.lines.tolist() == [2, 3, 4, 5]
     assert reading.rejects.reasons.to_pylist() == [
         "no user",
-        "no artist",
+        "no item",
         *["plays not a whole number"] * 2,
     ]
     assert not any("\n" in text for text in reading.rejects.texts.to_pylist())
@@ -228,7 +228,7 @@ def test_a_column_that_is_not_there_is_refused(
 def test_columns_go_with_the_format_that_needs_them(tmp_path: Path) -> None:
     path = file_of(tmp_path, "a,b\n1,2\n")
 
-    with pytest.raises(InputError, match="add --columns"):
+    with pytest.raises(InputError, match="needs --columns"):
         read(path, format="columns")
     with pytest.raises(InputError, match="--columns does not go with --format hetrec"):
         read(path, format="hetrec", columns={"user": 0, "item": 1})
@@ -237,7 +237,7 @@ def test_columns_go_with_the_format_that_needs_them(tmp_path: Path) -> None:
 def test_a_parquet_file_that_cannot_serve_is_refused(tmp_path: Path) -> None:
     path = parquet(tmp_path, user=["u"], items=[["a", "b"]], flag=[True])
 
-    with pytest.raises(InputError, match="columns user, items, flag; say which is which"):
+    with pytest.raises(InputError, match="columns user, items, flag; assign them"):
         read(path)
     with pytest.raises(InputError, match="no column 'item'; name one of user, items, flag"):
         read(path, columns={"user": "user", "item": "item"})

@@ -26,7 +26,7 @@ NASTY = [
     (b"u1\tm1\tname\t-7", "plays zero or negative"),
     (b"u1\tm1\tname\t-99999999999999999999999", "plays zero or negative"),
     (b"\tm1\tname\t5", "no user"),
-    (b"u1\t\t\t5", "no artist"),
+    (b"u1\t\t\t5", "no item"),
     (b"u1\tm1\tna\xffme\t5", "not UTF-8"),
     (b"u1\tm1\tn\xe9\t0\t0", "not UTF-8"),
     (b"\t\t\tx", "no user"),
