@@ -29,10 +29,9 @@ from recsys import sources
 from recsys.data.config import FilterConfig
 from recsys.data.filtering import apply_filters
 from recsys.evaluation.protocol import judge
-from recsys.models.als import Als
+from recsys.models.als import Als, AlsConfig
 from recsys.models.als_scaled import Regularization, Sweeps
 from recsys.models.iterative import Iteration
-from recsys.models.params import AlsConfig
 from recsys.seeds import seed_for
 from recsys.splitting.split import Fold, Split, random_split
 

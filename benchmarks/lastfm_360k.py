@@ -40,7 +40,9 @@ from recsys.errors import InputError
 from recsys.evaluation.protocol import judge
 from recsys.evaluation.report import Report
 from recsys.models import build
-from recsys.models.params import AlsConfig, ModelConfig, PopularityConfig
+from recsys.models.als import AlsConfig
+from recsys.models.config import ModelConfig
+from recsys.models.popularity import PopularityConfig
 from recsys.search.space import grid
 from recsys.seeds import seed_for
 from recsys.splitting.config import RandomSplit
@@ -57,7 +59,7 @@ SEED = 123
 PLAIN = AlsConfig(factors=50, regularization=5.0, iterations=15, alpha=1.0, weighting="linear")
 """What the six libraries were given."""
 MODELS: dict[str, ModelConfig] = {
-    "popularity": PopularityConfig(kind="popularity-listeners"),
+    "popularity": PopularityConfig(kind="popularity-users"),
     "ALS as those": PLAIN,
     "ALS, our defaults": AlsConfig(),
 }
@@ -285,11 +287,11 @@ def searched(split: Split, config: ExperimentConfig, trials: int, tell: Teller) 
 def fitted(name: str, config: ModelConfig, fold: Fold, seed: int, tell: Teller) -> Report:
     """A model fitted and judged on a fold."""
     tell(f"training {name}", 0, None)
-    iterations = config.iterations if isinstance(config, AlsConfig) else None
+    iterations = getattr(config, "iterations", None)
     model = build(
         config,
         seed_for(seed, "lastfm-360k", "train"),
-        lambda step: tell(f"iterations of {name}", step.number, iterations),
+        on_iteration=lambda step: tell(f"iterations of {name}", step.number, iterations),
     ).fit(fold.train)
     report = judge(model, fold, [K], progress=tell)
     tell.clear()

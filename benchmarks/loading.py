@@ -15,15 +15,14 @@ import numpy as np
 
 from recsys.config import ExperimentConfig
 from recsys.data.interactions import Interactions
-from recsys.models import build
-from recsys.models.params import named
+from recsys.models import build, make_config
 from recsys.serving.answers import Served
 from recsys.serving.package import pack, unpack
 from tasks.data.stages import Plays, everything
 from tasks.workspace.layout import Workspace
 
 MODELS = (
-    "popularity-listeners",
+    "popularity-users",
     "item-knn",
     "user-knn",
     "rp3beta",
@@ -58,7 +57,7 @@ def main() -> None:
 
 def line(kind: str, cells: Interactions, folder: Path, top_items: int) -> str:
     """Seconds to fit and to load, their ratio, and the size of the files."""
-    config = named(kind, {"top_items": top_items} if kind == "ease" else {})
+    config = make_config(kind, {"top_items": top_items} if kind == "ease" else {})
     start = time.perf_counter()
     model = build(config, 0).fit(cells)
     fitted = time.perf_counter()

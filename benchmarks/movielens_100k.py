@@ -39,9 +39,10 @@ from recsys.errors import InputError
 from recsys.evaluation.bootstrap import Estimate, column_intervals
 from recsys.evaluation.protocol import judge, scored
 from recsys.evaluation.report import Report
-from recsys.models import build
-from recsys.models.ensemble import Ensemble
-from recsys.models.params import AlsConfig, EnsembleConfig, ModelConfig, Searched, named
+from recsys.models import build, make_config
+from recsys.models.als import AlsConfig
+from recsys.models.config import ModelConfig
+from recsys.models.ensemble import Ensemble, EnsembleConfig
 from recsys.models.recommender import Recommendations, Recommender
 from recsys.models.top_k import best
 from recsys.models.weighting import DAY
@@ -109,10 +110,10 @@ SPACES: Mapping[str, Space] = {
     },
     "fm": {
         "factors": Ints(8, 64, log=True),
-        "epochs": Ints(10, 40),
+        "iterations": Ints(10, 40),
         "learning_rate": Floats(0.02, 0.3, log=True),
         "regularization": Floats(0.05, 20, log=True),
-        "listener_regularization": Floats(1, 300, log=True),
+        "user_regularization": Floats(1, 300, log=True),
         "dropout": Floats(0.3, 0.9),
         **_WEIGHTING,
     },
@@ -336,7 +337,7 @@ def tuned(model: str, inner: Sequence[Fold], trials: int, seed: int) -> list[Tri
     return sorted(found, key=lambda one: -one.value)
 
 
-def suggested(model: str, trial: optuna.Trial) -> Searched:
+def suggested(model: str, trial: optuna.Trial) -> ModelConfig:
     """The next point of a model."""
     point: Point = {}
     for name, spec in SPACES[model].items():
@@ -349,7 +350,7 @@ def suggested(model: str, trial: optuna.Trial) -> Searched:
                 point[name] = trial.suggest_float(name, low, high, log=log)
             case Choice(options):
                 point[name] = trial.suggest_categorical(name, options)
-    return named(model, point)
+    return make_config(model, point)
 
 
 def grown(points: Sequence[Tried], inner: Sequence[Fold], seed: int) -> Tried:

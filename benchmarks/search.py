@@ -112,16 +112,12 @@ def searched(plays: Path, where: Path, seed: int, trials: int, changed: Mapping[
 
 def work(result: Any) -> float:
     """Multiplications of the iterations that were run, of all trials."""
-    from recsys.models.als import training_cost
-    from recsys.models.params import AlsConfig
+    from recsys.models.als import AlsConfig
 
     size = result.facts["split"]["validation"]["train"]
     return sum(
-        training_cost(
-            AlsConfig.model_validate({**done.params, "iterations": max(done.facts.ran, 1)}),
-            size["users"],
-            size["items"],
-            size["nonzeros"],
+        AlsConfig.model_validate({**done.params, "iterations": max(done.facts.ran, 1)}).cost(
+            size["users"], size["items"], size["nonzeros"]
         )
         for done in (*result.trials, *result.pruned)
     )

@@ -16,8 +16,7 @@ import numpy as np
 from recsys.data.ids import IdMap, strings
 from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
-from recsys.models.params import UserKnnConfig
-from recsys.models.user_knn import UserKnn
+from recsys.models.user_knn import UserKnn, UserKnnConfig
 
 CELLS_PER_USER = 48.8
 COUNTRIES = 60

@@ -13,12 +13,13 @@ from flows import environment
 from flows.alerting import ALERTS
 from flows.clock import Clock
 from flows.experiment import new_worker, opened
-from flows.model_config import check_model, ensemble_of, model_config, pinned
+from flows.model_config import ensemble_of, model_config, pinned
 from flows.searching import joined, search_all, with_prefect
 from recsys.config import ExperimentConfig
 from recsys.errors import InputError
 from recsys.evaluation.comparison import Comparison, SplitResult
-from recsys.models.params import EnsembleConfig, ModelConfig, Searched, named
+from recsys.models import config_class, is_baseline, make_config
+from recsys.models.config import ModelConfig
 from recsys.seeds import seed_for
 from tasks.data.stages import Plays
 from tasks.progress import report_progress
@@ -127,12 +128,6 @@ class _TunedModel:
     folds: Path
 
     @property
-    def searched(self) -> Searched:
-        """Its parameters; those of an ensemble are nobody's."""
-        assert not isinstance(self.config, EnsembleConfig)
-        return self.config
-
-    @property
     def result(self) -> dict[str, Any]:
         return {
             "params": self.config.model_dump(mode="json", exclude={"kind"}, exclude_none=True),
@@ -168,7 +163,7 @@ def compare(asked: CompareRequest, workspace: Path = Path("mlruns")) -> CompareR
             fewer than two models can be used on this data.
     """
     for model in asked.models:
-        check_model(model)
+        config_class(model)
     asked = replace(asked, name=asked.name or new_name())
     place = environment.place(workspace)
     worker = new_worker()
@@ -191,7 +186,7 @@ def _compared(asked: CompareRequest, place: Workspace, clock: Clock, folder: Pat
             report_progress(f"comparing {model} on split {seed}", n * len(asked.models), None)
             if model in failed:
                 continue
-            known = None if first is None else first[model].searched
+            known = None if first is None else first[model].config
             try:
                 entries[seed][model] = _entry(asked, place, model, seed, known, clock, folder)
             except InputError as error:
@@ -234,7 +229,7 @@ def _entry(
     place: Workspace,
     model: str,
     seed: int,
-    known: Searched | None,
+    known: ModelConfig | None,
     clock: Clock,
     folder: Path,
 ) -> _TunedModel:
@@ -260,7 +255,7 @@ def _tuned_and_judged(
     with workspace_locks(study.workspace).exclusive(f"judge-{study.name}"):
         with clock.part("choose"):
             chosen = choose(study, search, folds / "validation")
-        winner = named(study.config.model, chosen.winner.params)
+        winner = make_config(study.config.model, chosen.winner.params)
         value = next(e.estimate.mean for e in chosen.ranked if e.done.slot == chosen.winner.slot)
         with clock.part("final"):
             measured = run_final(study, folds / "test", winner, into)
@@ -275,7 +270,7 @@ def _merged(
     folder: Path,
 ) -> tuple[tuple[str, str], float, float] | None:
     """Add the ensemble of the two models best on validation, if it is better there than both."""
-    names = [name for name in entries[asked.config.seed] if not name.startswith("popularity")]
+    names = [name for name in entries[asked.config.seed] if not is_baseline(name)]
     if len(names) < 2:
         return None
 
@@ -302,14 +297,14 @@ def _merged(
 
 def _base(
     of_seed: Mapping[str, _TunedModel], pair: Sequence[str]
-) -> tuple[Study, EnsembleConfig, _TunedModel]:
+) -> tuple[Study, ModelConfig, _TunedModel]:
     best = of_seed[pair[0]]
-    return best.study, ensemble_of([of_seed[name].searched for name in pair]), best
+    return best.study, ensemble_of([of_seed[name].config for name in pair]), best
 
 
 def _merging(
     of_seed: Mapping[str, _TunedModel], pair: Sequence[str]
-) -> tuple[Study, Path, EnsembleConfig]:
+) -> tuple[Study, Path, ModelConfig]:
     study, config, best = _base(of_seed, pair)
     return study, best.folds / "validation", config
 

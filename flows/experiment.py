@@ -16,7 +16,8 @@ from flows.clock import Clock
 from flows.result import Result, Saved
 from flows.searching import Attempt, joined, search_all, with_prefect
 from recsys.config import ExperimentConfig
-from recsys.models.params import ModelConfig, PopularityConfig, named
+from recsys.models import baselines, make_config
+from recsys.models.config import ModelConfig
 from recsys.search.space import on_bounds
 from tasks.data.stages import REJECTS, TEST_REJECTS, Plays, ingest, narrow, split
 from tasks.progress import report_progress
@@ -297,9 +298,8 @@ def _finish(
 ) -> tuple[dict[str, Measured], Compared]:
     """Refit the winner on train + validation, judge it and the baselines once on test."""
     models: list[ModelConfig] = [
-        PopularityConfig(kind="popularity-plays"),
-        PopularityConfig(kind="popularity-listeners"),
-        named(study.config.model, chosen.winner.params),
+        *(make_config(name, {}) for name in baselines()),
+        make_config(study.config.model, chosen.winner.params),
     ]
     folder = study.workspace.final(study.name)
     shutil.rmtree(folder, ignore_errors=True)

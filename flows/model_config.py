@@ -6,21 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from recsys.config import ExperimentConfig, checked
-from recsys.errors import InputError
-from recsys.models.params import SEARCHED, EnsembleConfig, Searched
+from recsys.models import MODELS, config_class, default_point, make_config
+from recsys.models.config import ModelConfig
 
 SPACES = Path(__file__).parent / "configs" / "models"
-POPULARITY = ("popularity-plays", "popularity-listeners")
-WITHOUT_EXTRAS = (
-    *POPULARITY,
-    *("item-knn", "user-knn", "rp3beta", "slim", "ease", "bpr", "fm", "als"),
-)
+"""A TOML file per model, called after it: its search space, and how that is searched."""
 
 
-def check_model(model: str) -> None:
-    """Raise InputError where there is no such model."""
-    if model not in SEARCHED:
-        raise InputError(f"no model is called {model!r}; there are {', '.join(SEARCHED)}")
+def without_extras() -> tuple[str, ...]:
+    """The models that need no library beyond those that are always installed."""
+    return tuple(name for name in MODELS if config_class(name).library is None)
 
 
 def model_config(
@@ -32,45 +27,50 @@ def model_config(
 ) -> ExperimentConfig:
     """The experiment of one model on one split.
 
+    A model without a file in `SPACES` is measured at its default point alone.
+
     Args:
         base: Data, filter, split, number of trials and judging; also the search, of its own model.
         model: Name of the model.
         seed: Root seed, of the split too.
-        has_profiles: Whether popularity may be that within the listener's country or age band.
-        top_items: Artists that EASE learns and shows; all by default.
+        has_profiles: Whether parameters that need profiles are searched.
+        top_items: Items that a model learns and shows that can be cut, as EASE; all by default.
 
     Raises:
-        InputError: there is no such model.
+        InputError: no model has this name.
     """
-    check_model(model)
+    fields = config_class(model).model_fields
     table = base.model_dump(mode="json", exclude_none=True) | {"model": model, "seed": seed}
     if model != base.model:
         table |= {"name": model, **_own(model, table["study"], has_profiles)}
-    if model == "ease" and top_items is not None:
+    if "top_items" in fields and top_items is not None:
         table["search"] = {**table["search"], "top_items": top_items}
     return checked(table, f"of {model}")
 
 
 def _own(model: str, study: dict[str, Any], has_profiles: bool) -> dict[str, Any]:
-    if model in POPULARITY:
-        within = ["all", "country", "age"] if has_profiles else ["all"]
-        own: dict[str, Any] = {"search": {"within": within}, "study": {"sampler": "grid"}}
-    else:
-        own = tomllib.loads((SPACES / f"{model}.toml").read_text(encoding="utf-8"))
+    path = SPACES / f"{model}.toml"
+    own: dict[str, Any] = {"search": {}}
+    if path.is_file():
+        own = tomllib.loads(path.read_text(encoding="utf-8"))
+    search = own["search"]
+    if not has_profiles:
+        defaults = default_point(model)
+        for name in search.keys() & set(config_class(model).profile_parameters):
+            search[name] = [defaults[name]]
     plain = {"first": [], "default_first": True}
-    return {"search": own["search"], "study": {**study, **plain, **own.get("study", {})}}
+    return {"search": search, "study": {**study, **plain, **own.get("study", {})}}
 
 
-def pinned(config: ExperimentConfig, winner: Searched) -> ExperimentConfig:
+def pinned(config: ExperimentConfig, winner: ModelConfig) -> ExperimentConfig:
     """The experiment whose only point is a winner of another one."""
-    point = winner.model_dump(exclude={"kind"}, exclude_none=True)
     table = config.model_dump(mode="json", exclude_none=True)
     study = {"trials": 1, "sampler": "grid", "default_first": False, "first": []}
-    table |= {"search": {n: [value] for n, value in point.items()}}
+    table |= {"search": {name: [value] for name, value in winner.point().items()}}
     table["study"] |= study
     return checked(table, f"of {config.model}, tuned before")
 
 
-def ensemble_of(winners: Sequence[Searched]) -> EnsembleConfig:
+def ensemble_of(winners: Sequence[ModelConfig]) -> ModelConfig:
     """The models that won, merged."""
-    return EnsembleConfig(members=tuple(winners))
+    return make_config("ensemble", {"members": tuple(winners)})

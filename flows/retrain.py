@@ -31,7 +31,8 @@ from recsys.errors import InputError
 from recsys.evaluation.gate import Decision, OnNew, decide, in_words, without_champion
 from recsys.evaluation.store import load_report
 from recsys.identity import key_of
-from recsys.models.params import EnsembleConfig, ModelConfig, named
+from recsys.models import MODELS, make_config
+from recsys.models.config import ModelConfig
 from recsys.seeds import seed_for
 from recsys.sources.config import DataConfig
 from tasks.data import database
@@ -325,8 +326,8 @@ class _Retraining:
     ) -> tuple[Decision, str]:
         with self.clock.part("choose"):
             chosen = choose(study, search, folds / "validation")
-        winner: ModelConfig = named(study.config.model, chosen.winner.params)
-        if self.asked.refit and isinstance(served, EnsembleConfig):
+        winner: ModelConfig = make_config(study.config.model, chosen.winner.params)
+        if self.asked.refit and served is not None and served.kind not in MODELS:
             winner = served  # its first model stood for it in the search
         folder = self.place.final(study.name)
         shutil.rmtree(folder, ignore_errors=True)

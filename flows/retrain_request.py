@@ -9,7 +9,8 @@ from recsys.config import ExperimentConfig, changed, checked
 from recsys.data.drift import Limits
 from recsys.errors import InputError
 from recsys.evaluation.gate import RULES, Gate
-from recsys.models.params import EnsembleConfig, ModelConfig, named
+from recsys.models import MODELS, make_config
+from recsys.models.config import ModelConfig
 from recsys.splitting.config import GivenSplit
 from tasks.data.new_plays import Incoming
 from tasks.orchestration.interfaces import MODEL
@@ -112,17 +113,17 @@ def searched(
     table = asked.config.model_dump(mode="json", exclude_none=True)
     table["data"] = incoming.data.model_dump(mode="json", exclude_none=True)
     config = checked(table, "of the retraining")
-    if isinstance(served, EnsembleConfig):
+    if served is not None and served.kind not in MODELS:
         if not asked.refit:
             return config
-        served = served.members[0]
+        served = served.parts[0]
     if served is not None and (asked.follows or asked.refit):
         has_profiles = asked.profiles is not None
         config = model_config(config, served.kind, config.seed, has_profiles)
     if asked.refit:
-        return pinned(config, served or named(config.model, {}))
+        return pinned(config, served or make_config(config.model, {}))
     if served is None or served.kind != config.model:
         return config
-    point = served.model_dump(exclude={"kind"}, exclude_none=True)
+    point = served.point()
     first = [point, *config.study.first]
     return changed(config, {"study.first": first, "study.default_first": False})

@@ -3,11 +3,12 @@
 import tomllib
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import (
     NonNegativeInt,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
@@ -15,7 +16,7 @@ from recsys.data.config import FilterConfig
 from recsys.errors import InputError
 from recsys.evaluation.config import BEYOND, JudgeConfig
 from recsys.evaluation.metrics import METRICS
-from recsys.models.params import SEARCHED, named, whole
+from recsys.models import MODELS, config_class, make_config, parameters, whole_parameters
 from recsys.renames import refuse_old_names
 from recsys.search.config import FOUND, StudyConfig
 from recsys.search.pruning import Pruner
@@ -30,20 +31,7 @@ class ExperimentConfig(Config):
 
     name: str = setting("default", identity=False)
     seed: NonNegativeInt = 0
-    model: Literal[
-        "popularity-plays",
-        "popularity-listeners",
-        "als",
-        "item-knn",
-        "user-knn",
-        "fm",
-        "ease",
-        "slim",
-        "rp3beta",
-        "bpr",
-        "ncf",
-        "mult-vae",
-    ] = "als"
+    model: str = "als"
     """Whose parameters are searched."""
     # These three count by the fingerprint of the split that they lead to.
     data: DataConfig = setting(DataConfig(), identity=False)
@@ -56,7 +44,7 @@ class ExperimentConfig(Config):
     @property
     def whole_space(self) -> Space:
         """The space of the parameters of the model as it was given."""
-        return space_of(self.search, whole(self.model))
+        return space_of(self.search, whole_parameters(self.model))
 
     @property
     def space(self) -> Space:
@@ -66,11 +54,11 @@ class ExperimentConfig(Config):
 
     @property
     def found(self) -> Ints | None:
-        """The range in which the number of iterations of ALS is found.
+        """The range in which the number of iterations is found along the training.
 
-        None where the space pins it, and for other models, which are not judged along the way.
+        None where the space pins it, and for models that are not judged along the way.
         """
-        spec = self.whole_space.get(FOUND) if self.model == "als" else None
+        spec = self.whole_space.get(FOUND) if config_class(self.model).iterative else None
         return spec if isinstance(spec, Ints) and not spec.when else None
 
     @property
@@ -83,18 +71,26 @@ class ExperimentConfig(Config):
         """The pruner in force: none where there are several objectives."""
         return "none" if self.study.also else self.study.pruner
 
+    @field_validator("model")
+    @classmethod
+    def _is_searched(cls, model: str) -> str:
+        config_class(model)
+        if model not in MODELS:
+            raise ValueError(f"{model} is made of other models: search those")
+        return model
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        names = SEARCHED[self.model].model_fields.keys() - {"kind"}
+        names = parameters(self.model)
         if unknown := sorted(self.search.keys() - names):
             raise ValueError(
                 f"search.{unknown[0]} is no parameter of {self.model}; it has {sorted(names)}"
             )
         for name, spec in self.whole_space.items():
             for value in spec.ends:
-                named(self.model, {name: value, **spec.when})
+                make_config(self.model, {name: value, **spec.when})
         for point in self.study.first:
-            named(self.model, point)
+            make_config(self.model, point)
         for metric in (self.study.metric, *self.judge.curve_metrics):
             _check_metric(metric, METRICS, self.judge.ks)
         for metric in self.study.also:
@@ -110,28 +106,52 @@ def _check_metric(metric: str, offered: Collection[str], ks: tuple[int, ...]) ->
         raise ValueError(f"metric {metric!r}: use one of {sorted(offered)} @ one of {list(ks)}")
 
 
+def read_toml(path: Path) -> dict[str, Any]:
+    """The table in a file.
+
+    Raises:
+        InputError: there is no such file, or it is no TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"config {path}: {error.strerror}; pass an existing TOML file") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"config {path}: {error}; correct the TOML") from error
+
+
 def load_config(path: Path, overrides: Overrides | None = None) -> ExperimentConfig:
     """Read and check a TOML file, with single settings replaced.
 
     Args:
-        path: The file.
+        path: The file. Its `space`, a path from where it lies, names a TOML file whose `[search]`
+            and `[study]` hold where it has no setting of its own.
         overrides: Dotted name to value, for example {"search.factors": [16, 32]}.
 
     Raises:
         InputError: the file or a setting cannot be used; the message names the setting.
     """
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"config {path}: {error.strerror}; pass an existing TOML file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"config {path}: {error}; correct the TOML") from error
+    table = read_toml(path)
+    _add_space(table, path.parent)
     given = dict(overrides or {})
     _cut_otherwise(table, given)
     for name, value in given.items():
         _put(table, name.split("."), value)
     refuse_old_names(table, str(path))
     return checked(table, str(path))
+
+
+def _add_space(table: dict[str, Any], folder: Path) -> None:
+    """Put the search of the file that `space` names below that of the table itself.
+
+    Args:
+        table: Changed in place.
+        folder: Where the path of `space` begins.
+    """
+    if "space" in table:
+        other = read_toml(folder / str(table.pop("space")))
+        for name in ("search", "study"):
+            table[name] = {**other.get(name, {}), **table.get(name, {})}
 
 
 def changed(config: ExperimentConfig, overrides: Overrides) -> ExperimentConfig:

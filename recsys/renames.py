@@ -4,7 +4,7 @@ A user who types an old name is told the new one. What was stored under old name
 studies, parameters of runs, registered models) is read under the new ones.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from recsys.errors import InputError
@@ -16,8 +16,8 @@ SETTINGS = {
     "filter.min_artists": "filter.min_items",
     "filter.min_listeners": "filter.min_users",
 }
-MODELS: dict[str, str] = {}
-PARAMETERS: dict[str, str] = {}
+MODELS = {"popularity-listeners": "popularity-users"}
+PARAMETERS = {"epochs": "iterations", "listener_regularization": "user_regularization"}
 """Of models: in `[search]`, in the points of `study.first` and in stored configurations."""
 
 
@@ -31,14 +31,25 @@ def refuse_old_names(table: Table, source: str) -> None:
         section, _, name = old.partition(".")
         if isinstance(part := table.get(section), Mapping) and name in part:
             raise InputError(f"config {source}: {old} is now called {new}; rename the setting")
-    if isinstance(search := table.get("search"), Mapping):
-        for name in PARAMETERS.keys() & search.keys():
+    for where, part in _points(table):
+        for name in PARAMETERS.keys() & part.keys():
             raise InputError(
-                f"config {source}: search.{name} is now called search.{PARAMETERS[name]}; "
+                f"config {source}: {where}.{name} is now called {where}.{PARAMETERS[name]}; "
                 "rename the setting"
             )
-    if (model := table.get("model")) in MODELS:
-        raise InputError(f"config {source}: model {model!r} is now called {MODELS[model]!r}")
+    judge = table.get("judge")
+    baseline = judge.get("baseline") if isinstance(judge, Mapping) else None
+    for where, model in (("model", table.get("model")), ("judge.baseline", baseline)):
+        if model in MODELS:
+            raise InputError(f"config {source}: {where} {model!r} is now called {MODELS[model]!r}")
+
+
+def _points(table: Table) -> Iterator[tuple[str, Table]]:
+    """The parts of an experiment that name parameters of a model, and where they are."""
+    study = table.get("study")
+    first = study.get("first", ()) if isinstance(study, Mapping) else ()
+    for where, parts in (("search", [table.get("search")]), ("study.first", first)):
+        yield from ((where, part) for part in parts if isinstance(part, Mapping))
 
 
 def current_config(stored: Table) -> dict[str, Any]:

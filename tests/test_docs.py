@@ -11,7 +11,7 @@ from flows.cli.options import parser
 from recsys.config import ExperimentConfig
 from recsys.evaluation.metrics import METRICS
 from recsys.evaluation.report import Report
-from recsys.models.params import AlsConfig
+from recsys.models.als import AlsConfig
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])

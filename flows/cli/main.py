@@ -98,11 +98,11 @@ def _experiment(args: argparse.Namespace, workspace: Workspace) -> None:
 
 
 def _compare(args: argparse.Namespace, workspace: Workspace) -> None:
-    from flows.model_config import WITHOUT_EXTRAS
+    from flows.model_config import without_extras
 
     plays, profiles = _inputs(args, workspace)
     config = _config(args)
-    models = tuple(args.models.split(",")) if args.models else WITHOUT_EXTRAS
+    models = tuple(args.models.split(",")) if args.models else without_extras()
     with _prefect(workspace) as ready, _telling():
         _check_files(plays, profiles, config)
         from flows.compare import CompareRequest, compare, new_name

@@ -1,9 +1,10 @@
 """The `[judge]` table: what is measured."""
 
-from typing import Literal
+from typing import Annotated
 
-from pydantic import PositiveInt
+from pydantic import AfterValidator, PositiveInt
 
+from recsys.models import check_baseline
 from recsys.settings import Config, Cutoffs, Texts, setting
 
 BEYOND = ("coverage", "gini", "novelty", "popularity")
@@ -21,6 +22,7 @@ class JudgeConfig(Config):
     """Iterations from one point of a curve to the next."""
     curve_metrics: Texts = ("ndcg@10", "precision@10")
     resamples: PositiveInt = setting(2000, identity=False)
-    baseline: Literal["popularity-plays", "popularity-listeners"] = setting(
-        "popularity-listeners", identity=False
+    baseline: Annotated[str, AfterValidator(check_baseline)] = setting(
+        "popularity-users", identity=False
     )
+    """The model that the winner is compared with on test."""

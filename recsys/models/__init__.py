@@ -1,103 +1,148 @@
-"""One module per model; `build` is the only place that knows them all.
+"""One file per model, and the one table that names them all.
 
-A model is imported when it is built: some need libraries that are slow to load, or optional.
+A model file holds its configuration class as `CONFIG`, the model, and
+
+    create(config, seed, profiles) -> Recommender    the untrained model
+
+It is imported when it is first used. Everything else follows from its line in `MODELS`.
 """
 
-from recsys.data.profiles import Profiles
-from recsys.models.als import Als, training_cost
-from recsys.models.iterative import OnIteration
-from recsys.models.params import (
-    AlsConfig,
-    BprConfig,
-    EaseConfig,
-    EnsembleConfig,
-    FmConfig,
-    ItemKnnConfig,
-    ModelConfig,
-    MultVaeConfig,
-    NcfConfig,
-    PopularityConfig,
-    Rp3betaConfig,
-    Searched,
-    SlimConfig,
-    UserKnnConfig,
-)
-from recsys.models.popularity import Popularity
-from recsys.models.recommender import Recommender
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, get_args
+
+from recsys.errors import InputError
+from recsys.renames import MODELS as RENAMED
+from recsys.renames import current_params
+
+if TYPE_CHECKING:
+    from recsys.data.profiles import Profiles
+    from recsys.models.config import ModelConfig
+    from recsys.models.iterative import OnIteration
+    from recsys.models.recommender import Recommender
+
+MODELS: dict[str, str] = {
+    "popularity-plays": "recsys.models.popularity",
+    "popularity-users": "recsys.models.popularity",
+    "als": "recsys.models.als",
+    "item-knn": "recsys.models.item_knn",
+    "user-knn": "recsys.models.user_knn",
+    "fm": "recsys.models.fm",
+    "ease": "recsys.models.ease",
+    "slim": "recsys.models.slim",
+    "rp3beta": "recsys.models.rp3beta",
+    "bpr": "recsys.models.bpr",
+    "ncf": "recsys.models.ncf",
+    "mult-vae": "recsys.models.mult_vae",
+}
+"""Name of a model to its module; a search can tune each of them."""
+
+COMPOSITES: dict[str, str] = {"ensemble": "recsys.models.ensemble"}
+"""Likewise of models that are made of tuned ones and are never searched themselves."""
 
 
-def cost(config: Searched, users: int, items: int, cells: int) -> float:
-    """About how many multiplications a training takes; for saying which of two is cheaper.
+def config_class(kind: str) -> type[ModelConfig]:
+    """The configuration class of a model.
 
-    Compares points of one model, not models: that of ALS is exact to a factor, that of the others
-    only rises with what they cost.
+    Raises:
+        InputError: no model has this name.
     """
-    if isinstance(config, AlsConfig):
-        return training_cost(config, users, items, cells)
-    sweeps = max(getattr(config, name, 1) for name in ("iterations", "epochs"))
-    width = max(getattr(config, name, 1) for name in ("factors", "neighbours"))
-    return float(sweeps * width * cells)
+    config: type[ModelConfig] = _module(kind).CONFIG
+    return config
+
+
+def make_config(kind: str, values: Mapping[str, object]) -> ModelConfig:
+    """The parameters of a model; those that are not given are the defaults.
+
+    Raises:
+        ValueError: a value is out of bounds, or the model has no such parameter.
+    """
+    return config_class(kind).model_validate({"kind": kind, **values})
+
+
+def read_config(stored: Mapping[str, Any]) -> ModelConfig:
+    """The configuration that was written by this version or an earlier one; old names are mapped.
+
+    Raises:
+        ValueError: it has no `kind`, or parameters that its model does not have.
+    """
+    values = current_params(stored)
+    return make_config(str(values.pop("kind", None)), values)
+
+
+def default_point(kind: str) -> dict[str, str | int | float | bool]:
+    """The default of every parameter of a model that has one."""
+    return make_config(kind, {}).point()
+
+
+def parameters(kind: str) -> list[str]:
+    """The names of the parameters of a model, in their order."""
+    return [name for name in config_class(kind).model_fields if name != "kind"]
+
+
+def whole_parameters(kind: str) -> set[str]:
+    """Which parameters of a model are whole numbers."""
+    fields = config_class(kind).model_fields
+    return {name for name, field in fields.items() if int in _types(field.annotation)}
+
+
+def _types(annotation: object) -> set[object]:
+    inner = get_args(annotation)
+    return set().union(*map(_types, inner)) if inner else {annotation}
+
+
+def baselines() -> list[str]:
+    """The names of the models that every winner has to beat."""
+    return [name for name in MODELS if config_class(name).baseline]
+
+
+def check_baseline(kind: str) -> str:
+    """The name of a baseline as it is.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if kind not in MODELS or not is_baseline(kind):
+        raise ValueError(f"{kind!r} is no baseline; use one of {', '.join(baselines())}")
+    return kind
+
+
+def is_baseline(kind: str) -> bool:
+    """Whether a model, also one of an earlier version, is a baseline."""
+    name = RENAMED.get(kind, kind)
+    return name in MODELS and config_class(name).baseline
 
 
 def build(
     config: ModelConfig,
     seed: int,
-    on_iteration: OnIteration | None = None,
     profiles: Profiles | None = None,
+    on_iteration: OnIteration | None = None,
 ) -> Recommender:
     """The untrained model that `config` describes.
 
     Args:
         config: Which model, with its parameters.
         seed: Of everything random in it.
-        on_iteration: Told after each iteration of ALS.
         profiles: Of the users of the training data, aligned with them, for models that use them.
+        on_iteration: Told after each iteration of ALS.
 
     Raises:
         InputError: the model needs a library that is not installed.
     """
-    match config:
-        case PopularityConfig():
-            return Popularity(config, profiles)
-        case AlsConfig():
-            return Als(config, seed, on_iteration)
-        case ItemKnnConfig():
-            from recsys.models.item_knn import ItemKnn
+    model = _module(config.kind).create(config, seed, profiles)
+    if on_iteration is not None:
+        model.on_iteration = on_iteration
+    recommender: Recommender = model
+    return recommender
 
-            return ItemKnn(config)
-        case UserKnnConfig():
-            from recsys.models.user_knn import UserKnn
 
-            return UserKnn(config, profiles)
-        case FmConfig():
-            from recsys.models.fm import Fm
-
-            return Fm(config, seed, profiles)
-        case EaseConfig():
-            from recsys.models.ease import Ease
-
-            return Ease(config)
-        case SlimConfig():
-            from recsys.models.slim import Slim
-
-            return Slim(config)
-        case Rp3betaConfig():
-            from recsys.models.rp3beta import Rp3beta
-
-            return Rp3beta(config)
-        case BprConfig():
-            from recsys.models.bpr import Bpr
-
-            return Bpr(config, seed)
-        case NcfConfig():
-            from recsys.models.ncf import Ncf
-
-            return Ncf(config, seed)
-        case EnsembleConfig():
-            from recsys.models.ensemble import Ensemble
-
-            return Ensemble(config, [build(each, seed, None, profiles) for each in config.members])
-        case MultVaeConfig():
-            from recsys.models.mult_vae import MultVae
-
-            return MultVae(config, seed)
+def _module(kind: str) -> Any:
+    """The module of a model; each has the same two names."""
+    name = {**MODELS, **COMPOSITES}.get(kind)
+    if name is None:
+        hint = f"; it is now called {RENAMED[kind]}" if kind in RENAMED else ""
+        raise InputError(f"no model is called {kind!r}{hint}; there are {', '.join(MODELS)}")
+    return import_module(name)

@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import PositiveFloat, PositiveInt
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
@@ -13,27 +14,37 @@ from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
 from recsys.models.als_scaled import Regularization, Sweeps
 from recsys.models.arrays import ModelArrays, StoredArrays
-from recsys.models.explaining import cosines, shares_of_score
+from recsys.models.config import Share
+from recsys.models.explaining import cosines, nearest, shares_of_score
 from recsys.models.iterative import Factors, Iteration, OnIteration, State, StopTraining
-from recsys.models.params import AlsConfig
 from recsys.models.recommender import NO_ITEM, Recommendations
 from recsys.models.top_k import best, top_k
-from recsys.models.weighting import Weights
-
-with threadpool_limits(1, "blas"):  # implicit warns at import where BLAS has several threads
-    from implicit.cpu.als import AlternatingLeastSquares
+from recsys.models.weighting import WeightedConfig, Weights
 
 
-def training_cost(config: AlsConfig, users: int, items: int, cells: int) -> float:
-    """About how many multiplications a training takes; for saying which of two is cheaper.
+class AlsConfig(WeightedConfig):
+    """Weighted matrix factorization by alternating least squares."""
 
-    Per iteration and side: the products of all factors with each other (rows * factors^2), and
-    for each row 4 products with them (3 steps of conjugate gradient and the first residual) and
-    4 passes over its cells (2 * cells * factors each).
-    """
-    factors = config.factors
-    dense = (users + items) * factors**2
-    return float(config.iterations * (5 * dense + 4 * 2 * 2 * cells * factors))
+    iterative: ClassVar[bool] = True
+
+    kind: Literal["als"] = "als"
+    factors: PositiveInt = 128
+    regularization: PositiveFloat = 50.0
+    iterations: PositiveInt = 12
+    alpha: PositiveFloat = 10.0
+    """c = 1 + alpha f(r): 1 over the weight of unobserved pairs, see `recsys.models.als_scaled`."""
+    nu: Share = 0.0
+    """How much the regularization of a row rises with its frequency; its mean stays as it is."""
+
+    def cost(self, users: int, items: int, cells: int) -> float:
+        """About how many multiplications a training takes, exact to a factor.
+
+        Per iteration and side: the products of all factors with each other (rows * factors^2),
+        and for each row 4 products with them (3 steps of conjugate gradient and the first
+        residual) and 4 passes over its cells (2 * cells * factors each).
+        """
+        dense = (users + items) * self.factors**2
+        return float(self.iterations * (5 * dense + 4 * 2 * 2 * cells * self.factors))
 
 
 class Als:
@@ -71,7 +82,7 @@ class Als:
         """
         self._config = config
         self._seed = seed
-        self._on_iteration = on_iteration
+        self.on_iteration = on_iteration
         self._threads = threads
 
     @property
@@ -98,9 +109,10 @@ class Als:
         self._weights = Weights(self._config, train)
         self._scaled = Regularization.of(self._config, self._train)
         before = 0 if start is None else start.iteration
-        tell = self._on_iteration
+        tell = self.on_iteration
+        solver = _solver()
         with threadpool_limits(1, "blas"):
-            self._model = AlternatingLeastSquares(
+            self._model = solver(
                 factors=self._config.factors,
                 regularization=self._config.regularization,
                 alpha=1.0,
@@ -261,6 +273,12 @@ class Als:
         found = items[0] != NO_ITEM
         return items[0, found], scores[0, found]
 
+    def similar_many(
+        self, items: npt.NDArray[np.int32], k: int
+    ) -> tuple[npt.NDArray[np.int32], Factors]:
+        """As `similar` of each of `items`, shape (m, k); NO_ITEM and NaN past the end."""
+        return nearest(self.item_factors, items, k)
+
     def contributions(self, history: Interactions, user: int, item: int) -> npt.NDArray[np.float64]:
         """What each item of a history adds to the score of `item`, float64, shape (n,).
 
@@ -317,3 +335,22 @@ class Als:
             np.where(unknown, np.int32(NO_ITEM), items),
             np.where(unknown, np.float32(np.nan), scores),
         )
+
+
+def _solver() -> Any:
+    """The solver of implicit, loaded when it is first used: before BLAS is held to one thread.
+
+    What it loads would else not be held, and it warns where BLAS has several threads.
+    """
+    with threadpool_limits(1, "blas"):
+        from implicit.cpu.als import AlternatingLeastSquares
+
+    return AlternatingLeastSquares
+
+
+CONFIG = AlsConfig
+
+
+def create(config: AlsConfig, seed: int, profiles: Profiles | None = None) -> Als:
+    """The untrained model."""
+    return Als(config, seed)

@@ -26,13 +26,14 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
-from recsys.models.params import AlsConfig
+if TYPE_CHECKING:
+    from recsys.models.als import AlsConfig
 
 Factors = npt.NDArray[np.float32]
 Counts = npt.NDArray[np.integer]
@@ -65,7 +66,7 @@ class Regularization:
     items: float
 
     @classmethod
-    def of(cls, config: AlsConfig, train: csr_matrix) -> Self:
+    def of(cls, config: "AlsConfig", train: csr_matrix) -> Self:
         """Fitted on the training matrix, shape (n_users, n_items), so that others are alike."""
         of_users, of_items = (counts[counts > 0] for counts in _lengths(train))
         raw = cls(1.0, config.nu, len(of_users) / config.alpha, len(of_items) / config.alpha)

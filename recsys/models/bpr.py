@@ -1,22 +1,20 @@
 """Bayesian personalized ranking (Rendle et al. 2009) through the implicit package."""
 
 from itertools import pairwise
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
 from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
 from recsys.models.arrays import ModelArrays, StoredArrays
-from recsys.models.params import BprConfig
+from recsys.models.config import ModelConfig
 from recsys.models.recommender import Recommendations
 from recsys.models.top_k import top_k
-
-with threadpool_limits(1, "blas"):  # implicit warns at import where BLAS has several threads
-    from implicit.cpu.bpr import BayesianPersonalizedRanking
 
 Floats = npt.NDArray[np.float32]
 Users = npt.NDArray[np.int32]
@@ -24,6 +22,16 @@ Users = npt.NDArray[np.int32]
 RIVALS = 64  # artists that a history is compared with when it is folded in
 STEPS = 100  # of the solver that does it
 PAIRS = 1 << 20  # compared at once, 4 MiB of float32
+
+
+class BprConfig(ModelConfig):
+    """Matrix factorization by Bayesian personalized ranking."""
+
+    kind: Literal["bpr"] = "bpr"
+    factors: PositiveInt = 32
+    learning_rate: PositiveFloat = 0.004
+    regularization: NonNegativeFloat = 0.008
+    iterations: PositiveInt = 250
 
 
 class Bpr:
@@ -62,6 +70,8 @@ class Bpr:
         """Factorise from seeded factors."""
         self._seen = train.matrix()
         config = self._config
+        with threadpool_limits(1, "blas"):  # else implicit warns when it is loaded
+            from implicit.cpu.bpr import BayesianPersonalizedRanking
         model = BayesianPersonalizedRanking(
             factors=config.factors,
             learning_rate=config.learning_rate,
@@ -165,3 +175,11 @@ class Bpr:
             before, x = x, ahead + step * (slope - self._config.regularization * ahead)
             ahead = x + np.float32(n / (n + 3)) * (x - before)
         return x
+
+
+CONFIG = BprConfig
+
+
+def create(config: BprConfig, seed: int, profiles: Profiles | None = None) -> Bpr:
+    """The untrained model."""
+    return Bpr(config, seed)

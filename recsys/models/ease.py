@@ -3,20 +3,35 @@
 import math
 import os
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+from pydantic import PositiveFloat, PositiveInt
 from scipy.linalg import lapack
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
+from recsys.data.profiles import Profiles
 from recsys.errors import InputError
 from recsys.models.arrays import StoredArrays
 from recsys.models.linear import Doubles, Floats, Items, Linear, gram, mean_square
-from recsys.models.params import EaseConfig
+from recsys.models.weighting import WeightedConfig, Weighting
 
 ROWS = 512  # of a matrix that are changed at once
 BYTES = 8 + 4  # per cell: the inverse in float64, the links in float32
 GIB = 1 << 30
+
+
+class EaseConfig(WeightedConfig):
+    """A linear autoencoder without a diagonal, in closed form."""
+
+    kind: Literal["ease"] = "ease"
+    weighting: Weighting = "bm25"
+    power: PositiveFloat = 0.35
+    regularization: PositiveFloat = 300.0
+    """In units of the mean square of the weights."""
+    top_items: PositiveInt | None = None
+    """Only so many artists, the most listened to, are learned and shown."""
 
 
 class Ease(Linear):
@@ -65,6 +80,14 @@ class Ease(Linear):
     def _stored(self, stored: StoredArrays, n_shown: int) -> Floats:
         """B as it was saved: dense."""
         return stored.dense("links", np.float32, n_shown, n_shown)
+
+
+CONFIG = EaseConfig
+
+
+def create(config: EaseConfig, seed: int, profiles: Profiles | None = None) -> Ease:
+    """The untrained model."""
+    return Ease(config)
 
 
 def require_memory(n_items: int, available: int) -> None:

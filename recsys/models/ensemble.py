@@ -1,20 +1,51 @@
 """Several models whose lists are merged by reciprocal rank (Cormack, Clarke and Buettcher 2009)."""
 
-from collections.abc import Callable, Sequence
-from typing import Self
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, SerializeAsAny
 from scipy.sparse import csr_matrix
 
 from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
+from recsys.models import build, read_config
 from recsys.models.arrays import ModelArrays, StoredArrays
-from recsys.models.params import EnsembleConfig
+from recsys.models.config import ModelConfig
 from recsys.models.recommender import NO_ITEM, Recommendations, Recommender
 from recsys.models.top_k import best
 
 SCORES = 1 << 24  # dense scores at a time, 64 MiB of float32
+
+
+def _member(value: object) -> object:
+    """A member as its class has it: a table names its model."""
+    return read_config(value) if isinstance(value, Mapping) else value
+
+
+Member = Annotated[SerializeAsAny[ModelConfig], BeforeValidator(_member)]
+
+
+class EnsembleConfig(ModelConfig):
+    """Several models whose lists are merged by reciprocal rank."""
+
+    kind: Literal["ensemble"] = "ensemble"
+    members: tuple[Member, ...] = Field(min_length=2)
+    depth: PositiveInt = 200
+    """Length of the lists that are merged, or that of the merged one if it is longer."""
+    constant: PositiveFloat = 60.0
+    """Added to each rank: the higher, the less the first places count."""
+
+    @property
+    def uses_profiles(self) -> bool:
+        """Where a member does."""
+        return any(member.uses_profiles for member in self.members)
+
+    @property
+    def parts(self) -> tuple[ModelConfig, ...]:
+        """The members."""
+        return self.members
 
 
 class Ensemble:
@@ -90,3 +121,11 @@ class Ensemble:
         values = 1.0 / (self._config.constant + 1 + ranks)
         shape = (len(recs.users), self._n_items)
         return csr_matrix((values, (rows, recs.items[rows, ranks])), shape=shape)
+
+
+CONFIG = EnsembleConfig
+
+
+def create(config: EnsembleConfig, seed: int, profiles: Profiles | None = None) -> Ensemble:
+    """The untrained model."""
+    return Ensemble(config, [build(part, seed, profiles) for part in config.members])

@@ -2,9 +2,14 @@
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
+from recsys.models.recommender import NO_ITEM
+from recsys.models.top_k import top_k
+
 Floats = npt.NDArray[np.float32]
+Numbers = npt.NDArray[np.int32]
 Doubles = npt.NDArray[np.float64]
 
 ROWS = 1 << 14  # factors that are widened to float64 at a time
@@ -61,3 +66,33 @@ def cosines(factors: Floats, item: int) -> Floats:
     lengths = np.sqrt(np.einsum("ij,ij->i", factors, factors)) * np.linalg.norm(factors[item])
     there = lengths > 0
     return np.where(there, products / np.where(there, lengths, 1), -np.inf).astype(np.float32)
+
+
+def nearest(factors: Floats, items: Numbers, k: int) -> tuple[Numbers, Floats]:
+    """The k rows with the highest cosine to each of some, without itself, best first.
+
+    Many at once: the cosines of one would be read from memory each time.
+
+    Args:
+        factors: float32, shape (n, f); rows of zeros are near to none.
+        items: Row numbers, int32, shape (m,).
+        k: How many.
+
+    Returns:
+        Rows int32 and cosines float32, both of shape (m, k); NO_ITEM and NaN past the end.
+    """
+    lengths = np.sqrt(np.einsum("if,if->i", factors, factors, dtype=np.float64))
+    known = np.flatnonzero(lengths > 0).astype(np.int32)
+    unit = (factors[known] / lengths[known, None]).astype(np.float32)
+    place = np.full(len(factors), NO_ITEM, dtype=np.int32)
+    place[known] = np.arange(len(known))
+    near = np.full((len(items), k), NO_ITEM, dtype=np.int32)
+    scores = np.full((len(items), k), np.nan, dtype=np.float32)
+    mine = np.flatnonzero(place[items] != NO_ITEM)
+    own = place[items[mine]]
+    itself = csr_matrix(
+        (np.ones(len(mine)), own, np.arange(len(mine) + 1)), shape=(len(mine), len(known))
+    )
+    found, scores[mine] = top_k(unit[own], unit, itself, k)
+    near[mine] = np.where(found == NO_ITEM, NO_ITEM, np.append(known, NO_ITEM)[found])
+    return near, scores

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Annotated, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from scipy.sparse import csr_matrix, hstack
 from threadpoolctl import threadpool_limits
 
@@ -14,10 +15,9 @@ from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
 from recsys.models.arrays import ModelArrays, StoredArrays
 from recsys.models.features import BANDS, age_bands, known, numbered, one_hot
-from recsys.models.params import FmConfig
 from recsys.models.recommender import Recommendations
 from recsys.models.top_k import top_k
-from recsys.models.weighting import Weights
+from recsys.models.weighting import WeightedConfig, Weights
 
 Floats = npt.NDArray[np.float32]
 Users = npt.NDArray[np.int32]
@@ -26,6 +26,34 @@ Rows = npt.NDArray[np.integer]
 BATCH = 256  # listeners of a step
 SPREAD = 0.05  # standard deviation of the first factors
 FIRST = 1e-6  # what the sums of squares of Adagrad begin with
+
+
+class FmConfig(WeightedConfig):
+    """Factorization machine over listener, profile, history and artist, trained for ranking.
+
+    Its plays are weighed as features; what is asked for counts alike.
+    """
+
+    kind: Literal["fm"] = "fm"
+    power: PositiveFloat = 0.35
+    factors: PositiveInt = 64
+    iterations: PositiveInt = 100
+    learning_rate: PositiveFloat = 0.05
+    regularization: NonNegativeFloat = 0.05
+    """Of artists and features."""
+    user_regularization: NonNegativeFloat = 300.0
+    """Of listener ids: the higher, the more is explained by profile and history."""
+    negatives: PositiveInt = 4000
+    """Artists drawn at each step, which those heard have to beat; all where there are no more."""
+    history: bool = True
+    """Whether the artists of the history are features of the listener, as in SVD++."""
+    dropout: Annotated[float, Field(gt=0, lt=1)] = 0.8
+    """Share of the history that is hidden in a step and asked for."""
+
+    @property
+    def uses_profiles(self) -> bool:
+        """Always: they are among its features."""
+        return True
 
 
 class Fm:
@@ -54,7 +82,7 @@ class Fm:
 
     where the last sum is over those of m artists, drawn of all n for the step, that the
     listener has not heard. To it is added half the squared length of the factors of artists
-    and features times `regularization`, and of listeners times `listener_regularization`.
+    and features times `regularization`, and of listeners times `user_regularization`.
 
     A listener who is folded in has no id that is known, but profile and history; who has
     neither is shown the artists with the highest w.
@@ -144,7 +172,7 @@ class Fm:
         active = self._train.users_with_cells()
         n_steps = -(-len(active) // BATCH)
         penalties = self._penalties(n_steps)
-        for _ in range(self._config.epochs):
+        for _ in range(self._config.iterations):
             for users in np.array_split(rng.permutation(active), n_steps):
                 self._step(self.batch(users, rng), penalties)
 
@@ -214,7 +242,7 @@ class Fm:
         drawn = 1 - missed * np.exp(-heard * self._asked / n_steps)
         config = self._config
         return (
-            np.full((len(self._train.users), 1), config.listener_regularization, np.float32),
+            np.full((len(self._train.users), 1), config.user_regularization, np.float32),
             _spread(config.regularization, in_step * n_steps),
             _spread(config.regularization, drawn * n_steps),
         )
@@ -272,6 +300,14 @@ class Fm:
         ones = np.ones((len(vectors), 1), np.float32)
         items, scores = top_k(np.hstack([vectors, ones]), self.artists, seen, k)
         return Recommendations(users.astype(np.int32), items, scores)
+
+
+CONFIG = FmConfig
+
+
+def create(config: FmConfig, seed: int, profiles: Profiles | None = None) -> Fm:
+    """The untrained model."""
+    return Fm(config, seed, profiles)
 
 
 class Table:

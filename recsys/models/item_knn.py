@@ -1,11 +1,30 @@
 """The artists most similar to those in the history (Deshpande and Karypis 2004)."""
 
+from typing import Literal
+
 import numpy as np
 import numpy.typing as npt
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from scipy.sparse import csr_matrix
 
+from recsys.data.profiles import Profiles
 from recsys.models.linear import Doubles, Items, Linear, Links, mean_square, norms, strongest
-from recsys.models.params import ItemKnnConfig
+from recsys.models.weighting import WeightedConfig, Weighting
+
+
+class ItemKnnConfig(WeightedConfig):
+    """The artists most similar to those in the history."""
+
+    kind: Literal["item-knn"] = "item-knn"
+    weighting: Weighting = "bm25"
+    power: PositiveFloat = 0.35
+    neighbours: PositiveInt = 300
+    """Artists kept for each artist."""
+    shrinkage: NonNegativeFloat = 20.0
+    """Added to the denominator of the cosine: few common listeners count less.
+
+    In units of the mean square of the weights.
+    """
 
 
 class ItemKnn(Linear):
@@ -29,6 +48,14 @@ class ItemKnn(Linear):
     def _linked(self, weighted: csr_matrix) -> Links:
         shrinkage = self._config.shrinkage * mean_square(weighted)
         return cosines(weighted, self._config.neighbours, shrinkage)
+
+
+CONFIG = ItemKnnConfig
+
+
+def create(config: ItemKnnConfig, seed: int, profiles: Profiles | None = None) -> ItemKnn:
+    """The untrained model."""
+    return ItemKnn(config)
 
 
 def cosines(weighted: csr_matrix, neighbours: int, shrinkage: float = 0.0) -> csr_matrix:

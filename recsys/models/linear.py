@@ -11,10 +11,9 @@ from scipy.sparse import csr_matrix, vstack
 from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
 from recsys.models.arrays import ModelArrays, StoredArrays
-from recsys.models.params import Weighed
 from recsys.models.recommender import NO_ITEM, Recommendations
 from recsys.models.top_k import best
-from recsys.models.weighting import Weights
+from recsys.models.weighting import WeightedConfig, Weights
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -41,7 +40,7 @@ class Linear(ABC):
     _shown: Items
     _links: Links
 
-    def __init__(self, config: Weighed) -> None:
+    def __init__(self, config: WeightedConfig) -> None:
         """An untrained model.
 
         Args:

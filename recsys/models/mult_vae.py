@@ -1,10 +1,11 @@
 """A variational autoencoder with a multinomial likelihood (Liang et al. 2018)."""
 
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
@@ -21,9 +22,30 @@ from recsys.models.neural import (
     repeatable,
     uniform,
 )
-from recsys.models.params import MultVaeConfig
 from recsys.models.recommender import Recommendations
-from recsys.models.weighting import Weights
+from recsys.models.weighting import WeightedConfig, Weighting, Weights
+
+
+class MultVaeConfig(WeightedConfig):
+    """A variational autoencoder with a multinomial likelihood."""
+
+    library: ClassVar[str | None] = "PyTorch"
+
+    kind: Literal["mult-vae"] = "mult-vae"
+    weighting: Weighting = "bm25"
+    """Of what goes in; what is to come out is heard or not."""
+    hidden: NonNegativeInt = 0
+    """Units of the layers between artists and factors; 0: there are none."""
+    factors: PositiveInt = 400
+    iterations: PositiveInt = 70
+    batch: PositiveInt = 500
+    """Listeners of a step."""
+    learning_rate: PositiveFloat = 0.003
+    regularization: NonNegativeFloat = 2.0
+    """Decay of the weights."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    beta: NonNegativeFloat = 0.3
+    """Weight of the divergence from the prior, reached at the end of the training."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -174,6 +196,14 @@ class MultVae:
         return ranked(scored, seen, users, k)
 
 
+CONFIG = MultVaeConfig
+
+
+def create(config: MultVaeConfig, seed: int, profiles: Profiles | None = None) -> MultVae:
+    """The untrained model."""
+    return MultVae(config, seed)
+
+
 def _normalised(weighted: csr_matrix) -> csr_matrix:
     """Rows divided by their Euclidean length; those of zeros stay."""
     lengths = np.sqrt(weighted.multiply(weighted).sum(axis=1)).A1
@@ -223,9 +253,9 @@ class _Training:
             lr=config.learning_rate,
             weight_decay=config.regularization,
         )
-        steps = config.epochs * -(-len(self._users) // config.batch)
+        steps = config.iterations * -(-len(self._users) // config.batch)
         losses, step = [], 0
-        for _ in range(config.epochs):
+        for _ in range(config.iterations):
             lost = 0.0
             for users in self._batches():
                 likelihood, divergence = self._loss(self._weighted[users])

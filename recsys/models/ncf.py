@@ -2,15 +2,17 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from scipy.sparse import csr_matrix
 
 from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
 from recsys.models.arrays import ModelArrays, StoredArrays
+from recsys.models.config import ModelConfig
 from recsys.models.neural import (
     Floats,
     Items,
@@ -21,7 +23,6 @@ from recsys.models.neural import (
     repeatable,
     uniform,
 )
-from recsys.models.params import NcfConfig
 from recsys.models.recommender import Recommendations
 
 BATCH = 1024  # plays of a step; each brings its negatives
@@ -30,6 +31,20 @@ RIVALS = 64  # artists that a history is compared with when it is folded in
 STEPS = 20  # of the solver that does it; as training stops early, so does it
 RATE = 0.05  # length of such a step
 AT_ONCE = 256  # listeners that are folded in together
+
+
+class NcfConfig(ModelConfig):
+    """Neural collaborative filtering."""
+
+    library: ClassVar[str | None] = "PyTorch"
+
+    kind: Literal["ncf"] = "ncf"
+    factors: PositiveInt = 64
+    iterations: PositiveInt = 10
+    learning_rate: PositiveFloat = 0.002
+    regularization: NonNegativeFloat = 1e-6
+    negatives: PositiveInt = 4
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -181,6 +196,14 @@ class Ncf:
         return np.concatenate(found[0]), np.concatenate(found[1])
 
 
+CONFIG = NcfConfig
+
+
+def create(config: NcfConfig, seed: int, profiles: Profiles | None = None) -> Ncf:
+    """The untrained model."""
+    return Ncf(config, seed)
+
+
 def _shapes(factors: int, n_users: int, n_items: int) -> dict[str, tuple[int, ...]]:
     """Of the arrays of a network, by their names, in the order of its attributes."""
     half = max(factors // 2, 1)
@@ -239,7 +262,7 @@ def _trained(
         network.parts(), lr=config.learning_rate, weight_decay=config.regularization
     )
     losses = []
-    for _ in range(config.epochs):
+    for _ in range(config.iterations):
         lost, counted = 0.0, 0
         for rows, cols, heard in _batches(train, config.negatives, rng):
             users, items, labels = map(torch.from_numpy, (rows, cols, heard))

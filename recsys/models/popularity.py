@@ -1,7 +1,7 @@
 """What everybody listens to. The baseline every other model must beat."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +12,27 @@ from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
 from recsys.errors import InputError
 from recsys.models.arrays import ModelArrays, StoredArrays
+from recsys.models.config import ModelConfig
 from recsys.models.features import age_bands, known, numbered
-from recsys.models.params import PopularityConfig
 from recsys.models.recommender import NO_ITEM, Recommendations, padded
 
 Groups = npt.NDArray[np.int32]
+
+
+class PopularityConfig(ModelConfig):
+    """What popularity counts: plays, or distinct listeners."""
+
+    baseline: ClassVar[bool] = True
+    profile_parameters: ClassVar[tuple[str, ...]] = ("within",)
+
+    kind: Literal["popularity-plays", "popularity-users"]
+    within: Literal["all", "country", "age"] = "all"
+    """Whose plays count: everybody's, or those of the listener's country or age band."""
+
+    @property
+    def uses_profiles(self) -> bool:
+        """Where it counts within a country or an age band."""
+        return self.within != "all"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -152,6 +168,14 @@ class Popularity:
             part = _walked(self._ranking(int(group)), seen[of], users[of], k)
             items[of], scores[of] = part.items, part.scores
         return Recommendations(users.astype(np.int32), items, scores)
+
+
+CONFIG = PopularityConfig
+
+
+def create(config: PopularityConfig, seed: int, profiles: Profiles | None = None) -> Popularity:
+    """The untrained model."""
+    return Popularity(config, profiles)
 
 
 def _walked(

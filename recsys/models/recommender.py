@@ -119,6 +119,21 @@ class Relating(Protocol):
 
 
 @runtime_checkable
+class RelatingMany(Protocol):
+    """A model that relates many items faster together than one by one."""
+
+    def similar_many(
+        self, items: npt.NDArray[np.int32], k: int
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+        """As `Relating.similar` of each of `items`.
+
+        Returns:
+            Items int32 and how alike they are, float32, both of shape (m, k); NO_ITEM and NaN
+            past the end of a list.
+        """
+
+
+@runtime_checkable
 class Explaining(Protocol):
     """A model whose scores are sums over the history."""
 

@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.data.interactions import Interactions
-from recsys.models.als import Als
-from recsys.models.params import AlsConfig
+from recsys.models.als import Als, AlsConfig
 
 REFERENCE = AlsConfig(factors=64)
 

@@ -1,11 +1,29 @@
 """Random walks of three steps, popular artists held back (Paudel et al. 2017)."""
 
+from typing import Literal
+
 import numpy as np
 import numpy.typing as npt
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from scipy.sparse import csr_matrix
 
+from recsys.data.profiles import Profiles
 from recsys.models.linear import Doubles, Items, Linear, Links, strongest
-from recsys.models.params import Rp3betaConfig
+from recsys.models.weighting import WeightedConfig, Weighting
+
+
+class Rp3betaConfig(WeightedConfig):
+    """Random walks of three steps, with popular artists held back."""
+
+    kind: Literal["rp3beta"] = "rp3beta"
+    weighting: Weighting = "bm25"
+    power: PositiveFloat = 0.35
+    alpha: PositiveFloat = 0.65
+    """Exponent of the transition probabilities."""
+    beta: NonNegativeFloat = 0.2
+    """Exponent of the popularity that scores are divided by."""
+    neighbours: PositiveInt = 500
+    """Artists kept for each artist."""
 
 
 class Rp3beta(Linear):
@@ -41,6 +59,14 @@ class Rp3beta(Linear):
         to_items = steps(weighted, self._config.alpha)
         to_users = steps(csr_matrix(weighted.T), self._config.alpha)
         return strongest(to_users, to_items, self._config.neighbours, worth)
+
+
+CONFIG = Rp3betaConfig
+
+
+def create(config: Rp3betaConfig, seed: int, profiles: Profiles | None = None) -> Rp3beta:
+    """The untrained model."""
+    return Rp3beta(config)
 
 
 def steps(weighted: csr_matrix, alpha: float) -> csr_matrix:

@@ -1,14 +1,17 @@
 """A sparse linear model of the artists (Ning and Karypis 2011)."""
 
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from scipy.sparse import csr_matrix
 
+from recsys.data.profiles import Profiles
 from recsys.models.item_knn import cosines
 from recsys.models.linear import Floats, Items, Linear, Links, gram, mean_square
-from recsys.models.params import SlimConfig
+from recsys.models.weighting import WeightedConfig, Weighting
 
 Grams = Callable[[Items], Floats]
 
@@ -16,6 +19,21 @@ CELLS = 1 << 25  # of the Gram matrices of a block of items: 128 MiB of float32
 DENSE = 16_384  # items up to which the whole Gram matrix is kept, 1 GiB of float32; beyond, the
 # products of each item's candidates are made for it: no memory, but some 25 ms for each item
 SMALL = 1e-5  # once no coefficient of an item changes by more, it is learned
+
+
+class SlimConfig(WeightedConfig):
+    """A sparse linear model of the items with l1 and l2 penalties."""
+
+    kind: Literal["slim"] = "slim"
+    weighting: Weighting = "bm25"
+    power: PositiveFloat = 0.35
+    l1: NonNegativeFloat = 0.02
+    l2: PositiveFloat = 200.0
+    """Both penalties are in units of the mean square of the weights."""
+    neighbours: PositiveInt = 200
+    """Candidates of each artist, the most similar ones by cosine."""
+    iterations: PositiveInt = 30
+    """Sweeps over the coefficients of an artist, at most; fewer once they stand still."""
 
 
 class Slim(Linear):
@@ -66,6 +84,14 @@ class Slim(Linear):
         found = _descended(products[:, :-1, :-1], towards, self._config)
         of, place = np.nonzero(found)
         return targets[of], candidates[of, place], found[of, place]
+
+
+CONFIG = SlimConfig
+
+
+def create(config: SlimConfig, seed: int, profiles: Profiles | None = None) -> Slim:
+    """The untrained model."""
+    return Slim(config)
 
 
 def _padded(near: csr_matrix, targets: Items) -> tuple[Items, npt.NDArray[np.bool_]]:

@@ -1,10 +1,11 @@
 """Nearest listeners: what those who are alike in plays and profile listen to."""
 
 from collections.abc import Iterator
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import NonNegativeFloat, PositiveInt
 from scipy.sparse import csr_matrix, diags_array, hstack
 
 from recsys.data.ids import IdMap
@@ -12,10 +13,9 @@ from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
 from recsys.models.arrays import ModelArrays, StoredArrays
 from recsys.models.features import known, numbered, one_hot
-from recsys.models.params import UserKnnConfig
 from recsys.models.recommender import NO_ITEM, Recommendations
 from recsys.models.top_k import best
-from recsys.models.weighting import Weights
+from recsys.models.weighting import WeightedConfig, Weighting, Weights
 
 Floats = npt.NDArray[np.float32]
 Users = npt.NDArray[np.int32]
@@ -24,6 +24,25 @@ CELLS = 1 << 22  # distances, or scores, of a block of listeners: 32 MiB of floa
 OLDEST = 100.0  # years
 ROUNDING = 1e-13  # what of |a|^2 + |b|^2 - 2 ab is left of two equal rows
 ALIKE = 1e-6  # relative differences of distances, which are float32, that are none
+
+
+class UserKnnConfig(WeightedConfig):
+    """The nearest listeners by plays and profile."""
+
+    kind: Literal["user-knn"] = "user-knn"
+    weighting: Weighting = "bm25"
+    neighbours: PositiveInt = 160
+    metric: Literal["euclidean", "cosine"] = "cosine"
+    """How far apart two listeners are."""
+    plays_weight: NonNegativeFloat = 1.0
+    age_weight: NonNegativeFloat = 0.0
+    gender_weight: NonNegativeFloat = 0.0
+    country_weight: NonNegativeFloat = 0.0
+
+    @property
+    def uses_profiles(self) -> bool:
+        """Always: they are among its features."""
+        return True
 
 
 class UserKnn:
@@ -178,6 +197,14 @@ class UserKnn:
         features = csr_matrix(hstack(parts, format="csr", dtype=np.float64))
         features.eliminate_zeros()
         return features
+
+
+CONFIG = UserKnnConfig
+
+
+def create(config: UserKnnConfig, seed: int, profiles: Profiles | None = None) -> UserKnn:
+    """The untrained model."""
+    return UserKnn(config, profiles)
 
 
 def _shares(rows: csr_matrix) -> csr_matrix:

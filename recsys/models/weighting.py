@@ -4,19 +4,38 @@ Confidence is c = 1 + alpha * f(r) with preference 1; unobserved pairs have c = 
 (Hu, Koren and Volinsky 2008, section 2.2 and their log variant in section 6).
 """
 
+from typing import Literal
+
 import numpy as np
 import numpy.typing as npt
+from pydantic import PositiveFloat
 from scipy.sparse import csr_matrix
 
 from recsys.data.interactions import Interactions
 from recsys.errors import InputError
-from recsys.models.params import Weighed
+from recsys.models.config import ModelConfig, Share
 
 Values = npt.NDArray[np.float64]
-
+Weighting = Literal["linear", "log", "share", "bm25", "tfidf", "binary"]
 
 DAY = 86_400  # seconds
 LEAST = 1e-6  # of a play that is so old that it hardly counts
+
+
+class WeightedConfig(ModelConfig):
+    """The parameters of a model that weighs plays."""
+
+    weighting: Weighting = "share"
+    epsilon: PositiveFloat = 1.0
+    """log: f(r) = log(1 + r / epsilon)."""
+    power: PositiveFloat = 0.9
+    """share: f(r) = (r / the user's mean plays) ^ power."""
+    k1: PositiveFloat = 100.0
+    """bm25: how late the plays saturate."""
+    b: Share = 0.8
+    """bm25: how much the length of a user's history counts."""
+    half_life: PositiveFloat | None = None
+    """Days after which a play counts half; None: all count the same. Needs times."""
 
 
 def _times(cells: Interactions) -> npt.NDArray[np.int64]:
@@ -37,7 +56,7 @@ class Weights:
     cell in the training matrix, as those who are held out whole, do not count as users.
     """
 
-    def __init__(self, config: Weighed, cells: Interactions) -> None:
+    def __init__(self, config: WeightedConfig, cells: Interactions) -> None:
         """Learn the item statistics of the training data.
 
         Raises:

@@ -24,7 +24,7 @@ from recsys.data.ids import IdMap
 from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
 from recsys.errors import InputError
-from recsys.models.params import ModelConfig
+from recsys.models.config import ModelConfig
 from recsys.models.recommender import (
     NO_ITEM,
     Explaining,

@@ -21,9 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from recsys.models.als import Als
-from recsys.models.recommender import NO_ITEM, Recommendations, Relating, Scoring
-from recsys.models.top_k import top_k
+from recsys.models.recommender import NO_ITEM, Recommendations, Relating, RelatingMany, Scoring
 from recsys.progress import Progress, silent
 from recsys.serving.answers import Served
 
@@ -116,35 +114,14 @@ def _of_items(served: Served, items: Numbers, keys: list[str], k: int) -> Table:
 
 def _related(served: Served, items: Numbers, k: int) -> tuple[Numbers, Floats]:
     """Similar items and scores of each, shape (m, k); NO_ITEM and NaN past the end of a list."""
-    if isinstance(served.model, Als):
-        return _by_factors(served.model.item_factors, items, k)
+    if isinstance(served.model, RelatingMany):
+        return served.model.similar_many(items, k)
     assert isinstance(served.model, Relating)
     near = np.full((len(items), k), NO_ITEM, dtype=np.int32)
     scores = np.full((len(items), k), np.nan, dtype=np.float32)
     for row, item in enumerate(items.tolist()):
         similar, cosines = served.model.similar(item, k)
         near[row, : len(similar)], scores[row, : len(similar)] = similar, cosines
-    return near, scores
-
-
-def _by_factors(factors: Floats, items: Numbers, k: int) -> tuple[Numbers, Floats]:
-    """`Als.similar` of many at once, which reads the factors from memory once and not each time."""
-    from scipy.sparse import csr_matrix
-
-    lengths = np.sqrt(np.einsum("if,if->i", factors, factors, dtype=np.float64))
-    known = np.flatnonzero(lengths > 0).astype(np.int32)
-    unit = (factors[known] / lengths[known, None]).astype(np.float32)
-    place = np.full(len(factors), NO_ITEM, dtype=np.int32)
-    place[known] = np.arange(len(known))
-    near = np.full((len(items), k), NO_ITEM, dtype=np.int32)
-    scores = np.full((len(items), k), np.nan, dtype=np.float32)
-    mine = np.flatnonzero(place[items] != NO_ITEM)
-    own = place[items[mine]]
-    itself = csr_matrix(
-        (np.ones(len(mine)), own, np.arange(len(mine) + 1)), shape=(len(mine), len(known))
-    )
-    places, scores[mine] = top_k(unit[own], unit, itself, k)
-    near[mine] = np.where(places == NO_ITEM, NO_ITEM, np.append(known, NO_ITEM)[places])
     return near, scores
 
 

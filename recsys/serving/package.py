@@ -18,22 +18,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pydantic import TypeAdapter
 
 from recsys.data.store import load_data, save_data
 from recsys.errors import InputError
-from recsys.models import build
+from recsys.models import build, read_config
 from recsys.models.arrays import REMEDY, StoredArrays, save_arrays
-from recsys.models.params import (
-    EnsembleConfig,
-    FmConfig,
-    ModelConfig,
-    MultVaeConfig,
-    NcfConfig,
-    PopularityConfig,
-    UserKnnConfig,
-)
-from recsys.renames import current_params
+from recsys.models.config import ModelConfig
 from recsys.serving.answers import RankedItem, Served, fold_in_history, known_user
 from recsys.serving.names import listed
 
@@ -49,14 +39,12 @@ def check_portable(config: ModelConfig) -> None:
     Raises:
         InputError: it needs a library beyond those that every model needs.
     """
-    if isinstance(config, EnsembleConfig):
-        for member in config.members:
-            check_portable(member)
-    if isinstance(config, NcfConfig | MultVaeConfig):
-        raise InputError(
-            f"the model {config.kind} cannot be registered: it needs PyTorch where it is served; "
-            "pass the run of another model, such as als or ease"
-        )
+    for part in config.parts:
+        if part.library is not None:
+            raise InputError(
+                f"the model {part.kind} cannot be registered: it needs {part.library} where it is "
+                "served; pass the run of another model, such as als or ease"
+            )
 
 
 def pack(served: Served, seed: int, folder: Path) -> None:
@@ -73,7 +61,7 @@ def pack(served: Served, seed: int, folder: Path) -> None:
         InputError: see `check_portable`.
     """
     check_portable(served.config)
-    save_data(served.cells, served.profiles if _uses_profiles(served.config) else None, folder)
+    save_data(served.cells, served.profiles if served.config.uses_profiles else None, folder)
     save_arrays(served.model.learned(), folder)
     files = sorted(path for path in folder.rglob("*.*") if path.name != _SERVED)
     described = {
@@ -89,18 +77,6 @@ def _hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _uses_profiles(config: ModelConfig) -> bool:
-    match config:
-        case EnsembleConfig():
-            return any(map(_uses_profiles, config.members))
-        case PopularityConfig():
-            return config.within != "all"
-        case UserKnnConfig() | FmConfig():
-            return True
-        case _:
-            return False
-
-
 def unpack(folder: Path) -> Served:
     """The model that `pack` wrote, which answers bit for bit as it did there.
 
@@ -112,12 +88,10 @@ def unpack(folder: Path) -> Served:
     """
     described = _described(folder / _SERVED)
     _check(folder, described.get("files", {}))
-    config: ModelConfig = TypeAdapter(ModelConfig).validate_python(
-        current_params(described["model"])
-    )
+    config = read_config(described["model"])
     seed = int(described["seed"])
     cells, profiles = load_data(folder)
-    model = build(config, seed, profiles=profiles).restore(cells, StoredArrays(folder))
+    model = build(config, seed, profiles).restore(cells, StoredArrays(folder))
     return Served(config, model, cells, profiles)
 
 

@@ -23,9 +23,9 @@ from prefect.cache_policies import NO_CACHE
 from recsys.data.drift import Finding, Limits, LogProfile, check, shrunk
 from recsys.evaluation.gate import OnNew, on_new_pairs
 from recsys.models import build
-from recsys.models.als import Als
+from recsys.models.als import Als, AlsConfig
+from recsys.models.config import ModelConfig
 from recsys.models.iterative import State
-from recsys.models.params import AlsConfig, ModelConfig
 from recsys.models.recommender import Recommender
 from recsys.seeds import seed_for
 from recsys.splitting.split import Fold
@@ -243,7 +243,7 @@ def _refitted(study: Study, fold: Fold, config: ModelConfig, measured: Path) -> 
     if isinstance(config, AlsConfig) and kept.exists():
         arrays = (np.load(kept / each, allow_pickle=False) for each in (USER_FACTORS, ITEM_FACTORS))
         return Als(config, seed).fit(fold.train, State(config.iterations, *arrays))
-    return build(config, seed, profiles=fold.profiles).fit(fold.train)
+    return build(config, seed, fold.profiles).fit(fold.train)
 
 
 @task(task_run_name="show the decision", cache_policy=NO_CACHE)

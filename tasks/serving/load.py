@@ -13,18 +13,15 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
 from recsys.config import checked
 from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
 from recsys.data.store import load_data, save_data
 from recsys.errors import InputError
-from recsys.models import build
+from recsys.models import build, read_config
 from recsys.models.arrays import StoredArrays, save_arrays
+from recsys.models.config import ModelConfig
 from recsys.models.iterative import Iteration
-from recsys.models.params import ModelConfig
-from recsys.renames import current_params
 from recsys.seeds import seed_for
 from recsys.serving.answers import Served
 from tasks.progress import report_progress
@@ -67,9 +64,9 @@ class ServedRun:
         given = {name: value for name, value in params.items() if value is not None}
         try:
             seed = int(given.pop("seed"))
-            config: ModelConfig = TypeAdapter(ModelConfig).validate_python(current_params(given))
+            config = read_config(given)
             made_from = {name: run.tags[name] for name in ("data", "split")}
-        except (KeyError, ValidationError) as error:
+        except (KeyError, ValueError) as error:
             why = " ".join(str(error).split())
             raise InputError(
                 f"run {run.id!r} cannot be fitted again, another version made it ({why[:200]}); "
@@ -120,7 +117,7 @@ def load_served(workspace: Workspace, chosen: ServedRun) -> Served:
     learned = stage(
         workspace, "served", inputs, lambda folder: _fit(folder, config, seed, cells, profiles)
     )
-    model = build(config, seed, profiles=profiles).restore(cells, StoredArrays(learned.folder))
+    model = build(config, seed, profiles).restore(cells, StoredArrays(learned.folder))
     return Served(config, model, cells, profiles)
 
 
@@ -161,5 +158,5 @@ def _fit(
         report_progress("fitting on all the data, iterations", step.number, total)
 
     report_progress(f"fitting {config.kind} on all the data", 0, None)
-    save_arrays(build(config, seed, on_iteration, profiles).fit(cells).learned(), folder)
+    save_arrays(build(config, seed, profiles, on_iteration).fit(cells).learned(), folder)
     return {}

@@ -15,11 +15,11 @@ from typing import Literal
 
 from recsys.errors import InputError
 from recsys.evaluation.objectives import oriented
+from recsys.models import is_baseline
 from tasks.tracking.registry import champion
 from tasks.tracking.runs import Recorded, finals, read_run, read_runs, study_runs
 from tasks.workspace.layout import Workspace
 
-BASELINE = "popularity"  # how the names of the baselines begin
 NAMED, MANY = 3, 100  # other studies that are named, and final runs among which they are looked for
 _ID = re.compile(r"[0-9a-f]{32}")
 
@@ -123,7 +123,7 @@ def _winners(runs: Iterable[Recorded]) -> Iterator[Recorded]:
     """The winner of each study, newest first: the last of its finals that is no baseline."""
     seen: set[str | None] = set()
     for run in runs:
-        if not run.tags["model"].startswith(BASELINE) and run.parent not in seen:
+        if not is_baseline(run.tags["model"]) and run.parent not in seen:
             seen.add(run.parent)
             yield run
 

@@ -21,8 +21,8 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from recsys.models import build
-from recsys.models.als import Als
-from recsys.models.params import AlsConfig, Searched
+from recsys.models.als import Als, AlsConfig
+from recsys.models.config import ModelConfig
 from recsys.search.config import FOUND
 from recsys.splitting.split import Fold
 from tasks import tuning
@@ -204,7 +204,7 @@ def _train(study: Study, validation: Path, trial: Trial, search: Search, run: Ru
     if not isinstance(config, AlsConfig):
         return _train_unwatched(study, fold, config, trial, search, run)
     watch = TrainingMonitor(study, fold, trial, search)
-    model = build(config, train_seed(study, config.kind), watch)
+    model = build(config, train_seed(study, config.kind), fold.profiles, watch)
     assert isinstance(model, Als)
     begin = time.perf_counter()
     if not watch.pruned:
@@ -228,10 +228,10 @@ def _train(study: Study, validation: Path, trial: Trial, search: Search, run: Ru
 
 
 def _train_unwatched(
-    study: Study, fold: Fold, config: Searched, trial: Trial, search: Search, run: Run
+    study: Study, fold: Fold, config: ModelConfig, trial: Trial, search: Search, run: Run
 ) -> AttemptResult:
     """A model that tells nobody of its iterations has no curve, and is never pruned."""
-    model = build(config, train_seed(study, config.kind), profiles=fold.profiles)
+    model = build(config, train_seed(study, config.kind), fold.profiles)
     report_progress(f"training {config.kind}", 0, None)
     begin = time.perf_counter()
     model.fit(fold.train)

@@ -15,10 +15,9 @@ from recsys.evaluation.bootstrap import Estimate, column_intervals
 from recsys.evaluation.protocol import judge
 from recsys.evaluation.store import save_report
 from recsys.evaluation.ties import tied_with_best
-from recsys.models import build, cost
-from recsys.models.als import Als
+from recsys.models import build, make_config
+from recsys.models.als import Als, AlsConfig
 from recsys.models.iterative import State
-from recsys.models.params import AlsConfig, named
 from recsys.models.recommender import Recommender
 from recsys.seeds import seed_for
 from recsys.splitting.split import Fold
@@ -110,7 +109,7 @@ def _ranked(
             done,
             estimate,
             bool(is_tied),
-            cost(named(study.config.model, done.params), n_users, n_items, n_cells),
+            make_config(study.config.model, done.params).cost(n_users, n_items, n_cells),
         )
         for done, estimate, is_tied in zip(trials, estimates, tied, strict=True)
     ]
@@ -152,8 +151,8 @@ def _on_all_users(study: Study, done: FinishedTrial, fold: Fold) -> npt.NDArray[
 
 def _restored(study: Study, done: FinishedTrial, run: Run, fold: Fold) -> Recommender:
     """The model of a trial, from its factors where they were kept, else trained again."""
-    config = named(study.config.model, done.params)
-    model = build(config, train_seed(study, config.kind), profiles=fold.profiles)
+    config = make_config(study.config.model, done.params)
+    model = build(config, train_seed(study, config.kind), fold.profiles)
     if not (isinstance(model, Als) and isinstance(config, AlsConfig) and run.has(FACTORS)):
         return model.fit(fold.train)
     with study.scratch() as folder:

@@ -17,9 +17,9 @@ from recsys.evaluation.report import Report
 from recsys.evaluation.sample_user import sample_user, shown_to
 from recsys.evaluation.store import load_report, save_lists, save_report
 from recsys.models import build
-from recsys.models.als import Als
+from recsys.models.als import Als, AlsConfig
+from recsys.models.config import ModelConfig
 from recsys.models.iterative import Iteration, OnIteration
-from recsys.models.params import AlsConfig, ModelConfig
 from recsys.models.recommender import Recommender
 from recsys.search.curves import CurvePoint, LossProbe
 from recsys.splitting.split import Fold
@@ -132,7 +132,7 @@ def run_on_validation(study: Study, validation: Path, config: ModelConfig) -> fl
     run = start_child(study, f"{config.kind} on validation", config, tags)
     with run.closing():
         fold = fold_at(validation)
-        model = build(config, train_seed(study, config.kind), profiles=fold.profiles)
+        model = build(config, train_seed(study, config.kind), fold.profiles)
         start = time.perf_counter()
         model.fit(fold.train)
         fit_seconds = time.perf_counter() - start
@@ -145,7 +145,7 @@ def run_on_validation(study: Study, validation: Path, config: ModelConfig) -> fl
 def _measure_final(study: Study, fold: Fold, config: ModelConfig, run: Run, into: Path) -> Measured:
     probe = LossProbe()
     seed = train_seed(study, config.kind)
-    model = build(config, seed, _telling(config, probe), fold.profiles)
+    model = build(config, seed, fold.profiles, _telling(config, probe))
     start = time.perf_counter()
     model.fit(fold.train)
     fit_seconds = time.perf_counter() - start

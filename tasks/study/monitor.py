@@ -4,9 +4,8 @@ import time
 from collections.abc import Collection, Sequence
 
 from recsys.config import ExperimentConfig
-from recsys.models.als import Als
+from recsys.models.als import Als, AlsConfig
 from recsys.models.iterative import Iteration, State, StopTraining
-from recsys.models.params import AlsConfig
 from recsys.search.config import FOUND
 from recsys.search.curves import Curve, CurvePoint
 from recsys.search.pruning import best_point, hopeless, plateau

@@ -11,7 +11,8 @@ from typing import Any
 
 from recsys.config import ExperimentConfig
 from recsys.identity import Side, measured_key
-from recsys.models.params import ModelConfig, Searched, named
+from recsys.models import make_config
+from recsys.models.config import ModelConfig
 from recsys.search.config import FOUND
 from recsys.seeds import seed_for
 from recsys.splitting.split import Fold
@@ -192,10 +193,10 @@ def train_seed(study: Study, kind: str) -> int:
     return seed_for(study.config.seed, "train", kind)
 
 
-def trial_params(config: ExperimentConfig, trial: Trial) -> Searched:
+def trial_params(config: ExperimentConfig, trial: Trial) -> ModelConfig:
     """What a trial trains: its point, with the most iterations where they are to be found."""
     most = {} if config.found is None else {FOUND: config.found.high}
-    return named(config.model, {**trial.params, **most})
+    return make_config(config.model, {**trial.params, **most})
 
 
 def tuning_fold(config: ExperimentConfig, validation: Path) -> Fold:

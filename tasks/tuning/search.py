@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from recsys.config import ExperimentConfig
 from recsys.errors import InputError
 from recsys.evaluation.objectives import oriented
-from recsys.models.params import default_point
+from recsys.models import default_point
 from recsys.search.config import FOUND
 from recsys.search.pruning import CurveValues, FinishedCurve
 from recsys.search.space import Point, Value

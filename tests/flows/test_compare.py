@@ -21,7 +21,7 @@ from tests.flows.conftest import Lab, quick
 
 pytestmark = pytest.mark.flow
 
-MODELS = ("popularity-listeners", "item-knn", "als")
+MODELS = ("popularity-users", "item-knn", "als")
 
 
 def asked(lab: Lab, name: str, models: tuple[str, ...] = MODELS, **more: Any) -> CompareRequest:
@@ -47,7 +47,7 @@ def test_every_model_is_tuned_on_every_split_with_the_same_budget(
         for model in ("item-knn", "als"):
             assert len(trials_of(lab, compared.asked, model, seed)) == 2
         # Two of the three that profiles allow.
-        assert len(trials_of(lab, compared.asked, "popularity-listeners", seed)) == 2
+        assert len(trials_of(lab, compared.asked, "popularity-users", seed)) == 2
     found = [each.results["als"].params for each in compared.comparison.splits]
     assert found[0] != found[1]
 
@@ -181,7 +181,7 @@ def test_an_unknown_model_is_named_with_those_there_are(lab: Lab) -> None:
 
 def test_whole_users_are_judged_by_fold_in(lab: Lab) -> None:
     """Strong generalization: who is judged was never trained on."""
-    wanted = asked(lab, "strong", ("item-knn", "als", "popularity-listeners"), n_splits=1)
+    wanted = asked(lab, "strong", ("item-knn", "als", "popularity-users"), n_splits=1)
     config = quick(study={"trials": 2, "sampler": "random"}, split={"kind": "users"})
 
     result = compare(replace(wanted, config=config), lab.workspace.root)
@@ -198,7 +198,7 @@ def test_an_experiment_searches_any_model(lab: Lab, model: str) -> None:
     result = experiment(lab.plays, config, lab.workspace.root, lab.profiles, f"any {model}")
 
     assert len(result.trials) == 2
-    assert set(result.models) == {"popularity-plays", "popularity-listeners", model}
+    assert set(result.models) == {"popularity-plays", "popularity-users", model}
     assert result.saved.asked == 0
     final = open_client(lab.workspace).get_run(result.runs["final"])
     assert final.data.tags["model"] == model

@@ -10,7 +10,7 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRun
 from flows.result import Result
 from recsys.evaluation.metrics import METRICS
 from recsys.evaluation.report import KS
-from recsys.models.params import AlsConfig
+from recsys.models.als import AlsConfig
 from tasks.tracking.client import open_client
 from tasks.tracking.runs import compare_url
 from tasks.workspace.code import MEASURING, code_id
@@ -20,7 +20,7 @@ from tests.flows.recorded import artifact, comparable, running
 pytestmark = pytest.mark.flow
 
 TRIALS = ["trial 000", "trial 001", "trial 002"]
-FINALS = ["final als", "final popularity-listeners", "final popularity-plays"]
+FINALS = ["final als", "final popularity-plays", "final popularity-users"]
 ALL_METRICS = {
     f"{name}_at_{k}" for name in (*METRICS, "coverage", "gini", "novelty", "popularity") for k in KS
 }
@@ -249,7 +249,7 @@ def test_prefect_shows_tasks_by_readable_names_and_the_tables(lab: Lab, first: R
         *("ingest plays.tsv", "filter", "split random", "trial 0", "trial 1", "trial 2"),
         *("choose the winner", "plots of the study"),
         *("judge als on test", "judge popularity-plays on test", "leaderboard"),
-        *("judge popularity-listeners on test", "compare on test", "comparison table"),
+        *("judge popularity-users on test", "compare on test", "comparison table"),
     }
     link = str(artifacts["compare-trials"].data)
     assert "](http://127.0.0.1:5000/#/compare-runs?" in link

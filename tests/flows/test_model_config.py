@@ -5,15 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from flows.model_config import SPACES, WITHOUT_EXTRAS, model_config, pinned
+from flows.model_config import SPACES, model_config, pinned, without_extras
 from recsys.errors import InputError
-from recsys.models.params import SEARCHED, AlsConfig, EaseConfig, named
+from recsys.models import MODELS, make_config
+from recsys.models.als import AlsConfig
+from recsys.models.ease import EaseConfig
 from tests.flows.conftest import quick
 
 BASE = quick(study={"trials": 7, "metric": "recall@10"}, judge={"ks": [10]})
 
 
-@pytest.mark.parametrize("model", SEARCHED)
+@pytest.mark.parametrize("model", MODELS)
 def test_every_model_can_be_configured_and_keeps_the_budget_and_the_judging(model: str) -> None:
     config = model_config(BASE, model, 3, has_profiles=False)
 
@@ -33,6 +35,7 @@ def test_a_space_is_named_after_its_model_and_sets_no_budget(path: Path) -> None
     assert table["model"] == path.stem
     assert table.keys() <= {"name", "model", "search", "study"}
     assert table["study"].keys() <= {"sampler", "default_first", "first"}
+    assert path.stem in MODELS
 
 
 def test_the_model_of_the_experiment_keeps_its_own_space() -> None:
@@ -52,7 +55,7 @@ def test_a_pinned_experiment_has_the_one_point_of_the_winner() -> None:
     config = pinned(model_config(BASE, "als", 1, has_profiles=False), winner)
 
     point = {name: spec.ends[0] for name, spec in config.whole_space.items()}
-    assert named("als", point) == winner
+    assert make_config("als", point) == winner
     assert all(len(spec.ends) == 1 for spec in config.whole_space.values())
     assert config.study.trials == 1
     assert config.found is None
@@ -62,7 +65,7 @@ def test_ease_alone_is_cut_to_the_top_items() -> None:
     ease = model_config(BASE, "ease", 0, has_profiles=False, top_items=50)
 
     assert ease.whole_space["top_items"].ends == (50,)
-    assert named("ease", {"top_items": 50}) == EaseConfig(top_items=50)
+    assert make_config("ease", {"top_items": 50}) == EaseConfig(top_items=50)
     assert "top_items" not in model_config(BASE, "slim", 0, False, 50).search
 
 
@@ -72,4 +75,4 @@ def test_an_unknown_model_is_named_with_those_there_are() -> None:
 
 
 def test_what_takes_part_by_default_needs_no_extra() -> None:
-    assert set(SEARCHED) - set(WITHOUT_EXTRAS) == {"ncf", "mult-vae"}
+    assert set(MODELS) - set(without_extras()) == {"ncf", "mult-vae"}

@@ -195,7 +195,7 @@ def test_a_champion_promoted_meanwhile_is_not_replaced_by_the_earlier_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     runs = lab.runs(made.runs["study"])
-    later = runs["final popularity-listeners"].info.run_id
+    later = runs["final popularity-users"].info.run_id
     assert command("promote", made.runs["final"]) == 0
     load, meanwhile = publish_flow.load, iter([later])
 
@@ -239,11 +239,11 @@ def test_the_champion_is_published_as_it_was_registered_by_other_code_and_withou
 def test_a_model_that_does_not_relate_items_is_published_without_similar_items(
     lab: Lab, made: Result, cells: Interactions, there: str
 ) -> None:
-    run = lab.runs(made.runs["study"])["final popularity-listeners"].info.run_id
+    run = lab.runs(made.runs["study"])["final popularity-users"].info.run_id
 
     outcome = publish(lab.workspace.root, run, None, K)
 
-    skipped = "no similar items: popularity-listeners does not say which are similar"
+    skipped = "no similar items: popularity-users does not say which are similar"
     assert skipped in outcome.lines()
     with pytest.raises(InputError, match=r"is not among the 0 artists .* does not say which are"):
         lookup.artist(there, cells.items.name(1))

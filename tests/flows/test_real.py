@@ -30,7 +30,7 @@ def test_the_reference_study_agrees_with_an_independent_script(real_data: Path, 
     # The script: 0.198, 0.070 and 0.086. The noise is that of another draw of the test side.
     assert ndcg(result, "als") == pytest.approx(0.198, abs=0.012)
     assert ndcg(result, "popularity-plays") == pytest.approx(0.070, abs=0.007)
-    assert ndcg(result, "popularity-listeners") == pytest.approx(0.086, abs=0.007)
+    assert ndcg(result, "popularity-users") == pytest.approx(0.086, abs=0.007)
 
 
 def test_the_default_search_is_beyond_plain_als_from_its_first_points_on(

@@ -23,8 +23,9 @@ from flows.searching import joined
 from recsys.config import checked
 from recsys.errors import InputError
 from recsys.evaluation.gate import Gate
-from recsys.models.als import Als
-from recsys.models.params import AlsConfig, EnsembleConfig, ItemKnnConfig
+from recsys.models.als import Als, AlsConfig
+from recsys.models.ensemble import EnsembleConfig
+from recsys.models.item_knn import ItemKnnConfig
 from tasks.data import database
 from tasks.data.new_plays import gather
 from tasks.data.stages import Plays

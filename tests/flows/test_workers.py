@@ -135,7 +135,7 @@ def _finds_nothing_to_train(
     assert {name for name in made if name.startswith("final")} == {
         "final als",
         "final popularity-plays",
-        "final popularity-listeners",
+        "final popularity-users",
     }
     assert same_study.orphans(place) == []
 

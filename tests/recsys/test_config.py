@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from recsys.config import ExperimentConfig, checked, load_config
 from recsys.data.config import FilterConfig
 from recsys.errors import InputError
-from recsys.models.params import AlsConfig
+from recsys.models.als import AlsConfig
 from recsys.search.space import Choice, Floats, Ints, grid, inside
 from recsys.settings import parse_value
 from recsys.splitting.config import GivenSplit, LastSplit, RandomSplit, TimeSplit, UserSplit

@@ -9,7 +9,9 @@ from pydantic import create_model
 from recsys.config import ExperimentConfig
 from recsys.evaluation.config import JudgeConfig
 from recsys.identity import Side, counted, key_of, measured_key, study_settings
-from recsys.models.params import AlsConfig, EnsembleConfig, ItemKnnConfig
+from recsys.models.als import AlsConfig
+from recsys.models.ensemble import EnsembleConfig
+from recsys.models.item_knn import ItemKnnConfig
 from recsys.search.config import StudyConfig
 from recsys.settings import Config, setting
 from recsys.splitting.config import SplitConfig

@@ -17,9 +17,8 @@ from optuna.storages.journal import JournalFileBackend
 
 from recsys.config import ExperimentConfig
 from recsys.data.interactions import Interactions
-from recsys.models.als import Als
+from recsys.models.als import Als, AlsConfig
 from recsys.models.iterative import Iteration, State
-from recsys.models.params import AlsConfig
 from recsys.search.curves import Curve, CurvePoint
 from recsys.splitting.split import random_split
 from recsys.splitting.store import save_fold

@@ -17,21 +17,18 @@ from flows.result import Result
 from recsys.data.interactions import Interactions
 from recsys.errors import InputError
 from recsys.models import build
-from recsys.models.als import Als
-from recsys.models.params import (
-    AlsConfig,
-    BprConfig,
-    EaseConfig,
-    EnsembleConfig,
-    FmConfig,
-    ItemKnnConfig,
-    ModelConfig,
-    PopularityConfig,
-    Rp3betaConfig,
-    SlimConfig,
-    UserKnnConfig,
-)
+from recsys.models.als import Als, AlsConfig
+from recsys.models.bpr import BprConfig
+from recsys.models.config import ModelConfig
+from recsys.models.ease import EaseConfig
+from recsys.models.ensemble import EnsembleConfig
+from recsys.models.fm import FmConfig
+from recsys.models.item_knn import ItemKnnConfig
+from recsys.models.popularity import PopularityConfig
 from recsys.models.recommender import NO_ITEM
+from recsys.models.rp3beta import Rp3betaConfig
+from recsys.models.slim import SlimConfig
+from recsys.models.user_knn import UserKnnConfig
 from recsys.seeds import seed_for
 from tasks.data.stages import Everything, Plays, everything
 from tasks.progress import reporting_to
@@ -49,9 +46,9 @@ SOMEBODY = Listener()
 SMALL = AlsConfig(factors=8, iterations=3)
 EVERY: list[ModelConfig] = [
     *(SMALL, ItemKnnConfig(), Rp3betaConfig(), EaseConfig(), SlimConfig(neighbours=20)),
-    *(UserKnnConfig(), BprConfig(iterations=3), FmConfig(epochs=1)),
-    PopularityConfig(kind="popularity-listeners", within="country"),
-    EnsembleConfig(members=(SMALL, FmConfig(epochs=1))),
+    *(UserKnnConfig(), BprConfig(iterations=3), FmConfig(iterations=1)),
+    PopularityConfig(kind="popularity-users", within="country"),
+    EnsembleConfig(members=(SMALL, FmConfig(iterations=1))),
 ]
 SERVED = {config.kind: config for config in EVERY}
 SERVED["als-alpha"] = SMALL.model_copy(update={"alpha": 3.0})  # of a kind, seed and shape
@@ -281,7 +278,7 @@ def test_the_run_of_a_study_means_its_winner_and_that_of_a_trial_its_point(
 
 
 def test_a_baseline_serves_what_it_counts(lab: Lab, asked: Result, data: Everything) -> None:
-    run = lab.runs(asked.runs["study"])["final popularity-listeners"].info.run_id
+    run = lab.runs(asked.runs["study"])["final popularity-users"].info.run_id
     user, heard = data.cells.users.id(0), heard_by(data.cells, 0)
 
     found = recommend(lab.workspace, run, Listener(user), 4, False).answer.items

@@ -115,7 +115,7 @@ def test_json_is_one_object_on_standard_output(twice: Twice) -> None:
     assert wanted <= found["data"].keys()
     assert found["split"]["method"]
     assert found["best"]["params"]["factors"] in (4, 8)
-    assert set(found["models"]) == {"popularity-plays", "popularity-listeners", "als"}
+    assert set(found["models"]) == {"popularity-plays", "popularity-users", "als"}
     for model in found["models"].values():
         ndcg, coverage = model["test"]["ndcg@10"], model["test"]["coverage@10"]
         assert ndcg["low"] <= ndcg["mean"] <= ndcg["high"]

@@ -62,7 +62,7 @@ def winner(lab: Lab, made: Result) -> Registered:
 def baselines(lab: Lab, made: Result, winner: Registered) -> list[Registered]:
     """Two more, versions 2 and 3."""
     runs = lab.runs(made.runs["study"])
-    kinds = ("popularity-listeners", "popularity-plays")
+    kinds = ("popularity-users", "popularity-plays")
     return [
         registry.register(lab.workspace, runs[f"final {kind}"].info.run_id, NAME) for kind in kinds
     ]

@@ -14,7 +14,7 @@ from recsys.data.profiles import Profiles
 from recsys.evaluation import store as evaluation_store
 from recsys.evaluation.protocol import judge
 from recsys.models import build
-from recsys.models.params import AlsConfig
+from recsys.models.als import AlsConfig
 from recsys.splitting import store as splitting_store
 from recsys.splitting.split import Fold, last_split, random_split, user_split
 from tests.conftest import Heard, cells_of, events_of, heard_logs, told, two_camps

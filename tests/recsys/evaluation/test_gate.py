@@ -16,8 +16,7 @@ from recsys.evaluation.gate import (
     without_champion,
 )
 from recsys.evaluation.report import Report
-from recsys.models.params import PopularityConfig
-from recsys.models.popularity import Popularity
+from recsys.models.popularity import Popularity, PopularityConfig
 from recsys.models.recommender import NO_ITEM, Recommendations
 from recsys.splitting.split import Fold
 from tests.conftest import cells_of, pairs

@@ -9,15 +9,15 @@ from recsys.evaluation import protocol
 from recsys.evaluation.metrics import METRICS
 from recsys.evaluation.protocol import judge, recommend
 from recsys.models import build
-from recsys.models.als import Als
+from recsys.models.als import Als, AlsConfig
 from recsys.models.iterative import Iteration
-from recsys.models.params import AlsConfig, PopularityConfig
+from recsys.models.popularity import PopularityConfig
 from recsys.models.recommender import Recommendations, Recommender
 from recsys.search.curves import Curve, CurvePoint, LossProbe
 from recsys.splitting.split import Fold, Split, random_split, user_split
 from tests.conftest import cells_of, two_camps
 
-POPULAR = PopularityConfig(kind="popularity-listeners")
+POPULAR = PopularityConfig(kind="popularity-users")
 SMALL = AlsConfig(factors=3, iterations=4)
 SEED = 3
 
@@ -135,7 +135,7 @@ def test_popularity_is_counted_among_the_users_of_the_training() -> None:
 
 def curved(split: Split, n_users: int, seed: int = SEED) -> tuple[Curve, Recommender]:
     curve = Curve(split.validation, ("ndcg@5", "precision@10"), n_users, seed)
-    return curve, build(SMALL, SEED, curve).fit(split.validation.train)
+    return curve, build(SMALL, SEED, on_iteration=curve).fit(split.validation.train)
 
 
 @pytest.mark.parametrize("cut", [at_random, whole_users])
@@ -206,7 +206,7 @@ def test_a_loss_probe_notes_the_loss_of_each_iteration_and_measures_nothing() ->
         probe(step)
         losses.append(step.loss)
 
-    build(SMALL, SEED, both).fit(data())
+    build(SMALL, SEED, on_iteration=both).fit(data())
 
     assert [(point.iteration, point.loss) for point in probe.points] == list(enumerate(losses, 1))
     assert all(point.metrics == {} for point in probe.points)
@@ -256,7 +256,7 @@ def test_a_curve_over_strangers_folds_them_in_anew_at_every_point() -> None:
     config = AlsConfig(factors=8, iterations=5, regularization=0.1, weighting="linear")
     curve = Curve(fold, ("ndcg@5", "precision@10"), 1_000, SEED)
 
-    build(config, SEED, curve).fit(fold.train)
+    build(config, SEED, on_iteration=curve).fit(fold.train)
 
     assert len({point.metrics["ndcg@5"] for point in curve.points}) == 5
     for n, point in enumerate(curve.points, start=1):

@@ -6,11 +6,12 @@ import pytest
 from recsys.data.ids import strings
 from recsys.evaluation.sample_user import sample_user, shown_to
 from recsys.models import build
-from recsys.models.params import AlsConfig, PopularityConfig
+from recsys.models.als import AlsConfig
+from recsys.models.popularity import PopularityConfig
 from recsys.splitting.split import Fold, random_split, user_split
 from tests.conftest import cells_of, two_camps
 
-POPULAR = PopularityConfig(kind="popularity-listeners")
+POPULAR = PopularityConfig(kind="popularity-users")
 
 
 def fold() -> Fold:

@@ -6,9 +6,8 @@ import pytest
 from threadpoolctl import threadpool_info
 
 from recsys.data.interactions import Interactions
-from recsys.models.als import Als, training_cost
+from recsys.models.als import Als, AlsConfig
 from recsys.models.iterative import Factors, Iteration, OnIteration, State, StopTraining
-from recsys.models.params import AlsConfig
 from recsys.models.weighting import Weights
 from tests.conftest import cells_of
 
@@ -250,21 +249,21 @@ def test_blas_has_one_thread_while_training() -> None:
 
 
 def test_a_training_costs_more_with_more_factors_iterations_rows_or_cells() -> None:
-    base = training_cost(AlsConfig(factors=8, iterations=5), 100, 50, 1_000)
+    base = AlsConfig(factors=8, iterations=5).cost(100, 50, 1_000)
 
     assert base > 0
-    assert training_cost(AlsConfig(factors=9, iterations=5), 100, 50, 1_000) > base
-    assert training_cost(AlsConfig(factors=8, iterations=6), 100, 50, 1_000) > base
-    assert training_cost(AlsConfig(factors=8, iterations=5), 101, 50, 1_000) > base
-    assert training_cost(AlsConfig(factors=8, iterations=5), 100, 51, 1_000) > base
-    assert training_cost(AlsConfig(factors=8, iterations=5), 100, 50, 1_001) > base
-    assert training_cost(AlsConfig(factors=8, iterations=10), 100, 50, 1_000) == 2 * base
+    assert AlsConfig(factors=9, iterations=5).cost(100, 50, 1_000) > base
+    assert AlsConfig(factors=8, iterations=6).cost(100, 50, 1_000) > base
+    assert AlsConfig(factors=8, iterations=5).cost(101, 50, 1_000) > base
+    assert AlsConfig(factors=8, iterations=5).cost(100, 51, 1_000) > base
+    assert AlsConfig(factors=8, iterations=5).cost(100, 50, 1_001) > base
+    assert AlsConfig(factors=8, iterations=10).cost(100, 50, 1_000) == 2 * base
 
 
 def test_what_does_not_make_a_training_longer_makes_it_no_dearer() -> None:
     one, other = AlsConfig(alpha=1.0, weighting="log"), AlsConfig(alpha=9.0, weighting="linear")
 
-    assert training_cost(one, 10, 20, 30) == training_cost(other, 10, 20, 30)
+    assert one.cost(10, 20, 30) == other.cost(10, 20, 30)
 
 
 def bits(model: Als) -> tuple[bytes, bytes]:

@@ -10,10 +10,9 @@ from threadpoolctl import threadpool_limits
 
 from recsys.data.interactions import Interactions
 from recsys.models import als_scaled
-from recsys.models.als import Als
+from recsys.models.als import Als, AlsConfig
 from recsys.models.als_scaled import Regularization
 from recsys.models.iterative import Factors, Iteration, State, StopTraining
-from recsys.models.params import AlsConfig
 from recsys.models.weighting import Weights
 from tests.conftest import cells_of
 

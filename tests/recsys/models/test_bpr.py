@@ -6,8 +6,7 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from recsys.data.interactions import Interactions
-from recsys.models.bpr import Bpr
-from recsys.models.params import BprConfig
+from recsys.models.bpr import Bpr, BprConfig
 from recsys.models.recommender import NO_ITEM
 from tests.conftest import cells_of, two_camps
 

@@ -14,20 +14,15 @@ from hypothesis.extra.numpy import arrays
 from recsys.data.ids import IdMap
 from recsys.data.interactions import Interactions
 from recsys.models import build
+from recsys.models.als import AlsConfig
 from recsys.models.arrays import StoredArrays, save_arrays
-from recsys.models.params import (
-    AlsConfig,
-    BprConfig,
-    EaseConfig,
-    EnsembleConfig,
-    FmConfig,
-    ItemKnnConfig,
-    ModelConfig,
-    PopularityConfig,
-    Rp3betaConfig,
-    SlimConfig,
-    UserKnnConfig,
-)
+from recsys.models.bpr import BprConfig
+from recsys.models.config import ModelConfig
+from recsys.models.ease import EaseConfig
+from recsys.models.ensemble import EnsembleConfig
+from recsys.models.fm import FmConfig
+from recsys.models.item_knn import ItemKnnConfig
+from recsys.models.popularity import PopularityConfig
 from recsys.models.recommender import (
     NO_ITEM,
     Explaining,
@@ -37,16 +32,19 @@ from recsys.models.recommender import (
     Scoring,
     padded,
 )
+from recsys.models.rp3beta import Rp3betaConfig
+from recsys.models.slim import SlimConfig
+from recsys.models.user_knn import UserKnnConfig
 from tests.conftest import cells_of, two_camps
 
 BY_PLAYS = PopularityConfig(kind="popularity-plays")
-BY_LISTENERS = PopularityConfig(kind="popularity-listeners")
+BY_LISTENERS = PopularityConfig(kind="popularity-users")
 SMALL = AlsConfig(factors=3, iterations=3, regularization=0.1)
 BY_DOCUMENT = SMALL.model_copy(update={"weighting": "bm25"})  # it learns from the artists too
 BY_FREQUENCY = SMALL.model_copy(update={"nu": 0.5})
 LINEAR = [ItemKnnConfig(), Rp3betaConfig(), EaseConfig(), SlimConfig(l1=0.01, l2=1.0)]
 BPR = BprConfig(factors=3, iterations=20, learning_rate=0.05)
-FM = FmConfig(factors=3, epochs=5)
+FM = FmConfig(factors=3, iterations=5)
 MODELS: list[ModelConfig] = [
     *(BY_PLAYS, BY_LISTENERS, SMALL, BY_FREQUENCY),
     *(*LINEAR, UserKnnConfig(), BPR, FM),

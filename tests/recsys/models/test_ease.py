@@ -9,9 +9,8 @@ from hypothesis.extra.numpy import arrays
 
 from recsys.errors import InputError
 from recsys.models import ease, linear
-from recsys.models.ease import Ease, available_memory, require_memory
-from recsys.models.params import EaseConfig, Weighting
-from recsys.models.weighting import Weights
+from recsys.models.ease import Ease, EaseConfig, available_memory, require_memory
+from recsys.models.weighting import Weighting, Weights
 from tests.conftest import cells_of, two_camps
 
 Doubles = npt.NDArray[np.float64]

@@ -5,8 +5,8 @@ import numpy.typing as npt
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.models.ensemble import Ensemble
-from recsys.models.params import AlsConfig, EnsembleConfig
+from recsys.models.als import AlsConfig
+from recsys.models.ensemble import Ensemble, EnsembleConfig
 from recsys.models.recommender import NO_ITEM, Recommendations
 from tests.conftest import cells_of
 

@@ -12,11 +12,10 @@ from scipy.sparse import csr_matrix
 from recsys.data.ids import IdMap
 from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
-from recsys.models.fm import Fm, Table, scaled, slopes
-from recsys.models.params import FmConfig
+from recsys.models.fm import Fm, FmConfig, Table, scaled, slopes
 from tests.conftest import cells_of, two_camps
 
-SMALL = FmConfig(factors=4, epochs=30, learning_rate=0.1, dropout=0.5)
+SMALL = FmConfig(factors=4, iterations=30, learning_rate=0.1, dropout=0.5)
 
 
 def profiles_of(users: IdMap, countries: list[str | None]) -> Profiles:
@@ -53,7 +52,7 @@ def machine(
 @pytest.mark.parametrize("history", [True, False])
 def test_scores_differ_as_those_of_the_full_machine_with_all_pairs(history: bool) -> None:
     """The pairs among the features of the listener are the same for every artist."""
-    config = SMALL.model_copy(update={"history": history, "listener_regularization": 0.1})
+    config = SMALL.model_copy(update={"history": history, "user_regularization": 0.1})
     dense = two_camps(6, 8, of_other=1)
     model, cells = trained(config, dense)
     everybody = np.arange(6, dtype=np.int32)
@@ -126,8 +125,8 @@ def test_slopes_are_those_of_the_loss(seed: int) -> None:
 def test_a_step_goes_down_the_whole_loss_of_its_batch() -> None:
     """Each table moves against the numeric gradient; Adagrad's first step has but its sign."""
     dense = two_camps(6, 8, of_other=1)
-    config = SMALL.model_copy(update={"epochs": 1, "regularization": 0.0, "negatives": 5})
-    model, _ = trained(config.model_copy(update={"listener_regularization": 0.0}), dense)
+    config = SMALL.model_copy(update={"iterations": 1, "regularization": 0.0, "negatives": 5})
+    model, _ = trained(config.model_copy(update={"user_regularization": 0.0}), dense)
     batch = model.batch(np.arange(6, dtype=np.int32), np.random.default_rng(2))
     tables = (model.listeners, model.of_features, model.artists)
 
@@ -157,7 +156,7 @@ def test_a_step_goes_down_the_whole_loss_of_its_batch() -> None:
 
 def test_what_is_asked_for_is_no_feature_and_what_is_known_is_no_rival() -> None:
     dense = two_camps(10, 12, of_other=2)
-    model, cells = trained(SMALL.model_copy(update={"epochs": 1, "negatives": 12}), dense)
+    model, cells = trained(SMALL.model_copy(update={"iterations": 1, "negatives": 12}), dense)
     batch = model.batch(np.arange(10, dtype=np.int32), np.random.default_rng(3))
     features = batch.features.toarray()[:, -12:]
     table = np.zeros((2, len(batch.users), 12))
@@ -173,7 +172,7 @@ def test_what_is_asked_for_is_no_feature_and_what_is_known_is_no_rival() -> None
 
 def test_a_few_drawn_artists_stand_for_all_others() -> None:
     dense = two_camps(10, 30)
-    model, _ = trained(SMALL.model_copy(update={"epochs": 1, "negatives": 6}), dense)
+    model, _ = trained(SMALL.model_copy(update={"iterations": 1, "negatives": 6}), dense)
     rng = np.random.default_rng(3)
     total = np.zeros((10, 30))
     for _ in range(300):
@@ -193,7 +192,7 @@ def test_the_hidden_item_of_each_camp_is_found(seed: int, history: bool) -> None
     """Without profiles: those would tell the camps apart."""
     dense = two_camps(12, 12)
     everybody = np.arange(12, dtype=np.int32)
-    config = SMALL.model_copy(update={"history": history, "listener_regularization": 0.1})
+    config = SMALL.model_copy(update={"history": history, "user_regularization": 0.1})
     recs = Fm(config, seed).fit(cells_of(dense)).recommend(everybody, 1)
 
     assert recs.items[:, 0].tolist() == everybody.tolist()

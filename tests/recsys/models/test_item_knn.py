@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from recsys.models.item_knn import ItemKnn
-from recsys.models.params import ItemKnnConfig, Weighting
-from recsys.models.weighting import Weights
+from recsys.models.item_knn import ItemKnn, ItemKnnConfig
+from recsys.models.weighting import Weighting, Weights
 from tests.conftest import cells_of, two_camps
 
 plays = arrays(np.int32, (5, 6), elements=st.integers(-4, 9)).map(lambda x: np.maximum(x, 0))

@@ -13,8 +13,8 @@ from scipy.sparse import csr_matrix
 from recsys.data.interactions import Interactions
 from recsys.models import linear
 from recsys.models.linear import Linear, Links, strongest
-from recsys.models.params import Weighed
 from recsys.models.recommender import NO_ITEM
+from recsys.models.weighting import WeightedConfig
 from tests.conftest import cells_of
 
 N_USERS, N_ITEMS = 4, 6
@@ -39,8 +39,8 @@ small = arrays(np.int8, (5, 6), elements=st.integers(0, 3))
 class Given(Linear):
     """Its links are what it is told."""
 
-    def __init__(self, links: Links, config: Weighed | None = None) -> None:
-        super().__init__(config or Weighed(weighting="linear"))
+    def __init__(self, links: Links, config: WeightedConfig | None = None) -> None:
+        super().__init__(config or WeightedConfig(kind="given", weighting="linear"))
         self._given = links
 
     def _linked(self, weighted: csr_matrix) -> Links:
@@ -87,7 +87,7 @@ def test_blocks_of_users_change_nothing(links: Links, monkeypatch: pytest.Monkey
 
 
 def test_a_known_user_is_folded_in_exactly_as_recommended_to() -> None:
-    config = Weighed(weighting="bm25")
+    config = WeightedConfig(kind="given", weighting="bm25")
     model = Given(LINKS, config).fit(cells_of(DENSE))
 
     folded = model.fold_in(cells_of(DENSE), EVERYBODY, 4)

@@ -11,9 +11,9 @@ from scipy.sparse import csr_matrix
 
 from recsys.errors import InputError
 from recsys.models import build, mult_vae, ncf
-from recsys.models.mult_vae import MultVae
-from recsys.models.ncf import Ncf
-from recsys.models.params import ModelConfig, MultVaeConfig, NcfConfig
+from recsys.models.config import ModelConfig
+from recsys.models.mult_vae import MultVae, MultVaeConfig
+from recsys.models.ncf import Ncf, NcfConfig
 from recsys.models.recommender import Scoring
 from tests.conftest import cells_of, two_camps
 from tests.recsys.models import test_contract as contract
@@ -23,9 +23,9 @@ with_torch = pytest.mark.skipif(
 )
 neural = pytest.mark.neural
 
-NCF = NcfConfig(factors=3, epochs=4, learning_rate=0.05)
-VAE = MultVaeConfig(factors=3, epochs=5, learning_rate=0.05)
-DEEP = MultVaeConfig(hidden=4, factors=3, epochs=5, learning_rate=0.05, weighting="share")
+NCF = NcfConfig(factors=3, iterations=4, learning_rate=0.05)
+VAE = MultVaeConfig(factors=3, iterations=5, learning_rate=0.05)
+DEEP = MultVaeConfig(hidden=4, factors=3, iterations=5, learning_rate=0.05, weighting="share")
 NETWORKS = [NCF, VAE, DEEP]
 every_network = pytest.mark.parametrize("config", NETWORKS, ids=["ncf", "mult-vae", "deep"])
 
@@ -115,9 +115,9 @@ def test_without_pytorch_the_remedy_is_told(
 
 
 CAMPS = [
-    NcfConfig(factors=4, epochs=60, learning_rate=0.02),
-    MultVaeConfig(factors=2, epochs=150, learning_rate=0.02, dropout=0.3),
-    MultVaeConfig(hidden=8, factors=2, epochs=150, learning_rate=0.02, dropout=0.3),
+    NcfConfig(factors=4, iterations=60, learning_rate=0.02),
+    MultVaeConfig(factors=2, iterations=150, learning_rate=0.02, dropout=0.3),
+    MultVaeConfig(hidden=8, factors=2, iterations=150, learning_rate=0.02, dropout=0.3),
 ]
 of_camps = pytest.mark.parametrize("config", CAMPS, ids=["ncf", "mult-vae", "deep"])
 
@@ -151,7 +151,7 @@ def test_a_stranger_is_folded_into_their_camp(config: ModelConfig) -> None:
 @with_torch
 @every_network
 def test_the_loss_falls(config: NcfConfig | MultVaeConfig) -> None:
-    longer = config.model_copy(update={"epochs": 30, "learning_rate": 0.02})
+    longer = config.model_copy(update={"iterations": 30, "learning_rate": 0.02})
     model = build(longer, 3).fit(cells_of(two_camps(24, 12)))
 
     assert isinstance(model, Ncf | MultVae)
@@ -236,7 +236,7 @@ def test_arrays_and_tensors_are_the_same_network(hidden: int) -> None:
     """What recommends, in numpy, against what is trained, in torch."""
     import torch
 
-    config = MultVaeConfig(hidden=hidden, factors=3, epochs=1, dropout=0.0)
+    config = MultVaeConfig(hidden=hidden, factors=3, iterations=1, dropout=0.0)
     cells = csr_matrix(np.eye(4, 6, dtype=np.float32))
     training = mult_vae._Training(torch, config, cells, 1)
     columns = torch.from_numpy(cells.indices.astype(np.int64))

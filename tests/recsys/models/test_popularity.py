@@ -9,8 +9,7 @@ from hypothesis.extra.numpy import arrays
 from recsys.data.ids import IdMap
 from recsys.data.profiles import Profiles
 from recsys.errors import InputError
-from recsys.models.params import PopularityConfig
-from recsys.models.popularity import Popularity
+from recsys.models.popularity import Popularity, PopularityConfig
 from recsys.models.recommender import NO_ITEM
 from tests.conftest import cells_of
 
@@ -39,14 +38,14 @@ def model(
     dense: npt.ArrayLike,
     countries: list[str | None],
     ages: list[float] | None = None,
-    kind: str = "popularity-listeners",
+    kind: str = "popularity-users",
 ) -> Popularity:
     cells = cells_of(dense)
     config = PopularityConfig(kind=kind, within=within)
     return Popularity(config, profiles_of(cells.users, countries, ages)).fit(cells)
 
 
-@pytest.mark.parametrize("kind", ["popularity-plays", "popularity-listeners"])
+@pytest.mark.parametrize("kind", ["popularity-plays", "popularity-users"])
 @given(
     dense=plays,
     countries=st.lists(

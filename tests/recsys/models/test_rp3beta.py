@@ -7,9 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from recsys.models.params import Rp3betaConfig, Weighting
-from recsys.models.rp3beta import Rp3beta
-from recsys.models.weighting import Weights
+from recsys.models.rp3beta import Rp3beta, Rp3betaConfig
+from recsys.models.weighting import Weighting, Weights
 from tests.conftest import cells_of, two_camps
 
 plays = arrays(np.int32, (5, 6), elements=st.integers(-4, 9)).map(lambda x: np.maximum(x, 0))

@@ -9,10 +9,9 @@ from hypothesis.extra.numpy import arrays
 from sklearn.linear_model import ElasticNet
 
 from recsys.models import slim
-from recsys.models.item_knn import ItemKnn
-from recsys.models.params import ItemKnnConfig, SlimConfig, Weighting
-from recsys.models.slim import Slim
-from recsys.models.weighting import Weights
+from recsys.models.item_knn import ItemKnn, ItemKnnConfig
+from recsys.models.slim import Slim, SlimConfig
+from recsys.models.weighting import Weighting, Weights
 from tests.conftest import cells_of, two_camps
 
 Doubles = npt.NDArray[np.float64]

@@ -13,9 +13,8 @@ from hypothesis.extra.numpy import arrays
 from recsys.data.ids import IdMap
 from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
-from recsys.models.params import UserKnnConfig
 from recsys.models.recommender import NO_ITEM, Recommendations
-from recsys.models.user_knn import UserKnn
+from recsys.models.user_knn import UserKnn, UserKnnConfig
 from recsys.models.weighting import Weights
 from tests.conftest import cells_of, two_camps
 

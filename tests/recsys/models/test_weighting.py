@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 
 from recsys.data.interactions import Interactions
 from recsys.errors import InputError
-from recsys.models.params import AlsConfig
+from recsys.models.als import AlsConfig
 from recsys.models.weighting import Weights
 from tests.conftest import cells_of
 

@@ -12,8 +12,10 @@ from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
 from recsys.errors import InputError
 from recsys.models import build
-from recsys.models.als import Als
-from recsys.models.params import AlsConfig, ItemKnnConfig, ModelConfig, PopularityConfig
+from recsys.models.als import Als, AlsConfig
+from recsys.models.config import ModelConfig
+from recsys.models.item_knn import ItemKnnConfig
+from recsys.models.popularity import PopularityConfig
 from recsys.models.weighting import Weights
 from recsys.serving.answers import (
     Answer,
@@ -29,7 +31,7 @@ from recsys.serving.audience import FEWEST, audience, profile_of
 from tests.conftest import cells_of, two_camps
 
 CONFIG = AlsConfig(factors=4, iterations=6, regularization=0.5, alpha=4.0)
-BY_LISTENERS = PopularityConfig(kind="popularity-listeners")
+BY_LISTENERS = PopularityConfig(kind="popularity-users")
 WEIGHTINGS = ["linear", "log", "share", "bm25", "tfidf", "binary"]
 N_USERS, N_ITEMS = 40, 12
 
@@ -137,7 +139,7 @@ def test_a_model_without_scores_shows_what_was_not_heard_and_says_that_it_has_no
         lambda: known_user(popular, 3, 5, include_heard=True),
         lambda: fold_in_history(popular, heard, 5, include_heard=True),
     ):
-        with pytest.raises(InputError, match="popularity-listeners has no scores of what was"):
+        with pytest.raises(InputError, match="popularity-users has no scores of what was"):
             asked()
 
 
@@ -315,7 +317,7 @@ def test_of_somebody_unknown_popularity_is_all_there_is(camps: Served) -> None:
 
 
 def test_popular_models_that_use_the_profile_are_asked_by_it(profiled: Served) -> None:
-    config = PopularityConfig(kind="popularity-listeners", within="country")
+    config = PopularityConfig(kind="popularity-users", within="country")
     served = served_by(config, profiled.cells, profiled.profiles)
     assert served.profiles is not None
 

@@ -10,20 +10,18 @@ from recsys.data.ids import IdMap, strings
 from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
 from recsys.models import build
-from recsys.models.params import (
-    AlsConfig,
-    BprConfig,
-    EaseConfig,
-    EnsembleConfig,
-    FmConfig,
-    ItemKnnConfig,
-    ModelConfig,
-    PopularityConfig,
-    Rp3betaConfig,
-    SlimConfig,
-    UserKnnConfig,
-)
+from recsys.models.als import AlsConfig
+from recsys.models.bpr import BprConfig
+from recsys.models.config import ModelConfig
+from recsys.models.ease import EaseConfig
+from recsys.models.ensemble import EnsembleConfig
+from recsys.models.fm import FmConfig
+from recsys.models.item_knn import ItemKnnConfig
+from recsys.models.popularity import PopularityConfig
 from recsys.models.recommender import Recommendations
+from recsys.models.rp3beta import Rp3betaConfig
+from recsys.models.slim import SlimConfig
+from recsys.models.user_knn import UserKnnConfig
 from recsys.serving.answers import Served, known_user, similar
 from recsys.serving.lists import lists, relates
 from tests.conftest import cells_of, two_camps
@@ -38,8 +36,8 @@ MODELS = [
     Rp3betaConfig(),
     UserKnnConfig(neighbours=5),
     BprConfig(iterations=3),
-    FmConfig(epochs=2),
-    PopularityConfig(kind="popularity-listeners"),
+    FmConfig(iterations=2),
+    PopularityConfig(kind="popularity-users"),
     EnsembleConfig(members=(ALS, EaseConfig())),
 ]
 
@@ -124,7 +122,7 @@ def test_every_item_has_its_similar_items(config: ModelConfig) -> None:
 
 
 def test_a_model_that_does_not_relate_items_has_lists_of_users_alone() -> None:
-    served = served_by(PopularityConfig(kind="popularity-listeners"))
+    served = served_by(PopularityConfig(kind="popularity-users"))
 
     assert not relates(served)
     assert {kind for kind, _ in lists(served, 3)} == {"user"}

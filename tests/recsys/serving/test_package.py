@@ -15,34 +15,27 @@ from recsys.data.ids import strings
 from recsys.data.profiles import Profiles
 from recsys.errors import InputError
 from recsys.models import build
+from recsys.models.als import AlsConfig
 from recsys.models.als_scaled import Sweeps
-from recsys.models.ease import Ease
-from recsys.models.fm import Fm
-from recsys.models.item_knn import ItemKnn
-from recsys.models.params import (
-    AlsConfig,
-    BprConfig,
-    EaseConfig,
-    EnsembleConfig,
-    FmConfig,
-    ItemKnnConfig,
-    ModelConfig,
-    MultVaeConfig,
-    NcfConfig,
-    PopularityConfig,
-    Rp3betaConfig,
-    SlimConfig,
-    UserKnnConfig,
-)
-from recsys.models.rp3beta import Rp3beta
-from recsys.models.slim import Slim
+from recsys.models.bpr import BprConfig
+from recsys.models.config import ModelConfig
+from recsys.models.ease import Ease, EaseConfig
+from recsys.models.ensemble import EnsembleConfig
+from recsys.models.fm import Fm, FmConfig
+from recsys.models.item_knn import ItemKnn, ItemKnnConfig
+from recsys.models.mult_vae import MultVaeConfig
+from recsys.models.ncf import NcfConfig
+from recsys.models.popularity import PopularityConfig
+from recsys.models.rp3beta import Rp3beta, Rp3betaConfig
+from recsys.models.slim import Slim, SlimConfig
+from recsys.models.user_knn import UserKnnConfig
 from recsys.serving.answers import Served, fold_in_history, known_user
 from recsys.serving.package import ANSWER, answers, pack, unpack
 from tests.conftest import cells_of, two_camps
 
 SEED = 3
 ALS = AlsConfig(factors=4, iterations=3, regularization=0.5, alpha=4.0)
-WITHIN = PopularityConfig(kind="popularity-listeners", within="country")
+WITHIN = PopularityConfig(kind="popularity-users", within="country")
 BOTH = EnsembleConfig(members=(ALS.model_copy(update={"nu": 0.5}), EaseConfig()))
 PORTABLE = [
     ALS,
@@ -52,7 +45,7 @@ PORTABLE = [
     Rp3betaConfig(),
     UserKnnConfig(neighbours=5, country_weight=1.0),
     BprConfig(iterations=3),
-    FmConfig(epochs=2),
+    FmConfig(iterations=2),
     WITHIN,
     BOTH,
 ]
@@ -131,7 +124,7 @@ def files_in(folder: Path) -> list[str]:
     return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*.*"))
 
 
-@pytest.mark.parametrize("config", [ALS, BOTH, FmConfig(epochs=1)], ids=lambda each: each.kind)
+@pytest.mark.parametrize("config", [ALS, BOTH, FmConfig(iterations=1)], ids=lambda each: each.kind)
 def test_every_file_that_is_lost_or_changed_is_named(config: ModelConfig, tmp_path: Path) -> None:
     pack(served_by(config), SEED, tmp_path)
     described = json.loads((tmp_path / "served.json").read_text(encoding="utf-8"))

@@ -11,8 +11,8 @@ from recsys.data.interactions import Events
 from recsys.errors import InputError
 from recsys.evaluation.protocol import judge
 from recsys.models import build
+from recsys.models.als import AlsConfig
 from recsys.models.iterative import Iteration
-from recsys.models.params import AlsConfig
 from recsys.search.curves import Curve
 from recsys.splitting.config import (
     GivenSplit,
@@ -114,7 +114,7 @@ def tuned_on(split: Split) -> list[object]:
     found: list[object] = []
     for weighting in ("share", "bm25"):
         als = AlsConfig(factors=4, iterations=3, weighting=weighting)
-        model = build(als, 1, told_both).fit(split.validation.train)
+        model = build(als, 1, on_iteration=told_both).fit(split.validation.train)
         found.append(judge(model, split.validation, (5, 10)).user_frame().to_csv())
     return [*found, steps, [point.metrics for point in curve.points]]
 

@@ -9,8 +9,8 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from recsys.evaluation.store import load_report
+from recsys.models.als import AlsConfig
 from recsys.models.iterative import Iteration
-from recsys.models.params import AlsConfig
 from tasks.study.attempt import AttemptResult, TrialFailed, run_trial
 from tasks.tracking.runs import Run
 from tasks.tuning import Search, Trial

@@ -8,8 +8,7 @@ import pytest
 
 from recsys.errors import InputError
 from recsys.evaluation.protocol import judge
-from recsys.models.als import training_cost
-from recsys.models.params import AlsConfig
+from recsys.models.als import AlsConfig
 from tasks.study import choosing
 from tasks.study.choosing import ALL_USERS, PER_USER, SearchWinner, choose
 from tasks.study.study import fold_at, start_child
@@ -110,7 +109,7 @@ def test_a_trial_is_shown_with_its_interval_and_its_cost(bench: MakeBench, tmp_p
         assert each.estimate.low < each.estimate.mean < each.estimate.high
         config = AlsConfig.model_validate(each.done.params)
         sides = len(train.users), len(train.items), len(train)
-        assert each.cost == training_cost(config, *sides)
+        assert each.cost == config.cost(*sides)
 
 
 def test_without_a_sample_the_users_of_the_trials_are_compared_as_they_are(

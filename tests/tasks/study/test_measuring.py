@@ -9,8 +9,8 @@ import pytest
 from recsys.errors import InputError
 from recsys.evaluation.protocol import judge
 from recsys.evaluation.store import load_report
-from recsys.models.als import Als
-from recsys.models.params import AlsConfig, PopularityConfig
+from recsys.models.als import Als, AlsConfig
+from recsys.models.popularity import PopularityConfig
 from recsys.splitting.store import load_fold
 from tasks.progress import report_progress, reporting_to
 from tasks.study.measuring import Measured, run_final

@@ -11,8 +11,8 @@ import pytest
 from recsys.config import ExperimentConfig
 from recsys.evaluation.protocol import judge
 from recsys.evaluation.store import load_report
+from recsys.models.als import AlsConfig
 from recsys.models.iterative import Iteration
-from recsys.models.params import AlsConfig
 from recsys.search.pruning import hopeless
 from recsys.seeds import seed_for
 from tasks.study.study import fold_at, tuning_fold

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from recsys.models.params import AlsConfig
+from recsys.models.als import AlsConfig
 from tasks.study.attempt import AttemptResult
 from tasks.study.study import start_child, trial_params
 from tasks.tracking.runs import Run

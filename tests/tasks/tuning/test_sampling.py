@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from recsys.config import ExperimentConfig
 from recsys.errors import InputError
-from recsys.models.params import AlsConfig, default_point
+from recsys.models import default_point
+from recsys.models.als import AlsConfig
 from recsys.search.space import Point, applies, contains, grid
 from recsys.seeds import seed_for
 from tasks.tuning import sampling
