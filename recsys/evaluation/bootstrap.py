@@ -252,15 +252,13 @@ def _deviations(
     rng = np.random.default_rng(seed)
     m = len(tables[0])
     exponents = [_exponents(table) for table in tables]
-    everybody = _sums(np.ones((1, m), np.int32), tables, exponents)
+    totals = _sums(np.ones((1, m), np.int32), tables, exponents)
     drawn = [np.empty((n_resamples, table.shape[1])) for table in tables]
     block = max(1, min(n_resamples, block_bytes // (4 * m)))
     for start in range(0, n_resamples, block):
         end = min(start + block, n_resamples)
         sums = _sums(_counts(rng, end - start, m), tables, exponents)
-        for deviations, found, whole, exponent in zip(
-            drawn, sums, everybody, exponents, strict=True
-        ):
+        for deviations, found, whole, exponent in zip(drawn, sums, totals, exponents, strict=True):
             deviations[start:end] = np.ldexp(found / m - whole / m, -exponent)
         progress("bootstrap resamples", end, n_resamples)
     return drawn

@@ -1,16 +1,16 @@
-"""Answers of a fitted model, for people: what to play next, what is alike, and why.
+"""Answers of a served model: recommendations, similar items and explanations.
 
-Whoever is asked about is served by the most that is known of them:
+A user is served by the most that is known:
 
     a history                             the model, by the plays
     a profile that the model can use      the model, by the profile
-    a profile that it cannot use          what listeners of the same country, age and gender play
-    nothing                               what most listeners play
+    a profile that it cannot use          items of users of the same country, age and gender
+    nothing                               items with most users
 
-A model that can score everything (`recsys.models.recommender.Scoring`) solves everybody from their
-history, those of the training too: so a listener gets the same list whether the model has met
-them or not, and the shares in an explanation add up to the score that was shown. Of other models
-the known listeners get what `recommend` gives, which leaves out what was heard.
+A model that can score all items (`recsys.models.recommender.Scoring`) folds in every user by the
+history, users of the training too: known and new users with one history get one list, and the
+shares of an explanation add up to the displayed score. Of other models, known users get
+`recommend`, which leaves out the items of the history.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,18 +37,18 @@ from recsys.models.top_k import best
 from recsys.serving.audience import Audience, audience
 from recsys.serving.names import Lookup
 
-SOMEBODY = np.zeros(1, dtype=np.int32)  # the one row of a history that was typed in
-NAME = "somebody"
+ONE_ROW = np.zeros(1, dtype=np.int32)  # the row of a history without a known user
+ANONYMOUS = "anonymous"
 
 
 @dataclass(frozen=True, eq=False)
 class Served:
-    """A model fitted on all the data, with what its answers need.
+    """A model fitted on all the data, with the data its answers need.
 
     Attributes:
         config: The model with its parameters.
         model: Fitted on `cells`.
-        cells: All plays, none held out.
+        cells: All cells, none held out.
         profiles: Of the users of `cells`, aligned with them; None where none are known.
     """
 
@@ -72,10 +72,10 @@ class Served:
         return Lookup(self.cells.items, self.users_per_item, "item")
 
     def user(self, text: str) -> int:
-        """The number of a listener.
+        """The number of a user.
 
         Raises:
-            InputError: there is none of this id; the message offers the nearest.
+            InputError: no user has this id; the message offers the nearest ids.
         """
         number = int(self.cells.users.find([text])[0])
         if number >= 0:
@@ -85,12 +85,12 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class RankedItem:
-    """An artist in an answer.
+    """An item in an answer.
 
     Attributes:
         id: External id.
-        name: What a person is shown.
-        score: By the model: its score, or how alike, or the listeners.
+        name: Display name.
+        score: Score by the model, or similarity, or number of users.
         heard: Whether it is in the history.
     """
 
@@ -102,12 +102,12 @@ class RankedItem:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Items, best first, and what they are chosen by.
+    """Items, best first, and the method that chose them.
 
     Attributes:
         items: At most as many as the request asks for.
-        by: "plays", "profile", "alike" (what those with a like profile play) or "popularity".
-        audience: Whose plays count, in words, where the model was not asked; else "".
+        by: "plays", "profile", "alike" (the items of users with a similar profile) or "popularity".
+        audience: The users that count for "alike" and "popularity", in words; else "".
     """
 
     items: Sequence[RankedItem]
@@ -117,12 +117,12 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What an artist of the history adds to a score.
+    """What an item of the history adds to a score.
 
     Attributes:
         id: External id.
-        name: What a person is shown.
-        plays: Of the listener.
+        name: Display name.
+        plays: Of the user.
         share: Added to the score; may be negative.
     """
 
@@ -134,14 +134,14 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why an artist has the score it has.
+    """Why an item has its score.
 
     Attributes:
-        id: Of the artist that is explained.
-        name: Likewise.
-        score: Of the listener solved exactly from their history: the sum of all shares.
-        heard: Whether the listener plays it.
-        shares: Of every artist of the history, the largest first.
+        id: Of the explained item.
+        name: Of the explained item.
+        score: For the user folded in exactly: the sum of all shares.
+        heard: Whether it is in the history.
+        shares: Of every item of the history, the largest first.
     """
 
     id: str
@@ -152,16 +152,16 @@ class Explanation:
 
 
 def known_user(served: Served, user: int, k: int, include_heard: bool = False) -> Answer:
-    """The k best artists for a listener of the training data.
+    """The k best items for a user of the training data.
 
     Args:
         served: The model.
-        user: Number of the listener.
+        user: Number of the user.
         k: How many.
-        include_heard: Rank what they play among the rest, by the model's scores.
+        include_heard: Rank the items of the history too, by the scores of the model.
 
     Raises:
-        InputError: the model has no scores of what was heard.
+        InputError: the model has no scores for the items of the history.
     """
     if isinstance(served.model, Scoring):
         return _scored(served, served.cells, user, k, include_heard, served.profiles)
@@ -177,43 +177,43 @@ def fold_in_history(
     include_heard: bool = False,
     profile: Profiles | None = None,
 ) -> Answer:
-    """The k best artists for a listener the model has not met; nothing is trained.
+    """The k best items for a history that the model has not seen; nothing is trained.
 
     Args:
         served: The model.
-        plays: Of each artist, by its number; at least one.
+        plays: Item number to plays; at least one.
         k: How many.
-        include_heard: Rank what they play among the rest, by the model's scores.
-        profile: Of this listener, one row.
+        include_heard: Rank the items of the history too, by the scores of the model.
+        profile: Of this user, one row.
 
     Raises:
-        InputError: the model has no scores of what was heard.
+        InputError: the model has no scores for the items of the history.
     """
     history = history_of(served, plays)
     if isinstance(served.model, Scoring):
         return _scored(served, history, 0, k, include_heard, profile)
     _refuse_heard(served, include_heard)
-    return _answer(served, served.model.fold_in(history, SOMEBODY, k, profile), "plays")
+    return _answer(served, served.model.fold_in(history, ONE_ROW, k, profile), "plays")
 
 
 def from_profile(served: Served, profile: Profiles | None, k: int) -> Answer:
-    """The k best artists for somebody of whom no plays are known.
+    """The k best items for a user without plays.
 
-    The model can use the profile if it answers, and otherwise than to an empty one.
+    The model uses the profile if its list differs from the list for an empty profile.
 
     Args:
         served: The model.
-        profile: Of this listener, one row, or None.
+        profile: Of this user, one row, or None.
         k: How many.
     """
     if profile is not None and served.profiles is not None:
-        nobody = history_of(served, {})
+        empty = history_of(served, {})
         unknown = unknown_profile()
-        theirs, any_ = (
-            served.model.fold_in(nobody, SOMEBODY, k, each) for each in (profile, unknown)
+        theirs, default = (
+            served.model.fold_in(empty, ONE_ROW, k, each) for each in (profile, unknown)
         )
-        same = np.array_equal(theirs.items, any_.items) and np.array_equal(
-            theirs.scores, any_.scores, equal_nan=True
+        same = np.array_equal(theirs.items, default.items) and np.array_equal(
+            theirs.scores, default.scores, equal_nan=True
         )
         if theirs.items[0, 0] != NO_ITEM and not same:
             return _answer(served, theirs, "profile")
@@ -222,36 +222,36 @@ def from_profile(served: Served, profile: Profiles | None, k: int) -> Answer:
 
 
 def similar(served: Served, item: int, k: int) -> list[RankedItem]:
-    """The k artists most like one, best first, without itself.
+    """The k items most similar to one, best first, without itself.
 
     Raises:
-        InputError: the model does not relate artists.
+        InputError: the model has no similarities of items.
     """
     if not isinstance(served.model, Relating):
         raise InputError(
-            f"the model {served.config.kind} does not say which artists are alike; "
-            "pass --run of another model, such as als"
+            f"the model {served.config.kind} has no similarities of items; "
+            "pass the run of another model, such as als"
         )
     items, scores = served.model.similar(item, k)
-    return [_found(served, int(i), float(s)) for i, s in zip(items, scores, strict=True)]
+    return [_ranked(served, int(i), float(s)) for i, s in zip(items, scores, strict=True)]
 
 
 def explain(served: Served, history: Interactions, user: int, item: int) -> Explanation:
-    """Which artists of a history carry the score of one, and how much of it.
+    """How much each item of a history adds to the score of one item.
 
     Args:
         served: The model.
-        history: `served.cells`, or what `history_of` makes.
-        user: Row number of `history`; with at least one cell.
-        item: The artist, heard or not.
+        history: `served.cells`, or the result of `history_of`.
+        user: Row of `history`, with at least one cell.
+        item: Number of the item, in the history or not.
 
     Raises:
-        InputError: the scores of the model are no sums over the history.
+        InputError: the scores of the model are not sums over the history.
     """
     if not isinstance(served.model, Explaining):
         raise InputError(
             f"the model {served.config.kind} cannot be explained by the history; "
-            "pass --run of another model, such as als"
+            "pass the run of another model, such as als"
         )
     theirs, _ = _only(history, user, None)
     shares = served.model.contributions(theirs, 0, item)
@@ -268,22 +268,22 @@ def explain(served: Served, history: Interactions, user: int, item: int) -> Expl
 
 
 def history_of(served: Served, plays: Mapping[int, float]) -> Interactions:
-    """The history of one listener, row 0, over the artists of the model.
+    """The history of one user, row 0, over the items of the model.
 
-    Where the model counts old plays less, these are as late as the last play it knows.
+    All plays get the time of the last known play, in case the model discounts old plays.
     """
     cols = np.array(sorted(plays), dtype=np.int32)
     amounts = np.array([plays[int(col)] for col in cols], dtype=np.float64)
     now = served.cells.last
     moments = None if now is None else np.full(len(cols), now.max(initial=0), dtype=np.int64)
     rows = np.zeros(len(cols), dtype=np.int32)
-    somebody = IdMap.of([NAME])
-    return Interactions(somebody, served.cells.items, rows, cols, amounts, moments, moments)
+    anonymous = IdMap.of([ANONYMOUS])
+    return Interactions(anonymous, served.cells.items, rows, cols, amounts, moments, moments)
 
 
 def unknown_profile() -> Profiles:
-    """One listener of whom nothing is known."""
-    return Profiles.unknown(IdMap.of([NAME]))
+    """An empty profile, one row."""
+    return Profiles.unknown(IdMap.of([ANONYMOUS]))
 
 
 def _scored(
@@ -304,7 +304,7 @@ def _scored(
     known = set(heard.tolist())
     return Answer(
         [
-            _found(served, int(i), float(s), int(i) in known)
+            _ranked(served, int(i), float(s), int(i) in known)
             for i, s in zip(items[0], values[0], strict=True)
             if i != NO_ITEM
         ],
@@ -315,7 +315,7 @@ def _scored(
 def _only(
     history: Interactions, user: int, profiles: Profiles | None
 ) -> tuple[Interactions, Profiles | None]:
-    """The history and the profile of one user alone: a model need not walk through all."""
+    """The history and the profile of one user alone, so that a model reads no more."""
     one = slice(user, user + 1)
     users = IdMap(history.users.ids[one], history.users.names[one])
     mine = slice(*np.searchsorted(history.rows, [user, user + 1]))
@@ -338,25 +338,25 @@ def _only(
 def _refuse_heard(served: Served, include_heard: bool) -> None:
     if include_heard:
         raise InputError(
-            f"the model {served.config.kind} has no scores of what was heard; "
+            f"the model {served.config.kind} has no scores for the items of the history; "
             "leave out --include-heard"
         )
 
 
 def _answer(served: Served, recs: Recommendations, by: str) -> Answer:
     pairs = zip(recs.items[0].tolist(), recs.scores[0].tolist(), strict=True)
-    return Answer([_found(served, i, s) for i, s in pairs if i != NO_ITEM], by)
+    return Answer([_ranked(served, i, s) for i, s in pairs if i != NO_ITEM], by)
 
 
 def _popular(served: Served, heard_by: Audience, k: int) -> Answer:
-    """By listeners among the audience, ties by all listeners, then the lower number."""
+    """The items by users in the audience, ties by all users, then by number."""
     counts = heard_by.counts
     order = np.lexsort((np.arange(len(counts)), -served.users_per_item, -counts))[:k]
-    by = "popularity" if heard_by.everybody else "alike"
-    items = [_found(served, int(i), float(counts[i])) for i in order]
+    by = "popularity" if heard_by.everyone else "alike"
+    items = [_ranked(served, int(i), float(counts[i])) for i in order]
     return Answer(items, by, heard_by.words)
 
 
-def _found(served: Served, item: int, score: float, heard: bool = False) -> RankedItem:
+def _ranked(served: Served, item: int, score: float, heard: bool = False) -> RankedItem:
     items = served.cells.items
     return RankedItem(items.id(item), items.name(item), score, heard)

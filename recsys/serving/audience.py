@@ -1,4 +1,4 @@
-"""Listeners whose profile is like one that was given: whom to ask where no plays are known."""
+"""The audience of a profile: users with a similar one, who answer where no plays are known."""
 
 from dataclasses import dataclass
 
@@ -13,50 +13,50 @@ from recsys.data.profiles import Profiles
 from recsys.errors import InputError
 from recsys.serving.names import Lookup
 
-YEARS = 5  # that somebody of like age may be older or younger
-FEWEST = 30  # listeners who must be alike; with fewer, one field less is asked for
+YEARS = 5  # largest difference of a similar age
+FEWEST = 30  # users in an audience; with fewer, one field less has to match
 
 Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Audience:
-    """Whose plays count.
+    """Users with a similar profile.
 
     Attributes:
-        counts: How many of them play each artist, int64, shape (n_items,).
-        words: Who they are.
-        everybody: Whether it is all listeners.
+        counts: How many of them play each item, int64, shape (n_items,).
+        words: Their number and common fields.
+        everyone: Whether it is all users.
     """
 
     counts: npt.NDArray[np.int64]
     words: str
-    everybody: bool
+    everyone: bool
 
 
 def audience(cells: Interactions, known: Profiles | None, wanted: Profiles | None) -> Audience:
-    """The listeners like `wanted`, in as many fields as leave enough of them.
+    """The users who match `wanted` in as many fields as leave at least FEWEST users.
 
-    Gender is given up first, then age, then country.
+    Gender is dropped first, then age, then country.
 
     Args:
-        cells: All plays.
+        cells: All cells.
         known: Profiles of the users of `cells`, aligned with them.
         wanted: One row, or None.
     """
     like = {} if known is None or wanted is None else _like(known, wanted)
     while like:
-        everyone = np.ones(len(cells.users), dtype=np.bool_)
-        who = np.logical_and.reduce([everyone, *like.values()])
+        all_users = np.ones(len(cells.users), dtype=np.bool_)
+        who = np.logical_and.reduce([all_users, *like.values()])
         if int(who.sum()) >= FEWEST:
             counts = np.bincount(cells.cols[who[cells.rows]], minlength=len(cells.items))
-            return Audience(counts, f"{int(who.sum()):,} listeners: {', '.join(like)}", False)
+            return Audience(counts, f"{int(who.sum()):,} users: {', '.join(like)}", False)
         like.popitem()
-    return Audience(cells.per_item(), f"all {len(cells.users):,} listeners", True)
+    return Audience(cells.per_item(), f"all {len(cells.users):,} users", True)
 
 
 def _like(known: Profiles, wanted: Profiles) -> dict[str, Mask]:
-    """Which users are like `wanted` in each field that it has, by the field in words."""
+    """Field in words to the users who match `wanted` in it, for each field `wanted` has."""
     like: dict[str, Mask] = {}
     country, gender = wanted.country[0].as_py(), wanted.gender[0].as_py()
     age = float(wanted.age[0])
@@ -77,15 +77,15 @@ def _equal(texts: Strings, wanted: str) -> Mask:
 def profile_of(
     known: Profiles, country: str | None, age: float | None, gender: str | None
 ) -> Profiles:
-    """One listener's profile, in the spelling of those that are known.
+    """The profile of one user, in the spelling of the known profiles.
 
     Raises:
-        InputError: nobody is of that country or gender, or the age is not within 0..100.
+        InputError: no known profile has the country or gender, or the age is not within 0..100.
     """
     if age is not None and not 0 <= age <= 100:
-        raise InputError(f"age {age:g} is not within 0..100")
+        raise InputError(f"age {age:g} is not within 0..100; give an age in years")
     return Profiles(
-        IdMap.of(["somebody"]),
+        IdMap.of(["anonymous"]),
         _spelt(known.gender, gender, "gender"),
         np.array([np.nan if age is None else age], dtype=np.float32),
         _spelt(known.country, country, "country"),

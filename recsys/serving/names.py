@@ -1,4 +1,4 @@
-"""From what a person types to the item or the user that is meant."""
+"""From the text a user types to an item or a user: by name, by id, or the nearest spellings."""
 
 import math
 from collections.abc import Sequence
@@ -13,22 +13,22 @@ import pyarrow.compute as pc
 from recsys.data.ids import IdMap, Strings
 from recsys.errors import InputError
 
-LIKELY = 100  # names that are compared letter by letter
-LEAST = 0.6  # of difflib's ratio: what is less alike is not offered
+LIKELY = 100  # names that difflib compares
+LEAST = 0.6  # ratio of difflib from which a name is offered
 OFFERED = 3
-LONGEST = 6  # commas, and one more, that a name in a list may have
+LONGEST = 6  # parts between commas that a name in a list may have
 
 
 class Lookup:
-    """Names or ids of one kind; upper and lower case do not matter in names."""
+    """Finds names and ids of one kind; upper and lower case do not matter in names."""
 
     def __init__(self, ids: IdMap, weights: npt.NDArray[np.int64], what: str) -> None:
-        """Nothing is indexed before it is asked for.
+        """An index is built on first use.
 
         Args:
-            ids: What can be found.
-            weights: Of those of the same name the highest is meant, of these the first; int64,
-                shape (n,).
+            ids: The ids and names.
+            weights: Of several with one name the one with the highest weight is found, of equals
+                the first; int64, shape (n,).
             what: The kind, for messages: "item".
         """
         self._ids = ids
@@ -41,11 +41,11 @@ class Lookup:
 
     @cached_property
     def _by_name(self) -> dict[str, int]:
-        found: dict[str, int] = {}
+        by_name: dict[str, int] = {}
         falling = -np.arange(len(self._ids))
         for number in np.lexsort((falling, self._weights)).tolist():  # the last one stays
-            found[self._folded[number]] = number
-        return found
+            by_name[self._folded[number]] = number
+        return by_name
 
     def find(self, text: str) -> int | None:
         """The number of a name, or else of an id; None if there is neither."""
@@ -66,16 +66,16 @@ class Lookup:
         return number
 
     def unknown(self, text: str) -> InputError:
-        """The error that says so, with the nearest spellings."""
+        """The error for an unknown text, with the nearest spellings."""
         near = ", ".join(repr(name) for name in self.nearest(text))
-        advice = f"nearest are {near}" if near else "nothing is spelt like it"
+        advice = f"nearest are {near}" if near else "no spelling is near"
         return InputError(f"{self._what} {text!r} is not known; {advice}")
 
     def nearest(self, text: str) -> list[str]:
-        """At most OFFERED names that are spelt most alike, nearest first.
+        """At most OFFERED names with the nearest spelling, nearest first.
 
-        difflib compares only those names that share most letters and pairs of letters with the
-        text, for their length: it would take seconds for all of 100,000.
+        difflib compares only the names that share most letters and pairs of letters with the
+        text, relative to their length: it needs seconds for 100,000 names.
         """
         wanted = text.casefold()
         likely = _likely(wanted, self._folded_column)
@@ -93,7 +93,7 @@ class Lookup:
 
 
 def _likely(wanted: str, names: Strings) -> list[int]:
-    """The LIKELY names with the most letters and pairs in common, twice over those of both."""
+    """The LIKELY names with the most letters and pairs in common: twice these over all of both."""
     pieces = {*wanted, *(wanted[at : at + 2] for at in range(len(wanted) - 1))}
     common = np.zeros(len(names))
     for piece in pieces:
@@ -107,23 +107,23 @@ def _likely(wanted: str, names: Strings) -> list[int]:
 def listed(text: str, items: Lookup) -> dict[int, float]:
     """The plays of each item in a list such as "radiohead, muse:3, Earth, Wind & Fire".
 
-    Commas separate, unless what they would separate is one name; a number after a colon counts
-    plays, unless that is a name. Without one it is 1 play. An item named twice has the sum.
+    Commas separate entries, unless they are part of a name; a number after a colon counts plays,
+    unless it is part of a name. Without a number it is 1 play. An item named twice has the sum.
 
     Raises:
         InputError: an item is not known, or its plays are not above 0.
     """
     parts = text.split(",")
-    found: dict[int, float] = {}
+    plays: dict[int, float] = {}
     start = 0
     while start < len(parts):
         if parts[start].strip():
-            stop, number, plays = _longest(parts, start, items)
-            found[number] = found.get(number, 0.0) + plays
+            stop, number, amount = _longest(parts, start, items)
+            plays[number] = plays.get(number, 0.0) + amount
         else:
             stop = start + 1
         start = stop
-    return found
+    return plays
 
 
 def _longest(parts: Sequence[str], start: int, items: Lookup) -> tuple[int, int, float]:

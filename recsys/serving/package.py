@@ -1,11 +1,10 @@
-"""A served model as a folder of plain arrays, and the table that it answers with.
+"""A served model as a folder of plain arrays, and its answers as a table.
 
     served.json                 model, parameters, seed, the hash of every other file
     users.parquet, cells.npz    and the rest of what `recsys.data.store.save_data` writes
     user_factors.npy, ...       what the model learned, see `recsys.models.arrays`
 
-No model is trained when it is loaded. Whoever learned nothing that is dear (popularity, user-knn)
-counts its cells again.
+Loading never trains. Models without arrays (popularity, user-knn) count the cells again.
 """
 
 import hashlib
@@ -27,17 +26,17 @@ from recsys.models.config import ModelConfig
 from recsys.serving.answers import RankedItem, Served, fold_in_history, known_user
 from recsys.serving.names import listed
 
-COLUMNS = ("user", "items", "plays")  # of a question; each may be missing
-ANSWER = ("user", "item", "name", "score", "rank")  # of an answer
-K = 10  # items in an answer, unless asked otherwise
+COLUMNS = ("user", "items", "plays")  # of the input; each may be missing
+ANSWER = ("user", "item", "name", "score", "rank")  # of the output
+K = 10  # items in an answer by default
 _SERVED = "served.json"
 
 
 def check_portable(config: ModelConfig) -> None:
-    """Refuse a model that cannot be taken elsewhere.
+    """Check that a model can be served without its extra library.
 
     Raises:
-        InputError: it needs a library beyond those that every model needs.
+        InputError: the model needs PyTorch.
     """
     for part in config.parts:
         if part.library is not None:
@@ -48,14 +47,14 @@ def check_portable(config: ModelConfig) -> None:
 
 
 def pack(served: Served, seed: int, folder: Path) -> None:
-    """Write all that the answers need into a folder that exists.
+    """Write everything that answers need into a folder that exists.
 
-    Profiles are written only for models that use them: nobody else needs to know them.
+    Profiles are written only for models that use them.
 
     Args:
         served: The model, fitted on its cells.
-        seed: That it was fitted with.
-        folder: Gets the files.
+        seed: Seed of the fit.
+        folder: Where the files go.
 
     Raises:
         InputError: see `check_portable`.
@@ -78,13 +77,13 @@ def _hash(path: Path) -> str:
 
 
 def unpack(folder: Path) -> Served:
-    """The model that `pack` wrote, which answers bit for bit as it did there.
+    """The model that `pack` wrote; its answers are identical to the last bit.
 
-    What an earlier version of recsys wrote has no hashes. Its factors of ALS are what they are
-    now; of models that it did not keep the arrays of, the first one is missing.
+    Folders of early versions of recsys have no hashes. Their ALS factors have the same files; the
+    arrays of other models may be missing.
 
     Raises:
-        InputError: a file is missing or is not what was written; the message names it.
+        InputError: a file is missing or damaged; the message names it.
     """
     described = _described(folder / _SERVED)
     _check(folder, described.get("files", {}))
@@ -97,12 +96,12 @@ def unpack(folder: Path) -> Served:
 
 def _described(path: Path) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        described: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(f"{path} is missing; {REMEDY}") from error
     except ValueError as error:
         raise InputError(f"{path} is damaged ({error}); {REMEDY}") from error
-    return found
+    return described
 
 
 def _check(folder: Path, files: Mapping[str, str]) -> None:
@@ -111,88 +110,88 @@ def _check(folder: Path, files: Mapping[str, str]) -> None:
         if not path.is_file():
             raise InputError(f"{path} is missing; {REMEDY}")
         if _hash(path) != digest:
-            raise InputError(f"{path} is not what was written: its hash is another; {REMEDY}")
+            raise InputError(f"{path} is damaged: its hash is another one; {REMEDY}")
 
 
-def answers(served: Served, questions: pd.DataFrame, k: int = K) -> pd.DataFrame:
+def answers(served: Served, requests: pd.DataFrame, k: int = K) -> pd.DataFrame:
     """The k best items for each row of a table, without what the user plays already.
 
-    A row asks by the id of a known `user`, or by a history: `items` as a text that
+    A row has the id of a known `user`, or a history: `items` as a text that
     `recsys.serving.names.listed` reads ("radiohead, muse:3"), or as a list of names or ids with
-    `plays` as a list of as many numbers, 1 each by default. Beside a history `user` is a label that
-    comes back in the answer, known or not.
+    `plays` as a list of as many numbers, 1 each by default. With a history, `user` is a label that
+    is copied to the output, known or not.
 
     Args:
         served: The model.
-        questions: With any of the columns `user`, `items`, `plays`; empty, None and NaN are
+        requests: With any of the columns `user`, `items`, `plays`; empty, None and NaN are
             missing.
         k: How many for each, at least 1.
 
     Returns:
-        A row per recommendation, best first, in the order of the questions: `user` (str, or None
+        A row per recommendation, best first, in the order of the requests: `user` (str, or None
         without one), `item` (its id, str), `name` (str), `score` (float64), `rank` (int64, from
-        1). A user for whom the model has nothing has no row.
+        1). A user without recommendations has no row.
 
     Raises:
         InputError: k is below 1, or a row cannot be answered; the message counts rows from 0 and
-            offers the nearest spellings of what is not known.
+            offers the nearest spellings of unknown names.
     """
     if k < 1:
-        raise InputError(f"k is {k}: ask for at least 1")
-    if questions.columns.intersection(["user", "items"]).empty:
-        there = ", ".join(map(str, questions.columns)) or "none"
+        raise InputError(f"k is {k}; give a number from 1")
+    if requests.columns.intersection(["user", "items"]).empty:
+        there = ", ".join(map(str, requests.columns)) or "none"
         raise InputError(f"columns are {there}; give `user` or `items`")
     rows = [
-        (asked.user, found.id, found.name, float(found.score), rank)
-        for number, asked in enumerate(_read(questions))
-        for rank, found in enumerate(_row(served, number, asked, k), start=1)
+        (request.user, item.id, item.name, float(item.score), rank)
+        for number, request in enumerate(_read(requests))
+        for rank, item in enumerate(_row(served, number, request, k), start=1)
     ]
     table = pd.DataFrame(rows, columns=list(ANSWER), dtype=object)  # None stays, as JSON's null
     return table.astype({"score": np.float64, "rank": np.int64})
 
 
 @dataclass(frozen=True, slots=True)
-class _Question:
-    """A row, with None for what is missing."""
+class _Request:
+    """A row of the input; None is missing."""
 
     user: str | None
     items: Any
     plays: Any
 
 
-def _read(questions: pd.DataFrame) -> Iterator[_Question]:
-    table = questions.reindex(columns=list(COLUMNS))
+def _read(requests: pd.DataFrame) -> Iterator[_Request]:
+    table = requests.reindex(columns=list(COLUMNS))
     columns = ([_given(value) for value in table[name]] for name in COLUMNS)
     for user, items, plays in zip(*columns, strict=True):
-        yield _Question(_id(user), items, plays)
+        yield _Request(_id(user), items, plays)
 
 
-def _row(served: Served, number: int, asked: _Question, k: int) -> Sequence[RankedItem]:
+def _row(served: Served, number: int, request: _Request, k: int) -> Sequence[RankedItem]:
     try:
-        if asked.items is not None:
-            history = _history(served, asked.items, asked.plays)
+        if request.items is not None:
+            history = _history(served, request.items, request.plays)
             return fold_in_history(served, history, k).items
-        if asked.plays is not None:
-            raise InputError("`plays` without `items`; name the items that were played")
-        if asked.user is None:
+        if request.plays is not None:
+            raise InputError("`plays` without `items`; name the played items")
+        if request.user is None:
             raise InputError("neither a `user` nor `items`; give one of them")
-        return known_user(served, served.user(asked.user), k).items
+        return known_user(served, served.user(request.user), k).items
     except InputError as error:
         raise InputError(f"row {number}: {error}") from error
 
 
 def _history(served: Served, items: Any, plays: Any) -> dict[int, float]:
-    """Plays of each item by its number, of a text or a list."""
+    """Item number to plays, from a text or a list."""
     if isinstance(items, str):
         if plays is not None:
             raise InputError(
                 f"`plays` {plays!r} beside `items` as a text; write them behind colons, as in "
                 '"muse:3", or give both as lists'
             )
-        found = listed(items, served.names)
-        if not found:
+        history = listed(items, served.names)
+        if not history:
             raise InputError(f"no item in {items!r}")
-        return found
+        return history
     if not isinstance(items, list):
         raise InputError(f"`items` is {items!r}; give a text or a list of names or ids")
     n = len(items)
@@ -201,7 +200,7 @@ def _history(served: Served, items: Any, plays: Any) -> dict[int, float]:
         raise InputError(
             f"`plays` is {plays!r}; give a list with a number for each item, {n} in all"
         )
-    history: dict[int, float] = {}
+    history = {}
     for item, amount in zip(items, amounts, strict=True):
         number = served.names.number(str(item))
         history[number] = history.get(number, 0.0) + _above_zero(item, amount)
@@ -223,7 +222,7 @@ def _id(user: Any) -> str | None:
 
 
 def _given(value: Any) -> Any:
-    """A value as Python has it; None for what is missing or empty."""
+    """A plain Python value; None for a missing or empty one."""
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     if isinstance(value, list | tuple):

@@ -151,7 +151,7 @@ def test_who_has_a_profile_only_is_shown_what_those_like_them_play(
     found = ask("recommend", "--country", country.lower(), "--k", "3")
 
     assert found["by"] == "alike"
-    assert found["audience"] == f"{countries.count(country)} listeners: country {country}"
+    assert found["audience"] == f"{countries.count(country)} users: country {country}"
     assert len(found["items"]) == 3
     assert ask("recommend")["by"] == "popularity"
 
@@ -286,7 +286,7 @@ def test_a_baseline_serves_what_it_counts(lab: Lab, asked: Result, data: Everyth
     counts = dict(zip(data.cells.items.names.to_pylist(), data.cells.per_item(), strict=True))
     rest = sorted((n for name, n in counts.items() if name not in heard), reverse=True)
     assert [each.score for each in found] == rest[:4]
-    with pytest.raises(InputError, match="does not say which artists are alike"):
+    with pytest.raises(InputError, match="has no similarities of items"):
         similar(lab.workspace, run, found[0].name, 3)
     with pytest.raises(InputError, match="cannot be explained"):
         explain(lab.workspace, run, Listener(user), found[0].name)

@@ -139,7 +139,7 @@ def test_a_model_without_scores_shows_what_was_not_heard_and_says_that_it_has_no
         lambda: known_user(popular, 3, 5, include_heard=True),
         lambda: fold_in_history(popular, heard, 5, include_heard=True),
     ):
-        with pytest.raises(InputError, match="popularity-users has no scores of what was"):
+        with pytest.raises(InputError, match="popularity-users has no scores for the items"):
             asked()
 
 
@@ -168,7 +168,7 @@ def test_an_artist_without_listeners_is_similar_to_nothing() -> None:
 
 
 def test_models_that_cannot_relate_or_explain_say_so(popular: Served) -> None:
-    with pytest.raises(InputError, match="does not say which artists are alike"):
+    with pytest.raises(InputError, match="has no similarities of items"):
         similar(popular, 0, 3)
     with pytest.raises(InputError, match="cannot be explained by the history"):
         explain(popular, popular.cells, 0, 1)
@@ -283,7 +283,7 @@ def test_somebody_without_a_history_is_shown_what_those_of_their_country_play(
     answer = from_profile(profiled, wanted, 4)
 
     assert answer.by == "alike"
-    assert answer.audience == "32 listeners: country Sweden"
+    assert answer.audience == "32 users: country Sweden"
     assert all(item % 2 == 1 for item in shown(answer))
 
 
@@ -297,9 +297,9 @@ def test_where_too_few_are_alike_one_field_less_is_asked_for(profiled: Served) -
     }
 
     assert tried == {
-        (40, None): "31 listeners: country Sweden, age 35 to 45",
-        (40, "f"): "31 listeners: country Sweden, age 35 to 45",
-        (20, None): "32 listeners: country Sweden",
+        (40, None): "31 users: country Sweden, age 35 to 45",
+        (40, "f"): "31 users: country Sweden, age 35 to 45",
+        (20, None): "32 users: country Sweden",
     }
 
 
@@ -307,7 +307,7 @@ def test_where_nobody_is_alike_all_count(profiled: Served) -> None:
     assert profiled.profiles is not None
     answer = from_profile(profiled, profile_of(profiled.profiles, None, 99, None), 3)
 
-    assert (answer.by, answer.audience) == ("popularity", "all 64 listeners")
+    assert (answer.by, answer.audience) == ("popularity", "all 64 users")
     counts = profiled.cells.per_item()
     assert [each.score for each in answer.items] == sorted(counts.tolist(), reverse=True)[:3]
 
@@ -368,7 +368,7 @@ def test_missing_fields_are_like_nothing() -> None:
         np.array([-1], dtype=np.int64),
     )
 
-    assert audience(cells, known, wanted).everybody
+    assert audience(cells, known, wanted).everyone
 
 
 def test_profiles_that_are_not_of_the_listeners_are_refused(profiled: Served) -> None:

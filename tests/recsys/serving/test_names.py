@@ -59,7 +59,7 @@ def test_of_equal_names_that_as_many_listen_to_the_first_is_meant() -> None:
 def test_an_unknown_name_offers_the_nearest_spellings(artists: Lookup) -> None:
     with pytest.raises(InputError, match=r"item 'radiohaed' is not known; nearest are 'Radioh"):
         artists.number("radiohaed")
-    with pytest.raises(InputError, match="'qqqqq' is not known; nothing is spelt like it"):
+    with pytest.raises(InputError, match="'qqqqq' is not known; no spelling is near"):
         artists.number("qqqqq")
 
 

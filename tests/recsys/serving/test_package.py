@@ -137,7 +137,7 @@ def test_every_file_that_is_lost_or_changed_is_named(config: ModelConfig, tmp_pa
         whole = path.read_bytes()
         for damaged in (whole[:-1], whole[:-1] + bytes([whole[-1] ^ 1])):
             path.write_bytes(damaged)
-            with pytest.raises(InputError, match=rf"{name} is not what was written.*`recsys reg"):
+            with pytest.raises(InputError, match=rf"{name} is damaged.*`recsys reg"):
                 unpack(tmp_path)
         path.unlink()
         with pytest.raises(InputError, match=rf"{name} is missing; bring the file back"):
@@ -294,5 +294,5 @@ def test_what_cannot_be_answered_is_said_with_its_row(
 def test_questions_without_the_columns_and_k_below_one_are_refused(served: Served) -> None:
     with pytest.raises(InputError, match="columns are who; give `user` or `items`"):
         ask(served, {"who": "u03"})
-    with pytest.raises(InputError, match="k is 0: ask for at least 1"):
+    with pytest.raises(InputError, match="k is 0; give a number from 1"):
         ask(served, {"user": "u03"}, k=0)
