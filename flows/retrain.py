@@ -145,7 +145,7 @@ def _gathered(place: Workspace, asked: RetrainRequest, ledger: RetrainHistory) -
     data, plays = asked.config.data, asked.plays
     try:
         if asked.query is not None:
-            plays, columns = database.asked_of(place, asked.query, environment.database())
+            plays, columns = database.query_plays(place, asked.query, environment.database())
             data = DataConfig(columns=columns, strict=data.strict)
         assert plays is not None
         return arriving.gather(place, plays, data)

@@ -20,58 +20,47 @@ from tasks.workspace.locking import passing
 from tasks.workspace.postgres import connected, is_postgres
 
 Columns = dict[str, str | int]  # as `recsys.sources.config.DataConfig` has them
-
-
 COLUMNS = {name: name for name in ("user", "item", "name", "plays", "time")}
 Row = Sequence[Any]
-
-
 Execute = Callable[[str], tuple[list[str], Iterator[Sequence[Row]]]]
+"""From SQL to the names of columns and batches of rows."""
 
-
-_AT_ONCE = 100_000
-
-
+_BATCH = 100_000  # rows
 _SQLITE = "sqlite:///"
 
 
-@task(
-    task_run_name="ask the database",
-    cache_policy=NO_CACHE,
-    **WHEN_LOST,
-)
-def asked_of(workspace: Workspace, query: str, database: str) -> tuple[Path, Columns]:
-    """What a database answers, as a Parquet file and the columns that play a role in it.
+@task(task_run_name="query the database", cache_policy=NO_CACHE, **WHEN_LOST)
+def query_plays(workspace: Workspace, query: str, database: str) -> tuple[Path, Columns]:
+    """The result of a query as a Parquet file, and the columns that play a role in it.
 
-    The rows are sorted: the same rows are the same file, in whatever order they come.
+    The rows are sorted: the same rows in any order give the same file.
 
     Args:
         workspace: Gets the file.
-        query: SQL whose columns are called user, artist (or item) and, if known, plays, name and
-            time.
-        database: sqlite:///FILE or postgresql://...; it may hold a password, and is kept nowhere.
+        query: SQL with columns called user, item (or artist) and, if known, plays, name and time.
+        database: sqlite:///FILE or postgresql://...; it may hold a password, and is not stored.
 
     Raises:
         DatabaseLost: PostgreSQL cannot be reached.
         InputError: it is another kind of database, there is no such file, the query fails, lacks a
-            column or answers nothing.
+            column or has no rows.
     """
-    with _answering(database) as execute:
-        report_progress("asking the database", 0, None)
-        names, rows = execute(query)
+    with _opened(database) as execute:
+        report_progress("querying the database", 0, None)
+        names, batches = execute(query)
         roles = {"item" if name == "artist" else name: at for at, name in enumerate(names)}
         if not {"user", "item"} <= roles.keys():
             raise InputError(
-                f"--query answers the columns {', '.join(names)}; call them user, artist and plays"
+                f"--query has the columns {', '.join(names)}; call them user, item and plays"
             )
         at = {role: place for role, place in roles.items() if role in COLUMNS}
-        tables = [_answered(batch, at) for batch in rows]
+        tables = [_table(batch, at) for batch in batches]
     if not tables:
-        raise InputError("--query answers no rows; ask for those that have plays")
+        raise InputError("--query has no rows; select those that have plays")
     table = pa.concat_tables(tables, promote_options="permissive")
     table = table.sort_by([(role, "ascending") for role in table.column_names])
     with passing(workspace.incoming, ".query-") as folder:
-        fresh = folder / "answer.parquet"
+        fresh = folder / "result.parquet"
         pq.write_table(table, fresh)
         digest = sha256(fresh.read_bytes()).hexdigest()[:16]
         path = workspace.incoming / f"query-{digest}.parquet"
@@ -79,7 +68,7 @@ def asked_of(workspace: Workspace, query: str, database: str) -> tuple[Path, Col
     return path, {role: COLUMNS[role] for role in at}
 
 
-def _answered(batch: Sequence[Row], at: Mapping[str, int]) -> Any:
+def _table(batch: Sequence[Row], at: Mapping[str, int]) -> Any:  # pyarrow ships no types
     columns: dict[str, Any] = {}
     for role, place in at.items():
         values = [row[place] for row in batch]
@@ -94,22 +83,24 @@ def _answered(batch: Sequence[Row], at: Mapping[str, int]) -> Any:
 
 
 @contextmanager
-def _answering(database: str) -> Iterator[Execute]:
-    """Within the block a function from SQL to the names of columns and batches of rows."""
+def _opened(database: str) -> Iterator[Execute]:
+    """A connection that only reads, for the length of the block."""
     if database.startswith(_SQLITE):
-        place = _sqlite(Path(database.removeprefix(_SQLITE)))
+        connection = _sqlite(Path(database.removeprefix(_SQLITE)))
     elif is_postgres(database):
-        place = _postgres(database)
+        connection = _postgres(database)
     else:
         kind = database.partition(":")[0]
         raise InputError(
             f"--database of kind {kind!r}: use sqlite:///FILE or postgresql://user@host/name"
         )
-    with place as execute:
+    with connection as execute:
         try:
             yield execute
+        except InputError:  # a ValueError, too
+            raise
         except (ValueError, TypeError, pa.ArrowException) as error:
-            raise _fails(error) from error
+            raise _failed(error) from error
 
 
 @contextmanager
@@ -121,12 +112,12 @@ def _sqlite(path: Path) -> Iterator[Execute]:
         try:
             yield lambda query: _executed(connection.cursor(), query)
         except sqlite3.Error as error:
-            raise _fails(error) from error
+            raise _failed(error) from error
 
 
 @contextmanager
 def _postgres(database: str) -> Iterator[Execute]:
-    """Rows come in batches from a cursor of the server: they need not fit into memory at once."""
+    """Batches come from a cursor of the server: the rows need not fit into memory at once."""
     import psycopg
 
     with connected(database, "--database") as connection:
@@ -135,23 +126,23 @@ def _postgres(database: str) -> Iterator[Execute]:
             with connection.transaction(), connection.cursor(name="recsys") as cursor:
                 yield lambda query: _executed(cursor, query)
         except psycopg.OperationalError:
-            raise  # the server is away
+            raise  # the server is away: `connected` says so
         except psycopg.Error as error:
-            raise _fails(error) from error
+            raise _failed(error) from error
 
 
-def _fails(error: Exception) -> InputError:
+def _failed(error: Exception) -> InputError:
     return InputError(f"--query fails: {' '.join(str(error).split())}; correct the SQL")
 
 
 def _executed(cursor: Any, query: str) -> tuple[list[str], Iterator[Sequence[Row]]]:
     cursor.execute(query)
     if cursor.description is None:
-        raise InputError("--query answers no table; write a SELECT")
+        raise InputError("--query has no result; write a SELECT")
     names = [column[0] for column in cursor.description]
 
     def batches() -> Iterator[Sequence[Row]]:
-        while rows := cursor.fetchmany(_AT_ONCE):
+        while rows := cursor.fetchmany(_BATCH):
             yield rows
 
     return names, batches()

@@ -155,7 +155,7 @@ class PostgresLocks:
         try:
             yield
         except psycopg.Error as error:
-            raise DatabaseLost(_words(self._url, error, "--storage")) from error
+            raise _unreachable(self._url, error, "--storage") from error
 
 
 @contextmanager
@@ -177,7 +177,7 @@ def connected(url: str, option: str) -> "Iterator[Connection[Any]]":
         with closing(psycopg.connect(**options, autocommit=True)) as connection:
             yield connection
     except psycopg.OperationalError as error:
-        raise DatabaseLost(_words(url, error, option)) from error
+        raise _unreachable(url, error, option) from error
     except psycopg.Error as error:
         why = " ".join(str(error).split())
         raise InputError(
@@ -185,8 +185,8 @@ def connected(url: str, option: str) -> "Iterator[Connection[Any]]":
         ) from error
 
 
-def _words(url: str, error: Exception, option: str) -> str:
-    return (
+def _unreachable(url: str, error: Exception, option: str) -> DatabaseLost:
+    return DatabaseLost(
         f"PostgreSQL at {masked(url)}: {' '.join(str(error).split())}; check that the server runs, "
         f"and the address, the user and the password in {option}"
     )

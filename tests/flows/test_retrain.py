@@ -426,7 +426,7 @@ def database_of(lab: Lab, path: Path, order: int = 1) -> list[tuple[str, str, in
 QUERY = "select who as user, what as artist, n as plays from heard"
 
 
-def test_plays_come_from_a_database_whatever_their_order(
+def test_plays_come_from_a_database_in_any_order(
     lab: Lab, ask: Callable[..., RetrainRequest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usable = database_of(lab, tmp_path / "plays.db")
@@ -445,32 +445,7 @@ def test_plays_come_from_a_database_whatever_their_order(
     assert runs(lab, asked)[0].params["plays"] == "query"
 
 
-@pytest.mark.postgres
-def test_postgres_answers_what_sqlite_answers(lab: Lab, tmp_path: Path, postgres: str) -> None:
-    import psycopg
-
-    rows = database_of(lab, tmp_path / "plays.db")
-    with psycopg.connect(postgres) as connection, connection.cursor() as cursor:
-        cursor.execute("create table heard (who text, what text, n numeric)")
-        with cursor.copy("copy heard from stdin") as copy:
-            for row in rows:
-                copy.write_row(row)
-    asked = [
-        database.asked_of.fn(lab.workspace, QUERY.replace("user", '"user"'), address)
-        for address in (postgres, f"sqlite:///{tmp_path / 'plays.db'}")
-    ]
-    assert asked[0] == asked[1]
-
-    for query, message in [
-        ("drop table heard", "--query fails: syntax error"),
-        ("select absent from heard", '--query fails: column "absent" does not exist'),
-        ("select who, what from heard", "--query answers the columns who, what; call them"),
-    ]:
-        with pytest.raises(InputError, match=message):
-            database.asked_of.fn(lab.workspace, query, postgres)
-
-
-def test_a_database_that_is_away_is_asked_again_and_its_password_is_not_told(
+def test_a_lost_database_is_retried_and_its_password_is_not_shown(
     lab: Lab, ask: Callable[..., RetrainRequest], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     attempts = iter(range(10))
@@ -483,8 +458,8 @@ def test_a_database_that_is_away_is_asked_again_and_its_password_is_not_told(
         return connected(*args)
 
     monkeypatch.setattr(database, "connected", counted)
-    at_once = database.asked_of.with_options(retry_delay_seconds=0)
-    monkeypatch.setattr(database, "asked_of", at_once)
+    at_once = database.query_plays.with_options(retry_delay_seconds=0)
+    monkeypatch.setattr(database, "query_plays", at_once)
     asked = replace(ask(query=QUERY), plays=None)
 
     with pytest.raises(InputError, match=r"PostgreSQL at postgresql://me:\*{3}@127.0.0.1:1/x"):
@@ -494,29 +469,6 @@ def test_a_database_that_is_away_is_asked_again_and_its_password_is_not_told(
     (stopped,) = runs(lab, asked)
     assert (stopped.tags["verdict"], stopped.status) == ("stopped", "FINISHED")
     assert "hush" not in json.dumps(stopped.tags)
-
-
-@pytest.mark.parametrize(
-    ("query", "database", "message"),
-    [
-        ("select 1 as user", "mysql://x", "--database of kind 'mysql'"),
-        ("select 1 as user", "sqlite:///none.db", "no such file"),
-        ("select 1 as user", "{}", "--query answers the columns user; call them"),
-        ("select absent from t", "{}", "--query fails: no such column: absent"),
-        ("select 1 as user, 2 as artist where 0", "{}", "--query answers no rows"),
-        ("select 1 as user, 2 as artist, 'x' as plays", "{}", "--query fails: could not convert"),
-        ("delete from t", "{}", "--query fails: attempt to write a readonly database"),
-    ],
-)
-def test_a_query_that_cannot_be_used_is_refused_in_a_line(
-    lab: Lab, tmp_path: Path, query: str, database: str, message: str
-) -> None:
-    with closing(sqlite3.connect(tmp_path / "x.db")) as connection, connection:
-        connection.execute("create table t (a int)")
-    address = database.format(f"sqlite:///{tmp_path / 'x.db'}")
-
-    with pytest.raises(InputError, match=message):
-        database.asked_of.fn(lab.workspace, query, address)
 
 
 def test_plays_that_cannot_be_read_are_recorded_as_stopped(
