@@ -9,8 +9,12 @@ It is imported when it is first used. Everything else follows from its line in `
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from importlib import import_module
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from recsys.errors import InputError
@@ -41,6 +45,9 @@ MODELS: dict[str, str] = {
 
 COMPOSITES: dict[str, str] = {"ensemble": "recsys.models.ensemble"}
 """Likewise of models that are made of tuned ones and are never searched themselves."""
+
+
+_OUTSIDE = f"{__name__}.outside."  # what modules of models that came as a file are called
 
 
 def config_class(kind: str) -> type[ModelConfig]:
@@ -137,6 +144,34 @@ def build(
         model.on_iteration = on_iteration
     recommender: Recommender = model
     return recommender
+
+
+def outside_file(kind: str) -> Path | None:
+    """The file of a model that lies outside this package; None for one that lies within."""
+    name = {**MODELS, **COMPOSITES}.get(kind, "")
+    if name.startswith(f"{__name__}.") and not name.startswith(_OUTSIDE):
+        return None
+    return Path(_module(kind).__file__)
+
+
+def use_file(kind: str, path: Path) -> None:
+    """Let a name stand for the model in a file, unless a model has this name."""
+    if kind in MODELS:
+        return
+    name = f"{_OUTSIDE}{kind}"
+    spec = spec_from_loader(name, _NothingCompiled(name, str(path)))
+    assert spec is not None
+    assert spec.loader is not None
+    sys.modules[name] = module_from_spec(spec)
+    spec.loader.exec_module(sys.modules[name])
+    MODELS[kind] = name
+
+
+class _NothingCompiled(SourceFileLoader):
+    """Loads a file and writes no compiled one beside it."""
+
+    def set_data(self, path: str, data: object, *, _mode: int = 0o666) -> None:
+        """Nothing."""
 
 
 def _module(kind: str) -> Any:

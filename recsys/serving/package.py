@@ -9,6 +9,7 @@ Loading never trains. Models without arrays (popularity, user-knn) count the cel
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
@@ -20,7 +21,7 @@ import pandas as pd
 
 from recsys.data.store import load_data, save_data
 from recsys.errors import InputError
-from recsys.models import build, read_config
+from recsys.models import build, outside_file, read_config, use_file
 from recsys.models.arrays import REMEDY, StoredArrays, save_arrays
 from recsys.models.config import ModelConfig
 from recsys.serving.answers import RankedItem, Served, fold_in_history, known_user
@@ -29,7 +30,7 @@ from recsys.serving.names import listed
 COLUMNS = ("user", "items", "plays")  # of the input; each may be missing
 ANSWER = ("user", "item", "name", "score", "rank")  # of the output
 K = 10  # items in an answer by default
-_SERVED = "served.json"
+_SERVED, _MODELS = "served.json", "models"
 
 
 def check_portable(config: ModelConfig) -> None:
@@ -62,6 +63,7 @@ def pack(served: Served, seed: int, folder: Path) -> None:
     check_portable(served.config)
     save_data(served.cells, served.profiles if served.config.uses_profiles else None, folder)
     save_arrays(served.model.learned(), folder)
+    _ship(served.config, folder / _MODELS)
     files = sorted(path for path in folder.rglob("*.*") if path.name != _SERVED)
     described = {
         "model": served.config.model_dump(mode="json"),
@@ -69,6 +71,15 @@ def pack(served: Served, seed: int, folder: Path) -> None:
         "files": {path.relative_to(folder).as_posix(): _hash(path) for path in files},
     }
     (folder / _SERVED).write_text(json.dumps(described, indent=1), encoding="utf-8")
+
+
+def _ship(config: ModelConfig, folder: Path) -> None:
+    """Copy the files of models that are not part of recsys: whoever loads them has but recsys."""
+    for part in config.parts:
+        path = outside_file(part.kind)
+        if path is not None:
+            folder.mkdir(exist_ok=True)
+            shutil.copyfile(path, folder / f"{part.kind}.py")
 
 
 def _hash(path: Path) -> str:
@@ -87,6 +98,8 @@ def unpack(folder: Path) -> Served:
     """
     described = _described(folder / _SERVED)
     _check(folder, described.get("files", {}))
+    for path in sorted((folder / _MODELS).glob("*.py")):
+        use_file(path.stem, path)
     config = read_config(described["model"])
     seed = int(described["seed"])
     cells, profiles = load_data(folder)

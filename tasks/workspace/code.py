@@ -11,17 +11,20 @@ from importlib.metadata import version
 from pathlib import Path
 
 from recsys.identity import key_of
+from recsys.models import MODELS as MODEL_TABLE
+from recsys.models import outside_file
 
 ROOT = Path(__file__).parents[2]
 
 Parts = Mapping[str, str]
 """Part to its fingerprint: 16 hex digits of a folder or file, the version of a library."""
 
+MODELS_FOLDER = "recsys/models"
 READING = ("recsys/sources", "recsys/data", "recsys/seeds.py")
 SPLITTING = (*READING, "recsys/splitting")
 MODELS = (
     *SPLITTING,
-    *("recsys/models", "recsys/kernels", "recsys/evaluation", "recsys/search", "recsys/config.py"),
+    *(MODELS_FOLDER, "recsys/kernels", "recsys/evaluation", "recsys/search", "recsys/config.py"),
 )
 MEASURING = (
     *MODELS,
@@ -33,8 +36,16 @@ SERVING = (*MODELS, "recsys/serving")
 
 @functools.cache
 def code_parts(scope: tuple[str, ...]) -> Parts:
-    """The parts of the code that runs, as it was when they were first read."""
-    return fingerprints(scope, ROOT)
+    """The parts of the code that runs, as it was when they were first read.
+
+    With the models of recsys go those that `recsys.models.MODELS` takes from elsewhere.
+    """
+    parts = dict(fingerprints(scope, ROOT))
+    others = {kind: outside_file(kind) for kind in MODEL_TABLE} if MODELS_FOLDER in scope else {}
+    for kind, path in others.items():
+        if path is not None:
+            parts[f"models/{kind}"] = sha256(path.read_bytes()).hexdigest()[:16]
+    return parts
 
 
 def code_id(scope: tuple[str, ...]) -> str:
