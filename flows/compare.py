@@ -1,6 +1,5 @@
 """Many models, each tuned alike, judged once on the same test sides, over several splits."""
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -12,7 +11,7 @@ from prefect import flow
 from flows import environment
 from flows.alerting import ALERTS
 from flows.clock import Clock
-from flows.experiment import new_worker, opened
+from flows.experiment import opened
 from flows.model_config import ensemble_of, model_config, pinned
 from flows.searching import joined, search_all, with_prefect
 from recsys.config import ExperimentConfig
@@ -30,7 +29,7 @@ from tasks.study.study import Study
 from tasks.tuning import Search
 from tasks.workspace.layout import Workspace
 from tasks.workspace.locking import workspace_locks
-from tasks.workspace.scratch import own_scratch
+from tasks.workspace.scratch import scratch
 
 ENSEMBLE = "ensemble"
 
@@ -166,14 +165,8 @@ def compare(asked: CompareRequest, workspace: Path = Path("mlruns")) -> CompareR
         config_class(model)
     asked = replace(asked, name=asked.name or new_name())
     place = environment.place(workspace)
-    worker = new_worker()
-    # Of this process alone: another may be at the same comparison, and share its studies.
-    with workspace_locks(place).living(worker):
-        folder = own_scratch(place, worker)
-        try:
-            return _compared(asked, place, Clock(), folder)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+    with scratch(place) as folder:
+        return _compared(asked, place, Clock(), folder)
 
 
 def _compared(asked: CompareRequest, place: Workspace, clock: Clock, folder: Path) -> CompareResult:

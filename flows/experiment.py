@@ -1,7 +1,6 @@
 """The main job: from a listening log to a tuned, tracked, compared recommender."""
 
 import secrets
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -301,9 +300,7 @@ def _finish(
         *(make_config(name, {}) for name in baselines()),
         make_config(study.config.model, chosen.winner.params),
     ]
-    folder = study.workspace.final(study.name)
-    shutil.rmtree(folder, ignore_errors=True)
-    try:
+    with study.scratch() as folder:
         with clock.part("final"):
             finals: dict[str, Measured] = {}
             for n, model in enumerate(models, 1):
@@ -313,6 +310,4 @@ def _finish(
             compared = compare(study, finals, folder)
         with clock.part("reporting"):
             show_comparison(study, compared.comparison)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     return finals, compared

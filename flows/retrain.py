@@ -9,7 +9,6 @@ at once. Whoever is killed repeats the command: the study is named after the pla
 are there.
 """
 
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -329,9 +328,7 @@ class _Retraining:
         winner: ModelConfig = make_config(study.config.model, chosen.winner.params)
         if self.asked.refit and served is not None and served.kind not in MODELS:
             winner = served  # its first model stood for it in the search
-        folder = self.place.final(study.name)
-        shutil.rmtree(folder, ignore_errors=True)
-        try:
+        with study.scratch() as folder:
             with self.clock.part("final"):
                 if served is not None:
                     run_final(study, folds / "test", served, folder / "champion")
@@ -339,8 +336,6 @@ class _Retraining:
                 measured = run_final(study, folds / "test", winner, folder / "challenger")
             with self.clock.part("gate"):
                 decision = self._gate(study, folds / "test", winner, folder)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
         best = {"best_trial": str(chosen.winner.slot), "best_run": chosen.winner.run}
         Run.of(self.place, study.parent).log({}, tags=best)
         return decision, measured.run

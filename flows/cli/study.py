@@ -167,8 +167,7 @@ def delete(workspace: Workspace, name: str) -> int:
             runs = [*children(workspace, experiment, parent), parent]
         _refuse_serving(workspace, name, runs)
         delete_runs(workspace, runs)
-        for left in (workspace.paths(name), workspace.final(name)):
-            shutil.rmtree(left, ignore_errors=True)
+        shutil.rmtree(workspace.paths(name), ignore_errors=True)
     return len(runs)
 
 

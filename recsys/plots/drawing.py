@@ -5,9 +5,10 @@ from __future__ import annotations  # matplotlib is imported when something is d
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 import numpy as np
+
+from recsys.files import atomic_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,14 +23,9 @@ DPI = 150
 
 def save(figure: Figure, path: Path) -> None:
     """Write `figure` as PNG; the file appears complete or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{uuid4().hex}")
-    try:
+    with atomic_file(path) as new:
         # Without the software's version in it the same figure is the same file.
-        figure.savefig(part, format="png", dpi=DPI, metadata={"Software": None})
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+        figure.savefig(new, format="png", dpi=DPI, metadata={"Software": None})
 
 
 def new_figure(title: str, x: str, y: str) -> tuple[Figure, Axes]:

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys.errors import InputError
+from recsys.files import atomic_file
 from recsys.seeds import seed_for
 
 Table = Any  # pyarrow.Table; pyarrow ships no types
@@ -146,18 +147,12 @@ def write_sample(sample: Sample, plays: Path, profiles: Path) -> None:
 
 
 def _write(table: Table, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{uuid4().hex}")
-    try:
-        with part.open("wb") as file:
-            for batch in table.to_batches(max_chunksize=ROWS_AT_ONCE):
-                *fields, last = batch.columns
-                ends = pc.binary_join_element_wise(last, "\n", "")
-                # The values of a string array lie end to end: they are the text of the file.
-                file.write(pc.binary_join_element_wise(*fields, ends, "\t").buffers()[2])
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with atomic_file(path) as new, new.open("wb") as file:
+        for batch in table.to_batches(max_chunksize=ROWS_AT_ONCE):
+            *fields, last = batch.columns
+            ends = pc.binary_join_element_wise(last, "\n", "")
+            # The values of a string array lie end to end: they are the text of the file.
+            file.write(pc.binary_join_element_wise(*fields, ends, "\t").buffers()[2])
 
 
 def _rng(seed: int, use: str) -> np.random.Generator:

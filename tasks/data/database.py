@@ -13,10 +13,10 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from recsys.errors import InputError
+from recsys.files import temporary_folder
 from tasks.orchestration.retrying import WHEN_LOST
 from tasks.progress import report_progress
 from tasks.workspace.layout import Workspace
-from tasks.workspace.locking import passing
 from tasks.workspace.postgres import connected, is_postgres
 
 Columns = dict[str, str | int]  # as `recsys.sources.config.DataConfig` has them
@@ -59,7 +59,7 @@ def query_plays(workspace: Workspace, query: str, database: str) -> tuple[Path, 
         raise InputError("--query has no rows; select those that have plays")
     table = pa.concat_tables(tables, promote_options="permissive")
     table = table.sort_by([(role, "ascending") for role in table.column_names])
-    with passing(workspace.incoming, ".query-") as folder:
+    with temporary_folder(workspace.incoming, ".query-") as folder:
         fresh = folder / "result.parquet"
         pq.write_table(table, fresh)
         digest = sha256(fresh.read_bytes()).hexdigest()[:16]

@@ -22,13 +22,13 @@ from recsys.data.drift import LogProfile
 from recsys.data.interactions import Events
 from recsys.data.store import load_events
 from recsys.errors import InputError
+from recsys.files import atomic_file
 from recsys.sources.config import DataConfig
 from tasks.data.database import COLUMNS, Columns
 from tasks.data.stages import Plays, ingest
 from tasks.progress import report_progress
 from tasks.workspace.cache import StageEntry, file_hash
 from tasks.workspace.layout import Workspace
-from tasks.workspace.locking import passing
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +148,6 @@ def _table(events: Events) -> Any:  # pyarrow.Table; pyarrow ships no types
 
 def _write(tables: Sequence[Any], path: Path) -> None:
     """One Parquet file, whole or not there."""
-    with passing(path.parent, f".{path.name}-") as folder:
-        part = folder / path.name
-        with pq.ParquetWriter(part, tables[0].schema) as writer:
-            for table in tables:
-                writer.write_table(table)
-        part.replace(path)
+    with atomic_file(path) as part, pq.ParquetWriter(part, tables[0].schema) as writer:
+        for table in tables:
+            writer.write_table(table)

@@ -22,6 +22,7 @@ from prefect.cache_policies import NO_CACHE
 
 from recsys.data.drift import Finding, Limits, LogProfile, check, shrunk
 from recsys.evaluation.gate import OnNew, on_new_pairs
+from recsys.files import temporary_folder
 from recsys.models import build
 from recsys.models.als import Als, AlsConfig
 from recsys.models.config import ModelConfig
@@ -45,7 +46,6 @@ from tasks.tracking.runs import (
     start_run,
 )
 from tasks.workspace.layout import Workspace
-from tasks.workspace.locking import passing
 
 STAGE = "retrain"
 NO_CHAMPION = "none"
@@ -100,7 +100,7 @@ class RetrainHistory:
 
 def read_table(workspace: Workspace, run: str) -> Mapping[str, Any]:
     """What a retraining has written about itself."""
-    with passing(workspace.scratch, "retrain-") as folder:
+    with temporary_folder(workspace.scratch, "retrain-") as folder:
         path = Run.of(workspace, run).fetch(f"{_FILES}/{_TABLE}", folder)
         table: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return table
@@ -201,7 +201,7 @@ def begin(
 
 def write_table(workspace: Workspace, run: Run, table: Mapping[str, Any]) -> None:
     """Attach what a retraining writes about itself."""
-    with passing(workspace.scratch, "retrain-") as folder:
+    with temporary_folder(workspace.scratch, "retrain-") as folder:
         text = json.dumps(dict(table), indent=1)
         (folder / _TABLE).write_text(text, encoding="utf-8")
         run.files(folder, _FILES)

@@ -5,16 +5,15 @@ Going on gives the same bits as training from the start, so what is kept here ch
 
 import json
 import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
+from recsys.files import atomic_folder
 from recsys.models.iterative import State
 from recsys.search.curves import CurvePoint
-from tasks.workspace.disk import durable
 
 _USERS, _ITEMS, _POINTS = "user_factors.npy", "item_factors.npy", "points.json"
 
@@ -48,18 +47,11 @@ class Checkpoints:
         place = self._folder / path / str(state.iteration)
         if place.exists():
             return
-        place.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix=".made-", dir=place.parent))
-        np.save(made / _USERS, state.user_factors, allow_pickle=False)
-        np.save(made / _ITEMS, state.item_factors, allow_pickle=False)
-        (made / _POINTS).write_text(json.dumps(list(map(asdict, points))), encoding="utf-8")
-        for name in (_USERS, _ITEMS, _POINTS):
-            durable(made / name)
-        durable(made)
-        try:
-            made.rename(place)
-        except OSError:  # another worker was first, with the same bits
-            shutil.rmtree(made, ignore_errors=True)
+        # Where another worker was first, its folder stays: the bits are the same.
+        with atomic_folder(place, durable=True) as new:
+            np.save(new / _USERS, state.user_factors, allow_pickle=False)
+            np.save(new / _ITEMS, state.item_factors, allow_pickle=False)
+            (new / _POINTS).write_text(json.dumps(list(map(asdict, points))), encoding="utf-8")
 
     def remove(self) -> None:
         """Forget all of them."""

@@ -22,7 +22,7 @@ def recover(study: Study, search: Search, locks: Locks) -> None:
         ending = _ending(run_id, tags, outcomes, locks, study.worker)
         if ending is not None:
             Run(run_id, client).end(*ending)
-    remove_left_scratch(study.workspace, locks)
+    remove_left_scratch(study.workspace)
 
 
 def _ending(

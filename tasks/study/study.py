@@ -64,7 +64,7 @@ class Study:
 
     def scratch(self) -> AbstractContextManager[Path]:
         """A folder of the worker for files on their way; it is removed when the block ends."""
-        return scratch(self.workspace, self.worker)
+        return scratch(self.workspace)
 
 
 def open_study(

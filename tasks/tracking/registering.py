@@ -7,8 +7,7 @@ signature. Its metrics are those of the final run, its twin that was judged on t
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -22,6 +21,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS, MLFLOW_PARENT_RUN_ID
 
 import recsys
 from recsys.errors import InputError
+from recsys.files import temporary_folder
 from recsys.identity import key_of
 from tasks.orchestration.interfaces import MODEL
 from tasks.tracking.client import metric_name, open_client
@@ -175,7 +175,7 @@ def _logged(
             model_type="recommender",
         )
     if logged.status != LoggedModelStatus.READY:
-        with _empty(workspace.registering) as scratch:
+        with temporary_folder(workspace.scratch, "registering-") as scratch:
             served = scratch / "served"
             served.mkdir()
             portable.write(served)
@@ -194,17 +194,6 @@ def _link(client: MlflowClient, model_id: str, made: ModelVersion) -> None:
     if all((each["name"], int(each["version"])) != (made.name, number) for each in known):
         known.append({"name": made.name, "version": number})
         client.set_logged_model_tags(model_id, {MLFLOW_MODEL_VERSIONS: json.dumps(known)})
-
-
-@contextmanager
-def _empty(folder: Path) -> Iterator[Path]:
-    """A folder for whoever holds the lock; what somebody who was killed left in it is gone."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _save(folder: Path, portable: Portable, served: Path, logged: LoggedModel) -> None:

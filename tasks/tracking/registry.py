@@ -23,13 +23,14 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from recsys.errors import InputError
+from recsys.files import temporary_folder
 from recsys.serving.answers import Served
 from recsys.serving.package import unpack
 from tasks.orchestration.interfaces import MODEL
 from tasks.progress import report_progress
 from tasks.tracking.client import NOT_THERE, open_client
 from tasks.workspace.layout import Workspace
-from tasks.workspace.locking import passing, workspace_locks
+from tasks.workspace.locking import workspace_locks
 
 CHAMPION, PREVIOUS = "champion", "previous"
 JUDGED = "judged_run"  # of a version: the final run that its metrics are of
@@ -168,7 +169,7 @@ def load_version(workspace: Workspace, version: Version) -> Served:
 
     Profiles are there only where the model uses them, see `recsys.serving.package.pack`.
     """
-    with passing(workspace.scratch, "version-") as folder:
+    with temporary_folder(workspace.scratch, "version-") as folder:
         report_progress(f"loading version {version.number}", 0, None)
         return unpack(files_of(workspace, version, folder) / _SERVED)
 

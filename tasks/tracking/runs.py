@@ -24,9 +24,9 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from recsys.errors import InputError
+from recsys.files import sync
 from tasks.orchestration.interfaces import HOST, MLFLOW_PORT
 from tasks.tracking.client import MAX_BATCH, NOT_THERE, metric_name, open_client
-from tasks.workspace.disk import durable
 from tasks.workspace.layout import Workspace
 from tasks.workspace.locking import workspace_locks
 
@@ -110,7 +110,7 @@ class Run:
             if path.is_file():
                 target = place / (into or "") / path.relative_to(folder)
                 target.parent.mkdir(parents=True, exist_ok=True)
-                durable(path)
+                sync(path)
                 shutil.move(path, target)
         if place.exists():
             durable_names(place)
@@ -175,7 +175,7 @@ def durable_names(place: Path) -> None:
     """Wait until the names of a run's files, and of the folders they are in, are on disk."""
     inner = [path for path in place.rglob("*") if path.is_dir()]
     for folder in (place.parent.parent, place.parent, place, *inner):
-        durable(folder)
+        sync(folder)
 
 
 def experiment_id(workspace: Workspace, path: Path) -> str:

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from recsys.errors import InputError
+from recsys.files import atomic_file, temporary_folder
 from recsys.identity import key_of
 from tasks.progress import report_progress
 from tasks.workspace.code import SPLITTING, code_parts, differences
 from tasks.workspace.layout import Workspace
-from tasks.workspace.locking import locked, passing
+from tasks.workspace.locking import locked
 
 MANIFEST = "manifest.json"
 _BLOCK = 1 << 22
@@ -110,7 +111,7 @@ def _used_at(manifest: Path) -> float:
 def _make(
     folder: Path, lock: Path, described: StageFacts, make: Callable[[Path], StageFacts]
 ) -> StageFacts:
-    with passing(folder.parent, f".{folder.name}-") as made:
+    with temporary_folder(folder.parent, f".{folder.name}-") as made:
         facts: StageFacts = json.loads(json.dumps(make(made)))
         files = {
             path.relative_to(made).as_posix(): {"size": path.stat().st_size, "sha256": _hash(path)}
@@ -131,7 +132,7 @@ def _put(made: Path, folder: Path) -> None:
     Only for whoever holds the lock on the cache.
     """
     if folder.exists() and _intact(folder) is None:
-        with passing(folder.parent, ".broken-") as broken:
+        with temporary_folder(folder.parent, ".broken-") as broken:
             folder.rename(broken / folder.name)
     try:
         made.rename(folder)
@@ -196,8 +197,5 @@ def _read_index(path: Path) -> dict[str, StageFacts]:
 
 
 def _write_index(path: Path, index: Mapping[str, StageFacts]) -> None:
-    """Only for whoever holds the lock on it: what one who was killed left is written over."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f".{path.name}.new")
-    new.write_text(json.dumps(index), encoding="utf-8")
-    new.replace(path)
+    with atomic_file(path) as new:
+        new.write_text(json.dumps(index), encoding="utf-8")

@@ -88,11 +88,6 @@ class Workspace:
         return self.root / "tmp"
 
     @property
-    def registering(self) -> Path:
-        """A model on its way into the registry."""
-        return self.scratch / "registering"
-
-    @property
     def published(self) -> Path:
         """Lists of all listeners and artists, where no other place is named."""
         return self.root / "published.db"
@@ -125,10 +120,6 @@ class Workspace:
     def artifacts_of(self, experiment: str) -> Path:
         """Files attached to the runs of an experiment; no % in it, which MLflow would decode."""
         return self.artifacts / _safe(experiment)
-
-    def final(self, study: str) -> Path:
-        """Reports of the final models, until they are compared and recorded."""
-        return self.scratch / f"final-{_own(study)}"
 
     def paths(self, study: str) -> Path:
         """Factors along the trainings of a study, while it is searched."""

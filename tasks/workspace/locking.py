@@ -6,11 +6,8 @@ The operating system frees them, or the database does: nobody has to send signs 
 import fcntl
 import os
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from glob import escape
 from hashlib import sha256
 from pathlib import Path
 from typing import IO, Protocol
@@ -70,54 +67,6 @@ def locked(path: Path, busy: str | None = None) -> Iterator[None]:
         except BlockingIOError as error:
             raise InputError(str(busy)) from error
         yield
-
-
-@contextmanager
-def passing(place: Path, prefix: str) -> Iterator[Path]:
-    """A new folder in `place` that is there until the block ends.
-
-    Its maker holds a lock on it. So whoever makes the next one of this prefix knows the folders of
-    those that were killed, and removes them.
-    """
-    place.mkdir(parents=True, exist_ok=True)
-    for left in place.glob(f"{escape(prefix)}*"):
-        _remove_unless_held(left)
-    folder, descriptor = _made_and_held(place, prefix)
-    try:
-        yield folder
-    finally:
-        try:
-            shutil.rmtree(folder, ignore_errors=True)
-        finally:
-            os.close(descriptor)
-
-
-def _made_and_held(place: Path, prefix: str) -> tuple[Path, int]:
-    """As `_locked_for_good`: it may be removed between our making it and our locking it."""
-    while True:
-        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=place))
-        try:
-            descriptor = os.open(folder, os.O_RDONLY)
-        except FileNotFoundError:
-            continue
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if folder.exists():
-            return folder, descriptor
-        os.close(descriptor)
-
-
-def _remove_unless_held(folder: Path) -> None:
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except FileNotFoundError:
-        return
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(folder, ignore_errors=True)
-    except BlockingIOError:
-        pass
-    finally:
-        os.close(descriptor)
 
 
 class FileLocks:

@@ -212,7 +212,7 @@ def ensemble(lab: Lab) -> str:
     source = Plays(lab.plays, None)
     asked = (lab.workspace, source, quick(), "merged", (), Clock())
     with opened(*asked, through_prefect=False) as (study, search, stages), joined(study, search):
-        test, folder = stages["split"].folder / "test", lab.workspace.final(study.name)
+        test, folder = stages["split"].folder / "test", lab.workspace.root / "merged"
         return run_final.fn(study, test, EnsembleConfig(members=members), folder).run
 
 

@@ -22,13 +22,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys.errors import InputError
+from recsys.files import sync
 from tasks.serving.published.store import (
     OldStoreError,
     Published,
     PublishedItem,
     PublishedList,
 )
-from tasks.workspace.disk import durable
 from tasks.workspace.locking import locked
 
 _METADATA = b"recsys"
@@ -104,9 +104,9 @@ class ParquetStore:
             ) as writer:
                 for kind, block in blocks:
                     writer.write_table(_rows(kind, block, what).cast(writer.schema))
-            durable(new)
+            sync(new)
             os.replace(new, self._path)
-            durable(self._path.parent)
+            sync(self._path.parent)
         finally:
             new.unlink(missing_ok=True)
 

@@ -388,7 +388,7 @@ def test_what_a_killed_registration_left_is_gone_on_with(
     assert [each.split()[1] for each in left] == ["PENDING"]
     assert mine() == [left[0].replace("PENDING", "READY")]
     assert made_now.version.number == 1
-    assert not lab.workspace.registering.exists()
+    assert list(lab.workspace.scratch.glob("registering-*")) == []
 
 
 @pytest.fixture

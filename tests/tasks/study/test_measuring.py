@@ -16,8 +16,6 @@ from tasks.progress import report_progress, reporting_to
 from tasks.study.measuring import Measured, run_final
 from tasks.study.study import flat, fold_at, train_seed
 from tasks.tracking.runs import Run
-from tasks.workspace.locking import workspace_locks
-from tasks.workspace.scratch import remove_left_scratch
 from tests.tasks import lab
 from tests.tasks.lab import Bench, MakeBench, summary_of
 
@@ -266,22 +264,6 @@ def test_files_on_their_way_are_gone_however_the_block_ends(bench: MakeBench) ->
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert list(study.workspace.scratch.iterdir()) == []
-
-
-def test_what_dead_workers_left_on_its_way_is_removed_and_living_ones_keep_theirs(
-    bench: MakeBench,
-) -> None:
-    workspace = bench().study.workspace
-    locks = workspace_locks(workspace)
-    for worker in ("living", "dead"):
-        (workspace.scratch / f"worker-{worker}").mkdir(parents=True)
-    (workspace.scratch / "paths-study").mkdir()
-
-    with locks.living("living"):
-        remove_left_scratch(workspace, locks)
-
-    left = {path.name for path in workspace.scratch.iterdir()}
-    assert left == {"worker-living", "paths-study"}
 
 
 @pytest.fixture

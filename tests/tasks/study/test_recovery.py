@@ -120,12 +120,10 @@ def test_recovery_kills_the_run_of_an_attempt_whose_trial_another_completed(
 
 def test_recovery_leaves_what_a_living_worker_is_at_alone(bench: MakeBench) -> None:
     other = bench("study", "other")
-    with workspace_locks(other.study.workspace).living("other"):
+    with workspace_locks(other.study.workspace).living("other"), other.study.scratch() as folder:
         trial = other.claim()
         runs = [left_by(other, trial), left_by(other, None, stage="final")]
         other.search.started(trial, runs[0].id)
-        folder = other.study.workspace.scratch / "worker-other"
-        folder.mkdir(parents=True)
 
         bench("study", "next").recover()
 
@@ -162,13 +160,14 @@ def test_recovery_frees_what_we_claimed_and_never_began(bench: MakeBench) -> Non
 
 def test_recovery_removes_the_files_that_dead_workers_had_on_their_way(bench: MakeBench) -> None:
     made = bench()
-    folder = made.study.workspace.scratch / "worker-dead" / "abc"
-    folder.mkdir(parents=True)
-    (folder / "half.npy").touch()
+    scratch = made.study.workspace.scratch
+    for name in ("worker-dead", "paths-study"):
+        (scratch / name).mkdir(parents=True)
+        (scratch / name / "half.npy").touch()
 
     made.recover()
 
-    assert not folder.parent.exists()
+    assert [path.name for path in scratch.iterdir()] == ["paths-study"]
 
 
 def test_recovery_leaves_other_studies_alone(bench: MakeBench) -> None:

@@ -27,7 +27,7 @@ def test_all_state_lies_inside_the_workspace(workspace: Workspace) -> None:
     places = [
         *(workspace.artifacts, workspace.studies, workspace.prefect_home, workspace.cache),
         *(workspace.files, workspace.scratch, workspace.libraries, workspace.sample),
-        *(workspace.sample_plays, workspace.sample_profiles, workspace.final("s")),
+        *(workspace.sample_plays, workspace.sample_profiles),
         *(workspace.inspection(Path("/data/plays.tsv")), workspace.lock("study-s")),
         *(workspace.tracking_database, workspace.locks, workspace.paths("s")),
         workspace.artifacts_of("small/plays.tsv"),
@@ -41,7 +41,6 @@ def test_all_state_lies_inside_the_workspace(workspace: Workspace) -> None:
 def test_a_name_from_outside_cannot_leave_its_folder(workspace: Workspace, name: str) -> None:
     for place, parent in (
         (workspace.lock(name), workspace.root / "locks"),
-        (workspace.final(name), workspace.scratch),
         (workspace.paths(name), workspace.scratch),
     ):
         assert place.resolve().parent == parent
@@ -65,9 +64,5 @@ def test_studies_and_runs_may_be_elsewhere_and_files_stay_in_the_folder(tmp_path
     assert "secret" not in repr(workspace)
 
 
-def test_the_finals_and_the_paths_of_two_studies_have_their_own_folders(
-    workspace: Workspace,
-) -> None:
-    places = {place(name) for place in (workspace.final, workspace.paths) for name in ("a", "b")}
-
-    assert len(places) == 4
+def test_the_paths_of_two_studies_have_their_own_folders(workspace: Workspace) -> None:
+    assert workspace.paths("a/b") != workspace.paths("a-b")

@@ -13,7 +13,7 @@ from typing import IO
 import pytest
 
 from recsys.errors import InputError
-from tasks.workspace.locking import FileLocks, Locks, locked, open_locks, passing
+from tasks.workspace.locking import FileLocks, Locks, locked, open_locks
 from tasks.workspace.postgres import PostgresLocks, masked, split_password, sqlalchemy_url
 
 HOLD = """
@@ -49,39 +49,6 @@ def test_a_lock_that_another_process_holds_is_refused_in_the_words_given(path: P
         with pytest.raises(InputError, match="study s is busy"), locked(path, "study s is busy"):
             raise AssertionError("both hold it")
         holder.communicate()
-
-
-PASSING = """
-import sys
-from pathlib import Path
-from tasks.workspace.locking import passing
-with passing(Path(sys.argv[1]), "made-") as folder:
-    (folder / "half.bin").write_bytes(b"half")
-    print("there", flush=True)
-    sys.stdin.read()
-"""
-
-
-def test_a_passing_folder_is_gone_after_the_block_or_if_its_maker_was_killed_at_the_next_one(
-    tmp_path: Path,
-) -> None:
-    command = [sys.executable, "-c", PASSING, str(tmp_path)]
-    holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    with holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == "there\n"
-        (theirs,) = tmp_path.iterdir()
-        with passing(tmp_path, "made-") as ours:
-            meanwhile = set(tmp_path.iterdir())
-        holder.kill()
-    left = list(tmp_path.iterdir())
-    with passing(tmp_path, "made-") as next_one:
-        after = list(tmp_path.iterdir())
-
-    assert meanwhile == {theirs, ours}
-    assert left == [theirs]
-    assert after == [next_one]
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_words_one_waits_until_the_other_is_done(path: Path) -> None:
