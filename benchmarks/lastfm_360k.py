@@ -30,8 +30,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from flows.cli.experiment_tables import Teller
 from flows.cli.main import CONFIGS
+from flows.cli.progress import ProgressDisplay
 from recsys import sources
 from recsys.config import ExperimentConfig, load_config
 from recsys.data.filtering import Step, apply_filters
@@ -101,7 +101,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=12, help="of the search of the study")
     parser.add_argument("--seed", type=int, default=0, help="of the study")
     args = parser.parse_args()
-    tell = Teller(sys.stderr)
+    tell = ProgressDisplay(sys.stderr)
     try:
         if not args.sample:
             refuse_others(args.file, tell)
@@ -117,11 +117,11 @@ def main() -> None:
                     raise
                 print(f"not on this sample: {error}")
     except InputError as error:
-        tell.clear()
+        tell.close()
         sys.exit(f"error: {error}")
 
 
-def refuse_others(path: Path, tell: Teller) -> None:
+def refuse_others(path: Path, tell: ProgressDisplay) -> None:
     """Hash the file and go on only if it is the published one.
 
     Raises:
@@ -136,7 +136,7 @@ def refuse_others(path: Path, tell: Teller) -> None:
                 tell("hashing, MiB", file.tell() >> 20, size >> 20)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from error
-    tell.clear()
+    tell.close()
     if digest.hexdigest() != MD5:
         raise InputError(
             f"{path} has MD5 {digest.hexdigest()}, Last.fm 360K has {MD5}; give its "
@@ -145,7 +145,7 @@ def refuse_others(path: Path, tell: Teller) -> None:
         )
 
 
-def read(path: Path, sample: bool, tell: Teller) -> Events:
+def read(path: Path, sample: bool, tell: ProgressDisplay) -> Events:
     """The rows with an MBID and plays, and the counts on the way.
 
     Raises:
@@ -153,7 +153,7 @@ def read(path: Path, sample: bool, tell: Teller) -> Events:
     """
     start = time.perf_counter()
     reading = sources.read(path, format="lastfm-360k", item_key="mbid", progress=tell)
-    tell.clear()
+    tell.close()
     events = reading.events
     print(f"{path}, read in {time.perf_counter() - start:.0f} s")
     compare("as read", {"rows": reading.n_rows}, READ, sample)
@@ -188,7 +188,7 @@ def compare(
         print(f"{what:<22} {name:<12} {count:>12,}  published {theirs[name]:>12,}  {note}")
 
 
-def libraries(events: Events, sample: bool, tell: Teller) -> None:
+def libraries(events: Events, sample: bool, tell: ProgressDisplay) -> None:
     """The comparison of six libraries."""
     print("\nsix libraries, untuned")
     fold = joined_split(events.cells(), SEED)
@@ -240,7 +240,7 @@ def places(rows: npt.NDArray[np.int32], keys: npt.NDArray[np.float32]) -> npt.ND
     return found
 
 
-def study(events: Events, trials: int, seed: int, sample: bool, tell: Teller) -> None:
+def study(events: Events, trials: int, seed: int, sample: bool, tell: ProgressDisplay) -> None:
     """The reference study."""
     print("\nthe reference study, --config paper")
     config = load_config(CONFIGS / "paper.toml", {"seed": seed})
@@ -269,7 +269,9 @@ def last(steps: Sequence[Step]) -> dict[str, int]:
     return {"rows": end.rows, "users": end.users, "artists": end.items, "cells": end.cells}
 
 
-def searched(split: Split, config: ExperimentConfig, trials: int, tell: Teller) -> AlsConfig:
+def searched(
+    split: Split, config: ExperimentConfig, trials: int, tell: ProgressDisplay
+) -> AlsConfig:
     """The best by precision@10 on validation of so many random points of the grid."""
     points = grid(config.space)
     rng = np.random.default_rng(seed_for(config.seed, "lastfm-360k", "points"))
@@ -284,7 +286,7 @@ def searched(split: Split, config: ExperimentConfig, trials: int, tell: Teller) 
     return max(found, key=lambda each: each[0])[1]
 
 
-def fitted(name: str, config: ModelConfig, fold: Fold, seed: int, tell: Teller) -> Report:
+def fitted(name: str, config: ModelConfig, fold: Fold, seed: int, tell: ProgressDisplay) -> Report:
     """A model fitted and judged on a fold."""
     tell(f"training {name}", 0, None)
     iterations = getattr(config, "iterations", None)
@@ -294,7 +296,7 @@ def fitted(name: str, config: ModelConfig, fold: Fold, seed: int, tell: Teller) 
         on_iteration=lambda step: tell(f"iterations of {name}", step.number, iterations),
     ).fit(fold.train)
     report = judge(model, fold, [K], progress=tell)
-    tell.clear()
+    tell.close()
     return report
 
 

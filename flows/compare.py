@@ -21,7 +21,7 @@ from recsys.models import config_class, is_baseline, make_config
 from recsys.models.config import ModelConfig
 from recsys.seeds import seed_for
 from tasks.data.stages import Plays
-from tasks.progress import report_progress
+from tasks.progress import Stage, report_progress, report_stage
 from tasks.study.choosing import choose
 from tasks.study.comparison_report import judge_split, record_comparison
 from tasks.study.measuring import Measured, run_final, run_on_validation
@@ -76,7 +76,7 @@ class CompareResult:
     """A comparison as it is shown.
 
     Attributes:
-        asked: What was compared.
+        request: What was compared.
         comparison: What came out.
         failed: Model to why it could not take part.
         ensemble: Of which models, with the validation values of the best of them and of the
@@ -85,7 +85,7 @@ class CompareResult:
         seconds: By part.
     """
 
-    asked: CompareRequest
+    request: CompareRequest
     comparison: Comparison
     failed: Mapping[str, str]
     ensemble: tuple[tuple[str, str], float, float] | None
@@ -95,14 +95,14 @@ class CompareResult:
     def as_json(self) -> dict[str, Any]:
         """One object."""
         return {
-            "config": self.asked.config.model_dump(mode="json"),
-            "seeds": list(self.asked.seeds),
-            "tuned": "once" if self.asked.tune_once else "on every split",
+            "config": self.request.config.model_dump(mode="json"),
+            "seeds": list(self.request.seeds),
+            "tuned": "once" if self.request.tune_once else "on every split",
             "models": self.comparison.as_json(),
             "best": self.comparison.models[0],
             "ensemble": self._merged(),
             "failed": dict(self.failed),
-            "runs": {"compare": self.run, "name": self.asked.name},
+            "runs": {"compare": self.run, "name": self.request.name},
             "seconds": {part: round(value, 3) for part, value in self.seconds.items()},
         }
 
@@ -147,63 +147,69 @@ def new_name() -> str:
     on_failure=ALERTS,
     on_crashed=ALERTS,
 )
-def compare(asked: CompareRequest, workspace: Path = Path("mlruns")) -> CompareResult:
+def compare(request: CompareRequest, workspace: Path = Path("mlruns")) -> CompareResult:
     """Tune each model on validation, judge each once on test, for every split.
 
     Every model has a study of its own for every split, so an interrupted comparison goes on where
     it stopped, and workers may join its studies.
 
     Args:
-        asked: What is compared.
+        request: What is compared.
         workspace: Where state lives.
 
     Raises:
         InputError: the data or the configuration cannot be used, there is no such model, or
             fewer than two models can be used on this data.
     """
-    for model in asked.models:
+    for model in request.models:
         config_class(model)
-    asked = replace(asked, name=asked.name or new_name())
+    request = replace(request, name=request.name or new_name())
     place = environment.place(workspace)
     with scratch(place) as folder:
-        return _compared(asked, place, Clock(), folder)
+        return _compared(request, place, Clock(), folder)
 
 
-def _compared(asked: CompareRequest, place: Workspace, clock: Clock, folder: Path) -> CompareResult:
+def _compared(
+    request: CompareRequest, place: Workspace, clock: Clock, folder: Path
+) -> CompareResult:
     failed: dict[str, str] = {}
     entries: dict[int, dict[str, _TunedModel]] = {}
-    for n, seed in enumerate(asked.seeds):
-        first = entries.get(asked.config.seed) if asked.tune_once else None
+    n_models = len(request.models)
+    for n, seed in enumerate(request.seeds):
+        first = entries.get(request.config.seed) if request.tune_once else None
         entries[seed] = {}
-        for model in asked.models:
-            report_progress(f"comparing {model} on split {seed}", n * len(asked.models), None)
+        for m, model in enumerate(request.models):
             if model in failed:
                 continue
+            label = f"{model}, split {n + 1}/{request.n_splits}"
+            done = n * n_models + m
+            report_stage("model", Stage(label, done, n_models * request.n_splits))
             known = None if first is None else first[model].config
             try:
-                entries[seed][model] = _entry(asked, place, model, seed, known, clock, folder)
+                entries[seed][model] = _entry(request, place, model, seed, known, clock, folder)
             except InputError as error:
-                _check_others(asked, model, error, failed, entries)
-    merged = _merged(asked, place, entries, clock, folder)
-    splits = [_split_result(asked, seed, of_seed) for seed, of_seed in entries.items()]
-    judge = asked.config.judge
+                _check_others(request, model, error, failed, entries)
+    report_stage("model", None)
+    merged = _merged(request, place, entries, clock, folder)
+    splits = [_split_result(request, seed, of_seed) for seed, of_seed in entries.items()]
+    judge = request.config.judge
     with clock.part("compare"):
         comparison = Comparison.of(
             splits,
-            asked.config.study.metric,
-            seed_for(asked.config.seed, "judge", "bootstrap"),
+            request.config.study.metric,
+            seed_for(request.config.seed, "judge", "bootstrap"),
             judge.resamples,
             report_progress,
         )
-    study = next(iter(entries[asked.config.seed].values())).study
+    study = next(iter(entries[request.config.seed].values())).study
     with clock.part("reporting"):
-        run = record_comparison(study, asked.name, comparison, _params(asked), failed)
+        run = record_comparison(study, request.name, comparison, _params(request), failed)
     clock.seconds["total"] = clock.total
-    return CompareResult(asked, comparison, failed, merged, run, clock.seconds)
+    return CompareResult(request, comparison, failed, merged, run, clock.seconds)
 
 
 def _check_others(
-    asked: CompareRequest,
+    request: CompareRequest,
     model: str,
     error: InputError,
     failed: dict[str, str],
@@ -213,12 +219,12 @@ def _check_others(
     failed[model] = str(error)
     for of_seed in entries.values():
         of_seed.pop(model, None)
-    if len(asked.models) - len(failed) < 2:
+    if len(request.models) - len(failed) < 2:
         raise error
 
 
 def _entry(
-    asked: CompareRequest,
+    request: CompareRequest,
     place: Workspace,
     model: str,
     seed: int,
@@ -226,13 +232,13 @@ def _entry(
     clock: Clock,
     folder: Path,
 ) -> _TunedModel:
-    has_profiles = asked.profiles is not None
-    config = model_config(asked.config, model, seed, has_profiles, asked.top_items)
+    has_profiles = request.profiles is not None
+    config = model_config(request.config, model, seed, has_profiles, request.top_items)
     if known is not None:
         config = pinned(config, known)
-    source = Plays(asked.plays, asked.profiles)
-    name = asked.study(model, seed)
-    with opened(place, source, config, name, (), clock, adopt=asked.adopt) as parts:
+    source = Plays(request.plays, request.profiles)
+    name = request.study(model, seed)
+    with opened(place, source, config, name, (), clock, adopt=request.adopt) as parts:
         study, search, stages = parts
         folds = stages["split"].folder
         with joined(study, search):
@@ -256,14 +262,14 @@ def _tuned_and_judged(
 
 
 def _merged(
-    asked: CompareRequest,
+    request: CompareRequest,
     place: Workspace,
     entries: Mapping[int, dict[str, _TunedModel]],
     clock: Clock,
     folder: Path,
 ) -> tuple[tuple[str, str], float, float] | None:
     """Add the ensemble of the two models best on validation, if it is better there than both."""
-    names = [name for name in entries[asked.config.seed] if not is_baseline(name)]
+    names = [name for name in entries[request.config.seed] if not is_baseline(name)]
     if len(names) < 2:
         return None
 
@@ -279,7 +285,7 @@ def _merged(
     if value > mean(pair[0]):
         for seed, of_seed in entries.items():
             base, config, best = _base(of_seed, pair)
-            into = folder / asked.study(ENSEMBLE, seed)
+            into = folder / request.study(ENSEMBLE, seed)
             with clock.part("final"):
                 measured = run_final(base, best.folds / "test", config, into)
             of_seed[ENSEMBLE] = _TunedModel(
@@ -303,21 +309,21 @@ def _merging(
 
 
 def _split_result(
-    asked: CompareRequest, seed: int, entries: Mapping[str, _TunedModel]
+    request: CompareRequest, seed: int, entries: Mapping[str, _TunedModel]
 ) -> SplitResult:
     folds = next(iter(entries.values())).folds
-    k = int(asked.config.study.metric.partition("@")[2])
+    k = int(request.config.study.metric.partition("@")[2])
     judged = {name: (each.measured, each.result, each.folder) for name, each in entries.items()}
     return judge_split(folds / "test", seed, judged, k)
 
 
-def _params(asked: CompareRequest) -> dict[str, Any]:
+def _params(request: CompareRequest) -> dict[str, Any]:
     return {
-        "models": ",".join(asked.models),
-        "splits": asked.n_splits,
-        "first_seed": asked.config.seed,
-        "tune_once": asked.tune_once,
-        "trials": asked.config.study.trials,
-        "metric": asked.config.study.metric,
-        "split": asked.config.split.kind,
+        "models": ",".join(request.models),
+        "splits": request.n_splits,
+        "first_seed": request.config.seed,
+        "tune_once": request.tune_once,
+        "trials": request.config.study.trials,
+        "metric": request.config.study.metric,
+        "split": request.config.split.kind,
     }

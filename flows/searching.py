@@ -1,12 +1,14 @@
 """The search of a study: claim, measure, until every slot is done. One process of possibly many."""
 
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from flows.clock import Clock
-from tasks.progress import report_progress
+from recsys.search.space import Point
+from tasks.progress import Stage, report_progress, report_result, report_stage
 from tasks.study.attempt import AttemptResult, TrialFailed, run_trial
 from tasks.study.checkpoints import Checkpoints
 from tasks.study.recovery import recover
@@ -86,8 +88,11 @@ def search_all(
             with clock.part("waiting"):
                 time.sleep(LOOK_AGAIN)
             continue
-        _timed(study, search, trial, validation, attempted, clock)
-        _tell_best(search)
+        stage = _stage(search, trial)
+        report_stage("trial", stage)
+        outcome = _timed(study, search, trial, validation, attempted, clock)
+        report_result(_line(study, search, trial, outcome, stage))
+    report_stage("trial", None)
     if search.ended >= search.wanted:
         Checkpoints(study.workspace.paths(study.name)).remove()
 
@@ -99,7 +104,7 @@ def _timed(
     validation: Path,
     attempted: Attempt,
     clock: Clock,
-) -> None:
+) -> AttemptResult:
     start = time.perf_counter()
     before = search.done if study.config.study.keep_factors == "best" else []
     outcome = attempted(study, validation, trial, search)
@@ -109,6 +114,7 @@ def _timed(
     clock.add("judge", outcome.judge_seconds)
     spent = time.perf_counter() - start
     clock.add("trial overhead", spent - outcome.fit_seconds - outcome.judge_seconds)
+    return outcome
 
 
 def _note_best(study: Study, search: Search, trial: Trial, before: list[FinishedTrial]) -> None:
@@ -139,6 +145,31 @@ def _note_missing_bests(study: Study, search: Search) -> None:
             Run.of(study.workspace, done.run).drop("factors")
 
 
-def _tell_best(search: Search) -> None:
-    best = f", best {search.best.value:.4f}" if search.n_measured else ""
-    report_progress(f"trials{best}", search.ended, search.wanted)
+def _stage(search: Search, trial: Trial) -> Stage:
+    """A trial as progress shows it: "trial 4/15, 128 factors"."""
+    done, wanted = search.ended, search.wanted
+    best = search.best.value if search.n_measured else None
+    return Stage(
+        ", ".join([f"trial {done + 1}/{wanted}", *_size(trial.params)]), done, wanted, best
+    )
+
+
+def _size(params: Point) -> list[str]:
+    """The first parameter that is a whole number, which says most of how long a trial takes."""
+    whole = (f"{value} {name}" for name, value in params.items() if type(value) is int)
+    return list(itertools.islice(whole, 1))
+
+
+def _line(study: Study, search: Search, trial: Trial, outcome: AttemptResult, stage: Stage) -> str:
+    """What became of a trial, in a line."""
+    finished = next((each for each in search.finished if each.slot == trial.slot), None)
+    what = f"{outcome.state} {outcome.error}".rstrip()
+    if finished is not None and finished.values:
+        metric, value = study.config.study.metric, finished.value
+        is_best = stage.best is None or value > stage.best
+        what = f"{metric} {value:.4f}" + ", the best so far" * is_best
+        what += ", measured before" * (outcome.state == "reused")
+    iterations = 0 if finished is None else finished.facts.iterations
+    after = f", {iterations} iterations" * bool(iterations)
+    seconds = outcome.fit_seconds + outcome.judge_seconds
+    return f"{stage.label}{after}: {what}" + f"; {seconds:.1f} s" * bool(seconds)

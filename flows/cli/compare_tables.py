@@ -25,7 +25,7 @@ def models_table(result: CompareResult) -> RenderableType:
     n_splits = len(comparison.splits)
     heads = (f"{metric} [95 %]", "sd", "p", *OTHERS.values(), "fit s")
     splits = f"{n_splits} split{'s' * (n_splits > 1)}"
-    tuned = "tuned on the first split only" if result.asked.tune_once else "tuned on each"
+    tuned = "tuned on the first split only" if result.request.tune_once else "tuned on each"
     table = Table(
         Column("model", no_wrap=True),
         *map(right, heads),
@@ -96,5 +96,5 @@ def notes(result: CompareResult) -> list[str]:
     found += [f"{model} took no part: {why}" for model, why in result.failed.items()]
     seconds = ", ".join(f"{part} {value:.1f}" for part, value in result.seconds.items())
     found.append(f"seconds: {seconds}")
-    found.append(f"comparison {result.asked.name}: run {result.run} in MLflow (`recsys ui`)")
+    found.append(f"comparison {result.request.name}: run {result.run} in MLflow (`recsys ui`)")
     return found

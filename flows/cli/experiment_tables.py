@@ -1,9 +1,7 @@
 """How a terminal shows progress and results."""
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, TextIO
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -18,59 +16,6 @@ _METRICS = (
     *("precision", "recall", "ndcg", "map", "mrr", "hit_rate"),
     *("coverage", "gini", "novelty", "popularity"),
 )
-
-
-class Teller:
-    """Progress on a stream: a line that moves on a terminal, now and then a line elsewhere."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._moves = stream.isatty()
-        self._every = 0.2 if self._moves else 5.0
-        self._last = float("-inf")
-        self._what = ""
-        self._open = False
-
-    def __call__(self, what: str, done: int, total: int | None) -> None:
-        """Show where work stands, unless the last line is too fresh."""
-        now = time.monotonic()
-        subject = what.partition(",")[0]
-        finished = done == total
-        if subject == self._what and now - self._last < self._every and not finished:
-            return
-        if finished and not self._moves and now - self._last < self._every:
-            return
-        self._what, self._last = subject, now
-        of = "" if total is None else f" of {total:,}"
-        self._write(f"{what}: {done:,}{of}" if done else what)
-
-    def say(self, text: str) -> None:
-        """Show a line that stays."""
-        self.clear()
-        self._stream.write(text + "\n")
-        self._stream.flush()
-
-    def clear(self) -> None:
-        """Take the moving line away."""
-        if self._open:
-            self._stream.write("\r\033[K")
-            self._stream.flush()
-            self._open = False
-
-    def _write(self, text: str) -> None:
-        self._stream.write(f"\r\033[K{text}" if self._moves else text + "\n")
-        self._stream.flush()
-        self._open = self._moves
-
-
-@contextmanager
-def teller(stream: TextIO) -> Iterator[Teller]:
-    """A teller that leaves a clean line behind."""
-    told = Teller(stream)
-    try:
-        yield told
-    finally:
-        told.clear()
 
 
 def data_table(result: Result) -> RenderableType:

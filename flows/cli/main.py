@@ -397,10 +397,9 @@ def _prefect(workspace: Workspace) -> Iterator[Callable[[], AbstractContextManag
 
 @contextmanager
 def _telling() -> Iterator[None]:
-    from flows.cli.experiment_tables import teller
-    from tasks.progress import reporting_to
+    from flows.cli.progress import showing_progress
 
-    with teller(sys.stderr) as told, reporting_to(told):
+    with showing_progress(sys.stderr):
         yield
 
 

@@ -45,9 +45,9 @@ def test_every_model_is_tuned_on_every_split_with_the_same_budget(
 ) -> None:
     for seed in (0, 1):
         for model in ("item-knn", "als"):
-            assert len(trials_of(lab, compared.asked, model, seed)) == 2
+            assert len(trials_of(lab, compared.request, model, seed)) == 2
         # Two of the three that profiles allow.
-        assert len(trials_of(lab, compared.asked, "popularity-users", seed)) == 2
+        assert len(trials_of(lab, compared.request, "popularity-users", seed)) == 2
     found = [each.results["als"].params for each in compared.comparison.splits]
     assert found[0] != found[1]
 
@@ -89,7 +89,7 @@ def test_the_parameters_of_an_ensemble_are_those_of_its_members(
 ) -> None:
     monkeypatch.setattr(compare_module, "run_on_validation", lambda *of: 1.0)  # the best there is
 
-    models = compare(compared.asked, lab.workspace.root).as_json()["models"]
+    models = compare(compared.request, lab.workspace.root).as_json()["models"]
 
     for split in range(2):
         params = models["ensemble"]["splits"][split]["params"]
@@ -106,7 +106,7 @@ def test_the_same_comparison_again_trains_nothing_and_says_the_same(
         raise AssertionError("trained again")
 
     monkeypatch.setattr(ItemKnn, "fit", never)
-    again = compare(compared.asked, lab.workspace.root)
+    again = compare(compared.request, lab.workspace.root)
 
     assert again.comparison.as_json() == compared.comparison.as_json()
 
@@ -121,11 +121,11 @@ def test_two_at_the_same_comparison_share_its_studies_and_disturb_nobody(
     def judging(*given: Any) -> Any:
         if not inside:
             monkeypatch.setattr(compare_module, "judge_split", judged)
-            inside.append(compare(compared.asked, lab.workspace.root))
+            inside.append(compare(compared.request, lab.workspace.root))
         return judged(*given)
 
     monkeypatch.setattr(compare_module, "judge_split", judging)
-    outer = compare(compared.asked, lab.workspace.root)
+    outer = compare(compared.request, lab.workspace.root)
 
     assert (
         outer.comparison.as_json()

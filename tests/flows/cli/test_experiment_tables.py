@@ -1,105 +1,20 @@
 import io
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 from rich.console import Console, RenderableType
 
 from flows.cli import experiment_tables
-from flows.cli.experiment_tables import Teller, estimate_text, teller, value_text
+from flows.cli.experiment_tables import estimate_text, value_text
 from flows.result import Result
 from recsys.evaluation.bootstrap import Estimate
 from tests.flows.conftest import Lab
-
-
-class Terminal(io.StringIO):
-    """A stream that says it is a terminal."""
-
-    def isatty(self) -> bool:
-        return True
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """What the time is: the only entry."""
-    now = [100.0]
-    monkeypatch.setattr(
-        "flows.cli.experiment_tables.time", SimpleNamespace(monotonic=lambda: now[0])
-    )
-    return now
 
 
 def drawn(part: RenderableType, width: int = 160) -> str:
     stream = io.StringIO()
     Console(file=stream, width=width, highlight=False).print(part)
     return stream.getvalue()
-
-
-def test_progress_in_a_file_is_a_line_now_and_then(clock: list[float]) -> None:
-    stream = io.StringIO()
-    tell = Teller(stream)
-    for rows in range(0, 12_000, 1_000):  # a second each
-        tell("rows read", rows, None)
-        clock[0] += 1
-
-    assert stream.getvalue() == "rows read\nrows read: 5,000\nrows read: 10,000\n"
-
-
-def test_progress_on_a_terminal_is_one_line_that_moves(clock: list[float]) -> None:
-    stream = Terminal()
-    tell = Teller(stream)
-    for users in (1_000, 2_000, 3_000):
-        tell("judging users", users, 3_000)
-        clock[0] += 1
-
-    assert "\n" not in stream.getvalue()
-    lines = stream.getvalue().split("\r\033[K")
-    assert lines == ["", *(f"judging users: {n},000 of 3,000" for n in (1, 2, 3))]
-
-
-def test_progress_faster_than_one_can_read_is_left_out_but_for_the_end(clock: list[float]) -> None:
-    stream = Terminal()
-    tell = Teller(stream)
-    for users in range(1, 101):
-        tell("judging users", users, 100)
-
-    assert stream.getvalue().count("judging") == 2
-    assert stream.getvalue().endswith("100 of 100")
-
-
-def test_something_else_is_told_at_once(clock: list[float]) -> None:
-    stream = io.StringIO()
-    tell = Teller(stream)
-    tell("rows read", 1, None)
-    tell("trials, best 0.1000", 1, 3)
-    tell("trials, best 0.2000", 2, 3)
-
-    assert stream.getvalue() == "rows read: 1\ntrials, best 0.1000: 1 of 3\n"
-
-
-def test_a_teller_leaves_a_clean_line_behind(clock: list[float]) -> None:
-    stream = Terminal()
-    with teller(stream) as told:
-        told("rows read", 1, None)
-
-    assert stream.getvalue().endswith("\r\033[K")
-
-
-def test_a_line_that_stays_takes_the_moving_one_away(clock: list[float]) -> None:
-    stream = Terminal()
-    told = Teller(stream)
-    told("rows read", 1, None)
-    told.say("done")
-
-    assert stream.getvalue().endswith("rows read: 1\r\033[Kdone\n")
-
-
-def test_nothing_is_written_where_nothing_was_told() -> None:
-    for stream in (io.StringIO(), Terminal()):
-        with teller(stream):
-            pass
-
-        assert stream.getvalue() == ""
 
 
 @pytest.mark.parametrize(
