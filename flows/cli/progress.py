@@ -37,12 +37,13 @@ class Standing:
 
     def step(self, what: str, done: int, total: int | None) -> None:
         """A step has got to `done` of `total`."""
-        if what.startswith("iteration"):
+        iterates = "iteration" in what
+        if iterates:
             self._step = f"iteration {done}/{total}" if total else f"iteration {done}"
         else:
             of = "" if total is None else f" of {total:,}"
             self._step = f"{what}: {done:,}{of}" if done else what
-        if self._stages and what.startswith("iteration") and total:
+        if self._stages and iterates and total:
             self._share = max(self._share, TRAINING * done / total)
         elif not self._stages:
             self._share = done / total if total else 0.0
@@ -122,16 +123,20 @@ class ProgressDisplay:
         self._stream, self._clock, self._refreshes = stream, clock, refreshes
         self._standing = Standing(clock)
         self._written = float("-inf")
+        self._begins = False  # a stage, of whose training nothing was written yet
         self._bar: tuple[Progress, TaskID] | None = None
 
     def __call__(self, what: str, done: int, total: int | None) -> None:
         """Show a step."""
         self._standing.step(what, done, total)
+        if self._begins and "iteration" in what:
+            self._begins, self._written = False, float("-inf")
         self._show()
 
     def stage(self, level: Level, stage: Stage | None) -> None:
         """Show that a stage begins, or with None that the last one has ended."""
         self._standing.stage(level, stage)
+        self._begins = stage is not None
         self._show()
 
     def keep(self, line: str) -> None:

@@ -81,6 +81,9 @@ def test_a_file_gets_a_line_every_few_seconds_and_every_result(clock: Clock) -> 
         show("reading rows", rows, None)
         clock.now += 1
     show.stage("model", Stage("als, split 1/2", 0, 4))
+    show.stage("trial", Stage("trial 1/2", 0, 2))
+    show("iteration", 1, 2)  # the first of a trial is written at once
+    show("iteration", 2, 2)
     show.keep("trial 1/2: ndcg@10 0.2000")
 
     assert EVERY == 5
@@ -88,6 +91,7 @@ def test_a_file_gets_a_line_every_few_seconds_and_every_result(clock: Clock) -> 
         "reading rows, 0:00",
         "reading rows: 5,000, 0:05",
         "reading rows: 10,000, 0:10",
+        "als, split 1/2, trial 1/2, iteration 1/2, 0:12",
         "als, split 1/2, trial 1/2: ndcg@10 0.2000",
     ]
 
