@@ -1,4 +1,4 @@
-"""Chosen files out of a gzipped tar that somebody else made."""
+"""Members of a gzipped tar from another source, checked by their MD5."""
 
 import gzip
 import hashlib
@@ -24,7 +24,7 @@ class _Readable(Protocol):
 
 @dataclass(frozen=True)
 class Member:
-    """A file wanted from an archive: its name without folders, its MD5, its largest size."""
+    """A file of an archive: its name without folders, its MD5, its largest size."""
 
     name: str
     md5: str
@@ -46,11 +46,11 @@ def md5_of(path: Path, progress: Progress = silent) -> str:
 def unpack(
     archive: Path, members: Sequence[Member], folder: Path, progress: Progress = silent
 ) -> None:
-    """Put the wanted members of a .tar.gz into folder under their own names: all of them or none.
+    """Write these members of a .tar.gz into folder under their names without folders: all or none.
 
-    Nothing is ever written to a path that the archive names. Members that nobody asked for are
-    passed over, but one that would leave the folder, a link, a device, or more bytes than the
-    wanted members may have together condemn the whole archive.
+    Paths in the archive are never written to, and other members are skipped. The whole archive is
+    refused where Python's filter "data" refuses a member (one that leads out of the folder, or a
+    device), and where the members have more bytes than those wanted may have together.
 
     Raises:
         InputError: The archive is damaged or unsafe, lacks a member, or holds one with another MD5.
@@ -75,9 +75,9 @@ def _write_members(
         with archive.open("rb") as raw, tarfile.open(fileobj=raw, mode="r:gz") as tar:
             for info in tar:
                 room -= info.size + _HEADER
-                _refuse_unsafe(info, archive, room)
+                _refuse_unsafe(info, archive, scratch, room)
                 name = PurePosixPath(info.name).name
-                if name in missing and (source := tar.extractfile(info)):
+                if name in missing and info.isreg() and (source := tar.extractfile(info)):
                     _write_member(source, wanted[name], scratch, raw, archive, progress)
                     missing.remove(name)
     except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
@@ -91,24 +91,25 @@ def _write_members(
         )
 
 
-def _refuse_unsafe(info: tarfile.TarInfo, archive: Path, room: int) -> None:
-    path = PurePosixPath(info.name)
-    fault = None
-    if path.is_absolute() or ".." in path.parts:
-        fault = "leads out of the folder"
-    elif not (info.isreg() or info.isdir()):
-        fault = "is a link or a device"
-    elif room < 0:
-        fault = "unpacks to far more bytes than expected"
+def _refuse_unsafe(info: tarfile.TarInfo, archive: Path, folder: Path, room: int) -> None:
+    try:
+        tarfile.data_filter(info, str(folder))
+        fault = "it unpacks to far more bytes than expected" if room < 0 else None
+    except tarfile.FilterError as error:
+        fault = str(error)
     if fault:
         raise InputError(
-            f"{archive} is not safe to unpack, its member {info.name!r} {fault}: "
-            "download it from a source you trust"
+            f"{archive} is not safe to unpack ({fault}): download it from a source you trust"
         )
 
 
 def _write_member(
-    source: _Readable, member: Member, scratch: Path, raw: BinaryIO, archive: Path, tell: Progress
+    source: _Readable,
+    member: Member,
+    scratch: Path,
+    raw: BinaryIO,
+    archive: Path,
+    progress: Progress,
 ) -> None:
     digest = hashlib.md5(usedforsecurity=False)
     packed = archive.stat().st_size
@@ -116,7 +117,9 @@ def _write_member(
         while block := source.read(BLOCK):
             digest.update(block)
             target.write(block)
-            tell("unpacking", raw.tell(), packed)  # in bytes of the archive, whose size is known
+            progress(
+                "unpacking", raw.tell(), packed
+            )  # in bytes of the archive, whose size is known
     if digest.hexdigest() != member.md5:
         raise InputError(
             f"{member.name} in {archive} has MD5 {digest.hexdigest()} and not {member.md5}: "

@@ -1,4 +1,4 @@
-"""One file over HTTP, over as many connections as it takes."""
+"""One file over HTTP, resumed over as many connections as it takes."""
 
 import http.client
 import json
@@ -17,28 +17,28 @@ from recsys.progress import Progress, silent
 
 BLOCK = 1 << 18
 TIMEOUT_SECONDS = 30.0
-_TRY_LATER = {408, 425, 429}  # these and 500 to 599; any other refusal stays one
+_RETRIED = {408, 425, 429}  # status codes, as 500 to 599 are; any other is an error at once
 
 
 @dataclass(frozen=True)
 class Patience:
-    """How often in a row to fail without a new byte, and how to wait in between (seconds)."""
+    """How many failures in a row, without a new byte, end it; how to wait after each (seconds)."""
 
     failures: int = 6
     wait: Callable[[float], None] = time.sleep
 
 
 @dataclass(frozen=True)
-class _Known:
-    """What the server said about the bytes in the part file; kept beside it."""
+class _Source:
+    """Where the bytes of the part file are from; stored beside it."""
 
     url: str
-    validator: str | None  # a strong ETag, else Last-Modified: what If-Range understands
+    validator: str | None  # a strong ETag, else Last-Modified: for If-Range
     total: int | None
 
 
 class _InterruptedError(Exception):
-    """The transfer failed in a way that another attempt may mend."""
+    """The transfer failed; a retry may succeed."""
 
 
 def download(
@@ -51,12 +51,11 @@ def download(
 ) -> None:
     """Complete the file part with the bytes behind url, continuing what is already there.
 
-    A resumed transfer asks for the rest of the same version (RFC 9110, If-Range); where the
-    server has another one, or cannot resume, it starts again. `room` is what else must fit on
-    the disk, in bytes.
+    A resumed transfer requests the rest of the same version (RFC 9110, If-Range); where the server
+    has another version, or cannot resume, it starts again. `room` bytes more must fit on the disk.
 
     Raises:
-        InputError: The server refuses, the disk is too small, or the transfer keeps failing.
+        InputError: the server refuses, the disk is too small, or the transfer keeps failing.
     """
     if not url.lower().startswith(("http://", "https://")):
         raise InputError(f"the address {url!r} is not one of HTTP: give one that begins https://")
@@ -74,33 +73,33 @@ def download(
 
 
 def forget(part: Path) -> None:
-    """Remove a part file and what is known about it."""
+    """Remove a part file, and the file about its source."""
     _beside(part).unlink(missing_ok=True)
     part.unlink(missing_ok=True)
 
 
 def _attempt(url: str, part: Path, room: int, progress: Progress) -> None:
-    known = _read_known(part, url)
+    known = _read_source(part, url)
     done = _size(part) if known else 0
     if known and known.total == done:
         return
     with _open(url, part, done, known) as response:
         start, total = _place(response)
-        fresh = _Known(url, _validator(response), total)
+        fresh = _Source(url, _validator(response), total)
         if start and not (start == done and _continues(known, fresh)):
             forget(part)
             raise _InterruptedError("the server answered with bytes of another version")
         if start == 0:
             forget(part)
         _check_room(part, (total or start) - start + room)
-        _write_known(part, fresh)
+        _write_source(part, fresh)
         end = _transfer(response, part, start, total, progress)
     if total is not None and end != total:
         raise _InterruptedError(f"the connection closed at byte {end:,} of {total:,}")
-    _write_known(part, _Known(url, fresh.validator, end))
+    _write_source(part, _Source(url, fresh.validator, end))
 
 
-def _open(url: str, part: Path, done: int, known: _Known | None) -> http.client.HTTPResponse:
+def _open(url: str, part: Path, done: int, known: _Source | None) -> http.client.HTTPResponse:
     headers = {"User-Agent": "recsys"}
     if done and known:
         headers["Range"] = f"bytes={done}-"
@@ -115,7 +114,7 @@ def _open(url: str, part: Path, done: int, known: _Known | None) -> http.client.
         error.close()
         if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             forget(part)
-        elif error.code < 500 and error.code not in _TRY_LATER:
+        elif error.code < 500 and error.code not in _RETRIED:
             raise InputError(
                 f"{url} answers {error.code} {error.reason}: check the address, or give another "
                 "one that serves the same file"
@@ -136,8 +135,8 @@ def _refuse_untrusted(url: str, error: Exception) -> None:
         ) from error
 
 
-def _continues(known: _Known | None, fresh: _Known) -> bool:
-    """Whether two answers speak of the same version; what one of them leaves open may be."""
+def _continues(known: _Source | None, fresh: _Source) -> bool:
+    """Whether two answers are of the same version; a field that one of them lacks may be equal."""
     return known is not None and all(
         before is None or now is None or before == now
         for before, now in ((known.validator, fresh.validator), (known.total, fresh.total))
@@ -145,7 +144,7 @@ def _continues(known: _Known | None, fresh: _Known) -> bool:
 
 
 def _place(response: http.client.HTTPResponse) -> tuple[int, int | None]:
-    """Where the body begins in the whole file, and the size of the whole, in bytes."""
+    """Where the body begins in the file, and the size of the file, in bytes."""
     if response.status != http.HTTPStatus.PARTIAL_CONTENT:
         length = response.headers.get("Content-Length", "")
         return 0, int(length) if length.isdigit() else None
@@ -158,7 +157,7 @@ def _place(response: http.client.HTTPResponse) -> tuple[int, int | None]:
 
 def _validator(response: http.client.HTTPResponse) -> str | None:
     etag: str | None = response.headers.get("ETag")
-    if etag and not etag.startswith("W/"):  # a weak one does not promise the same bytes
+    if etag and not etag.startswith("W/"):  # a weak one does not guarantee the same bytes
         return etag
     modified: str | None = response.headers.get("Last-Modified")
     return modified
@@ -182,7 +181,7 @@ def _transfer(
 
 
 def _read(response: http.client.HTTPResponse) -> bytes:
-    # Apart from the writing, because a full disk is an OSError too and no reason to try again.
+    # Apart from the writing, because a full disk is an OSError too and no reason to retry.
     try:
         return response.read1(BLOCK)
     except (http.client.HTTPException, OSError) as error:
@@ -199,7 +198,7 @@ def _check_room(part: Path, needed: int) -> None:
 
 
 def _given_up(url: str, part: Path, error: Exception) -> str:
-    known = _read_known(part, url)
+    known = _read_source(part, url)
     total = f" of {known.total:,}" if known and known.total else ""
     return (
         f"{url} cannot be fetched ({error}); {_size(part):,} bytes{total} are in {part}, "
@@ -215,16 +214,16 @@ def _beside(part: Path) -> Path:
     return part.with_name(part.name + ".json")
 
 
-def _read_known(part: Path, url: str) -> _Known | None:
-    """What is known about part, or None where its bytes cannot be trusted to be those of url."""
+def _read_source(part: Path, url: str) -> _Source | None:
+    """The source of part, or None where its bytes may be of another address than url."""
     try:
-        known = _Known(**json.loads(_beside(part).read_text(encoding="utf-8")))
+        known = _Source(**json.loads(_beside(part).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
     return known if known.url == url else None
 
 
-def _write_known(part: Path, known: _Known) -> None:
+def _write_source(part: Path, known: _Source) -> None:
     new = _beside(part).with_suffix(".new")
     new.write_text(json.dumps(asdict(known)), encoding="utf-8")
     os.replace(new, _beside(part))

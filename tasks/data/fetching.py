@@ -1,4 +1,4 @@
-"""Public data sets, fetched from where they are published."""
+"""Public data sets: download, verify, unpack."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from tasks.data.downloading import Patience, download, forget
 
 @dataclass(frozen=True)
 class Dataset:
-    """A published .tar.gz: where it is, what we want from it, the bytes that takes on disk."""
+    """A published .tar.gz: its address, the members to unpack, the bytes they take on disk."""
 
     name: str
     url: str
@@ -22,7 +22,7 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Fetched:
-    """The files of a data set, in the order of its members, and whether this call brought them."""
+    """The files of a data set, in the order of its members, and whether this call fetched them."""
 
     files: tuple[Path, ...]
     new: bool
@@ -31,7 +31,7 @@ class Fetched:
 LASTFM_360K = Dataset(
     name="lastfm-360k",
     url="https://zenodo.org/records/6090214/files/lastfm-dataset-360K.tar.gz?download=1",
-    members=(  # the digests stand in the archive's own README
+    members=(  # the digests are in the README of the archive
         Member(
             "usersha1-artmbid-artname-plays.tsv",
             md5="be672526eb7c69495c27ad27803148f1",
@@ -51,10 +51,10 @@ DATASETS: Mapping[str, Dataset] = {dataset.name: dataset for dataset in (LASTFM_
 def fetch(
     name: str, folder: Path, *, url: str | None = None, progress: Progress = silent
 ) -> Fetched:
-    """The files of the data set of that name, in folder; from url where it is given.
+    """The files of the data set of that name, in folder; from url if it is given.
 
     Raises:
-        InputError: The name is unknown, or as `fetch_dataset` says.
+        InputError: the name is unknown; see also `fetch_dataset`.
     """
     if name not in DATASETS:
         raise InputError(f"there is no data set {name!r} to fetch: choose {' or '.join(DATASETS)}")
@@ -69,28 +69,28 @@ def fetch_dataset(
     progress: Progress = silent,
     patience: Patience | None = None,
 ) -> Fetched:
-    """Download, verify and unpack, unless the right files are in folder already.
+    """Download, verify and unpack, unless the right files are in folder already; idempotent.
 
-    What an interrupted call leaves behind is a hidden part file, from which the next continues;
-    a file under its final name is complete and verified.
+    An interrupted call leaves a hidden part file, which the next call resumes; a file under its
+    final name is complete and verified.
 
     Raises:
-        InputError: The folder or its files are in the way, the transfer fails for good, or what
-            came is not the published data (it is removed then).
+        InputError: a file of another content is in the folder, the transfer keeps failing, or the
+            downloaded data is not the published data (it is removed then).
     """
     files = tuple(folder / member.name for member in dataset.members)
     if _in_place(dataset, folder, progress):
         return Fetched(files, new=False)
     try:
-        _bring(dataset, folder, url or dataset.url, progress, patience)
-    except OSError as error:  # of the disk; those of the network are dealt with in download
+        _fetch(dataset, folder, url or dataset.url, progress, patience)
+    except OSError as error:  # of the disk; `download` handles those of the network
         raise InputError(
-            f"{folder} cannot be written to ({error.strerror}): mend that, or choose another folder"
+            f"{folder} cannot be written to ({error.strerror}): choose another folder"
         ) from error
     return Fetched(files, new=True)
 
 
-def _bring(
+def _fetch(
     dataset: Dataset, folder: Path, url: str, progress: Progress, patience: Patience | None
 ) -> None:
     folder.mkdir(parents=True, exist_ok=True)
@@ -99,7 +99,7 @@ def _bring(
     try:
         unpack(part, dataset.members, folder, progress)
     except InputError:
-        forget(part)  # else the same bytes would fail for ever
+        forget(part)  # else the same bytes would fail each time
         raise
     forget(part)
 
@@ -107,9 +107,9 @@ def _bring(
 def _in_place(dataset: Dataset, folder: Path, progress: Progress) -> bool:
     present = [member for member in dataset.members if (folder / member.name).exists()]
     for member in present:
-        if (found := md5_of(folder / member.name, progress)) != member.md5:
+        if (digest := md5_of(folder / member.name, progress)) != member.md5:
             raise InputError(
-                f"{folder / member.name} has MD5 {found} and not {member.md5}, so it is not the "
+                f"{folder / member.name} has MD5 {digest} and not {member.md5}, so it is not the "
                 f"published file of {dataset.name}: move it away or choose another folder"
             )
     return len(present) == len(dataset.members)

@@ -13,7 +13,7 @@ from recsys.errors import InputError
 from tasks.data.archives import Member
 from tasks.data.downloading import Patience
 from tasks.data.fetching import Dataset, Fetched, fetch, fetch_dataset
-from tests.tasks.data.unreliable import Asked, Handler, Source, serving
+from tests.tasks.data.unreliable import Request, Handler, Source, serving
 
 PLAYS = b"".join(b'%040x\t\tan "artist"\t%d\n' % (n * 7919, n) for n in range(20_000))
 PROFILES = b"0000\tf\t22\tGermany\tFeb 1, 2007\n"
@@ -80,12 +80,12 @@ def test_fetching_leaves_the_wanted_files_and_nothing_else(source: Source, tmp_p
     assert contents(tmp_path / "new" / "folder") == COMPLETE
 
 
-def test_a_second_call_asks_the_server_nothing(source: Source, tmp_path: Path) -> None:
+def test_a_second_call_sends_no_request(source: Source, tmp_path: Path) -> None:
     get(source, tmp_path)
     again = get(source, tmp_path)
 
     assert not again.new
-    assert len(source.asked) == 1
+    assert len(source.requests) == 1
 
 
 def test_a_missing_file_is_fetched_beside_the_one_in_place(source: Source, tmp_path: Path) -> None:
@@ -101,14 +101,14 @@ def test_a_dropped_connection_is_resumed_where_it_broke(source: Source, tmp_path
     get(source, tmp_path)
 
     assert contents(tmp_path) == COMPLETE
-    assert source.asked == [
-        Asked(None, None),
-        Asked(f"bytes={HALF}-", '"one"'),
-        Asked(f"bytes={HALF + 1000}-", '"one"'),
+    assert source.requests == [
+        Request(None, None),
+        Request(f"bytes={HALF}-", '"one"'),
+        Request(f"bytes={HALF + 1000}-", '"one"'),
     ]
 
 
-def test_an_interrupted_call_is_continued_by_the_next(source: Source, tmp_path: Path) -> None:
+def test_an_interrupted_call_is_resumed_by_the_next(source: Source, tmp_path: Path) -> None:
     source.drops = [HALF, 0, 0, 0]
     with pytest.raises(InputError, match=rf"{HALF:,} bytes of {len(ARCHIVE):,} .*same command"):
         get(source, tmp_path)
@@ -117,7 +117,7 @@ def test_an_interrupted_call_is_continued_by_the_next(source: Source, tmp_path: 
 
     assert not left.keys() & COMPLETE.keys()
     assert contents(tmp_path) == COMPLETE
-    assert source.asked[-1] == Asked(f"bytes={HALF}-", '"one"')
+    assert source.requests[-1] == Request(f"bytes={HALF}-", '"one"')
 
 
 def test_a_server_that_cannot_resume_is_read_from_the_start(source: Source, tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_a_server_that_cannot_resume_is_read_from_the_start(source: Source, tmp_
     get(source, tmp_path)
 
     assert contents(tmp_path) == COMPLETE
-    assert len(source.asked) == 2
+    assert len(source.requests) == 2
 
 
 def test_a_file_that_changed_on_the_server_is_read_from_the_start(
@@ -147,7 +147,7 @@ def test_a_server_without_if_range_cannot_mix_two_versions(
     source: Source, tmp_path: Path, old: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        Handler, "start", lambda self, asked: int((asked.range or "bytes=0-")[6:-1])
+        Handler, "start", lambda self, requests: int((asked.range or "bytes=0-")[6:-1])
     )
     source.content, source.etag, source.drops = old, '"zero"', [20_000]
 
@@ -174,30 +174,30 @@ def test_a_weak_etag_is_not_trusted_for_resuming(source: Source, tmp_path: Path)
     source.etag, source.drops = 'W/"one"', [HALF]
     get(source, tmp_path)
 
-    assert source.asked[1] == Asked(f"bytes={HALF}-", None)
+    assert source.requests[1] == Request(f"bytes={HALF}-", None)
 
 
-def test_a_part_from_another_address_is_not_continued(source: Source, tmp_path: Path) -> None:
+def test_a_part_from_another_address_is_not_resumed(source: Source, tmp_path: Path) -> None:
     source.drops = [HALF, 0, 0, 0]
     with pytest.raises(InputError):
         get(source, tmp_path)
     source.url += "&mirror=2"
     get(source, tmp_path)
 
-    assert source.asked[-1] == Asked(None, None)
+    assert source.requests[-1] == Request(None, None)
     assert contents(tmp_path) == COMPLETE
 
 
-def test_a_part_without_its_record_is_not_continued(source: Source, tmp_path: Path) -> None:
+def test_a_part_without_its_record_is_not_resumed(source: Source, tmp_path: Path) -> None:
     (tmp_path / ".tiny.tar.gz.part").write_bytes(b"whose bytes are these")
     get(source, tmp_path)
 
-    assert source.asked == [Asked(None, None)]
+    assert source.requests == [Request(None, None)]
     assert contents(tmp_path) == COMPLETE
 
 
 @pytest.mark.parametrize("declares_length", [True, False])
-def test_a_complete_part_is_unpacked_without_asking_again(
+def test_a_complete_part_is_unpacked_without_a_request(
     source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, declares_length: bool
 ) -> None:
     source.declares_length = declares_length
@@ -212,7 +212,7 @@ def test_a_complete_part_is_unpacked_without_asking_again(
     get(source, tmp_path)
 
     assert contents(tmp_path) == COMPLETE
-    assert len(source.asked) == 1
+    assert len(source.requests) == 1
 
 
 def test_a_file_of_undeclared_length_is_fetched_too(source: Source, tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_a_file_of_undeclared_length_is_fetched_too(source: Source, tmp_path: Pa
 
 
 @pytest.mark.parametrize("status", [500, 503, 429])
-def test_a_server_in_trouble_is_tried_again(source: Source, tmp_path: Path, status: int) -> None:
+def test_a_server_in_trouble_is_retried(source: Source, tmp_path: Path, status: int) -> None:
     source.statuses = [status, status]
     waits: list[float] = []
     get(source, tmp_path, waits)
@@ -238,7 +238,7 @@ def test_a_server_that_stays_in_trouble_is_given_up(source: Source, tmp_path: Pa
     with pytest.raises(InputError, match=r"500 .*0 bytes are in .*same command again"):
         get(source, tmp_path, waits)
 
-    assert len(source.asked) == 3
+    assert len(source.requests) == 3
     assert len(waits) == 2
 
 
@@ -247,7 +247,7 @@ def test_a_server_that_never_gets_further_is_given_up(source: Source, tmp_path: 
     with pytest.raises(InputError, match="closed at byte"):
         get(source, tmp_path)
 
-    assert len(source.asked) == 4
+    assert len(source.requests) == 4
 
 
 def test_progress_between_failures_restores_the_patience(source: Source, tmp_path: Path) -> None:
@@ -265,10 +265,10 @@ def test_a_refusal_is_final_and_names_the_address(
     with pytest.raises(InputError, match=rf"127\.0\.0\.1.* {status} .*check the address"):
         get(source, tmp_path)
 
-    assert len(source.asked) == 1
+    assert len(source.requests) == 1
 
 
-def test_no_server_at_all_is_one_clear_sentence(tmp_path: Path) -> None:
+def test_no_server_is_one_clear_sentence(tmp_path: Path) -> None:
     nobody = Source(url="http://127.0.0.1:9/data.tar.gz")
     with pytest.raises(InputError, match=r"cannot be fetched .* 0 bytes"):
         get(nobody, tmp_path)
@@ -280,13 +280,13 @@ def test_no_server_at_all_is_one_clear_sentence(tmp_path: Path) -> None:
         (ARCHIVE[:HALF], "damaged or cut short"),
         (b"<html>Sign in</html>", "damaged or cut short"),
         (b"", "damaged or cut short"),
-        (tar_gz(("../evil", b"x"), *RIGHT), "leads out"),
+        (tar_gz(("../evil", b"x"), *RIGHT), "outside the destination"),
         (tar_gz((TOP + "plays.tsv", PLAYS[:-1] + b"9"), *RIGHT[2:]), r"plays\.tsv .*MD5"),
         (tar_gz(*RIGHT[:2]), r"holds no profile\.tsv"),
     ],
-    ids=["cut short", "a page", "empty", "leads out", "other content", "incomplete"],
+    ids=["cut short", "a page", "empty", "outside the destination", "other content", "incomplete"],
 )
-def test_what_is_not_the_published_archive_leaves_nothing_behind(
+def test_another_archive_than_the_published_leaves_nothing_behind(
     source: Source, tmp_path: Path, content: bytes, says: str
 ) -> None:
     source.content = content
@@ -296,7 +296,7 @@ def test_what_is_not_the_published_archive_leaves_nothing_behind(
     assert contents(tmp_path) == {}
 
 
-def test_the_archive_is_asked_for_again_after_a_wrong_one(source: Source, tmp_path: Path) -> None:
+def test_after_a_wrong_archive_it_is_downloaded_again(source: Source, tmp_path: Path) -> None:
     source.content = tar_gz((TOP + "plays.tsv", b"something else"), *RIGHT[2:])
     with pytest.raises(InputError, match="MD5"):
         get(source, tmp_path)
@@ -312,7 +312,7 @@ def test_a_file_of_the_users_own_is_never_overwritten(source: Source, tmp_path: 
         get(source, tmp_path)
 
     assert contents(tmp_path) == {"plays.tsv": b"my own"}
-    assert source.asked == []
+    assert source.requests == []
 
 
 def test_a_file_in_place_of_the_folder_is_named(source: Source, tmp_path: Path) -> None:
@@ -322,10 +322,10 @@ def test_a_file_in_place_of_the_folder_is_named(source: Source, tmp_path: Path) 
     ):
         get(source, tmp_path / "taken")
 
-    assert source.asked == []
+    assert source.requests == []
 
 
-def test_a_disk_too_small_is_told_before_anything_is_written(
+def test_a_disk_too_small_is_an_error_before_anything_is_written(
     source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     needed = len(ARCHIVE) + 5_000
@@ -337,7 +337,7 @@ def test_a_disk_too_small_is_told_before_anything_is_written(
     assert contents(tmp_path) == {}
 
 
-def test_a_disk_that_fills_up_is_told_and_the_download_kept(
+def test_a_full_disk_is_an_error_and_the_part_file_is_kept(
     source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
@@ -350,32 +350,32 @@ def test_a_disk_that_fills_up_is_told_and_the_download_kept(
     get(source, tmp_path)
 
     assert contents(tmp_path) == COMPLETE
-    assert len(source.asked) == 1
+    assert len(source.requests) == 1
 
 
 def test_progress_counts_up_to_the_total(source: Source, tmp_path: Path) -> None:
     source.drops = [HALF]
-    told: list[tuple[str, int, int | None]] = []
+    reports: list[tuple[str, int, int | None]] = []
     fetch_dataset(
         DATASET,
         tmp_path,
         url=source.url,
-        progress=lambda *step: told.append(step),
+        progress=lambda *step: reports.append(step),
         patience=Patience(wait=lambda _: None),
     )
-    downloading = [(done, total) for what, done, total in told if what == "downloading"]
+    downloading = [(done, total) for what, done, total in reports if what == "downloading"]
 
     assert downloading == sorted(downloading)
     assert downloading[-1] == (len(ARCHIVE), len(ARCHIVE))
-    assert "unpacking" in {what for what, _, _ in told}
+    assert "unpacking" in {what for what, _, _ in reports}
 
 
-def test_an_unknown_data_set_is_answered_with_those_there_are(tmp_path: Path) -> None:
+def test_an_unknown_data_set_is_an_error_with_the_known_names(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"'lastfm' .*lastfm-360k"):
         fetch("lastfm", tmp_path)
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://host/x.tar.gz", "host/x.tar.gz"])
-def test_only_http_is_spoken(tmp_path: Path, url: str) -> None:
+def test_an_address_of_another_protocol_is_an_error(tmp_path: Path, url: str) -> None:
     with pytest.raises(InputError, match="not one of HTTP"):
         fetch("lastfm-360k", tmp_path, url=url)

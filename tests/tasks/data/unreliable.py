@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 
-class Asked(NamedTuple):
+class Request(NamedTuple):
     range: str | None
     if_range: str | None
 
@@ -24,7 +24,7 @@ class Source:
     statuses: list[int] = field(default_factory=list)  # answers before the file is served
     drops: list[int] = field(default_factory=list)  # bytes after which each answer breaks off
     after: Callable[["Source"], None] = lambda source: None  # run at the end of each answer
-    asked: list[Asked] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
     url: str = ""
 
 
@@ -36,8 +36,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         source = self.source
-        asked = Asked(self.headers["Range"], self.headers["If-Range"])
-        source.asked.append(asked)
+        asked = Request(self.headers["Range"], self.headers["If-Range"])
+        source.requests.append(asked)
         if source.statuses:
             self.send_error(source.statuses.pop(0))
             return
@@ -50,7 +50,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body[: source.drops.pop(0)] if source.drops else body)
         source.after(source)
 
-    def start(self, asked: Asked) -> int:
+    def start(self, requests: Request) -> int:
         if not self.source.resumes or asked.range is None:
             return 0
         if asked.if_range not in (None, self.source.etag):
