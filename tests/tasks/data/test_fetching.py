@@ -13,7 +13,7 @@ from recsys.errors import InputError
 from tasks.data.archives import Member
 from tasks.data.downloading import Patience
 from tasks.data.fetching import Dataset, Fetched, fetch, fetch_dataset
-from tests.tasks.data.unreliable import Request, Handler, Source, serving
+from tests.tasks.data.unreliable import Handler, Request, Source, serving
 
 PLAYS = b"".join(b'%040x\t\tan "artist"\t%d\n' % (n * 7919, n) for n in range(20_000))
 PROFILES = b"0000\tf\t22\tGermany\tFeb 1, 2007\n"
@@ -147,7 +147,7 @@ def test_a_server_without_if_range_cannot_mix_two_versions(
     source: Source, tmp_path: Path, old: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        Handler, "start", lambda self, requests: int((asked.range or "bytes=0-")[6:-1])
+        Handler, "start", lambda self, request: int((request.range or "bytes=0-")[6:-1])
     )
     source.content, source.etag, source.drops = old, '"zero"', [20_000]
 

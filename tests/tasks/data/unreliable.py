@@ -36,13 +36,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         source = self.source
-        asked = Request(self.headers["Range"], self.headers["If-Range"])
-        source.requests.append(asked)
+        request = Request(self.headers["Range"], self.headers["If-Range"])
+        source.requests.append(request)
         if source.statuses:
             self.send_error(source.statuses.pop(0))
             return
-        start = self.start(asked)
-        if asked.range and start >= len(source.content):
+        start = self.start(request)
+        if request.range and start >= len(source.content):
             self.send_error(416)
             return
         self.send_headers(start)
@@ -50,12 +50,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body[: source.drops.pop(0)] if source.drops else body)
         source.after(source)
 
-    def start(self, requests: Request) -> int:
-        if not self.source.resumes or asked.range is None:
+    def start(self, request: Request) -> int:
+        if not self.source.resumes or request.range is None:
             return 0
-        if asked.if_range not in (None, self.source.etag):
+        if request.if_range not in (None, self.source.etag):
             return 0
-        return int(asked.range.removeprefix("bytes=").removesuffix("-"))
+        return int(request.range.removeprefix("bytes=").removesuffix("-"))
 
     def send_headers(self, start: int) -> None:
         total = len(self.source.content)
