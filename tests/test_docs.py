@@ -94,5 +94,23 @@ def test_links_lead_somewhere(document: Path) -> None:
     assert [t for t in targets if not (document.parent / t).exists()] == []
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_paths_of_the_repository_exist(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    folders = "recsys|tasks|flows|tests|benchmarks|docs"
+
+    paths = re.findall(rf"(?<![\w/.-])(?:{folders})/[\w./-]*[\w/]", text)
+    modules = re.findall(r"`((?:recsys|tasks|flows)(?:\.\w+)+)`", text)
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+    assert [name for name in modules if resolved(name) is None] == []
+
+
+def resolved(name: str) -> Path | None:
+    """The file of a module, or of the module that a dotted name of a function begins with."""
+    path = ROOT.joinpath(*name.split("."))
+    candidates = (path, path.with_suffix(".py"), path.parent.with_suffix(".py"))
+    return next((each for each in candidates if each.exists()), None)
+
+
 def test_the_readme_fits_two_screens() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
