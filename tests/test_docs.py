@@ -1,7 +1,9 @@
 """What the documents say is so."""
 
+import inspect
 import re
 import tomllib
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from flows.cli.options import parser
 from recsys.config import ExperimentConfig
 from recsys.evaluation.metrics import METRICS
 from recsys.evaluation.report import Report
+from recsys.models import COMPOSITES, MODELS
 from recsys.models.als import AlsConfig
 
 ROOT = Path(__file__).parent.parent
@@ -114,3 +117,11 @@ def resolved(name: str) -> Path | None:
 
 def test_the_readme_fits_two_screens() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
+
+
+def test_every_model_is_documented_by_the_first_line_of_its_file() -> None:
+    documented = {row[0].strip("`"): row[1] for row in rows("docs/models.md", "# Models")}
+
+    modules = {**MODELS, **COMPOSITES}
+    docs = {name: inspect.getdoc(import_module(module)) or "" for name, module in modules.items()}
+    assert documented == {name: text.splitlines()[0] for name, text in docs.items()}

@@ -1,4 +1,4 @@
-"""Factorization machine (Rendle 2010) trained to rank what is heard above what is not."""
+"""Factorization machine over user, profile, history and item (Rendle 2010), with a softmax loss."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The artists most similar to those in the history (Deshpande and Karypis 2004)."""
+"""The items most similar to those of the history, by cosine (Deshpande and Karypis 2004)."""
 
 from typing import Literal
 

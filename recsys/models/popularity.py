@@ -1,4 +1,4 @@
-"""What everybody listens to. The baseline every other model must beat."""
+"""The items with most plays or most users, the baseline that every other model has to beat."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Self

@@ -1,4 +1,4 @@
-"""Random walks of three steps, popular artists held back (Paudel et al. 2017)."""
+"""Random walks of three steps, with popular items held back (Paudel et al. 2017)."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""A sparse linear model of the artists (Ning and Karypis 2011)."""
+"""A sparse linear model of the items with l1 and l2 penalties (Ning and Karypis 2011)."""
 
 from collections.abc import Callable
 from typing import Literal

@@ -1,4 +1,4 @@
-"""Nearest listeners: what those who are alike in plays and profile listen to."""
+"""The items of the users nearest in plays and profile (Sarwar et al. 2000, Pazzani 1999)."""
 
 from collections.abc import Iterator
 from typing import Literal, Self
