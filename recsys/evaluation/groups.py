@@ -190,17 +190,6 @@ def ordered(labels: Labels) -> tuple[str, ...]:
     return tuple(sorted(size, key=place))
 
 
-def group_table(
-    values: Values,
-    labels: Labels,
-    seed: int,
-    n_resamples: int = N_RESAMPLES,
-    progress: Progress = silent,
-) -> tuple[GroupRow, ...]:
-    """The mean of a metric within each group, with 95 % intervals; see `group_tables`."""
-    return group_tables({"": values}, labels, seed, n_resamples, progress)[""]
-
-
 def group_tables(
     values: Mapping[str, Values],
     labels: Labels,

@@ -1,8 +1,8 @@
 """The report of a model: one row per judged user, one column per metric.
 
 Lists rank the whole catalogue, that is all items of the split. A held-out item that is unseen in
-train stays relevant, though no model can find it (`unfindable` counts these). Means run over the
-users with something held out; a user without a list scores 0.
+train stays relevant, though no model can find it (`Fold.unreachable` counts these). Means run over
+the users with something held out; a user without a list scores 0.
 """
 
 from collections.abc import Mapping, Sequence
@@ -61,11 +61,6 @@ class Report:
     def users(self) -> npt.NDArray[np.int32]:
         """User numbers, int32, rising, shape (m,)."""
         return self.per_user.index.to_numpy(np.int32)
-
-    @property
-    def n_without_list(self) -> int:
-        """How many users have no list; they count in every mean, with 0."""
-        return int(np.count_nonzero(self.n_shown == 0))
 
     def of_all_lists(self) -> dict[str, float]:
         """`coverage@k` and `gini@k`, which are properties of all lists together."""
@@ -144,11 +139,6 @@ def accuracy(
     recs = _checked(recs, held_out, [k for _, _, k in asked])
     hits, n_relevant = _hits(recs, held_out)
     return {name: float(OFFERED[metric](hits, n_relevant, [k]).mean()) for name, metric, k in asked}
-
-
-def unfindable(held_out: Interactions, users_per_item: npt.NDArray[np.int64]) -> int:
-    """How many held-out cells have an item without training users."""
-    return int(np.count_nonzero(users_per_item[held_out.cols] == 0))
 
 
 def _hits(recs: Recommendations, held_out: Interactions) -> tuple[Hits, Counts]:

@@ -295,35 +295,6 @@ class Als:
             item,
         )
 
-    def fold_in_items(self, cells: Interactions, items: npt.NDArray[np.int32]) -> Factors:
-        """Factors of items the model was not fitted on, from their listeners; nothing changes.
-
-        The mirror image of the fold-in of users: y = (X' C X + lambda I)^-1 X' C p over the
-        users the model was fitted on, with the lambda of so many listeners.
-
-        Args:
-            cells: All that those users play, these items included, over a map that may hold more
-                items than that of the training. All of it, for what a cell weighs depends on the
-                history that it is in, and on how many play the item.
-            items: Numbers of the new items in `cells`, shape (m,).
-
-        Returns:
-            float32, shape (m, factors); zeros for an item without listeners.
-
-        Raises:
-            ValueError: the users of `cells` are not those of the training.
-        """
-        if len(cells.users) != self._train.shape[0]:
-            raise ValueError(
-                f"{len(cells.users)} users, but the model was fitted on {self._train.shape[0]}"
-            )
-        weights = Weights(self._config, cells)(cells)[:, items]
-        weights.data = 1.0 + np.float32(self._config.alpha) * weights.data
-        with threadpool_limits(1, "blas"):
-            listeners = csr_matrix(weights.T)
-            lambdas = self._scaled.of_items(np.diff(listeners.indptr))
-            return self._by_lambda(self._model.recalculate_item, items, listeners, lambdas)
-
     def _ranked(
         self, factors: Factors, seen: csr_matrix, users: npt.NDArray[np.int32], k: int
     ) -> Recommendations:

@@ -19,7 +19,6 @@ from recsys.evaluation.groups import (
     by_age,
     by_country,
     by_text,
-    group_table,
     group_tables,
     hits_by_item_group,
     item_groups,
@@ -161,7 +160,7 @@ def test_groups_partition_the_users_and_average_to_the_mean_of_all(
 ) -> None:
     values = np.random.default_rng(seed).random(len(groups))
 
-    rows = group_table(values, groups, seed, n_resamples=20)
+    rows = group_tables({"als": values}, groups, seed, n_resamples=20)["als"]
 
     assert [row.group for row in rows] == list(ordered(groups))
     assert sum(row.n for row in rows) == len(groups)
@@ -177,7 +176,7 @@ def test_groups_partition_the_users_and_average_to_the_mean_of_all(
 def test_one_group_of_all_has_an_interval_as_wide_as_theory_says(rng: np.random.Generator) -> None:
     values = rng.normal(0.3, 0.1, 2000)
 
-    [row] = group_table(values, np.full(2000, "m"), seed=1)
+    [row] = group_tables({"als": values}, np.full(2000, "m"), seed=1)["als"]
 
     assert row.estimate.high is not None
     expected = 1.96 * values.std() / np.sqrt(2000)
@@ -192,10 +191,10 @@ def test_a_group_is_the_same_whatever_other_groups_and_models_there_are(
 
     rows = group_tables({"als": values, "zero": np.zeros(40)}, groups, 3, 50)
 
-    [alone] = group_table(values[only], groups[only], 3, 50)
+    [alone] = group_tables({"als": values[only]}, groups[only], 3, 50)["als"]
     assert [row.group for row in rows["als"]] == ["f", "m"]
     assert rows["als"][1] == alone
-    assert rows["als"] == group_table(values, groups, 3, 50)
+    assert rows["als"] == group_tables({"als": values}, groups, 3, 50)["als"]
     assert {row.estimate for row in rows["zero"]} == {Estimate(0, 0, 0)}
     assert group_tables({}, groups, 3) == {}
 

@@ -10,7 +10,7 @@ from recsys.data.ids import IdMap
 from recsys.data.interactions import Interactions
 from recsys.evaluation.beyond import coverage, gini
 from recsys.evaluation.metrics import METRICS
-from recsys.evaluation.report import KS, Report, accuracy, evaluate, unfindable
+from recsys.evaluation.report import KS, Report, accuracy, evaluate
 from recsys.models.recommender import NO_ITEM, Recommendations
 
 N_USERS, N_ITEMS = 5, 8
@@ -79,7 +79,7 @@ def test_a_user_who_gets_no_list_scores_zero_and_stays_in_the_mean() -> None:
     report = judge({0: [4], 3: []}, (0, 4), (3, 4))
 
     assert report.users.tolist() == [0, 3]
-    assert report.n_without_list == 1
+    assert report.n_shown.tolist() == [1, 0]
     assert (report.per_user.loc[3] == 0).all()
     assert report.summary()["precision@1"] == 0.5
 
@@ -159,10 +159,6 @@ def test_accuracy_is_the_mean_a_report_would_give() -> None:
     )
 
 
-def test_held_out_cells_of_items_unseen_in_train_are_counted() -> None:
-    assert unfindable(cells((0, 6), (1, 6), (1, 7), (2, 0)), LISTENERS) == 3
-
-
 @pytest.mark.parametrize(
     ("by_user", "says"),
     [
@@ -230,7 +226,6 @@ def test_a_report_comes_back_from_its_two_frames(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(back.per_user, report.per_user)
     assert back.summary() == report.summary()
     assert back.n_shown.tolist() == [2, 1, 0]
-    assert back.n_without_list == 1
     assert (report.exposure_frame().index.name, len(report.exposure_frame())) == ("item", N_ITEMS)
 
 

@@ -184,19 +184,6 @@ def test_a_fold_in_has_the_lambda_of_its_own_history() -> None:
     np.testing.assert_allclose(recs.scores, -np.sort(-expected)[:, :5], rtol=1e-3, atol=1e-4)
 
 
-def test_an_item_folded_in_has_the_lambda_of_its_listeners() -> None:
-    config, train, cells = config_of(factors=6, iterations=4), listening(), listening(25, 21, 8)
-    model, new = Als(config, 1).fit(train), np.array([20, 2], np.int32)
-
-    factors = model.fold_in_items(cells, new)
-
-    p = heard(cells).T[new]
-    c = (1 + config.alpha * Weights(config, cells)(cells).toarray().astype(np.float64)).T[new]
-    mine = Regularization.of(config, train.matrix()).of_items(p.sum(axis=1).astype(np.int64))
-    expected = solved(c, p, model.user_factors, mine)
-    np.testing.assert_allclose(factors, expected, rtol=1e-3, atol=1e-4)
-
-
 def test_contributions_add_up_to_the_score_of_the_fold_in() -> None:
     config, train = config_of(factors=6, iterations=4, nu=1.0), listening()
     model = Als(config, 1).fit(train)
