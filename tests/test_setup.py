@@ -139,23 +139,6 @@ def test_pytorch_is_that_of_the_extra_and_its_packages_are_those_of_the_tests(
     }
 
 
-def test_only_the_lock_of_pypi_holds_libraries_of_cuda() -> None:
-    pypi, cpu = (versions(lock, "3.11") for lock in NEURAL)
-
-    assert [name for name in cpu if name.startswith(("cuda-", "nvidia-", "triton"))] == []
-    assert [name for name in pypi if name.startswith("nvidia-")]
-
-
-def test_the_pins_without_which_prefect_does_not_run_are_declared() -> None:
-    declared = {
-        Requirement(text).name: Requirement(text).specifier
-        for text in PYPROJECT["project"]["dependencies"]
-    }
-
-    assert not declared["fastapi"].contains("0.151.0")
-    assert not declared["sqlalchemy"].contains("2.1.0")
-
-
 def test_ci_runs_the_quick_tests_first_and_then_all_others_through_make() -> None:
     script = ROOT / ".ci" / "run"
     lines = script.read_text(encoding="utf-8").splitlines()
@@ -221,13 +204,6 @@ def test_what_is_installed_is_not_installed_again(checkout: Path) -> None:
 
     assert not installs(checkout, "test")
     assert not installs(checkout, "run")  # the tests' packages include those of a run
-
-
-def test_a_run_alone_does_not_pass_for_the_tests_packages(checkout: Path) -> None:
-    pretend_installed(checkout, "run")
-
-    assert not installs(checkout, "run")
-    assert installs(checkout, "test")
 
 
 @pytest.mark.parametrize("changed", ["pyproject.toml", *LOCKS])

@@ -66,13 +66,6 @@ def test_the_form_knows_the_type_of_every_field(name: str) -> None:
     assert untyped == []
 
 
-def test_the_form_refuses_a_setting_that_is_none() -> None:
-    definitions = parameter_schema(flow_of("experiment")).model_dump()["definitions"]
-
-    assert definitions["ExperimentConfig"]["additionalProperties"] is False
-    assert definitions["StudyConfig"]["properties"]["trials"]["exclusiveMinimum"] == 0
-
-
 def test_what_is_deployed_is_the_default_configuration() -> None:
     default = load_config(ROOT / "flows" / "configs" / "default.toml")
     deployed = {
@@ -86,14 +79,6 @@ def test_what_is_deployed_is_the_default_configuration() -> None:
 
     for parameters, config in deployed.values():
         assert ExperimentConfig.model_validate(parameters["config"]) == config
-
-
-@pytest.mark.parametrize("name", ["retrain", "publish"])
-def test_what_is_scheduled_never_overlaps_and_names_its_time_zone(name: str) -> None:
-    entry = ENTRIES[name]
-
-    assert entry["concurrency_limit"] == {"limit": 1, "collision_strategy": "CANCEL_NEW"}
-    assert [each["timezone"] for each in entry["schedules"]] == ["UTC"]
 
 
 @pytest.mark.parametrize("name", ENTRIES)

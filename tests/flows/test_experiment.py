@@ -220,8 +220,7 @@ def test_the_same_seed_gives_the_same_results(first: Result, second: Result) -> 
     assert second.study.startswith("quick-")
 
 
-def test_unchanged_stages_are_reused_and_say_so(first: Result, second: Result) -> None:
-    assert first.reused == {"ingest": False, "filter": False, "split": False}
+def test_unchanged_stages_are_reused(second: Result) -> None:
     assert second.reused == {"ingest": True, "filter": True, "split": True}
 
 
@@ -229,11 +228,12 @@ def prefect_names(lab: Lab, flow_of: str) -> tuple[set[str], dict[str, Any]]:
     """Names of the task runs, and artifacts by key, of the flow run that recorded a study."""
     with get_client(sync_client=True) as client:
         artifacts = client.read_artifacts()
-        (board,) = [
+        boards = [
             each
             for each in artifacts
             if each.key == "leaderboard" and flow_of in (each.description or "")
         ]
+        board = min(boards, key=lambda each: str(each.created))  # later ones resumed the study
         assert board.flow_run_id is not None
         chosen = FlowRunFilter.model_validate({"id": {"any_": [board.flow_run_id]}})
         tasks = client.read_task_runs(flow_run_filter=chosen)

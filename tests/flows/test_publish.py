@@ -409,8 +409,8 @@ def test_postgres_gives_what_a_file_gives(
 
 LIGHT = """
 import sys
-from flows import cli
-assert cli.main(sys.argv[1:]) == 0
+from flows.cli.main import main
+assert main(sys.argv[1:]) == 0
 heavy = {"numpy", "pandas", "pyarrow", "scipy", "prefect", "mlflow", "optuna", "sqlalchemy"}
 sys.exit(", ".join(heavy & sys.modules.keys()) or 0)
 """

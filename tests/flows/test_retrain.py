@@ -42,6 +42,7 @@ from tasks.workspace.cleaning import DAY, unused
 from tests.flows.conftest import Lab, quick
 
 pytestmark = pytest.mark.flow
+SLOW = pytest.mark.slow
 
 Lines = list[str]
 
@@ -307,12 +308,12 @@ def dies(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any, str, int], None]:
 @pytest.mark.parametrize(
     ("place", "function", "at"),
     [
-        (tracked_runs, "describe_run", 0),  # the run of the retraining has no parameters yet
-        (Als, "fit", 1),  # the second trial
-        (Als, "fit", 2),  # the refitted champion
-        (registry, "register", 0),
-        (registry, "promote", 0),
-        (history, "show_decision", 0),  # after everything
+        pytest.param(tracked_runs, "describe_run", 0, marks=SLOW, id="before it has parameters"),
+        pytest.param(Als, "fit", 1, id="in the second trial"),
+        pytest.param(Als, "fit", 2, marks=SLOW, id="in the refitted champion"),
+        pytest.param(registry, "register", 0, marks=SLOW, id="before it registers"),
+        pytest.param(registry, "promote", 0, id="before it promotes"),
+        pytest.param(history, "show_decision", 0, marks=SLOW, id="after everything"),
     ],
 )
 def test_whoever_is_killed_leaves_the_champion_and_the_same_command_goes_on(

@@ -8,7 +8,7 @@ import pytest
 
 from flows.result import Result
 from tasks.data.stages import Plays, ingest
-from tasks.study import choosing, measuring, monitor
+from tasks.study import choosing, measuring
 from tests.flows.conftest import Lab, quick
 from tests.flows.recorded import has_factors, values
 
@@ -67,7 +67,7 @@ def hasty(lab: Lab, first: Result) -> tuple[Result, list[str]]:
         return load(folder)
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (measuring, monitor, choosing):
+        for module in (measuring, choosing):
             patch.setattr(module, "fold_at", noted)
         search = {"factors": [2], "alpha": [0.5, 1.0]}
         how = {"trials": 4, "sampler": "grid", "timeout": 1e-6, "keep_factors": "none"}
@@ -88,7 +88,7 @@ def test_a_search_stops_when_its_time_is_up_but_never_without_a_trial(
 def test_trials_read_the_validation_side_and_final_models_the_test_side(
     hasty: tuple[Result, list[str]],
 ) -> None:
-    assert hasty[1] == ["validation", "validation", "test", "test", "test"]
+    assert hasty[1] == ["validation", "test", "test", "test"]
 
 
 def hidden_apart(lab: Lab, folder: Path, which: int) -> tuple[Path, Path]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.team.described import COMPOSE, ROOT, Service, Unset, interpolated, services
+from tests.team.described import COMPOSE, ROOT, Service, Unset, services
 
 SECRETS = ("POSTGRES_PASSWORD", "STUDIES_PASSWORD", "MLFLOW_ADMIN_PASSWORD", "MLFLOW_SECRET_KEY")
 REQUIRED = SECRETS[:2]  # the others where MLFLOW_AUTH=1
@@ -23,21 +23,6 @@ SAID: Mapping[str, Any] = yaml.safe_load(COMPOSE.read_text(encoding="utf-8"))
 @pytest.fixture(params=SAID["services"])
 def service(request: pytest.FixtureRequest) -> Service:
     return services(GIVEN)[request.param]
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("$$5 and $A, ${A}", "$5 and a, a"),
-        ("${A:-b}${EMPTY:-b}${NONE:-b}", "abb"),
-        ("${A:+b}${EMPTY:+b}${NONE:+b}.", "b."),
-        ("${NONE:-${EMPTY:-${A}}}!", "a!"),
-        ("${A:-${NONE:?never asked for}}", "a"),
-        ("${NONE}${A:?is there}", "a"),
-    ],
-)
-def test_variables_are_replaced_as_compose_does(text: str, expected: str) -> None:
-    assert interpolated(text, {"A": "a", "EMPTY": ""}) == expected
 
 
 @pytest.mark.parametrize("missing", REQUIRED)
@@ -63,12 +48,6 @@ def test_every_port_is_published_on_the_loopback_interface_alone(service: Servic
 
     assert [port for port in published if not port.startswith("127.0.0.1:")] == []
     assert "network_mode" not in service.said
-
-
-def test_images_are_of_a_named_version(service: Service) -> None:
-    _, _, tag = service.said["image"].partition(":")
-
-    assert tag not in ("", "latest")
 
 
 def test_no_service_has_rights_it_does_not_need(service: Service) -> None:
@@ -100,25 +79,6 @@ def test_who_is_waited_for_can_be_waited_for(service: Service) -> None:
     assert service.name in awaited or service.name in ("runner", "worker")
 
 
-def test_data_is_on_volumes_that_have_names() -> None:
-    mounted = {
-        mount.split(":")[0]
-        for each in services(GIVEN).values()
-        for mount in each.said.get("volumes", [])
-        if not mount.endswith(":ro")
-    }
-
-    assert mounted == {*SAID["volumes"]} == {"postgres", "artifacts", "workspace"}
-
-
-def test_only_workers_wait_to_be_asked_for() -> None:
-    optional = [each.name for each in services(GIVEN).values() if "profiles" in each.said]
-
-    assert optional == ["worker"]
-    assert "container_name" not in services(GIVEN)["worker"].said  # --scale wants none
-    assert services(GIVEN)["worker"].ports == {}
-
-
 def test_a_worker_is_told_its_study_and_what_to_do() -> None:
     asked = {"STUDY": "mine", "WORK": "--plays '/data/my plays.tsv' --trials 40"}
 
@@ -126,16 +86,6 @@ def test_a_worker_is_told_its_study_and_what_to_do() -> None:
         *("recsys", "study", "work", "mine"),
         *("--plays", "/data/my plays.tsv", "--trials", "40"),
     ]
-
-
-def test_mlflow_is_known_by_its_published_port_and_further_names() -> None:
-    usual = services(GIVEN)["mlflow"].environment["MLFLOW_SERVER_ALLOWED_HOSTS"]
-    moved = services(GIVEN | {"MLFLOW_PORT": "5001", "MLFLOW_HOSTS": "mlflow.example.org"})
-
-    assert usual == "mlflow:5000,localhost:5000,127.0.0.1:5000"
-    assert moved["mlflow"].environment["MLFLOW_SERVER_ALLOWED_HOSTS"] == (
-        "mlflow:5000,localhost:5001,127.0.0.1:5001,mlflow.example.org"
-    )
 
 
 @pytest.mark.parametrize("name", ["AWS_SECRET_ACCESS_KEY", "MLFLOW_S3_ENDPOINT_URL"])
@@ -146,15 +96,6 @@ def test_s3_is_told_of_where_it_is_asked_for(name: str) -> None:
     assert name not in services(GIVEN)["mlflow"].environment
     assert asked["MLFLOW_ARTIFACTS_DESTINATION"] == "s3://bucket/runs"
     assert asked[name] == "told"
-
-
-@pytest.mark.parametrize("name", ["runner", "worker"])
-def test_whoever_works_sends_and_gets_files_through_the_server_alone(name: str) -> None:
-    environment = services(GIVEN | {"AWS_SECRET_ACCESS_KEY": "told"})[name].environment
-
-    assert [key for key in environment if key.startswith("AWS_")] == []
-    assert environment["MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD"] == "false"
-    assert environment["MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD"] == "false"
 
 
 def test_an_empty_login_of_prefect_is_not_passed_on() -> None:

@@ -26,14 +26,6 @@ def test_the_linter_finds_nothing() -> None:
     assert (linted.returncode, linted.stdout) == (0, "")
 
 
-def test_every_stage_begins_with_the_python_of_the_tests_in_a_named_version() -> None:
-    images = {given.split(" AS ")[0] for word, given in instructions() if word == "FROM"}
-    [image] = images
-
-    assert re.fullmatch(r"python:3\.11-slim-\w+", image)
-    assert len(stages()) == 2
-
-
 def test_it_runs_as_nobody_in_particular() -> None:
     assert [*of_image("USER")] == ["1000:1000"]
     words = [word for word, _ in stages()[-1]]
@@ -87,21 +79,6 @@ def test_secrets_are_ignored_by_git_and_docker() -> None:
 
     assert ignored.returncode == 0
     assert "!docker\n" not in (ROOT / ".dockerignore").read_text(encoding="utf-8")
-
-
-def test_volumes_begin_as_folders_of_the_user() -> None:
-    [made] = re.findall(
-        r"install --directory --owner recsys --group recsys ([^&]+)", "".join(of_image("RUN"))
-    )
-    given = {"POSTGRES_PASSWORD": "a", "STUDIES_PASSWORD": "b"}
-    mounted = {
-        mount.split(":")[1]
-        for each in services(given).values()
-        for mount in each.said.get("volumes", [])
-        if each.name != "postgres" and not mount.endswith(":ro")
-    }
-
-    assert {*made.split()} == mounted
 
 
 @pytest.mark.parametrize("service", ["init", "mlflow", "prefect", "deploy", "runner"])

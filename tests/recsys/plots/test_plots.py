@@ -109,7 +109,7 @@ def test_a_distribution_counts_everything_once_on_log_axes(
     assert axes.get_ylabel().startswith("number of")
 
 
-@settings(deadline=None, max_examples=40)  # drawing takes its time
+@settings(deadline=None, max_examples=20)  # drawing takes its time
 @given(st.lists(st.floats(1e-3, 1e12) | st.integers(1, 10**7), min_size=1, max_size=50))
 def test_no_value_falls_outside_the_bins(values: list[float]) -> None:
     figure = plots.distribution(np.array(values, np.float64), "T", "x", "things")
@@ -450,7 +450,7 @@ STUDIES = st.lists(
 )
 
 
-@settings(max_examples=25)  # drawing takes its time
+@settings(max_examples=8)  # drawing takes its time
 @given(STUDIES, st.sets(st.sampled_from("xyz")))
 def test_no_study_is_too_odd_to_draw(
     study: list[tuple[Point, float, float, bool]], log: set[str]
@@ -468,7 +468,7 @@ def test_no_study_is_too_odd_to_draw(
         figure.draw_without_rendering()
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(st.dictionaries(st.text("abc_", min_size=1), st.floats(0, 1) | st.just(math.nan)))
 def test_shares_of_any_size_are_drawn(shares: dict[str, float]) -> None:
     figure = plots.importance(shares, "value")

@@ -155,7 +155,7 @@ def test_the_order_in_which_trials_finished_changes_nothing(
     )
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(curves, finished_slots, ranges)
 def test_the_median_rule_is_what_a_slow_loop_finds(
     curve: CurveValues, finished: dict[int, FinishedCurve], low_high: tuple[int, int]
@@ -215,7 +215,7 @@ def test_one_good_point_is_enough_for_the_median_rule() -> None:
     assert not asked("median", [(1, 0.1), (2, 0.6), (3, 0.1)], others)
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(curves, finished_slots, ranges)
 def test_halving_is_what_a_slow_loop_finds(
     curve: CurveValues, finished: dict[int, FinishedCurve], low_high: tuple[int, int]
