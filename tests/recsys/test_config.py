@@ -201,7 +201,7 @@ def test_a_typo_is_an_error_that_names_the_setting_and_the_file(
         load_config(written(tmp_path, text))
 
 
-def test_several_typos_are_told_at_once(tmp_path: Path) -> None:
+def test_several_typos_are_reported_at_once(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"study\.trails: .*; sead: "):
         load_config(written(tmp_path, "sead = 1\n[study]\ntrails = 3\n"))
 
@@ -249,7 +249,7 @@ def test_a_config_cannot_be_changed() -> None:
         (FilterConfig(age_min=0, age_max=30, genders=("m",)), "cohort: m, age 0..30"),
     ],
 )
-def test_a_cohort_is_told_in_words(config: FilterConfig, text: str) -> None:
+def test_a_cohort_has_a_text(config: FilterConfig, text: str) -> None:
     assert config.has_cohort
     assert config.cohort_text == text
     assert not FilterConfig().has_cohort
@@ -297,7 +297,7 @@ def test_one_value_is_a_list_of_one(setting: str, value: object, expected: objec
     assert getattr(getattr(config, table), name) == expected
 
 
-def test_ages_that_leave_nobody_are_refused() -> None:
+def test_ages_in_the_wrong_order_are_refused() -> None:
     with pytest.raises(InputError, match="age_min 50 is above age_max 20"):
         load_config(CONFIGS / "default.toml", {"filter.age_min": 50, "filter.age_max": 20})
 
@@ -326,7 +326,7 @@ def searching(**search: object) -> ExperimentConfig:
     ],
     ids=["range", "log", "one value", "list", "pinned", "not searched", "conditional"],
 )
-def test_iterations_are_found_where_they_are_given_as_a_range(
+def test_iterations_given_as_a_range_are_not_drawn(
     search: dict[str, object], found: Ints | None, drawn: set[str]
 ) -> None:
     config = searching(**search)
@@ -377,7 +377,7 @@ def test_other_objectives_are_checked_by_name_and_cut_off(metrics: list[str], na
         also(*metrics)
 
 
-def test_what_is_beyond_accuracy_can_be_an_objective_and_picks_no_winner() -> None:
+def test_metrics_beyond_accuracy_can_be_objectives_and_pick_no_winner() -> None:
     every = ("coverage@10", "gini@10", "novelty@10", "popularity@10", "recall@10")
     assert also(*every).study.also == every
 
@@ -410,7 +410,7 @@ def test_nothing_is_pruned_where_there_are_several_objectives(pruner: str) -> No
         ({"judge": {"curve_every": 0}}, "judge.curve_every"),
     ],
 )
-def test_a_setting_of_a_study_that_is_none_is_refused_by_name(
+def test_an_invalid_setting_of_a_study_is_refused_by_name(
     table: dict[str, object], setting: str
 ) -> None:
     with pytest.raises(InputError, match=rf"config own: {setting}: .*; correct the setting"):

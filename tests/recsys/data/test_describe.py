@@ -126,7 +126,7 @@ def test_a_log_without_times_has_no_range_and_one_without_rows_only_zeros() -> N
     assert (empty.matrix.density, empty.matrix.sparsity) == (0.0, 1.0)
 
 
-def test_missing_values_are_those_of_the_listeners_in_the_log() -> None:
+def test_missing_values_are_those_of_the_users_in_the_log() -> None:
     profiles = Profiles(
         IdMap.of(["ann", "bob", "eve", "fay"]),
         pa.array(["f", None, None, None]),

@@ -19,7 +19,7 @@ def facts(
     return LogProfile.of(rows, rejected, users, items, np.array(plays or [1.0, 2, 4, 8]))
 
 
-def test_a_log_is_like_itself() -> None:
+def test_a_log_has_no_drift_from_itself() -> None:
     assert check(facts(), facts()) == []
 
 
@@ -57,7 +57,7 @@ def test_the_shift_never_overstates_the_distance(one: list[float], other: list[f
         (facts(plays=[10.0, 20, 40, 80]), ["plays"], 1.0, "another distribution: Kolmog"),
     ],
 )
-def test_what_is_not_as_it_was_is_said(
+def test_each_difference_beyond_its_limit_is_a_finding(
     new: LogProfile, what: list[str], value: float, words: str
 ) -> None:
     found = check(new, facts())
@@ -67,23 +67,23 @@ def test_what_is_not_as_it_was_is_said(
     assert words in found[0].words
 
 
-def test_fewer_rejects_are_no_fault_nor_are_as_many_as_before() -> None:
+def test_fewer_or_equal_rejects_are_no_finding() -> None:
     assert check(facts(rejected=0), facts(rejected=500)) == []
     assert check(facts(rejected=120), facts(rejected=100)) == []
 
 
-def test_what_a_growing_log_has_lost_is_said_and_not_what_it_has_gained() -> None:
+def test_a_growing_log_has_findings_for_losses_only() -> None:
     assert shrunk(facts(rows=9000, users=900, plays=[64.0]), facts(), Limits()) == []
     assert [each.what for each in shrunk(facts(400, users=900), facts(), Limits())] == ["rows"]
 
 
-def test_parts_make_a_whole() -> None:
+def test_profiles_of_parts_add_up() -> None:
     one, other = facts(10, 1, plays=[1.0, 2]), facts(20, 2, plays=[2.0, 8])
 
     assert LogProfile.together([one, other], 7, 3) == facts(30, 3, 7, 3, [1.0, 2, 2, 8])
 
 
-def test_what_is_allowed_can_be_changed() -> None:
+def test_limits_can_be_changed() -> None:
     odd = facts(rows=200, rejected=100, users=20, plays=[100.0])
 
     assert len(check(odd, facts())) == 4
@@ -94,12 +94,12 @@ def test_what_is_allowed_can_be_changed() -> None:
     ("limits", "message"),
     [({"shrink": 1.5}, "limit shrink is 1.5: use 0 to 1"), ({"grow": 0.5}, "limit grow is 0.5")],
 )
-def test_limits_that_make_no_sense_cannot_be(limits: dict[str, float], message: str) -> None:
+def test_limits_out_of_range_are_refused(limits: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Limits(**limits)
 
 
-def test_facts_go_through_json() -> None:
+def test_a_log_profile_survives_json() -> None:
     one = facts(plays=[0.3, 1, 7, 7, 1e9])
 
     assert LogProfile.from_json(json.loads(json.dumps(one.as_json()))) == one

@@ -38,7 +38,7 @@ def left_after(log: list[Heard], config: FilterConfig) -> Rows:
 
 
 @given(logs, minimums, minimums, st.sampled_from(["cells", "rows"]))
-def test_once_drops_users_first_and_then_artists_and_looks_at_nobody_twice(
+def test_mode_once_filters_users_then_items_one_time(
     log: list[Heard], artists: int, listeners: int, count: str
 ) -> None:
     config = FilterConfig(min_items=artists, min_users=listeners, count=count)
@@ -49,7 +49,7 @@ def test_once_drops_users_first_and_then_artists_and_looks_at_nobody_twice(
 
 
 @given(logs, minimums, minimums, st.sampled_from(["cells", "rows"]))
-def test_core_drops_until_nothing_changes(
+def test_mode_core_repeats_until_nothing_changes(
     log: list[Heard], artists: int, listeners: int, count: str
 ) -> None:
     config = FilterConfig(mode="core", min_items=artists, min_users=listeners, count=count)
@@ -61,7 +61,7 @@ def test_core_drops_until_nothing_changes(
     assert left_after(log, config) == expected
 
 
-def test_a_chain_unravels_one_end_after_the_other() -> None:
+def test_mode_core_unravels_a_chain() -> None:
     """Dropping user 3 leaves item 3 one listener, without it user 2 is too short, and so on."""
     ring = [(user, item, 1, 0) for user in (0, 1) for item in (0, 1)]
     chain = [(2, 2, 1, 0), (2, 3, 1, 0), (3, 3, 1, 0), (4, 2, 1, 0), (4, 4, 1, 0)]
@@ -72,7 +72,7 @@ def test_a_chain_unravels_one_end_after_the_other() -> None:
     assert pairs(left) == {(f"u0{user}", f"i0{item}") for user, item, _, _ in ring}
 
 
-def test_users_go_before_artists() -> None:
+def test_users_are_filtered_before_items() -> None:
     """User 2 is too short, and with them item 0 loses a listener; the other way round it stays."""
     log = [(0, 0, 1, 0), (0, 1, 1, 0), (1, 0, 1, 0), (1, 1, 1, 0), (2, 0, 1, 0)]
     config = FilterConfig(min_items=2, min_users=3)
@@ -94,7 +94,7 @@ def test_rows_count_a_repeated_pair_twice_and_cells_once() -> None:
 
 
 @given(logs, st.integers(1, 6), st.sampled_from(["cells", "rows"]))
-def test_top_users_are_those_with_most_artists_and_of_equals_the_first_ids(
+def test_top_users_have_most_items_and_of_equals_the_first_ids(
     log: list[Heard], top: int, count: str
 ) -> None:
     config = FilterConfig(min_items=0, min_users=0, top_users=top, count=count)
@@ -106,14 +106,14 @@ def test_top_users_are_those_with_most_artists_and_of_equals_the_first_ids(
 
 
 @given(logs, st.randoms(use_true_random=False))
-def test_what_stays_does_not_depend_on_the_order_of_the_file(log: list[Heard], random) -> None:
+def test_filters_do_not_depend_on_the_order_of_the_file(log: list[Heard], random) -> None:
     config = FilterConfig(min_items=1, min_users=1, top_users=3, fraction=0.5)
 
     assert left_after(log, config) == left_after(random.sample(log, len(log)), config)
 
 
 @given(logs, minimums, minimums)
-def test_steps_say_what_is_left_and_only_used_ids_are_left(
+def test_steps_count_the_remaining_rows_and_id_maps_are_compact(
     log: list[Heard], artists: int, listeners: int
 ) -> None:
     config = FilterConfig(min_items=artists, min_users=listeners)
@@ -155,7 +155,7 @@ def test_a_fraction_of_the_users_is_a_seeded_draw() -> None:
     assert set(drawn(0.25, seed=1)) <= set(drawn(0.5, seed=1))
 
 
-def test_of_a_tiny_fraction_one_user_stays() -> None:
+def test_a_tiny_fraction_keeps_one_user() -> None:
     assert len(drawn(0.001, seed=1)) == 1
 
 
@@ -183,7 +183,9 @@ def people() -> Profiles:
         ({"age_min": 0}, {"u00", "u01", "u02"}),
     ],
 )
-def test_a_cohort_holds_who_says_so_and_nobody_who_does_not_say(cohort, users: set[str]) -> None:
+def test_a_cohort_holds_users_whose_profile_matches_and_no_missing_values(
+    cohort, users: set[str]
+) -> None:
     events = events_of([(user, item, 1, 0) for user in range(5) for item in range(2)])
     config = LOOSE.model_copy(update=cohort)
 
@@ -209,7 +211,7 @@ def test_the_cohort_comes_before_the_minimum_numbers() -> None:
     ]
 
 
-def test_every_filter_at_once_comes_in_one_order() -> None:
+def test_all_filters_together_have_a_fixed_order() -> None:
     config = FilterConfig(
         mode="core", min_items=1, min_users=1, top_users=1, fraction=0.9, age_min=1
     )
@@ -234,6 +236,6 @@ def test_a_cohort_without_profiles_is_an_error_with_a_remedy() -> None:
         (LOOSE.model_copy(update={"countries": ("Atlantis",)}), "cohort: Atlantis"),
     ],
 )
-def test_nothing_left_is_an_error_that_names_the_filter(config: FilterConfig, step: str) -> None:
+def test_an_empty_result_is_an_error_that_names_the_filter(config: FilterConfig, step: str) -> None:
     with pytest.raises(InputError, match=rf"after the filter '{step}.*loosen \[filter\]"):
         apply_filters(hundred_users(), people(), config, seed=0)

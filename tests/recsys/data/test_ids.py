@@ -10,7 +10,7 @@ texts = st.lists(st.text(max_size=4), min_size=1, max_size=30)
 
 
 @given(texts)
-def test_encoding_and_looking_up_lead_back_to_the_values(values: list[str]) -> None:
+def test_encoding_and_looking_up_restore_the_values(values: list[str]) -> None:
     ids, numbers = IdMap.encode(strings(values))
 
     assert numbers.dtype == np.int32
@@ -52,7 +52,7 @@ def test_chunks_and_dictionaries_encode_like_the_plain_array(values: list[str], 
         assert coded.tolist() == numbers.tolist()
 
 
-def test_a_dictionary_value_nobody_uses_is_no_id() -> None:
+def test_an_unused_dictionary_value_is_no_id() -> None:
     coded = pa.DictionaryArray.from_arrays(pa.array([2, 0, 2]), pa.array(["c", "b", "a"]))
 
     ids, numbers = IdMap.encode(coded)
@@ -76,7 +76,7 @@ def test_an_unknown_id_is_an_error_that_shows_it() -> None:
         ids.numbers(["a", "Sigur Rós"])
 
 
-def test_find_says_minus_one_where_an_id_is_unknown() -> None:
+def test_find_gives_minus_one_for_an_unknown_id() -> None:
     assert IdMap.of(["b", "a"]).find(["c", "b", "a"]).tolist() == [-1, 1, 0]
 
 
@@ -90,7 +90,7 @@ def test_dropping_ids_closes_the_gap_and_keeps_the_names() -> None:
     assert kept.numbers(["c"]).tolist() == [1]
 
 
-def test_an_id_without_a_better_name_is_shown_as_it_is() -> None:
+def test_an_id_without_a_name_is_its_own_name() -> None:
     assert IdMap.of(["b", "a"]).name(0) == "a"
 
 
@@ -104,6 +104,6 @@ def test_an_id_without_a_better_name_is_shown_as_it_is() -> None:
         (["a", "b"], ["A"], "2 ids but 1 names"),
     ],
 )
-def test_a_map_that_would_not_lead_back_cannot_be_built(ids, names, fault: str) -> None:
+def test_unsorted_or_repeated_ids_are_refused(ids, names, fault: str) -> None:
     with pytest.raises(ValueError, match=fault):
         IdMap(pa.array(ids, pa.string()), pa.array(names, pa.string()))

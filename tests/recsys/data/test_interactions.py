@@ -34,7 +34,7 @@ def test_events_of_one_pair_and_second_are_ordered_by_plays(timed: bool) -> None
 
 
 @given(heard_logs(), st.booleans())
-def test_a_cell_sums_the_plays_of_a_pair_and_knows_its_first_and_last(
+def test_a_cell_sums_the_plays_of_a_pair_and_has_its_first_and_last_time(
     log: list[Heard], timed: bool
 ) -> None:
     heard: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
@@ -66,7 +66,7 @@ def test_compacting_drops_ids_without_events_and_nothing_else(log: list[Heard], 
 
 
 @given(heard_logs(), st.integers(0, 20))
-def test_what_was_taken_apart_merges_to_the_whole(log: list[Heard], at: int) -> None:
+def test_parts_merge_to_the_whole(log: list[Heard], at: int) -> None:
     cells = events_of(log).cells()
     keep = cells.first < at
 
@@ -109,7 +109,7 @@ def test_the_matrix_holds_the_plays_of_every_pair(log: list[Heard]) -> None:
     np.testing.assert_array_equal(matrix.toarray(), expected)
 
 
-def test_sizes_count_distinct_partners_and_leave_nobody_out() -> None:
+def test_sizes_count_distinct_partners_of_every_id() -> None:
     cells = cells_of([[3, 0, 1], [0, 0, 0], [0, 0, 9]])
 
     assert cells.shape == (3, 3)

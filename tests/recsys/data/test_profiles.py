@@ -36,7 +36,7 @@ def test_a_user_without_a_profile_is_all_missing() -> None:
     assert known.missing() == {"gender": 2, "age": 2, "country": 2, "signup": 2}
 
 
-def test_without_any_profile_everybody_is_missing() -> None:
+def test_without_any_profile_all_fields_are_missing() -> None:
     known = profiles().aligned(IdMap.of(["a", "b"]))
 
     assert len(known) == 2
@@ -44,7 +44,7 @@ def test_without_any_profile_everybody_is_missing() -> None:
 
 
 @pytest.mark.parametrize("age", [-1, 101, np.inf])
-def test_ages_lie_within_a_human_life(age: float) -> None:
+def test_ages_outside_0_to_100_are_refused(age: float) -> None:
     with pytest.raises(ValueError, match=r"must lie within 0\.\.100"):
         profiles("a", age=age)
 

@@ -49,7 +49,7 @@ def test_exposure_counts_the_lists_that_show_an_item_within_k(recs: Recommendati
         assert counts.tolist() == [shown.count(item) for item in range(N_ITEMS)]
 
 
-def test_coverage_is_the_share_of_the_catalogue_that_anybody_is_shown() -> None:
+def test_coverage_is_the_share_of_the_catalogue_that_is_shown() -> None:
     counts = exposure(lists([0, 1], [0, NO_ITEM]), N_ITEMS, [1, 2])
 
     assert coverage(counts[1]) == 1 / 6
@@ -69,7 +69,7 @@ def test_gini_of_all_exposure_on_one_item_is_n_minus_one_over_n(n: int) -> None:
     assert gini(counts) == (n - 1) / n
 
 
-def test_gini_counts_the_items_nobody_was_shown() -> None:
+def test_gini_counts_items_that_are_never_shown() -> None:
     assert gini(np.array([5, 5])) == 0
     assert gini(np.array([5, 5, 0, 0])) == 0.5
 
@@ -103,7 +103,7 @@ def test_gini_is_half_the_relative_mean_difference_of_all_pairs(
     assert gini(counts) == pytest.approx(differences / (2 * counts.mean()), abs=1e-12)
 
 
-def test_novelty_is_the_surprise_in_bits_of_what_is_shown() -> None:
+def test_novelty_is_the_surprise_in_bits_of_the_shown_items() -> None:
     listeners = np.array([8, 4, 1])
 
     values = novelty(lists([0, 1, 2]), listeners, n_train_users=8, ks=[1, 2, 3])
@@ -111,19 +111,19 @@ def test_novelty_is_the_surprise_in_bits_of_what_is_shown() -> None:
     assert values[0].tolist() == [0, 1 / 2, (0 + 1 + 3) / 3]
 
 
-def test_an_item_without_listeners_is_as_novel_as_one_with_a_single_listener() -> None:
+def test_an_item_without_users_is_as_novel_as_one_with_one_user() -> None:
     values = novelty(lists([0], [1]), np.array([0, 1]), n_train_users=16, ks=[1])
 
     assert values.tolist() == [[4], [4]]
 
 
-def test_popularity_is_the_mean_number_of_training_listeners() -> None:
+def test_popularity_is_the_mean_number_of_training_users() -> None:
     values = popularity(lists([0, 1, 2]), np.array([8, 4, 0]), ks=[1, 3])
 
     assert values.tolist() == [[8, 4]]
 
 
-def test_a_short_list_is_described_by_what_it_shows() -> None:
+def test_a_short_list_is_described_by_its_items() -> None:
     recs, listeners = lists([1, NO_ITEM, NO_ITEM]), np.array([8, 2])
 
     assert popularity(recs, listeners, ks=[1, 3]).tolist() == [[2, 2]]
@@ -138,7 +138,7 @@ def test_an_empty_list_is_zero_everywhere() -> None:
 
 
 @given(ragged(), st.lists(st.integers(0, 20), min_size=N_ITEMS, max_size=N_ITEMS))
-def test_novelty_and_popularity_are_what_a_slow_loop_finds(
+def test_novelty_and_popularity_equal_a_slow_loop(
     recs: Recommendations, listeners: list[int]
 ) -> None:
     ks = [1, 2, 4]
@@ -160,7 +160,7 @@ vectors = st.lists(
 
 
 @given(ragged(), vectors, st.integers(1, 4))
-def test_diversity_is_what_a_slow_loop_over_pairs_finds(
+def test_diversity_equals_a_slow_loop_over_pairs(
     recs: Recommendations, item_vectors: npt.NDArray[np.float64], k: int
 ) -> None:
     values = diversity(recs, item_vectors, k)
@@ -176,7 +176,7 @@ def test_diversity_is_what_a_slow_loop_over_pairs_finds(
 
 
 @given(ragged(), vectors, st.integers(1, 4))
-def test_diversity_depends_on_no_block_no_order_within_k_and_no_length_of_a_vector(
+def test_diversity_does_not_depend_on_blocks_order_or_length_of_vectors(
     recs: Recommendations, item_vectors: npt.NDArray[np.float64], k: int
 ) -> None:
     values = diversity(recs, item_vectors, k)
@@ -198,7 +198,7 @@ def test_diversity_is_0_of_the_same_1_of_the_unrelated_and_2_of_opposites() -> N
 
 
 @given(ragged(), st.lists(st.integers(0, 20), min_size=N_ITEMS, max_size=N_ITEMS), st.data())
-def test_popularity_lift_is_what_a_slow_loop_finds(
+def test_popularity_lift_equals_a_slow_loop(
     recs: Recommendations, listeners: list[int], data: st.DataObject
 ) -> None:
     row = st.lists(st.integers(0, 1), min_size=N_ITEMS, max_size=N_ITEMS)

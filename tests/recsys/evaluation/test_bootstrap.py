@@ -86,7 +86,7 @@ def test_about_95_of_100_intervals_contain_the_true_mean(rng: np.random.Generato
     assert 0.91 < share < 0.98
 
 
-def test_resampled_means_are_what_a_slow_loop_over_drawn_users_finds(
+def test_resampled_means_equal_a_slow_loop_over_drawn_users(
     rng: np.random.Generator,
 ) -> None:
     values = rng.random((30, 2)) * [1, 1e6]
@@ -131,7 +131,7 @@ def test_exact_sums_give_the_same_bits_in_whole_number_arithmetic(
         assert row == (drawn / 40 - sum(whole) / 40) / 2**bits
 
 
-def test_every_block_of_resamples_is_told(rng: np.random.Generator) -> None:
+def test_every_block_of_resamples_is_reported(rng: np.random.Generator) -> None:
     told: list[tuple[str, int, int | None]] = []
 
     _deviations([rng.random((50, 2))], 1, 20, lambda *now: told.append(now), 4 * 50 * 8)
@@ -139,7 +139,7 @@ def test_every_block_of_resamples_is_told(rng: np.random.Generator) -> None:
     assert told == [("bootstrap resamples", done, 20) for done in (8, 16, 20)]
 
 
-def test_an_interval_and_a_comparison_tell_where_they_stand(rng: np.random.Generator) -> None:
+def test_an_interval_and_a_comparison_report_progress(rng: np.random.Generator) -> None:
     told: list[tuple[str, int, int | None]] = []
     one = report(rng.random(50))
 
@@ -202,7 +202,7 @@ def test_swapping_the_models_turns_the_difference_round(rng: np.random.Generator
     assert (low, high) == pytest.approx((-swapped_high, -swapped_low), rel=1e-9)
 
 
-def test_users_that_are_easy_for_both_cancel_out_of_the_paired_difference(
+def test_the_difficulty_of_users_cancels_out_of_the_paired_difference(
     rng: np.random.Generator,
 ) -> None:
     ease = rng.random(400)
@@ -250,7 +250,7 @@ def test_coverage_and_gini_are_given_without_an_interval(rng: np.random.Generato
         assert not excludes_zero(row.difference)
 
 
-def test_a_comparison_says_what_it_rests_on_and_refuses_unknown_metrics(
+def test_a_comparison_has_its_sizes_and_refuses_unknown_metrics(
     rng: np.random.Generator,
 ) -> None:
     one = report(rng.random(20))
@@ -277,7 +277,7 @@ def test_the_frame_has_a_row_per_metric_and_gaps_where_there_is_no_value(
     assert frame.loc["coverage@10", ["low_a", "high_a"]].isna().all()
 
 
-def test_there_is_no_improvement_on_nothing() -> None:
+def test_an_improvement_over_0_is_undefined() -> None:
     assert improvement(0.0, 0.5) is None
     assert improvement(0.2, 0.3) == pytest.approx(0.5)
 

@@ -74,7 +74,9 @@ def comparison() -> Comparison:
     return Comparison.of([round_of(seed) for seed in range(3)], f"ndcg@{K}", 0, 200)
 
 
-def test_the_best_comes_first_and_is_told_from_the_poor_alone(comparison: Comparison) -> None:
+def test_the_best_model_comes_first_and_differs_from_the_poor_one_only(
+    comparison: Comparison,
+) -> None:
     assert comparison.models == ("good", "good too", "poor")
     against = {pair.b: pair for pair in comparison.significance.against_best()}
     assert against["poor"].p_holm < 0.01
@@ -94,7 +96,7 @@ def test_a_user_counts_once_however_many_splits_there_are(comparison: Comparison
     assert spread.sd == pytest.approx(np.std(means, ddof=1))
 
 
-def test_what_belongs_to_all_lists_is_averaged_over_splits_without_an_interval(
+def test_metrics_of_all_lists_are_averaged_over_splits_without_an_interval(
     comparison: Comparison,
 ) -> None:
     coverage = comparison.estimates["good"][f"coverage@{K}"]
@@ -113,7 +115,7 @@ def test_every_user_is_in_one_group_of_each_kind(comparison: Comparison) -> None
     assert genders == {"f": N_USERS // 2, "m": N_USERS // 2}
 
 
-def test_all_held_out_cells_are_in_a_group_of_artists(comparison: Comparison) -> None:
+def test_all_held_out_cells_are_in_a_group_of_items(comparison: Comparison) -> None:
     held_out = sum(len(fold_of(seed).held_out) for seed in range(3))
 
     for rows in comparison.item_groups.values():
@@ -155,7 +157,7 @@ def test_of_one_split_there_is_no_spread() -> None:
     assert comparison.spreads["good"][f"ndcg@{K}"].sd is None
 
 
-def test_users_that_one_split_does_not_judge_count_where_they_are_judged() -> None:
+def test_users_count_in_the_splits_that_judge_them() -> None:
     """As when whole users are held out: each split judges others."""
 
     def half(seed: int, part: int) -> SplitResult:

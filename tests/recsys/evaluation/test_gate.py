@@ -71,7 +71,7 @@ def test_the_same_model_is_not_worse_and_not_better(champion: npt.NDArray[np.flo
     assert not decided(champion, champion, "better").promoted
 
 
-def test_what_is_within_the_margin_is_let_pass_and_what_is_beyond_is_not(
+def test_a_loss_within_the_margin_passes_and_a_larger_one_does_not(
     champion: npt.NDArray[np.float64],
 ) -> None:
     # The same loss for all: the interval of the difference is a point.
@@ -118,7 +118,7 @@ def test_a_collapse_of_coverage_is_refused_however_good_the_lists_are(
 
 
 @pytest.mark.parametrize(("rule", "passes"), [("always", True), ("never", False)])
-def test_always_and_never_ask_for_nothing_and_tell_everything(
+def test_always_and_never_decide_without_numbers_and_report_them(
     champion: npt.NDArray[np.float64], rule: Rule, passes: bool
 ) -> None:
     for challenger in (champion - 0.1, champion + 0.1):
@@ -129,7 +129,9 @@ def test_always_and_never_ask_for_nothing_and_tell_everything(
         assert {"gate/difference_low", "gate/coverage_champion"} <= decision.numbers().keys()
 
 
-def test_the_first_is_promoted_unless_nothing_may_be(champion: npt.NDArray[np.float64]) -> None:
+def test_the_first_model_is_promoted_unless_the_gate_is_never(
+    champion: npt.NDArray[np.float64],
+) -> None:
     first = without_champion(report(champion), Gate(), METRIC)
 
     assert first.promoted
@@ -147,7 +149,7 @@ def test_the_first_is_promoted_unless_nothing_may_be(champion: npt.NDArray[np.fl
         ({"coverage": 1.5}, "coverage 1.5"),
     ],
 )
-def test_a_gate_that_makes_no_sense_cannot_be(settings: dict[str, float], message: str) -> None:
+def test_a_gate_out_of_range_is_refused(settings: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Gate(**settings)  # type: ignore[arg-type]  # that is the point
 
@@ -181,7 +183,7 @@ def known() -> Interactions:
     return cells_of([[1, 1, 1, 0, 0, 0], [1, 0, 1, 0, 0, 0], [0, 1, 1, 0, 1, 1]])
 
 
-def test_the_frozen_champion_is_judged_only_on_new_pairs_of_whom_and_what_it_knows(
+def test_the_frozen_champion_is_judged_on_new_pairs_of_known_users_and_items(
     fold: Fold, known: Interactions
 ) -> None:
     expected = {
@@ -247,7 +249,7 @@ def test_without_new_pairs_there_is_nothing_to_judge(fold: Fold) -> None:
     assert on_new_pairs(model, model, everything, fold, METRIC, 1, 50) is None
 
 
-def test_what_is_told_besides_does_not_decide(
+def test_the_frozen_champion_does_not_decide(
     champion: npt.NDArray[np.float64], fold: Fold, known: Interactions
 ) -> None:
     told = on_new_pairs(

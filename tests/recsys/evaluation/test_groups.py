@@ -63,7 +63,7 @@ def test_cold_and_heavy_are_the_outer_thirds_but_for_ties(n_items: npt.NDArray[n
         assert max(low) < min(high)
 
 
-def test_users_with_as_many_as_at_a_cut_are_medium() -> None:
+def test_users_at_a_cut_are_medium() -> None:
     found = by_activity(np.array([1, 5, 5, 5, 5, 9]))
 
     assert found.tolist() == ["cold", *4 * ["medium"], "heavy"]
@@ -84,7 +84,7 @@ def test_the_most_frequent_countries_are_kept_by_name() -> None:
     assert by_country(pa.nulls(2, pa.string())).tolist() == ["unknown", "unknown"]
 
 
-def test_what_users_say_is_their_group_and_silence_is_one() -> None:
+def test_texts_are_groups_and_missing_texts_are_one_group() -> None:
     assert by_text(pa.array(["m", None, "f", ""])).tolist() == ["m", "unknown", "f", "unknown"]
 
 
@@ -106,7 +106,7 @@ def test_a_band_begins_with_its_first_year() -> None:
     assert by_age(years).tolist() == [band for band in AGES for _ in range(2)]
 
 
-def test_the_listeners_of_a_fold_are_grouped_by_what_is_known_of_them() -> None:
+def test_users_of_a_fold_are_grouped_by_activity_and_profile() -> None:
     train = cells_of([[1, 0, 0, 0, 0], [1, 1, 1, 0, 0], [1, 0, 0, 0, 0], [1, 1, 0, 0, 0]])
     held_out = Interactions(
         train.users, train.items, *np.array([[0, 1, 3], [4, 4, 4]], np.int32), np.ones(3)
@@ -147,7 +147,7 @@ def test_the_activity_of_users_who_are_folded_in_is_that_in_their_history() -> N
     assert found["activity"].tolist() == ["heavy", "cold", "medium"]
 
 
-def test_groups_are_shown_in_their_own_order_and_the_unknown_last() -> None:
+def test_groups_have_a_fixed_order_with_unknown_last() -> None:
     found = np.array(["unknown", "heavy", "US", "other", "FR", "US", "cold", "DE"])
 
     assert ordered(found) == ("cold", "heavy", "US", "DE", "FR", "other", "unknown")
@@ -183,7 +183,7 @@ def test_one_group_of_all_has_an_interval_as_wide_as_theory_says(rng: np.random.
     assert row.estimate.high - row.estimate.mean == pytest.approx(expected, rel=0.1)
 
 
-def test_a_group_is_the_same_whatever_other_groups_and_models_there_are(
+def test_a_group_does_not_depend_on_other_groups_and_models(
     rng: np.random.Generator,
 ) -> None:
     values, groups = rng.random(40), np.array(20 * ["m", "f"])
@@ -205,7 +205,7 @@ def test_values_that_do_not_fit_the_labels_are_refused() -> None:
 
 
 @given(counts)
-def test_items_are_grouped_by_the_cells_of_those_with_more_listeners(
+def test_items_are_grouped_by_the_cells_of_items_with_more_users(
     n_listeners: npt.NDArray[np.int64],
 ) -> None:
     groups = item_groups(n_listeners).tolist()
@@ -227,7 +227,7 @@ def test_equally_popular_items_are_in_thirds_only_where_a_cut_lies_between_level
 
 
 @given(judged(), st.integers(1, 4))
-def test_hits_by_item_group_are_what_a_slow_loop_counts(
+def test_hits_by_item_group_equal_a_slow_loop(
     case: tuple[Recommendations, Interactions, npt.NDArray[np.str_]], k: int
 ) -> None:
     recs, held_out, groups = case
@@ -263,7 +263,7 @@ def test_the_recalls_of_the_groups_sum_up_to_the_recall_of_all_cells(
     assert weighted / len(held_out) == pytest.approx(n_hits / len(held_out))
 
 
-def test_the_interval_of_a_recall_is_that_of_a_slow_loop_over_drawn_users(
+def test_the_interval_of_a_recall_equals_a_slow_loop_over_drawn_users(
     rng: np.random.Generator,
 ) -> None:
     held_out = rng.integers(0, 3, (25, 2))
@@ -307,7 +307,7 @@ def test_resamples_without_a_cell_of_a_rare_group_do_not_count() -> None:
     assert [(row.n_held_out, row.n_hits) for row in rows] == [(3, 3), (1, 1)]
 
 
-def test_what_does_not_fit_is_refused() -> None:
+def test_lists_and_labels_that_do_not_fit_are_refused() -> None:
     held_out = cells_of([[1, 0], [0, 1]])
     items = np.zeros((2, 1), np.int32)
     recs = Recommendations(np.array([0, 1], np.int32), items, np.zeros((2, 1), np.float32))

@@ -46,9 +46,7 @@ def slow(name: str, row: list[bool], n_relevant: int, k: int) -> float:
 
 @ALL
 @given(data=judged())
-def test_every_metric_is_what_a_slow_loop_finds(
-    name: str, data: tuple[Hits, Counts, list[int]]
-) -> None:
+def test_every_metric_equals_a_slow_loop(name: str, data: tuple[Hits, Counts, list[int]]) -> None:
     hits, n_relevant, ks = data
 
     values = OFFERED[name](hits, n_relevant, ks)
@@ -85,7 +83,7 @@ def test_a_hit_at_rank_two_weighs_less_than_one_at_rank_one() -> None:
     assert values[:, 0] == pytest.approx([1, 1 / np.log2(3)])
 
 
-def test_recall_divides_by_all_relevant_and_capped_recall_by_what_fits() -> None:
+def test_recall_divides_by_all_relevant_and_capped_recall_by_at_most_k() -> None:
     hits, n_relevant = np.ones((1, 2), dtype=bool), np.array([8])
 
     recall, capped = (OFFERED[name](hits, n_relevant, [2]) for name in ("recall", "capped_recall"))

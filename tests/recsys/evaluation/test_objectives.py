@@ -28,7 +28,7 @@ def dominated(row: list[float], rows: Objectives) -> bool:
 
 
 @given(objectives())
-def test_the_front_is_what_a_slow_double_loop_finds(values: npt.NDArray[np.float64]) -> None:
+def test_the_front_equals_a_slow_double_loop(values: npt.NDArray[np.float64]) -> None:
     rows = values.tolist()
 
     found = front(values)
@@ -75,7 +75,7 @@ def test_infinite_values_are_higher_or_lower_than_all_others() -> None:
     assert front(values).tolist() == [True, True, False, False]
 
 
-def test_of_no_rows_none_is_on_the_front() -> None:
+def test_no_rows_have_an_empty_front() -> None:
     assert front(np.empty((0, 2))).tolist() == []
 
 

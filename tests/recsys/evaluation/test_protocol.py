@@ -75,7 +75,7 @@ def test_trained_users_are_recommended_to_in_batches(monkeypatch: pytest.MonkeyP
     assert seen == [("judging users", done, 10) for done in (4, 8, 10)]
 
 
-def test_strangers_are_folded_in_from_their_history() -> None:
+def test_new_users_are_folded_in_from_their_history() -> None:
     model, fold = Asked(), whole_users().test
 
     recommend(model, fold, fold.judged, 3)
@@ -163,7 +163,7 @@ def asked_by_curve(n_users: int, seed: int, metrics: Sequence[str] = ("ndcg@5",)
     return model
 
 
-def test_a_curve_asks_a_fixed_sample_of_the_judged_users() -> None:
+def test_a_curve_uses_a_fixed_sample_of_the_judged_users() -> None:
     judged = at_random().validation.judged.tolist()
     sample = asked_by_curve(8, SEED).calls[0][1]
 
@@ -174,7 +174,7 @@ def test_a_curve_asks_a_fixed_sample_of_the_judged_users() -> None:
     assert asked_by_curve(len(judged), SEED).calls[0][1] == judged
 
 
-def test_a_curve_asks_for_as_many_items_as_its_longest_metric() -> None:
+def test_a_curve_requests_lists_for_its_longest_metric() -> None:
     assert asked_by_curve(8, SEED, ("ndcg@5", "recall@12", "map@2")).calls[0][2] == 12
 
 
@@ -188,7 +188,7 @@ def test_a_curve_over_a_sample_is_the_report_on_that_sample() -> None:
     assert curve.points[-1].metrics["ndcg@5"] == pytest.approx(per_user["ndcg@5"].mean())
 
 
-def test_a_curve_does_not_change_what_is_learned() -> None:
+def test_a_curve_does_not_change_the_training() -> None:
     split = at_random()
 
     _, watched = curved(split, n_users=8)
@@ -248,7 +248,7 @@ def test_the_points_that_a_curve_begins_with_stay_as_they_were_given() -> None:
     assert len(known) == 1
 
 
-def test_a_curve_over_strangers_folds_them_in_anew_at_every_point() -> None:
+def test_a_curve_over_new_users_folds_them_in_at_every_point() -> None:
     """Else it would go on with what implicit keeps from its first fold-in."""
     rng = np.random.default_rng(7)
     heard = cells_of((rng.random((60, 40)) < 0.4) * rng.integers(1, 20, (60, 40)))

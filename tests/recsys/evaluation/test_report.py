@@ -75,7 +75,7 @@ def test_an_item_of_another_user_is_no_hit() -> None:
     assert report.summary()["hit_rate@3"] == 0
 
 
-def test_a_user_who_gets_no_list_scores_zero_and_stays_in_the_mean() -> None:
+def test_a_user_without_a_list_scores_zero_and_stays_in_the_mean() -> None:
     report = judge({0: [4], 3: []}, (0, 4), (3, 4))
 
     assert report.users.tolist() == [0, 3]
@@ -112,7 +112,7 @@ def test_by_default_every_metric_is_there_at_every_cut_off() -> None:
     ]
 
 
-def test_other_metrics_can_be_asked_for_by_name() -> None:
+def test_other_metrics_are_computed_by_name() -> None:
     recs = lists({0: [1]}, 1)
 
     report = evaluate(recs, cells((0, 1)), LISTENERS, N_USERS, (1,), ["capped_recall"])
@@ -133,7 +133,7 @@ def test_a_summary_is_the_mean_over_users_and_the_exposure_of_all_lists() -> Non
     assert summary["gini@2"] == gini(report.exposure[2])
 
 
-def test_ranks_beyond_the_largest_cut_off_are_not_looked_at() -> None:
+def test_ranks_beyond_the_largest_cut_off_do_not_count() -> None:
     narrow, wide = lists({0: [1, 2]}, 2), lists({0: [1, 2, 3]}, 3)
     held_out = cells((0, 3))
 
@@ -214,7 +214,7 @@ def test_training_counts_of_other_data_are_refused() -> None:
         evaluate(recs, held_out, LISTENERS, 4, (1,))
 
 
-def test_a_report_comes_back_from_its_two_frames(tmp_path: Path) -> None:
+def test_a_report_is_restored_from_its_two_frames(tmp_path: Path) -> None:
     report = judge({0: [1, 2], 1: [1], 4: []}, (0, 1), (1, 5), (4, 4))
     report.user_frame().to_parquet(tmp_path / "users.parquet")
     report.exposure_frame().to_parquet(tmp_path / "items.parquet")

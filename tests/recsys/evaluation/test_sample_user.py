@@ -25,7 +25,7 @@ def fold() -> Fold:
     return Fold(train, train, plays.where(hidden))
 
 
-def test_a_listener_is_shown_by_names_with_hits_marked() -> None:
+def test_a_sample_user_has_names_with_hits_marked() -> None:
     model = build(POPULAR, 1).fit(fold().train)
 
     shown = shown_to(model, fold(), user=0, k=3)
@@ -44,7 +44,7 @@ def test_only_the_most_played_are_shown_and_a_short_list_stays_short() -> None:
     assert len(shown_to(model, fold(), user=0, k=50).recommended) == 3
 
 
-def test_a_stranger_is_shown_from_their_history() -> None:
+def test_a_new_user_is_shown_with_the_history() -> None:
     data = cells_of(two_camps(12, 12, of_other=1))
     held = user_split(data, (0.2, 0.2), 0.8, (1, 2)).test
     model = build(AlsConfig(factors=2, iterations=5), 1).fit(held.train)
@@ -58,7 +58,7 @@ def test_a_stranger_is_shown_from_their_history() -> None:
     assert len(held.history.where(held.history.rows == user)) >= len(known) > 0
 
 
-def test_the_sample_user_is_a_seeded_draw_from_the_judged() -> None:
+def test_the_sample_user_is_a_seeded_draw_from_the_judged_users() -> None:
     data = cells_of(two_camps(40, 12))
     data = data.where((data.rows % 3 != 0) | (data.cols < 4))  # every third has too few
     held = random_split(data, 0.2, 5, (1, 2)).test
@@ -70,7 +70,7 @@ def test_the_sample_user_is_a_seeded_draw_from_the_judged() -> None:
     assert set(held.judged.tolist()) < set(range(40))
 
 
-def test_what_is_held_out_of_others_is_no_hit() -> None:
+def test_a_held_out_item_of_another_user_is_no_hit() -> None:
     """u03 was to find F, which u00 is shown and was not."""
     plays = cells_of(
         [[9, 1, 5, 3, 8, 0], [1, 0, 0, 0, 0, 1], [1, 0, 0, 0, 0, 1], [1, 1, 0, 0, 0, 1]]
@@ -86,7 +86,7 @@ def test_what_is_held_out_of_others_is_no_hit() -> None:
 
 
 @pytest.mark.parametrize("k", [1, 2])
-def test_as_many_are_recommended_as_asked(k: int) -> None:
+def test_a_sample_user_has_k_recommendations(k: int) -> None:
     model = build(POPULAR, 1).fit(fold().train)
 
     assert len(shown_to(model, fold(), 0, k).recommended) == k

@@ -68,13 +68,13 @@ def test_holm_of_an_example_worked_by_hand() -> None:
 
 
 @pytest.mark.parametrize("wrong", [-0.1, 1.1, float("nan")])
-def test_what_is_no_p_value_is_refused(wrong: float) -> None:
+def test_invalid_p_values_are_refused(wrong: float) -> None:
     with pytest.raises(ValueError, match=f"within 0 to 1, got .*{wrong}"):
         holm([0.5, wrong])
 
 
 @given(st.integers(0, 999), st.integers(2, 4))
-def test_p_is_what_a_slow_loop_over_drawn_users_finds(seed: int, n_models: int) -> None:
+def test_p_equals_a_slow_loop_over_drawn_users(seed: int, n_models: int) -> None:
     rng = np.random.default_rng(seed)
     values = {f"m{n}": rng.normal(0.1 * n, 1, 20) for n in range(n_models)}
 
@@ -130,7 +130,7 @@ def test_p_is_uniform_where_models_are_equally_good() -> None:
     assert 0.03 < (p <= 0.05).mean() < 0.075
 
 
-def test_in_about_5_of_100_studies_of_equal_models_any_pair_is_told_apart() -> None:
+def test_in_about_5_of_100_studies_of_equal_models_any_pair_differs() -> None:
     studies = null_studies(300, 6)
 
     corrected = np.mean([min(pair.p_holm for pair in study.pairs) <= 0.05 for study in studies])
@@ -150,7 +150,7 @@ def test_identical_models_have_p_1_and_a_better_one_the_least_p(rng: np.random.G
     assert found.best == "better"
 
 
-def test_differences_as_small_as_rounding_are_none(rng: np.random.Generator) -> None:
+def test_differences_as_small_as_rounding_count_as_0(rng: np.random.Generator) -> None:
     one = rng.random(500) + 0.5
 
     found = compare_models({"one": one, "next": np.nextafter(one, 2)}, seed=1, n_resamples=100)
@@ -164,7 +164,7 @@ def test_a_single_user_proves_nothing() -> None:
     assert found.pairs[0].p == 1
 
 
-def test_a_pair_can_be_asked_for_either_way_round(rng: np.random.Generator) -> None:
+def test_a_pair_is_found_in_either_order(rng: np.random.Generator) -> None:
     found = compare_models({"a": rng.random(50), "b": rng.random(50)}, seed=2, n_resamples=100)
 
     there, back = found["a", "b"], found["b", "a"]
@@ -207,7 +207,7 @@ def test_against_a_baseline_only_its_pairs_are_corrected_for(rng: np.random.Gene
 
 @settings(max_examples=10)
 @given(st.permutations("abcd"), st.integers(0, 99))
-def test_a_pair_is_the_same_whatever_the_order_of_the_models(order: list[str], seed: int) -> None:
+def test_a_pair_does_not_depend_on_the_order_of_the_models(order: list[str], seed: int) -> None:
     rng = np.random.default_rng(seed)
     values = {name: rng.random(30) for name in "abcd"}
 
@@ -229,7 +229,7 @@ def test_the_frame_has_a_row_per_pair(rng: np.random.Generator) -> None:
     assert frame["low"].tolist() == [pair.difference.low for pair in found.pairs]
 
 
-def test_the_resamples_are_told_and_the_values_left_as_they_are(rng: np.random.Generator) -> None:
+def test_resamples_are_reported_and_values_do_not_change(rng: np.random.Generator) -> None:
     one, told = rng.random(30), list[tuple[str, int, int | None]]()
     before = one.copy()
 
@@ -248,7 +248,9 @@ def test_the_resamples_are_told_and_the_values_left_as_they_are(rng: np.random.G
         ({"a": [0.1, 0.2], "b": [0.1, np.nan]}, "1 values of 'b' are not finite"),
     ],
 )
-def test_what_cannot_be_compared_is_refused(values: dict[str, list[float]], fault: str) -> None:
+def test_values_that_cannot_be_compared_are_refused(
+    values: dict[str, list[float]], fault: str
+) -> None:
     with pytest.raises(ValueError, match=fault):
         compare_models({name: np.array(v) for name, v in values.items()}, seed=1)
 

@@ -45,9 +45,7 @@ def ruled_out(
 
 @settings(max_examples=40)
 @given(st.integers(0, 999), st.integers(2, 6), st.sampled_from([0.5, 0.8, 0.95]))
-def test_ties_are_what_the_definition_written_as_loops_finds(
-    seed: int, n_trials: int, level: float
-) -> None:
+def test_ties_equal_the_definition_as_loops(seed: int, n_trials: int, level: float) -> None:
     rng = np.random.default_rng(seed)
     # Skewed and of unequal spread, so that neither the sign nor the scale of a gap is arbitrary.
     own = rng.exponential(1, (15, n_trials)) * rng.choice([0.1, 1, 3], n_trials)
@@ -89,7 +87,7 @@ def test_two_that_lead_together_tie_and_the_rest_does_not(rng: np.random.Generat
     assert np.flatnonzero(tied_with_best(values, seed=1)).tolist() == [2, 4]
 
 
-def test_what_makes_users_easy_for_all_trials_cancels_out(rng: np.random.Generator) -> None:
+def test_the_difficulty_of_users_cancels_out(rng: np.random.Generator) -> None:
     values = rng.normal(0, 0.1, (300, 5)) + np.array([0.1, 0, 0, 0, 0])
     ease = rng.normal(0, 3, 300)
     # The same ease handed to other users under each trial: the means stay, the pairs are lost.
@@ -148,7 +146,7 @@ def test_trials_that_are_all_the_same_all_tie(rng: np.random.Generator) -> None:
     assert tied_with_best(np.zeros((50, 3)), seed=1).all()
 
 
-def test_differences_as_small_as_rounding_are_none(rng: np.random.Generator) -> None:
+def test_differences_as_small_as_rounding_count_as_0(rng: np.random.Generator) -> None:
     values = rng.random((500, 1)) + 0.5
     nearly = np.hstack([values, np.nextafter(values, 2), np.nextafter(values, 0)])
 
@@ -168,7 +166,7 @@ def test_a_single_user_rules_out_nothing() -> None:
     assert tied_with_best(np.array([[0.1, 0.9, 0.5]]), seed=1).all()
 
 
-def test_the_values_are_left_as_they_are_and_the_resamples_are_told(
+def test_values_do_not_change_and_resamples_are_reported(
     rng: np.random.Generator,
 ) -> None:
     values, told = rng.random((50, 4)), list[tuple[str, int, int | None]]()

@@ -138,7 +138,7 @@ def test_every_finite_point_is_drawn_and_named_wherever_it_lies(
     assert set(annotations(axes)) == set(models)
 
 
-def test_a_model_without_a_value_is_left_out_and_nothing_at_all_is_said() -> None:
+def test_a_model_without_a_value_is_left_out() -> None:
     missing: Measured = (float("nan"), None, None)
 
     some = plots.tradeoff({**MODELS, "broken": (missing, (0.1, None, None))}, ("x", "y"))

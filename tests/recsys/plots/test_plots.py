@@ -96,7 +96,7 @@ def lines(figure: Figure) -> dict[str, list[tuple[float, float]]]:
         (plots.users_per_item, "Users per item (9 items)", 9),
     ],
 )
-def test_a_distribution_counts_everything_once_on_log_axes(
+def test_a_distribution_counts_each_value_once_on_log_axes(
     draw: plots.Draw, title: str, total: int
 ) -> None:
     figure = draw(events())
@@ -128,7 +128,7 @@ def test_bins_of_whole_numbers_lie_between_them_and_never_get_narrower(values: l
     assert len(widths) <= 60
 
 
-def test_zeros_are_left_out_of_a_log_axis_and_nothing_at_all_is_said() -> None:
+def test_zeros_are_left_out_of_a_log_axis() -> None:
     some = plots.distribution(np.array([0, 0, 3]), "T", "x", "things")
     none = plots.distribution(np.array([0, 0]), "T", "x", "things")
 
@@ -382,7 +382,7 @@ def test_a_pair_with_a_category_or_an_unknown_parameter_has_an_empty_panel() -> 
         (("minimize", "maximize"), [(1, 1), (2, 3)], (2, 1)),
     ],
 )
-def test_the_steps_of_the_front_bound_what_its_trials_beat(
+def test_the_steps_of_the_front_bound_the_dominated_area(
     directions: tuple[Literal["maximize", "minimize"], Literal["maximize", "minimize"]],
     front: list[tuple[float, float]],
     corner: tuple[float, float],
@@ -452,7 +452,7 @@ STUDIES = st.lists(
 
 @settings(max_examples=8)  # drawing takes its time
 @given(STUDIES, st.sets(st.sampled_from("xyz")))
-def test_no_study_is_too_odd_to_draw(
+def test_any_study_can_be_drawn(
     study: list[tuple[Point, float, float, bool]], log: set[str]
 ) -> None:
     points, first, second, marks = map(list, zip(*study, strict=True)) if study else ([],) * 4

@@ -157,7 +157,7 @@ def test_the_order_in_which_trials_finished_changes_nothing(
 
 @settings(max_examples=100)
 @given(curves, finished_slots, ranges)
-def test_the_median_rule_is_what_a_slow_loop_finds(
+def test_the_median_rule_equals_a_slow_loop(
     curve: CurveValues, finished: dict[int, FinishedCurve], low_high: tuple[int, int]
 ) -> None:
     found = hopeless("median", 3, curve, finished, *low_high, seed=1)
@@ -174,7 +174,7 @@ def test_the_median_rule_waits_for_five_trials_that_were_not_pruned() -> None:
     assert not asked("median", steady(0.5, [10]), done(good[:-1]) | cut)
 
 
-def test_the_median_is_that_of_unpruned_trials_and_equal_to_it_goes_on() -> None:
+def test_the_median_is_that_of_unpruned_trials_and_an_equal_trial_continues() -> None:
     others = done(steady(value, [10]) for value in (0.1, 0.2, 0.3, 0.4, 0.5))
     cut = {slot: FinishedCurve(steady(0.0, [10]), pruned=True) for slot in range(50, 70)}
 
@@ -182,13 +182,13 @@ def test_the_median_is_that_of_unpruned_trials_and_equal_to_it_goes_on() -> None
     assert not asked("median", steady(0.3, [10]), others | cut)
 
 
-def test_the_median_rule_leaves_a_trial_alone_before_the_least_number_of_iterations() -> None:
+def test_the_median_rule_starts_at_the_least_number_of_iterations() -> None:
     others = done(steady(1.0, range(1, 81)) for _ in range(9))
 
     assert stopped_at("median", 9, steady(0.0, range(1, 9)), others, (6, 81)) == [6, 7, 8]
 
 
-def test_the_median_rule_compares_with_what_others_had_by_the_same_iteration() -> None:
+def test_the_median_rule_compares_values_at_the_same_iteration() -> None:
     rising = done([(10, 0.1), (20, 0.2), (30, 0.9)] for _ in range(5))
 
     assert not asked("median", [(25, 0.2)], rising)
@@ -217,7 +217,7 @@ def test_one_good_point_is_enough_for_the_median_rule() -> None:
 
 @settings(max_examples=100)
 @given(curves, finished_slots, ranges)
-def test_halving_is_what_a_slow_loop_finds(
+def test_halving_equals_a_slow_loop(
     curve: CurveValues, finished: dict[int, FinishedCurve], low_high: tuple[int, int]
 ) -> None:
     found = stopped_at("halving", 3, curve, finished, low_high)
@@ -254,7 +254,9 @@ def test_halving_decides_at_the_first_point_at_or_beyond_a_rung_and_nowhere_else
 
 @pytest.mark.parametrize("pruned", [True, False])
 @pytest.mark.parametrize(("n_others", "n_kept"), [(2, 1), (4, 1), (5, 2), (7, 2), (8, 3), (29, 10)])
-def test_a_third_of_those_at_a_rung_goes_on(n_others: int, n_kept: int, pruned: bool) -> None:
+def test_a_third_of_the_trials_at_a_rung_continues(
+    n_others: int, n_kept: int, pruned: bool
+) -> None:
     others = done((steady(float(n), [9]) for n in range(n_others)), pruned)
 
     goes_on = [
@@ -266,14 +268,14 @@ def test_a_third_of_those_at_a_rung_goes_on(n_others: int, n_kept: int, pruned: 
     assert goes_on == list(range(1, n_kept + 1))
 
 
-def test_a_trial_equal_to_the_last_that_goes_on_goes_on_too() -> None:
+def test_a_trial_equal_to_the_last_that_continues_continues_too() -> None:
     others = done(steady(value, [9]) for value in (5.0, 4.0, 3.0, 3.0, 1.0, 1.0, 1.0, 1.0))
 
     assert not asked("halving", steady(3.0, [9]), others)
     assert asked("halving", steady(2.9, [9]), others)
 
 
-def test_while_fewer_than_three_are_at_a_rung_all_go_on() -> None:
+def test_with_fewer_than_three_trials_at_a_rung_all_continue() -> None:
     two = [steady(1.0, [1, 3, 9]), steady(1.0, [1, 3, 9])]
     short = {slot: FinishedCurve(steady(1.0, [1, 3]), pruned=True) for slot in range(50, 70)}
 
@@ -354,7 +356,7 @@ def test_a_range_without_iterations_is_refused(pruner: Pruner, low: int, high: i
 
 
 @given(curves, st.integers(1, 6))
-def test_a_plateau_is_what_a_slow_loop_finds(curve: CurveValues, patience: int) -> None:
+def test_a_plateau_equals_a_slow_loop(curve: CurveValues, patience: int) -> None:
     waited, best = 0, float("-inf")
     for _, value in curve:
         waited = 0 if value > best else waited + 1
@@ -380,15 +382,13 @@ def test_without_patience_there_is_no_plateau(curve: CurveValues) -> None:
         ([0.1, 0.5, 0.4, 0.5], True),
     ],
 )
-def test_a_plateau_needs_two_points_that_bring_nothing_better(
-    found: list[float], expected: bool
-) -> None:
+def test_a_plateau_needs_two_points_without_a_new_best(found: list[float], expected: bool) -> None:
     curve = [(10 * n, value) for n, value in enumerate(found, start=1)]
 
     assert plateau(curve, 2) is expected
 
 
-def test_a_patience_of_nothing_is_refused() -> None:
+def test_a_patience_of_0_is_refused() -> None:
     with pytest.raises(ValueError, match="patience is 0"):
         plateau([(1, 0.5)], 0)
 

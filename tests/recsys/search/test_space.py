@@ -36,7 +36,7 @@ def table(**entries: object) -> Space:
     return space_of(parsed, WHOLE)
 
 
-def test_whole_numbers_and_reals_are_told_apart_by_the_parameter_and_not_by_the_dot() -> None:
+def test_the_parameter_decides_between_whole_numbers_and_reals() -> None:
     space = table(factors={"low": 8, "high": 64}, alpha={"low": 1, "high": 40, "log": True})
 
     assert space == {"factors": Ints(8, 64), "alpha": Floats(1.0, 40.0, log=True)}
@@ -112,7 +112,7 @@ def test_a_condition_names_an_unconditional_parameter(entries: dict[str, object]
     ],
     ids=lambda value: str(value),
 )
-def test_a_range_that_is_none_is_refused(entry: dict[str, object], fault: str) -> None:
+def test_an_invalid_range_is_refused(entry: dict[str, object], fault: str) -> None:
     with pytest.raises(ValueError, match=fault):
         table(factors=entry)
 
@@ -125,7 +125,7 @@ def test_a_range_that_is_none_is_refused(entry: dict[str, object], fault: str) -
         (Choice(("a", 2)), ("a", 2), ("b", 3)),
     ],
 )
-def test_a_parameter_holds_its_ends_and_nothing_beyond(spec, holds, holds_not) -> None:
+def test_a_parameter_contains_its_ends_and_nothing_beyond(spec, holds, holds_not) -> None:
     assert all(contains(spec, value) for value in holds)
     assert not any(contains(spec, value) for value in holds_not)
 
@@ -157,9 +157,7 @@ BOTH: Space = {
     ],
     ids=["inside", "above and below", "no such choice", "unnamed"],
 )
-def test_a_point_is_moved_into_the_space_by_as_little_as_it_takes(
-    point: Point, expected: Point
-) -> None:
+def test_a_point_is_moved_to_the_nearest_point_of_the_space(point: Point, expected: Point) -> None:
     assert inside(BOTH, point) == expected
 
 
@@ -174,7 +172,7 @@ def test_the_nearest_choice_of_numbers_is_taken() -> None:
     st.floats(0.01, 3),
     st.floats(0.01, 2000),
 )
-def test_what_is_moved_into_a_space_lies_in_it_and_stays_there(
+def test_a_moved_point_lies_in_the_space_and_stays_there(
     factors: int, weighting: str, power: float, epsilon: float
 ) -> None:
     values = (factors, weighting, power, epsilon)
@@ -240,7 +238,7 @@ def test_a_grid_over_a_range_is_refused_by_name(spec: Floats | Ints) -> None:
     ],
     ids=lambda value: str(value),
 )
-def test_a_value_on_the_edge_of_its_range_is_told(spec, value, edge: str | None) -> None:
+def test_a_value_on_the_edge_of_its_range_is_reported(spec, value, edge: str | None) -> None:
     found = on_bounds({"x": spec}, {"x": value})
 
     assert found == ({} if edge is None else {"x": edge})

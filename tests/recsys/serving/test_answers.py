@@ -63,7 +63,7 @@ def heard_by(cells: Interactions, user: int) -> dict[int, float]:
 
 
 @pytest.mark.parametrize("user", range(N_ITEMS))
-def test_a_known_listener_is_shown_what_is_missing_of_their_camp(camps: Served, user: int) -> None:
+def test_a_known_user_gets_the_missing_items_of_the_camp(camps: Served, user: int) -> None:
     answer = known_user(camps, user, 1)
 
     assert answer.by == "plays"
@@ -71,7 +71,7 @@ def test_a_known_listener_is_shown_what_is_missing_of_their_camp(camps: Served, 
 
 
 @pytest.mark.parametrize("user", [0, 7])
-def test_nothing_heard_is_shown_unless_it_is_asked_for(camps: Served, user: int) -> None:
+def test_items_of_the_history_are_left_out_by_default(camps: Served, user: int) -> None:
     heard = heard_by(camps.cells, user)
 
     without, with_heard = (known_user(camps, user, N_ITEMS, each) for each in (False, True))
@@ -86,7 +86,7 @@ def test_nothing_heard_is_shown_unless_it_is_asked_for(camps: Served, user: int)
     assert scores == sorted(scores, reverse=True)
 
 
-def test_a_history_the_model_has_met_gives_the_same_list_as_one_that_is_typed(
+def test_a_known_and_a_new_user_with_one_history_get_one_list(
     camps: Served,
 ) -> None:
     for user in range(6):
@@ -95,7 +95,7 @@ def test_a_history_the_model_has_met_gives_the_same_list_as_one_that_is_typed(
         assert typed == known_user(camps, user, 5)
 
 
-def test_a_history_of_two_artists_is_continued_within_their_camp(camps: Served) -> None:
+def test_a_history_of_two_items_is_continued_within_their_camp(camps: Served) -> None:
     even, odd = (fold_in_history(camps, plays, 4) for plays in ({2: 1.0, 4: 3.0}, {3: 1.0, 5: 3.0}))
 
     assert (even.by, odd.by) == ("plays", "plays")
@@ -103,11 +103,11 @@ def test_a_history_of_two_artists_is_continued_within_their_camp(camps: Served) 
     assert set(shown(odd)) == {1, 7, 9, 11}
 
 
-def test_lists_end_where_the_artists_do(camps: Served) -> None:
+def test_lists_end_with_the_catalogue(camps: Served) -> None:
     assert len(known_user(camps, 0, 99).items) == N_ITEMS - len(heard_by(camps.cells, 0))
 
 
-def test_folding_in_changes_nothing_that_was_learned(camps: Served) -> None:
+def test_folding_in_does_not_change_the_model(camps: Served) -> None:
     assert isinstance(camps.model, Als)
     before = camps.model.user_factors.copy(), camps.model.item_factors.copy()
 
@@ -117,7 +117,7 @@ def test_folding_in_changes_nothing_that_was_learned(camps: Served) -> None:
     np.testing.assert_array_equal(camps.model.item_factors, before[1])
 
 
-def test_a_typed_history_is_as_late_as_the_last_play_that_is_known() -> None:
+def test_a_new_history_has_the_time_of_the_last_known_play() -> None:
     cells = cells_of(two_camps(N_USERS, N_ITEMS))
     days = np.arange(len(cells), dtype=np.int64) * 86_400
     timed = replace(cells, first=days, last=days)
@@ -128,7 +128,7 @@ def test_a_typed_history_is_as_late_as_the_last_play_that_is_known() -> None:
     assert from_profile(served, None, 3).by == "popularity"
 
 
-def test_a_model_without_scores_shows_what_was_not_heard_and_says_that_it_has_none(
+def test_a_model_without_scores_serves_new_items_and_refuses_include_heard(
     popular: Served,
 ) -> None:
     heard = heard_by(popular.cells, 3)
@@ -143,7 +143,7 @@ def test_a_model_without_scores_shows_what_was_not_heard_and_says_that_it_has_no
             asked()
 
 
-def test_the_most_similar_artists_are_of_the_same_camp_by_cosine(camps: Served) -> None:
+def test_the_most_similar_items_are_of_the_same_camp_by_cosine(camps: Served) -> None:
     assert isinstance(camps.model, Als)
     factors = camps.model.item_factors.astype(np.float64)
     unit = factors / np.linalg.norm(factors, axis=1, keepdims=True)
@@ -158,7 +158,7 @@ def test_the_most_similar_artists_are_of_the_same_camp_by_cosine(camps: Served) 
             assert each.score == pytest.approx(unit[item] @ unit[other], abs=1e-5)
 
 
-def test_an_artist_without_listeners_is_similar_to_nothing() -> None:
+def test_an_item_without_users_is_similar_to_nothing() -> None:
     dense = two_camps(N_USERS, N_ITEMS)
     dense[:, 4] = 0
     served = served_by(CONFIG, cells_of(dense))
@@ -214,7 +214,7 @@ def test_the_shares_are_those_of_the_paper_and_sum_to_the_score_of_the_exact_sol
         )
 
 
-def test_the_explained_score_is_the_one_that_was_shown(camps: Served) -> None:
+def test_the_explained_score_is_the_recommended_one(camps: Served) -> None:
     (best,) = known_user(camps, 5, 1).items
 
     told = explain(camps, camps.cells, 5, camps.names.number(best.id))
@@ -222,7 +222,7 @@ def test_the_explained_score_is_the_one_that_was_shown(camps: Served) -> None:
     assert told.score == pytest.approx(best.score, rel=1e-4)
 
 
-def test_a_typed_history_is_explained_too(camps: Served) -> None:
+def test_a_new_history_is_explained_too(camps: Served) -> None:
     history = history_of(camps, {2: 1.0, 4: 3.0})
     best = fold_in_history(camps, {2: 1.0, 4: 3.0}, 1).items[0]
 
@@ -232,7 +232,7 @@ def test_a_typed_history_is_explained_too(camps: Served) -> None:
     assert told.score == pytest.approx(best.score, rel=1e-4)
 
 
-def test_models_of_links_between_artists_serve_and_explain_as_als_does() -> None:
+def test_linear_models_serve_and_explain_as_als_does() -> None:
     served = served_by(ItemKnnConfig(neighbours=5), cells_of(two_camps(N_USERS, N_ITEMS)))
 
     for user in (0, 5):
@@ -246,7 +246,7 @@ def test_models_of_links_between_artists_serve_and_explain_as_als_does() -> None
         assert {int(each.id[1:]) % 2 for each in similar(served, user, 4)} == {user % 2}
 
 
-def test_listeners_are_found_by_id_and_the_nearest_are_offered(camps: Served) -> None:
+def test_users_are_found_by_id_and_the_nearest_are_offered(camps: Served) -> None:
     assert camps.user("u07") == 7
     with pytest.raises(InputError, match="user 'u7' is not known; nearest are 'u"):
         camps.user("u7")
@@ -274,7 +274,7 @@ def profiled() -> Served:
     return served_by(CONFIG, cells, profiles_of(cells))
 
 
-def test_somebody_without_a_history_is_shown_what_those_of_their_country_play(
+def test_a_user_without_a_history_gets_items_of_users_of_the_same_country(
     profiled: Served,
 ) -> None:
     assert profiled.profiles is not None
@@ -287,7 +287,7 @@ def test_somebody_without_a_history_is_shown_what_those_of_their_country_play(
     assert all(item % 2 == 1 for item in shown(answer))
 
 
-def test_where_too_few_are_alike_one_field_less_is_asked_for(profiled: Served) -> None:
+def test_with_too_few_similar_users_one_field_less_has_to_match(profiled: Served) -> None:
     assert profiled.profiles is not None
     tried = {
         (age, gender): audience(
@@ -303,7 +303,7 @@ def test_where_too_few_are_alike_one_field_less_is_asked_for(profiled: Served) -
     }
 
 
-def test_where_nobody_is_alike_all_count(profiled: Served) -> None:
+def test_without_similar_users_all_users_count(profiled: Served) -> None:
     assert profiled.profiles is not None
     answer = from_profile(profiled, profile_of(profiled.profiles, None, 99, None), 3)
 
@@ -312,11 +312,11 @@ def test_where_nobody_is_alike_all_count(profiled: Served) -> None:
     assert [each.score for each in answer.items] == sorted(counts.tolist(), reverse=True)[:3]
 
 
-def test_of_somebody_unknown_popularity_is_all_there_is(camps: Served) -> None:
+def test_an_unknown_user_gets_popular_items(camps: Served) -> None:
     assert from_profile(camps, None, 3).by == "popularity"
 
 
-def test_popular_models_that_use_the_profile_are_asked_by_it(profiled: Served) -> None:
+def test_popularity_models_use_the_profile(profiled: Served) -> None:
     config = PopularityConfig(kind="popularity-users", within="country")
     served = served_by(config, profiled.cells, profiled.profiles)
     assert served.profiles is not None
@@ -327,7 +327,7 @@ def test_popular_models_that_use_the_profile_are_asked_by_it(profiled: Served) -
     assert all(item % 2 == 0 for item in shown(answer))
 
 
-def test_a_model_that_answers_everybody_alike_is_not_asked_by_the_profile(
+def test_a_model_with_one_list_for_all_profiles_does_not_use_the_profile(
     profiled: Served,
 ) -> None:
     served = served_by(BY_LISTENERS, profiled.cells, profiled.profiles)
@@ -347,7 +347,7 @@ def test_a_model_that_answers_everybody_alike_is_not_asked_by_the_profile(
         ({"age": 101.0}, r"age 101 is not within 0\.\.100"),
     ],
 )
-def test_profiles_that_nobody_can_be_like_are_refused(
+def test_profiles_without_any_possible_match_are_refused(
     profiled: Served, given: dict[str, object], message: str
 ) -> None:
     assert profiled.profiles is not None
@@ -357,7 +357,7 @@ def test_profiles_that_nobody_can_be_like_are_refused(
         profile_of(profiled.profiles, **wanted)  # type: ignore[arg-type]
 
 
-def test_missing_fields_are_like_nothing() -> None:
+def test_missing_fields_match_nothing() -> None:
     cells = cells_of(np.ones((FEWEST, 3)))
     known = Profiles.unknown(cells.users)
     wanted = Profiles(
@@ -371,7 +371,7 @@ def test_missing_fields_are_like_nothing() -> None:
     assert audience(cells, known, wanted).everyone
 
 
-def test_profiles_that_are_not_of_the_listeners_are_refused(profiled: Served) -> None:
+def test_profiles_of_other_users_are_refused(profiled: Served) -> None:
     assert profiled.profiles is not None
     cells = cells_of(two_camps(3, 4))
 

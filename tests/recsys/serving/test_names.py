@@ -44,13 +44,13 @@ def number(artist: str) -> int:
         ("311", "a6"),  # a name comes before an id
     ],
 )
-def test_names_come_before_ids_and_the_most_listened_before_the_rest(
+def test_names_come_before_ids_and_most_users_before_fewer(
     artists: Lookup, text: str, artist: str
 ) -> None:
     assert artists.find(text) == artists.number(text) == number(artist)
 
 
-def test_of_equal_names_that_as_many_listen_to_the_first_is_meant() -> None:
+def test_of_equal_names_with_equal_users_the_first_is_found() -> None:
     ids = IdMap.of(["x", "y"]).named(strings(["One", "one"]))
 
     assert Lookup(ids, np.array([2, 2]), "item").find("ONE") == 0
@@ -76,7 +76,9 @@ def test_an_unknown_name_offers_the_nearest_spellings(artists: Lookup) -> None:
         ("", {}),
     ],
 )
-def test_a_list_of_artists_with_plays(artists: Lookup, text: str, plays: dict[str, float]) -> None:
+def test_a_list_of_items_with_plays_is_read(
+    artists: Lookup, text: str, plays: dict[str, float]
+) -> None:
     assert listed(text, artists) == {number(artist): n for artist, n in plays.items()}
 
 
@@ -86,7 +88,7 @@ def test_plays_that_are_no_number_above_0_are_refused(artists: Lookup, text: str
         listed(text, artists)
 
 
-def test_a_list_with_an_unknown_artist_names_that_artist(artists: Lookup) -> None:
+def test_a_list_with_an_unknown_item_names_that_item(artists: Lookup) -> None:
     with pytest.raises(InputError, match="item 'musee' is not known; nearest are 'm"):
         listed("radiohead, musee, fire", artists)
 

@@ -73,7 +73,7 @@ def ask(served: Served, *rows: dict[str, Any], k: int = 3) -> list[dict[str, Any
 
 
 @pytest.mark.parametrize("config", PORTABLE, ids=lambda config: config.kind)
-def test_what_is_packed_answers_as_before(config: ModelConfig, tmp_path: Path) -> None:
+def test_a_packed_model_gives_the_same_answers(config: ModelConfig, tmp_path: Path) -> None:
     here = served_by(config)
     questions = pd.DataFrame([{"user": "u03"}, {"items": "i01:5, i03"}])
 
@@ -103,7 +103,7 @@ def refuse_training(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("config", PORTABLE, ids=lambda config: config.kind)
-def test_loading_trains_nothing(
+def test_loading_never_trains(
     config: ModelConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = served_by(config)
@@ -125,7 +125,7 @@ def files_in(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("config", [ALS, BOTH, FmConfig(iterations=1)], ids=lambda each: each.kind)
-def test_every_file_that_is_lost_or_changed_is_named(config: ModelConfig, tmp_path: Path) -> None:
+def test_every_lost_or_changed_file_is_named(config: ModelConfig, tmp_path: Path) -> None:
     pack(served_by(config), SEED, tmp_path)
     described = json.loads((tmp_path / "served.json").read_text(encoding="utf-8"))
 
@@ -165,7 +165,7 @@ def pack_as_before(served: Served, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("config", PORTABLE, ids=lambda config: config.kind)
-def test_what_an_earlier_version_packed_is_loaded_or_refused_with_the_remedy(
+def test_folders_of_an_earlier_version_are_loaded_or_refused_with_the_remedy(
     config: ModelConfig, tmp_path: Path
 ) -> None:
     here = served_by(config)
@@ -180,14 +180,14 @@ def test_what_an_earlier_version_packed_is_loaded_or_refused_with_the_remedy(
             unpack(tmp_path)
 
 
-def test_a_folder_that_is_packed_into_twice_holds_the_second(tmp_path: Path) -> None:
+def test_packing_twice_keeps_the_second_model(tmp_path: Path) -> None:
     pack(served_by(EaseConfig()), SEED, tmp_path)
     pack(served_by(ALS), SEED, tmp_path)
 
     assert unpack(tmp_path).config == ALS
 
 
-def test_profiles_travel_only_with_models_that_use_them(tmp_path: Path) -> None:
+def test_profiles_are_packed_only_for_models_that_use_them(tmp_path: Path) -> None:
     for config, travel in ((ALS, False), (WITHIN, True)):
         folder = tmp_path / config.kind
         folder.mkdir()
@@ -206,7 +206,7 @@ def test_models_that_need_more_libraries_are_refused(config: ModelConfig, tmp_pa
         pack(replace(served_by(ALS), config=config), SEED, tmp_path)
 
 
-def test_a_known_user_gets_what_the_model_ranks_best_of_what_is_new_to_them(
+def test_a_known_user_gets_the_best_new_items_of_the_model(
     served: Served,
 ) -> None:
     heard = {CELLS.items.id(col) for col in CELLS.cols[CELLS.rows == 3].tolist()}
@@ -231,9 +231,7 @@ def test_a_known_user_gets_what_the_model_ranks_best_of_what_is_new_to_them(
         {"items": "i01:5, i03", "user": "", "plays": np.nan},
     ],
 )
-def test_a_history_is_folded_in_however_it_is_written(
-    served: Served, question: dict[str, Any]
-) -> None:
+def test_every_form_of_a_history_is_folded_in(served: Served, question: dict[str, Any]) -> None:
     found = ask(served, question)
 
     expected = fold_in_history(served, {1: 5.0, 3: 1.0}, 3).items
@@ -241,7 +239,7 @@ def test_a_history_is_folded_in_however_it_is_written(
     assert {row["user"] for row in found} == {None}
 
 
-def test_rows_are_answered_in_their_order_and_a_user_beside_a_history_is_a_label(
+def test_rows_are_answered_in_order_and_a_user_with_a_history_is_a_label(
     served: Served,
 ) -> None:
     table = answers(
@@ -256,7 +254,7 @@ def test_rows_are_answered_in_their_order_and_a_user_beside_a_history_is_a_label
     assert table.dtypes[["score", "rank"]].tolist() == [np.float64, np.int64]
 
 
-def test_no_questions_have_no_answers(served: Served) -> None:
+def test_an_empty_table_has_no_answers(served: Served) -> None:
     table = answers(served, pd.DataFrame({"user": pd.Series([], dtype=object)}), 2)
 
     assert tuple(table.columns) == ANSWER
@@ -284,14 +282,12 @@ def test_no_questions_have_no_answers(served: Served) -> None:
         ({}, "row 1: neither a `user` nor `items`"),
     ],
 )
-def test_what_cannot_be_answered_is_said_with_its_row(
-    served: Served, question: dict[str, Any], message: str
-) -> None:
+def test_an_error_names_its_row(served: Served, question: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         ask(served, {"user": "u03"}, question)
 
 
-def test_questions_without_the_columns_and_k_below_one_are_refused(served: Served) -> None:
+def test_requests_without_columns_and_k_below_one_are_refused(served: Served) -> None:
     with pytest.raises(InputError, match="columns are who; give `user` or `items`"):
         ask(served, {"who": "u03"})
     with pytest.raises(InputError, match="k is 0; give a number from 1"):

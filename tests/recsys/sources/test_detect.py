@@ -47,7 +47,7 @@ def test_each_format_is_known_by_its_first_lines(tmp_path: Path, name: str) -> N
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_format_that_is_given_reads_as_the_one_detected(tmp_path: Path, name: str) -> None:
+def test_a_declared_format_reads_as_the_detected_one(tmp_path: Path, name: str) -> None:
     path = file_of(tmp_path, name)
 
     assert told(read(path, format=FILES[name][0]).events) == told(read(path).events)
@@ -101,7 +101,7 @@ def test_a_compressed_file_of_names_is_found(tmp_path: Path) -> None:
     assert shown(read(path).events) == {"51": '"Duran Dürán'}
 
 
-def test_a_rating_counts_as_it_stands_at_its_time(tmp_path: Path) -> None:
+def test_a_rating_is_the_strength_of_its_row(tmp_path: Path) -> None:
     events = read(file_of(tmp_path, "ratings.dat")).events
 
     assert told(events) == [("1", "1193", 5), ("1", "661", 3.5)]
@@ -109,7 +109,7 @@ def test_a_rating_counts_as_it_stands_at_its_time(tmp_path: Path) -> None:
     assert events.times.tolist() == [978300760, 978302109]
 
 
-def test_a_bad_rating_is_told_apart_from_bad_plays(tmp_path: Path) -> None:
+def test_bad_ratings_and_bad_plays_have_different_reasons(tmp_path: Path) -> None:
     path = file_of(tmp_path, "ratings.csv")
     rows = ["1,2,,5", "1,2,nan,5", "1,2,1e999,5", "1,2,0,5", "1,2,-1.5,5", "1,,2,5", "1,2,3,soon"]
     path.write_text(path.read_text() + "\n".join(rows))
@@ -124,7 +124,7 @@ def test_a_bad_rating_is_told_apart_from_bad_plays(tmp_path: Path) -> None:
     ]
 
 
-def test_a_headless_file_said_to_have_a_header_loses_no_row(tmp_path: Path) -> None:
+def test_a_declared_file_without_its_header_loses_no_row(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("2\t51\t13883\n")
     (tmp_path / "b").write_text("1,31,2.5,1260759144\n")
 
@@ -179,7 +179,7 @@ def test_a_header_without_rows_is_refused(tmp_path: Path) -> None:
         read(tmp_path / "file")
 
 
-def test_a_hopeless_file_is_given_up_before_its_end(
+def test_a_file_without_usable_rows_is_refused_before_its_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("recsys.sources.stream.BLOCK", 1 << 20)

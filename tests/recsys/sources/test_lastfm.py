@@ -28,7 +28,7 @@ def file_of(folder: Path, rows: list[tuple[str, str, str, int]], end: str = "\n"
 
 @in_one_folder
 @given(logs, st.sampled_from(["\n", "\r\n"]))
-def test_what_is_written_in_360k_format_is_read_back_exactly(
+def test_a_file_in_360k_format_is_read_exactly(
     tmp_path: Path, rows: list[tuple[str, str, str, int]], end: str
 ) -> None:
     path = file_of(tmp_path, rows, end)
@@ -151,7 +151,7 @@ def test_rows_of_one_pair_stay_apart_and_their_cells_are_summed(tmp_path: Path) 
         ),
     ],
 )
-def test_the_item_key_decides_who_is_one_artist(
+def test_the_item_key_decides_which_rows_are_one_artist(
     tmp_path: Path, key: ItemKey, items: dict[str, str], rejected: list[int]
 ) -> None:
     reading = read(written(tmp_path / "plays", PLAYS), item_key=key)

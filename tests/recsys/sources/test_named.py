@@ -121,7 +121,7 @@ def parquet(folder: Path, **columns: Any) -> Path:
     return folder / "log.parquet"
 
 
-def test_parquet_columns_are_taken_as_they_are_typed(tmp_path: Path) -> None:
+def test_parquet_columns_keep_their_types(tmp_path: Path) -> None:
     path = parquet(
         tmp_path,
         uid=pa.array([7, None, 8, 9, 10]),
@@ -199,7 +199,7 @@ def test_ids_that_became_floats_read_as_the_numbers_they_were(tmp_path: Path) ->
         ("user=a,item=a", "takes user and item from the same column"),
     ],
 )
-def test_columns_that_make_no_sense_are_refused(text: str, message: str) -> None:
+def test_invalid_columns_are_refused(text: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         parse_columns(text)
 

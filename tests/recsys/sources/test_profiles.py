@@ -27,7 +27,7 @@ def reading(tmp_path: Path) -> ProfilesReading:
     return read_profiles(tmp_path / "profiles")
 
 
-def test_each_user_has_one_profile_with_what_is_known(reading: ProfilesReading) -> None:
+def test_each_user_has_one_profile_with_the_known_fields(reading: ProfilesReading) -> None:
     profiles = reading.profiles
     day = int(datetime(2007, 2, 1, tzinfo=UTC).timestamp())
 
@@ -38,7 +38,7 @@ def test_each_user_has_one_profile_with_what_is_known(reading: ProfilesReading) 
     assert profiles.signup.tolist() == [-1, -1, day, day, -1, 0, -1]
 
 
-def test_what_became_missing_is_counted_by_field_and_reason(reading: ProfilesReading) -> None:
+def test_missing_values_are_counted_by_field_and_reason(reading: ProfilesReading) -> None:
     assert reading.missing == {
         "gender": {"empty": 1},
         "age": {"empty": 1, "not a number": 1, "out of range": 2},

@@ -42,7 +42,7 @@ def test_the_events_read_by_position(real_data: Path) -> None:
     assert events.times.max() // 86_400 == 394
 
 
-def test_the_profiles_lack_what_they_are_said_to_lack(real_data: Path) -> None:
+def test_the_profiles_lack_the_published_numbers(real_data: Path) -> None:
     reading = read_profiles(real_data / "lastfm-360k-format/usersha1-profile.tsv", strict=True)
 
     assert reading.n_rows == len(reading.profiles) == 1_000

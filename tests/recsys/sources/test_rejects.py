@@ -41,7 +41,7 @@ def nasty_file(folder: Path, end: bytes = b"\n") -> Path:
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
-def test_every_bad_row_is_set_aside_with_its_line_reason_and_text(
+def test_every_bad_row_is_rejected_with_its_line_reason_and_text(
     tmp_path: Path, end: bytes
 ) -> None:
     reading = read(nasty_file(tmp_path, end))
@@ -81,7 +81,7 @@ def test_counts_are_by_reason_and_sorted(tmp_path: Path) -> None:
     assert counts == {reason: [r for _, r in NASTY].count(reason) for _, reason in NASTY}
 
 
-def test_the_written_table_gives_the_rejected_lines_back(tmp_path: Path) -> None:
+def test_the_written_table_restores_the_rejected_lines(tmp_path: Path) -> None:
     rejects = read(nasty_file(tmp_path)).rejects
     rejects.write(tmp_path / "rejects.tsv")
 
@@ -109,7 +109,7 @@ def test_a_file_without_bad_rows_has_empty_rejects(tmp_path: Path) -> None:
     assert rejects.table().num_rows == 0
 
 
-def test_joined_rejects_stand_in_the_order_of_the_file(tmp_path: Path) -> None:
+def test_joined_rejects_have_the_order_of_the_file(tmp_path: Path) -> None:
     rejects = read(nasty_file(tmp_path)).rejects
     late, early = (
         Rejects(rejects.lines[part], rejects.reasons[part], rejects.texts[part])

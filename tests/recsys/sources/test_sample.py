@@ -82,14 +82,14 @@ def test_every_row_of_profiles_has_the_five_fields_of_the_format(
     assert [row[0] for row in profiles] == sorted({row[0] for row in plays})
 
 
-def test_rows_stand_by_listener_and_then_by_falling_plays(files: tuple[Rows, Rows]) -> None:
+def test_rows_are_ordered_by_listener_and_falling_plays(files: tuple[Rows, Rows]) -> None:
     plays, _ = files
     keys = [(user, -int(count)) for user, _, _, count in plays]
 
     assert keys == sorted(keys)
 
 
-def test_it_is_as_untidy_as_real_data(files: tuple[Rows, Rows]) -> None:
+def test_the_sample_is_as_untidy_as_real_data(files: tuple[Rows, Rows]) -> None:
     plays, profiles = files
     spellings = defaultdict(set)
     for _, mbid, name, _ in plays:
@@ -150,7 +150,9 @@ def decade(age: str) -> str:
 
 
 @pytest.mark.parametrize("field", [1, 2, 3], ids=["gender", "age", "country"])
-def test_listeners_of_like_profile_share_more_artists(files: tuple[Rows, Rows], field: int) -> None:
+def test_listeners_with_similar_profiles_share_more_artists(
+    files: tuple[Rows, Rows], field: int
+) -> None:
     plays, profiles = files
     heard = (_matrix(plays) > 0).astype(np.float64)
     norms = np.sqrt(np.asarray(heard.sum(axis=1)).ravel())
@@ -173,7 +175,7 @@ def test_als_clearly_beats_popularity(seed: int, artists: int, factor: float) ->
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_play_counts_say_more_of_taste_than_the_same_counts_shuffled(seed: int) -> None:
+def test_play_counts_predict_taste_better_than_shuffled_counts(seed: int) -> None:
     train, test = _held_out(_cells(make_sample(600, 1000, seed)), seed)
     rng, shuffled = np.random.default_rng(seed), train.copy()
     for start, end in pairwise(train.indptr):

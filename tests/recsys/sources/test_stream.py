@@ -90,7 +90,7 @@ def test_a_line_without_end_is_no_text_table(
         read(tmp_path / "plays", format="lastfm-360k")
 
 
-def test_progress_tells_the_rows_read_so_far(
+def test_progress_reports_the_rows_read_so_far(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream, "BLOCK", len(ROW) + 1)

@@ -68,13 +68,13 @@ def cut_crowd(way: SplitConfig, seed: int = 0) -> Split:
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.kind)
-def test_every_kind_of_split_is_cut_and_the_same_seed_cuts_the_same(way: SplitConfig) -> None:
+def test_every_kind_of_split_follows_its_seed(way: SplitConfig) -> None:
     assert cut_crowd(way).fingerprint == cut_crowd(way).fingerprint
     assert len(cut_crowd(way).test.held_out)
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.kind)
-def test_another_seed_changes_what_is_drawn_and_nothing_that_follows_time(way: SplitConfig) -> None:
+def test_another_seed_changes_random_splits_and_no_split_by_time(way: SplitConfig) -> None:
     same = cut_crowd(way, seed=1).fingerprint == cut_crowd(way, seed=2).fingerprint
 
     assert same == (way.kind in ("last", "time"))
@@ -120,7 +120,7 @@ def tuned_on(split: Split) -> list[object]:
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.kind)
-def test_the_tuning_cannot_see_how_often_a_test_pair_was_played(way: SplitConfig) -> None:
+def test_tuning_does_not_depend_on_the_plays_of_test_pairs(way: SplitConfig) -> None:
     split = cut_crowd(way)
     altered = altered_test(way, split)
 
@@ -128,7 +128,7 @@ def test_the_tuning_cannot_see_how_often_a_test_pair_was_played(way: SplitConfig
     assert tuned_on(split) == tuned_on(altered)
 
 
-def test_the_tuning_cannot_see_which_pairs_are_published_as_test() -> None:
+def test_tuning_does_not_depend_on_the_published_test_pairs() -> None:
     split = cut(rest(), config(PUBLISHED), published())
     test = published()
     other = Events.of(test.users, test.items, test.rows, 16 - test.cols, test.plays)
@@ -139,7 +139,7 @@ def test_the_tuning_cannot_see_which_pairs_are_published_as_test() -> None:
     assert tuned_on(split) == tuned_on(altered)
 
 
-def test_the_tuning_cannot_see_what_is_heard_after_the_test_moment() -> None:
+def test_tuning_does_not_depend_on_events_after_the_test_moment() -> None:
     log = crowd()
     way = TimeSplit(kind="time", validation_at=500, test_at=700)
     late = log.times >= 700
@@ -154,7 +154,7 @@ def test_the_tuning_cannot_see_what_is_heard_after_the_test_moment() -> None:
     assert tuned_on(split) == tuned_on(altered)
 
 
-def test_the_settings_of_each_split_arrive() -> None:
+def test_each_split_uses_its_settings() -> None:
     log = crowd()
 
     assert cut(log, config(RandomSplit(fraction=0.3, min_items=9))).method == (
@@ -178,7 +178,7 @@ def test_the_settings_of_each_split_arrive() -> None:
     ],
     ids=["seconds", "moments", "offset"],
 )
-def test_a_time_cut_is_where_the_config_says(moments: tuple[object, object]) -> None:
+def test_a_time_split_is_at_the_configured_moments(moments: tuple[object, object]) -> None:
     way = TimeSplit(kind="time", validation_at=moments[0], test_at=moments[1])
 
     split = cut(crowd(), config(way))
@@ -186,7 +186,7 @@ def test_a_time_cut_is_where_the_config_says(moments: tuple[object, object]) -> 
     assert split.fingerprint == time_split(crowd(), 500, 700).fingerprint
 
 
-def test_without_moments_a_time_cut_leaves_shares_of_the_events() -> None:
+def test_without_moments_a_time_split_leaves_shares_of_the_events() -> None:
     log = events_of([(user, step, 1, 30 * step + user) for step in range(10) for user in range(10)])
 
     split = cut(log, config(TimeSplit(kind="time", validation=0.2, test=0.1)))
@@ -208,7 +208,7 @@ def test_without_moments_a_time_cut_leaves_shares_of_the_events() -> None:
     ],
     ids=["last", "time", "random", "moments", "users", "given"],
 )
-def test_data_that_cannot_be_cut_so_is_an_error_that_says_why(
+def test_data_that_cannot_be_split_is_an_error_with_the_reason(
     way: SplitConfig, log: Events, fault: str
 ) -> None:
     with pytest.raises(InputError, match=rf"split '{way.kind}' of .*{fault}.*choose another \["):
@@ -220,7 +220,7 @@ def test_a_published_test_that_repeats_training_is_an_error_with_an_example() ->
         cut(crowd(), config(PUBLISHED), published())
 
 
-def test_two_logs_share_the_ids_of_either_and_keep_their_rows() -> None:
+def test_two_logs_get_shared_ids_and_keep_their_rows() -> None:
     one = events_of([(0, 1, 3, 5), (2, 1, 4, 6)])
     other = events_of([(1, 0, 5, 7), (2, 3, 6, 8)])
 
@@ -254,7 +254,7 @@ def test_times_are_dropped_where_one_log_has_none() -> None:
         assert there.times is None
 
 
-def test_an_empty_log_goes_together_with_another() -> None:
+def test_an_empty_log_can_be_joined() -> None:
     log = events_of([(0, 0, 1, 0)])
 
     here, there = together(log, events_of([]))

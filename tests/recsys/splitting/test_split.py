@@ -43,7 +43,7 @@ def at_random(data: Interactions, seeds: tuple[int, int] = (1, 2)) -> Split:
 
 
 @given(libraries)
-def test_a_fifth_of_each_user_with_five_or_more_is_the_test_and_of_the_rest_the_validation(
+def test_random_split_holds_out_a_fifth_for_test_and_of_the_rest_for_validation(
     users: list[set[int]],
 ) -> None:
     def given_up(n: int) -> int:
@@ -61,7 +61,7 @@ def test_a_fifth_of_each_user_with_five_or_more_is_the_test_and_of_the_rest_the_
 
 
 @given(st.sampled_from(["0.1", "0.29", "0.3", "0.5", "0.7"]), st.integers(5, 120))
-def test_the_share_is_rounded_down_as_if_counted_exactly(share: str, n: int) -> None:
+def test_the_share_is_rounded_down_exactly(share: str, n: int) -> None:
     split = random_split(shelf([set(range(n)), set(range(100))]), float(share), 2, (1, 2))
 
     assert sizes(split.test.held_out)[0] == max(1, int(Fraction(share) * n))
@@ -78,14 +78,14 @@ def assert_nothing_is_lost_and_nothing_is_twice(split: Split, data: Interactions
 
 
 @given(libraries)
-def test_at_random_nothing_is_lost_and_nothing_is_on_two_sides(users: list[set[int]]) -> None:
+def test_random_split_loses_nothing_and_repeats_nothing(users: list[set[int]]) -> None:
     data = shelf(users)
 
     assert_nothing_is_lost_and_nothing_is_twice(at_random(data), data)
 
 
 @given(heard_logs(), st.integers(1, 4))
-def test_of_the_last_nothing_is_lost_and_nothing_is_on_two_sides(log, n: int) -> None:
+def test_last_split_loses_nothing_and_repeats_nothing(log, n: int) -> None:
     data = events_of([*((9, item, 1, item) for item in range(10)), *log]).cells()
 
     assert_nothing_is_lost_and_nothing_is_twice(last_split(data, n), data)
@@ -127,13 +127,13 @@ def test_the_order_of_the_file_never_changes_any_side(log: list[Heard], random) 
 
 
 @given(crowds)
-def test_no_pair_of_the_test_is_anywhere_in_the_validation_fold(log: list[Heard]) -> None:
+def test_no_test_pair_is_in_the_validation_fold(log: list[Heard]) -> None:
     for split in ways(log):
         hidden, fold = pairs(split.test.held_out), split.validation
         assert not hidden & (pairs(fold.train) | pairs(fold.history) | pairs(fold.held_out))
 
 
-def test_the_draw_follows_its_seed_and_validation_has_its_own() -> None:
+def test_test_and_validation_draws_have_separate_seeds() -> None:
     data = shelf([set(range(20))] * 5)
     split, same = at_random(data, (1, 2)), at_random(data, (1, 2))
     other, later = at_random(data, (3, 2)), at_random(data, (1, 3))
@@ -144,7 +144,7 @@ def test_the_draw_follows_its_seed_and_validation_has_its_own() -> None:
     assert pairs(split.validation.held_out) != pairs(later.validation.held_out)
 
 
-def test_every_item_of_a_user_is_as_likely_held_out() -> None:
+def test_every_item_of_a_user_is_equally_likely_held_out() -> None:
     data = shelf([FULL, FULL])
     held = np.zeros(len(data))
     for seed in range(400):
@@ -154,7 +154,7 @@ def test_every_item_of_a_user_is_as_likely_held_out() -> None:
 
 
 @given(heard_logs(), st.integers(1, 4))
-def test_what_is_held_out_of_the_last_was_first_heard_after_all_that_is_kept(log, n: int) -> None:
+def test_last_split_holds_out_the_items_with_the_latest_first_time(log, n: int) -> None:
     data = events_of([*((9, item, 1, item) for item in range(10)), *log]).cells()
 
     split = last_split(data, n)
@@ -167,7 +167,7 @@ def test_what_is_held_out_of_the_last_was_first_heard_after_all_that_is_kept(log
             assert kept.max() <= fold.held_out.first[fold.held_out.rows == user].min()
 
 
-def test_the_last_are_ordered_by_first_listen_and_not_by_latest() -> None:
+def test_last_split_orders_by_first_time_and_not_by_last() -> None:
     log = [(0, 0, 1, 0), (0, 1, 1, 1), (0, 2, 1, 2), (0, 0, 1, 99)]
 
     split = last_split(events_of(log).cells(), 1)
@@ -177,7 +177,7 @@ def test_the_last_are_ordered_by_first_listen_and_not_by_latest() -> None:
     assert pairs(split.validation.train) == {("u00", "i00")}
 
 
-def test_of_items_first_heard_in_one_second_the_higher_number_is_later() -> None:
+def test_of_items_with_equal_times_the_higher_number_is_later() -> None:
     log = [(0, item, 1, 5) for item in range(4)]
 
     split = last_split(events_of(log).cells(), 2)
@@ -217,9 +217,7 @@ def by_pair(side: Interactions) -> dict[tuple[str, str], float]:
     return {(user, item): plays for user, item, plays in told(side)}
 
 
-def test_a_pair_heard_before_and_after_the_cut_counts_its_plays_before_and_is_not_asked_for() -> (
-    None
-):
+def test_a_pair_on_both_sides_of_the_cut_trains_on_earlier_plays_and_is_not_held_out() -> None:
     log = [(0, 0, 3, 0), (0, 0, 5, 10), (0, 0, 7, 20), (0, 1, 1, 10), (0, 2, 1, 20)]
 
     split = time_split(events_of(log), 10, 20)
@@ -264,7 +262,7 @@ def test_a_cut_by_time_without_times_is_refused(cut: Callable[[Events], object])
 
 
 @given(st.lists(st.integers(1, 15), min_size=10, max_size=20), st.integers(0, 9))
-def test_users_who_are_judged_are_strangers_to_training(lengths: list[int], seed: int) -> None:
+def test_judged_users_of_a_user_split_are_not_in_training(lengths: list[int], seed: int) -> None:
     lengths = [max(2, n) if seed % 2 else n + 1 for n in lengths]
     data = shelf([set(range(n)) for n in lengths])
 
@@ -310,7 +308,7 @@ def test_a_user_with_one_item_is_not_judged() -> None:
     st.floats(0.01, 0.99),
     st.integers(0, 9),
 )
-def test_whoever_is_folded_in_has_something_known_and_something_hidden(
+def test_folded_in_users_have_a_history_and_held_out_items(
     lengths: list[int], history: float, seed: int
 ) -> None:
     data = shelf([set(range(max(n, 2) if user % 4 else n)) for user, n in enumerate(lengths)])
@@ -324,7 +322,7 @@ def test_whoever_is_folded_in_has_something_known_and_something_hidden(
         assert (known[~judged] <= 1).all()
 
 
-def test_the_draw_of_users_and_the_draw_of_items_have_their_own_seeds() -> None:
+def test_draws_of_users_and_of_items_have_separate_seeds() -> None:
     data = shelf([FULL] * 10)
     split = user_split(data, (0.2, 0.2), 0.8, (1, 2))
     items = user_split(data, (0.2, 0.2), 0.8, (1, 3))
@@ -336,7 +334,7 @@ def test_the_draw_of_users_and_the_draw_of_items_have_their_own_seeds() -> None:
 
 
 @given(libraries)
-def test_a_published_test_is_taken_as_it_is(users: list[set[int]]) -> None:
+def test_a_published_test_is_not_changed(users: list[set[int]]) -> None:
     data = shelf(users)
     published = data.keys % 5 == 1
     refit, held_out = data.where(~published), data.where(published)
@@ -376,7 +374,7 @@ def test_a_fold_that_leaks_cannot_be_built() -> None:
         Fold(train, side((0, 2)), side((0, 3)))
 
 
-def test_a_user_who_is_folded_in_without_a_history_is_refused_by_name() -> None:
+def test_a_folded_in_user_without_a_history_is_refused_by_name() -> None:
     train, hidden = side((0, 0)), side((1, 1), (2, 1))
 
     with pytest.raises(ValueError, match="user 'u02' has items held out but no history"):
@@ -385,7 +383,7 @@ def test_a_user_who_is_folded_in_without_a_history_is_refused_by_name() -> None:
     assert Fold(train, side((1, 0), (2, 0), (3, 0)), hidden).judged.tolist() == [1, 2]
 
 
-def test_a_user_who_is_judged_without_training_is_no_fold_in_and_stays() -> None:
+def test_a_judged_user_without_training_stays() -> None:
     train = side((0, 0))
 
     assert Fold(train, train, side((1, 1))).judged.tolist() == [1]
@@ -407,7 +405,7 @@ def test_the_sides_of_a_fold_share_their_id_maps() -> None:
 
 
 @pytest.mark.parametrize("leak", ["train", "history", "held_out"])
-def test_a_split_whose_validation_knows_the_test_cannot_be_built(leak: str) -> None:
+def test_a_split_with_test_pairs_in_validation_cannot_be_built(leak: str) -> None:
     sides = {"train": side((0, 0)), "history": side((1, 0)), "held_out": side((1, 1))}
     secret = side({"train": (0, 5), "history": (1, 4), "held_out": (1, 5)}[leak])
     sides[leak] = sides[leak].merged(secret)
@@ -426,7 +424,7 @@ def test_the_folds_of_a_split_share_their_id_maps() -> None:
         Split(fold, Fold(*parts), "by hand")
 
 
-def test_held_out_items_nobody_has_in_training_are_counted() -> None:
+def test_held_out_items_without_training_users_are_counted() -> None:
     train = side((0, 0), (1, 1))
 
     fold = Fold(train, train, side((0, 1), (0, 5), (1, 5), (2, 0)))
@@ -491,7 +489,7 @@ def fold_of_users(n: int) -> Fold:
 
 
 @given(st.integers(1, 12), st.integers(1, 14), st.integers(0, 999))
-def test_a_sample_judges_a_seeded_draw_of_users_on_all_that_is_held_out_of_them(
+def test_a_sample_judges_a_seeded_draw_of_users_on_all_their_held_out_items(
     n_users: int, asked: int, seed: int
 ) -> None:
     fold = fold_of_users(n_users)
@@ -526,7 +524,7 @@ def test_a_sample_of_all_users_is_the_fold_itself() -> None:
     assert fold.sample(4, 1) is not fold
 
 
-def test_a_sample_of_strangers_is_folded_in_from_the_same_histories() -> None:
+def test_a_sample_of_new_users_is_folded_in_from_the_same_histories() -> None:
     fold = user_split(shelf([FULL] * 12), (0.4, 0.4), 0.8, (1, 2)).validation
 
     sample = fold.sample(2, 1)
