@@ -155,7 +155,7 @@ def opened(
                 name,
                 config,
                 stages["split"].facts["fingerprint"],
-                code_parts(MEASURING),
+                code_parts(MEASURING, config.model),
                 _request(config, source),
                 sources,
                 renews,

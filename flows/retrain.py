@@ -185,7 +185,11 @@ def _key(place: Workspace, asked: RetrainRequest, incoming: Incoming) -> str:
 
 def _data(place: Workspace, asked: RetrainRequest, incoming: Incoming) -> dict[str, Any]:
     profiles = None if asked.profiles is None else file_hash(place, asked.profiles)
-    return {"data": incoming.fingerprint, "profiles": profiles, "code": code_id(MEASURING)}
+    return {
+        "data": incoming.fingerprint,
+        "profiles": profiles,
+        "code": code_id(MEASURING, asked.config.model),
+    }
 
 
 def _unchanged(place: Workspace, name: str, done: Recorded) -> Retrained:

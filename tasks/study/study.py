@@ -89,7 +89,7 @@ def open_study(
     tags = {
         "data": filtered["fingerprint"],
         "split": facts["split"]["fingerprint"],
-        "code": code_id(MEASURING),
+        "code": code_id(MEASURING, config.model),
     }
     with workspace_locks(workspace).exclusive(f"parent-{search.name}"):
         known = search.recall("parent")

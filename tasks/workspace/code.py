@@ -35,22 +35,25 @@ SERVING = (*MODELS, "recsys/serving")
 
 
 @functools.cache
-def code_parts(scope: tuple[str, ...]) -> Parts:
+def code_parts(scope: tuple[str, ...], model: str | None = None) -> Parts:
     """The parts of the code that runs, as it was when they were first read.
 
-    With the models of recsys go those that `recsys.models.MODELS` takes from elsewhere.
+    Args:
+        scope: What the result depends on.
+        model: The model it is a result of; the file of a model outside recsys is a part, too. None
+            for a result of any model.
     """
     parts = dict(fingerprints(scope, ROOT))
-    others = {kind: outside_file(kind) for kind in MODEL_TABLE} if MODELS_FOLDER in scope else {}
-    for kind, path in others.items():
-        if path is not None:
+    models = [] if MODELS_FOLDER not in scope else [*MODEL_TABLE] if model is None else [model]
+    for kind in models:
+        if (path := outside_file(kind)) is not None:
             parts[f"models/{kind}"] = sha256(path.read_bytes()).hexdigest()[:16]
     return parts
 
 
-def code_id(scope: tuple[str, ...]) -> str:
+def code_id(scope: tuple[str, ...], model: str | None = None) -> str:
     """16 hex digits for all parts together."""
-    return id_of(code_parts(scope))
+    return id_of(code_parts(scope, model))
 
 
 def id_of(parts: Parts) -> str:

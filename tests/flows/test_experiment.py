@@ -122,7 +122,7 @@ def test_every_run_says_what_it_was_made_from(lab: Lab, first: Result) -> None:
         assert tags["study"] == "first"
         assert tags["data"] == first.facts["filter"]["fingerprint"]
         assert tags["split"] == first.facts["split"]["fingerprint"]
-        assert tags["code"] == code_id(MEASURING)
+        assert tags["code"] == code_id(MEASURING, "als")
         assert run.inputs is not None
         (used,) = run.inputs.dataset_inputs
         assert used.dataset.digest == first.facts["filter"]["fingerprint"]

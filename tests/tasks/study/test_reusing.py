@@ -105,7 +105,7 @@ def test_what_may_give_other_values_is_trained(
 
 def test_other_code_is_trained(bench: MakeBench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench("first", search=ONE).attempt()
-    monkeypatch.setattr("tasks.study.study.code_id", lambda scope: "changed")
+    monkeypatch.setattr("tasks.study.study.code_id", lambda scope, model: "changed")
 
     assert bench("second", search=ONE).attempt().state == "measured"
 
