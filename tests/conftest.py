@@ -128,7 +128,7 @@ def cells_of(plays: npt.ArrayLike) -> Interactions:
     return Interactions(users, items, *at, dense[rows, cols])
 
 
-def told(log: Events | Interactions) -> list[tuple[str, str, float]]:
+def triples(log: Events | Interactions) -> list[tuple[str, str, float]]:
     """User, item and plays of each row, by their external ids."""
     users, items = log.users.ids.to_pylist(), log.items.ids.to_pylist()
     columns = zip(log.rows.tolist(), log.cols.tolist(), log.plays.tolist(), strict=True)
@@ -137,7 +137,7 @@ def told(log: Events | Interactions) -> list[tuple[str, str, float]]:
 
 def pairs(log: Events | Interactions) -> set[tuple[str, str]]:
     """The distinct (user, item) pairs, by their external ids."""
-    return {(user, item) for user, item, _ in told(log)}
+    return {(user, item) for user, item, _ in triples(log)}
 
 
 def two_camps(n_users: int, n_items: int, *, of_other: int = 0) -> npt.NDArray[np.float64]:

@@ -12,7 +12,7 @@ from recsys.data.ids import IdMap
 from recsys.data.interactions import Events
 from recsys.data.profiles import Profiles
 from recsys.errors import InputError
-from tests.conftest import Heard, events_of, heard_logs, pairs, told
+from tests.conftest import Heard, events_of, heard_logs, pairs, triples
 
 Rows = list[tuple[str, str, float]]
 logs = heard_logs(min_size=1)
@@ -32,7 +32,7 @@ def enough(rows: Rows, side: int, least: int, count: str) -> Rows:
 def left_after(log: list[Heard], config: FilterConfig) -> Rows:
     """What stays, by ids; empty where nothing does."""
     try:
-        return told(apply_filters(events_of(log), None, config, seed=0)[0])
+        return triples(apply_filters(events_of(log), None, config, seed=0)[0])
     except InputError:
         return []
 
@@ -42,7 +42,7 @@ def test_mode_once_filters_users_then_items_one_time(
     log: list[Heard], artists: int, listeners: int, count: str
 ) -> None:
     config = FilterConfig(min_items=artists, min_users=listeners, count=count)
-    rows = enough(told(events_of(log)), 0, artists, count)
+    rows = enough(triples(events_of(log)), 0, artists, count)
     expected = enough(rows, 1, listeners, count)
 
     assert left_after(log, config) == expected
@@ -53,7 +53,7 @@ def test_mode_core_repeats_until_nothing_changes(
     log: list[Heard], artists: int, listeners: int, count: str
 ) -> None:
     config = FilterConfig(mode="core", min_items=artists, min_users=listeners, count=count)
-    expected, before = told(events_of(log)), None
+    expected, before = triples(events_of(log)), None
     while expected != before:
         before = expected
         expected = enough(enough(expected, 0, artists, count), 1, listeners, count)
@@ -98,7 +98,7 @@ def test_top_users_have_most_items_and_of_equals_the_first_ids(
     log: list[Heard], top: int, count: str
 ) -> None:
     config = FilterConfig(min_items=0, min_users=0, top_users=top, count=count)
-    rows = told(events_of(log))
+    rows = triples(events_of(log))
     sizes = counts(rows, 0, count)
     best = sorted(sizes, key=lambda user: (-sizes[user], user))[:top]
 
@@ -117,7 +117,7 @@ def test_steps_count_the_remaining_rows_and_id_maps_are_compact(
     log: list[Heard], artists: int, listeners: int
 ) -> None:
     config = FilterConfig(min_items=artists, min_users=listeners)
-    first = told(events_of(log))
+    first = triples(events_of(log))
     second = enough(first, 0, artists, "cells")
     third = enough(second, 1, listeners, "cells")
     if not third:

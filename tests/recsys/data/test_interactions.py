@@ -8,7 +8,7 @@ from scipy.sparse import csr_matrix
 
 from recsys.data.ids import IdMap
 from recsys.data.interactions import Events, Interactions
-from tests.conftest import Heard, cells_of, events_of, heard_logs, pairs, told
+from tests.conftest import Heard, cells_of, events_of, heard_logs, pairs, triples
 
 USERS, ITEMS = IdMap.of(["u0", "u1"]), IdMap.of(["i0", "i1", "i2"])
 
@@ -22,7 +22,7 @@ def columns(*rows: tuple[int, int, float]) -> tuple[np.ndarray, np.ndarray, np.n
 def test_events_do_not_depend_on_the_order_of_the_file(log: list[Heard], random) -> None:
     events, again = events_of(log), events_of(random.sample(log, len(log)))
 
-    assert told(events) == told(again)
+    assert triples(events) == triples(again)
     assert events.times.tolist() == again.times.tolist()
 
 
@@ -43,7 +43,7 @@ def test_a_cell_sums_the_plays_of_a_pair_and_has_its_first_and_last_time(
 
     cells = events_of(log, timed=timed).cells()
 
-    assert told(cells) == [(*pair, sum(p for _, p in heard[pair])) for pair in sorted(heard)]
+    assert triples(cells) == [(*pair, sum(p for _, p in heard[pair])) for pair in sorted(heard)]
     if timed:
         assert cells.first.tolist() == [min(heard[pair])[0] for pair in sorted(heard)]
         assert cells.last.tolist() == [max(heard[pair])[0] for pair in sorted(heard)]
@@ -59,10 +59,10 @@ def test_compacting_drops_ids_without_events_and_nothing_else(log: list[Heard], 
 
     compact = left.compact()
 
-    assert told(compact) == told(left)
+    assert triples(compact) == triples(left)
     assert compact.times.tolist() == left.times.tolist()
-    assert set(compact.users.ids.to_pylist()) == {user for user, _, _ in told(left)}
-    assert set(compact.items.ids.to_pylist()) == {item for _, item, _ in told(left)}
+    assert set(compact.users.ids.to_pylist()) == {user for user, _, _ in triples(left)}
+    assert set(compact.items.ids.to_pylist()) == {item for _, item, _ in triples(left)}
 
 
 @given(heard_logs(), st.integers(0, 20))
@@ -72,7 +72,7 @@ def test_parts_merge_to_the_whole(log: list[Heard], at: int) -> None:
 
     for one, other in ((keep, ~keep), (~keep, keep)):
         whole = cells.where(one).merged(cells.where(other))
-        assert told(whole) == told(cells)
+        assert triples(whole) == triples(cells)
         assert whole.first.tolist() == cells.first.tolist()
         assert whole.last.tolist() == cells.last.tolist()
 

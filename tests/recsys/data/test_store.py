@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from recsys.data import store
 from recsys.data.ids import IdMap, strings
 from recsys.data.profiles import Profiles
-from tests.conftest import Heard, events_of, heard_logs, told
+from tests.conftest import Heard, events_of, heard_logs, triples
 
 # Every example overwrites the files of the one before.
 reuse_folder = settings(
@@ -37,7 +37,7 @@ def test_loaded_events_equal_the_saved_ones(tmp_path: Path, log: list[Heard]) ->
         store.save_events(events, tmp_path)
         back = store.load_events(tmp_path)
 
-        assert told(back) == told(events)
+        assert triples(back) == triples(events)
         assert_same_ids(back.users, events.users)
         assert_same_ids(back.items, events.items)
         assert (back.times is None) == (not timed)

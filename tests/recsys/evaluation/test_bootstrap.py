@@ -132,21 +132,21 @@ def test_exact_sums_give_the_same_bits_in_whole_number_arithmetic(
 
 
 def test_every_block_of_resamples_is_reported(rng: np.random.Generator) -> None:
-    told: list[tuple[str, int, int | None]] = []
+    reports: list[tuple[str, int, int | None]] = []
 
-    _deviations([rng.random((50, 2))], 1, 20, lambda *now: told.append(now), 4 * 50 * 8)
+    _deviations([rng.random((50, 2))], 1, 20, lambda *now: reports.append(now), 4 * 50 * 8)
 
-    assert told == [("bootstrap resamples", done, 20) for done in (8, 16, 20)]
+    assert reports == [("bootstrap resamples", done, 20) for done in (8, 16, 20)]
 
 
 def test_an_interval_and_a_comparison_report_progress(rng: np.random.Generator) -> None:
-    told: list[tuple[str, int, int | None]] = []
+    reports: list[tuple[str, int, int | None]] = []
     one = report(rng.random(50))
 
-    interval(one, seed=1, n_resamples=20, progress=lambda *now: told.append(now))
-    paired(one, one, seed=1, n_resamples=30, progress=lambda *now: told.append(now))
+    interval(one, seed=1, n_resamples=20, progress=lambda *now: reports.append(now))
+    paired(one, one, seed=1, n_resamples=30, progress=lambda *now: reports.append(now))
 
-    assert told == [("bootstrap resamples", 20, 20), ("bootstrap resamples", 30, 30)]
+    assert reports == [("bootstrap resamples", 20, 20), ("bootstrap resamples", 30, 30)]
 
 
 def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(

@@ -1,4 +1,4 @@
-"""Many models over several splits: what is averaged, what is ranked, what is told of groups."""
+"""Many models over several splits: averages, ranking and groups."""
 
 import json
 from typing import Any
@@ -131,12 +131,12 @@ def test_lists_are_measured_beyond_accuracy(comparison: Comparison) -> None:
 
 
 def test_json_holds_everything_under_the_models(comparison: Comparison) -> None:
-    told: dict[str, Any] = json.loads(json.dumps(comparison.as_json()))
+    result: dict[str, Any] = json.loads(json.dumps(comparison.as_json()))
 
-    assert list(told) == list(comparison.models)
-    good = told["good"]
+    assert list(result) == list(comparison.models)
+    good = result["good"]
     assert good["against_best"] is None
-    assert told["poor"]["against_best"]["best"] == "good"
+    assert result["poor"]["against_best"]["best"] == "good"
     assert [split["seed"] for split in good["splits"]] == [0, 1, 2]
     assert good["splits"][0]["params"] == {"skill": 0.9}
     assert set(good["groups"]) == {"activity", "gender", "country", "age", "items"}

@@ -252,7 +252,7 @@ def test_without_new_pairs_there_is_nothing_to_judge(fold: Fold) -> None:
 def test_the_frozen_champion_does_not_decide(
     champion: npt.NDArray[np.float64], fold: Fold, known: Interactions
 ) -> None:
-    told = on_new_pairs(
+    frozen = on_new_pairs(
         Ranked([5, 4, 3, 2, 1, 0, 6], fold.train),  # type: ignore[arg-type]
         Ranked([3, 1, 0, 2, 4, 5], known),  # type: ignore[arg-type]
         known,
@@ -262,7 +262,7 @@ def test_the_frozen_champion_does_not_decide(
         50,
     )
     args = report(champion), report(champion), Gate(), METRIC, 1, 500
-    decision = decide(*args, on_new=told)
+    decision = decide(*args, on_new=frozen)
 
     assert decision.verdict == decide(*args).verdict
     assert in_words(decision)[-1].startswith("as it serves, on 4 pairs of 3 users")

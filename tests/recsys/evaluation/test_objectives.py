@@ -1,5 +1,3 @@
-from random import Random
-
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -37,36 +35,10 @@ def test_the_front_equals_a_slow_double_loop(values: npt.NDArray[np.float64]) ->
     assert found.tolist() == [not dominated(row, rows) for row in rows]
 
 
-@given(objectives())
-def test_the_highest_of_each_objective_is_reached_on_the_front(
-    values: npt.NDArray[np.float64],
-) -> None:
-    on_front = values[front(values)]
-
-    assert (on_front.max(axis=0) == values.max(axis=0)).all()
-
-
-@given(objectives(), st.randoms(use_true_random=False))
-def test_the_order_of_rows_and_of_objectives_changes_nothing(
-    values: npt.NDArray[np.float64], random: Random
-) -> None:
-    rows, cols = list(range(len(values))), list(range(values.shape[1]))
-    random.shuffle(rows)
-    random.shuffle(cols)
-
-    assert (front(values[rows][:, cols]) == front(values)[rows]).all()
-
-
 def test_a_trade_off_is_on_the_front_and_what_is_worse_in_both_is_not() -> None:
     values = np.array([[0.3, 10.0], [0.2, 20.0], [0.2, 10.0], [0.1, 5.0], [0.3, 9.0]])
 
     assert front(values).tolist() == [True, True, False, False, False]
-
-
-def test_duplicates_of_a_row_on_the_front_are_all_on_it() -> None:
-    values = np.array([[1.0, 2.0], [2.0, 1.0], [1.0, 2.0], [1.0, 1.0], [1.0, 1.0]])
-
-    assert front(values).tolist() == [True, True, True, False, False]
 
 
 def test_infinite_values_are_higher_or_lower_than_all_others() -> None:
@@ -90,10 +62,6 @@ def test_metrics_of_which_less_is_better_are_negated(metric: str) -> None:
     assert oriented(metric, oriented(metric, 0.25)) == 0.25
 
 
-@pytest.mark.parametrize("metric", ["ndcg@10", "coverage@10", "novelty", "popularityless@10"])
-def test_metrics_of_which_more_is_better_stay(metric: str) -> None:
-    assert oriented(metric, 0.25) == 0.25
-
-
 def test_less_is_better_of_exactly_gini_and_popularity() -> None:
+    assert oriented("popularityless@10", 0.25) == 0.25
     assert {"gini", "popularity"} == LOWER_IS_BETTER

@@ -64,7 +64,7 @@ def test_trained_users_are_recommended_to_in_batches(monkeypatch: pytest.MonkeyP
     model, fold, seen = Asked(), at_random().test, []
     users = np.arange(10, dtype=np.int32)
 
-    recs = recommend(model, fold, users, 3, lambda *told: seen.append(told))
+    recs = recommend(model, fold, users, 3, lambda *report: seen.append(report))
 
     assert model.calls == [
         ("recommend", [0, 1, 2, 3], 3),

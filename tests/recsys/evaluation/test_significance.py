@@ -230,12 +230,12 @@ def test_the_frame_has_a_row_per_pair(rng: np.random.Generator) -> None:
 
 
 def test_resamples_are_reported_and_values_do_not_change(rng: np.random.Generator) -> None:
-    one, told = rng.random(30), list[tuple[str, int, int | None]]()
+    one, reports = rng.random(30), list[tuple[str, int, int | None]]()
     before = one.copy()
 
-    compare_models({"a": one, "b": one}, 1, 20, progress=lambda *now: told.append(now))
+    compare_models({"a": one, "b": one}, 1, 20, progress=lambda *now: reports.append(now))
 
-    assert told == [("bootstrap resamples", 20, 20)]
+    assert reports == [("bootstrap resamples", 20, 20)]
     np.testing.assert_array_equal(one, before)
 
 

@@ -169,12 +169,12 @@ def test_a_single_user_rules_out_nothing() -> None:
 def test_values_do_not_change_and_resamples_are_reported(
     rng: np.random.Generator,
 ) -> None:
-    values, told = rng.random((50, 4)), list[tuple[str, int, int | None]]()
+    values, reports = rng.random((50, 4)), list[tuple[str, int, int | None]]()
     before = values.copy()
 
-    tied_with_best(values, 1, 30, progress=lambda *now: told.append(now))
+    tied_with_best(values, 1, 30, progress=lambda *now: reports.append(now))
 
-    assert told == [("bootstrap resamples", 30, 30)]
+    assert reports == [("bootstrap resamples", 30, 30)]
     np.testing.assert_array_equal(values, before)
 
 

@@ -7,7 +7,6 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from recsys.search.pruning import (
-    ETA,
     N_BEFORE_MEDIAN,
     CurveValues,
     FinishedCurve,
@@ -174,45 +173,10 @@ def test_the_median_rule_waits_for_five_trials_that_were_not_pruned() -> None:
     assert not asked("median", steady(0.5, [10]), done(good[:-1]) | cut)
 
 
-def test_the_median_is_that_of_unpruned_trials_and_an_equal_trial_continues() -> None:
-    others = done(steady(value, [10]) for value in (0.1, 0.2, 0.3, 0.4, 0.5))
-    cut = {slot: FinishedCurve(steady(0.0, [10]), pruned=True) for slot in range(50, 70)}
-
-    assert asked("median", steady(0.29, [10]), others | cut)
-    assert not asked("median", steady(0.3, [10]), others | cut)
-
-
 def test_the_median_rule_starts_at_the_least_number_of_iterations() -> None:
     others = done(steady(1.0, range(1, 81)) for _ in range(9))
 
     assert stopped_at("median", 9, steady(0.0, range(1, 9)), others, (6, 81)) == [6, 7, 8]
-
-
-def test_the_median_rule_compares_values_at_the_same_iteration() -> None:
-    rising = done([(10, 0.1), (20, 0.2), (30, 0.9)] for _ in range(5))
-
-    assert not asked("median", [(25, 0.2)], rising)
-    assert asked("median", [(30, 0.2)], rising)
-
-
-def test_a_trial_that_ended_early_counts_for_the_median_with_its_best() -> None:
-    early = done([(5, 0.7), (10, 0.6)] for _ in range(5))
-
-    assert asked("median", steady(0.65, [60]), early)
-    assert not asked("median", steady(0.7, [60]), early)
-
-
-def test_trials_measured_only_later_do_not_count_for_the_median() -> None:
-    late = done(steady(1.0, [20, 30]) for _ in range(9))
-
-    assert not asked("median", steady(0.0, [19]), late)
-    assert asked("median", steady(0.0, [20]), late)
-
-
-def test_one_good_point_is_enough_for_the_median_rule() -> None:
-    others = done(steady(0.5, range(1, 40)) for _ in range(5))
-
-    assert not asked("median", [(1, 0.1), (2, 0.6), (3, 0.1)], others)
 
 
 @settings(max_examples=100)
@@ -268,30 +232,6 @@ def test_a_third_of_the_trials_at_a_rung_continues(
     assert goes_on == list(range(1, n_kept + 1))
 
 
-def test_a_trial_equal_to_the_last_that_continues_continues_too() -> None:
-    others = done(steady(value, [9]) for value in (5.0, 4.0, 3.0, 3.0, 1.0, 1.0, 1.0, 1.0))
-
-    assert not asked("halving", steady(3.0, [9]), others)
-    assert asked("halving", steady(2.9, [9]), others)
-
-
-def test_with_fewer_than_three_trials_at_a_rung_all_continue() -> None:
-    two = [steady(1.0, [1, 3, 9]), steady(1.0, [1, 3, 9])]
-    short = {slot: FinishedCurve(steady(1.0, [1, 3]), pruned=True) for slot in range(50, 70)}
-
-    assert ETA == 3
-    assert asked("halving", steady(0.0, [9]), done(two) | short)
-    assert not asked("halving", steady(0.0, [9]), done(two[:1]) | short)
-
-
-def test_a_rung_compares_the_best_so_far_and_not_what_came_after_it() -> None:
-    others = done([(3, 0.5), (9, 0.3), (27, 0.9)] for _ in range(5))
-
-    assert not asked("halving", [(9, 0.5)], others)
-    assert asked("halving", [(9, 0.4)], others)
-    assert not asked("halving", [(8, 0.6), (9, 0.1)], others)
-
-
 def test_brackets_of_hyperband_leave_out_one_rung_more_each() -> None:
     at = range(1, 82)
     others = done(steady(1.0, at) for _ in range(250))
@@ -331,23 +271,6 @@ def test_hyperband_is_halving_among_the_slots_of_the_same_bracket(
     assert found == slow_halving(curve, rivals, slow_rungs(1, 41)[own:], 41)
 
 
-def test_trials_of_other_brackets_do_not_compete_in_hyperband() -> None:
-    own = _bracket(99, 5, seed=7)
-    slots = {s: _bracket(s, 5, seed=7) == own for s in range(99)}
-    better_elsewhere = {
-        s: FinishedCurve(steady(0.1 if same else 0.9, range(1, 81)), False)
-        for s, same in slots.items()
-    }
-    better_here = {
-        s: FinishedCurve(steady(0.9 if same else 0.1, range(1, 81)), False)
-        for s, same in slots.items()
-    }
-
-    assert own == 0
-    assert not asked("hyperband", steady(0.5, [1]), better_elsewhere)
-    assert asked("hyperband", steady(0.5, [1]), better_here)
-
-
 @pytest.mark.parametrize("pruner", [pruner for pruner in PRUNERS if pruner != "none"])
 @pytest.mark.parametrize(("low", "high"), [(10, 9), (0, 0)])
 def test_a_range_without_iterations_is_refused(pruner: Pruner, low: int, high: int) -> None:
@@ -370,24 +293,6 @@ def test_without_patience_there_is_no_plateau(curve: CurveValues) -> None:
     assert not plateau(curve, None)
 
 
-@pytest.mark.parametrize(
-    ("found", "expected"),
-    [
-        ([], False),
-        ([0.5], False),
-        ([0.5, 0.4], False),
-        ([0.5, 0.4, 0.5], True),
-        ([0.5, 0.4, 0.6], False),
-        ([0.5, 0.6, 0.4], False),
-        ([0.1, 0.5, 0.4, 0.5], True),
-    ],
-)
-def test_a_plateau_needs_two_points_without_a_new_best(found: list[float], expected: bool) -> None:
-    curve = [(10 * n, value) for n, value in enumerate(found, start=1)]
-
-    assert plateau(curve, 2) is expected
-
-
 def test_a_patience_of_0_is_refused() -> None:
     with pytest.raises(ValueError, match="patience is 0"):
         plateau([(1, 0.5)], 0)
@@ -401,15 +306,6 @@ def test_the_best_point_is_the_earliest_of_the_highest_from_low_on(
     highest = max(value for _, value in allowed)
 
     assert best_point(curve, low) == next(point for point in allowed if point[1] == highest)
-
-
-def test_a_higher_value_before_low_counts_only_if_the_curve_ends_there() -> None:
-    curve = [(1, 0.9), (5, 0.3), (10, 0.4), (15, 0.4)]
-
-    assert best_point(curve, 1) == (1, 0.9)
-    assert best_point(curve, 2) == (10, 0.4)
-    assert best_point(curve, 15) == (15, 0.4)
-    assert best_point(curve, 16) == (1, 0.9)
 
 
 def test_a_curve_without_points_has_no_best_one() -> None:

@@ -194,20 +194,6 @@ def test_a_grid_holds_every_combination_once() -> None:
     assert [tuple(point.values()) for point in points] == list(expected)
 
 
-def test_a_grid_has_no_point_twice_where_a_parameter_does_not_apply() -> None:
-    space: Space = {
-        "weighting": Choice(("share", "log", "binary")),
-        "power": Choice((0.5, 1.0), when={"weighting": "share"}),
-        "epsilon": Choice((1.0, 10.0, 100.0), when={"weighting": "log"}),
-    }
-
-    points = grid(space)
-
-    assert len(points) == 2 + 3 + 1
-    assert {"weighting": "binary"} in points
-    assert {"weighting": "log", "epsilon": 10.0} in points
-
-
 @pytest.mark.parametrize("spec", [Floats(0.1, 1.0), Ints(1, 100_000)])
 def test_a_grid_over_a_range_is_refused_by_name(spec: Floats | Ints) -> None:
     with pytest.raises(ValueError, match=r"a list of values for search\.alpha"):
@@ -318,16 +304,6 @@ def test_a_range_of_real_numbers_has_no_size_and_a_long_one_of_whole_numbers_has
     assert size({"factors": Ints(1, 5_000), "alpha": Choice((1.0, 2.0, 3.0))}) is None
     assert size({"factors": Ints(1, 10**9)}) is None
     assert size({}) == 1
-
-
-def test_branches_that_exclude_each_other_are_added_and_not_multiplied() -> None:
-    kinds = ("share", "log", "bm25", "linear")
-    space: Space = {"weighting": Choice(kinds)}
-    for n, kind in enumerate(kinds[:3]):
-        space[f"x{n}"] = Ints(1, 30, when={"weighting": kind})
-
-    assert size(space) == size(space, most=91) == len(grid(space)) == 3 * 30 + 1
-    assert size(space, most=90) is None
 
 
 def test_a_parameter_that_is_not_searched_is_on_no_bound() -> None:

@@ -1,4 +1,4 @@
-"""What people are told, against the definitions written out densely in the test."""
+"""Answers of served models, against the definitions written out densely in the test."""
 
 from dataclasses import replace
 
@@ -199,37 +199,41 @@ def test_the_shares_are_those_of_the_paper_and_sum_to_the_score_of_the_exact_sol
     for user, item in ((0, 3), (7, 1), (29, 13)):
         score, terms = solved_score(served, user, item)
 
-        told = explain(served, served.cells, user, item)
+        explanation = explain(served, served.cells, user, item)
 
-        assert {each.id for each in told.shares} == {f"i{j:02}" for j in heard_by(cells, user)}
-        assert told.score == pytest.approx(score, rel=1e-5, abs=1e-7)
-        assert sum(each.share for each in told.shares) == pytest.approx(told.score, rel=1e-12)
-        for each in told.shares:
+        assert {each.id for each in explanation.shares} == {
+            f"i{j:02}" for j in heard_by(cells, user)
+        }
+        assert explanation.score == pytest.approx(score, rel=1e-5, abs=1e-7)
+        assert sum(each.share for each in explanation.shares) == pytest.approx(
+            explanation.score, rel=1e-12
+        )
+        for each in explanation.shares:
             j = int(each.id.removeprefix("i"))
             assert each.share == pytest.approx(terms[j], rel=1e-5, abs=1e-7)
             assert each.plays == heard_by(cells, user)[j]
-        assert told.heard == (item in heard_by(cells, user))
-        assert [each.share for each in told.shares] == sorted(
-            (each.share for each in told.shares), reverse=True
+        assert explanation.heard == (item in heard_by(cells, user))
+        assert [each.share for each in explanation.shares] == sorted(
+            (each.share for each in explanation.shares), reverse=True
         )
 
 
 def test_the_explained_score_is_the_recommended_one(camps: Served) -> None:
     (best,) = known_user(camps, 5, 1).items
 
-    told = explain(camps, camps.cells, 5, camps.names.number(best.id))
+    explanation = explain(camps, camps.cells, 5, camps.names.number(best.id))
 
-    assert told.score == pytest.approx(best.score, rel=1e-4)
+    assert explanation.score == pytest.approx(best.score, rel=1e-4)
 
 
 def test_a_new_history_is_explained_too(camps: Served) -> None:
     history = history_of(camps, {2: 1.0, 4: 3.0})
     best = fold_in_history(camps, {2: 1.0, 4: 3.0}, 1).items[0]
 
-    told = explain(camps, history, 0, camps.names.number(best.id))
+    explanation = explain(camps, history, 0, camps.names.number(best.id))
 
-    assert {each.name for each in told.shares} == {"i02", "i04"}
-    assert told.score == pytest.approx(best.score, rel=1e-4)
+    assert {each.name for each in explanation.shares} == {"i02", "i04"}
+    assert explanation.score == pytest.approx(best.score, rel=1e-4)
 
 
 def test_linear_models_serve_and_explain_as_als_does() -> None:
@@ -237,12 +241,12 @@ def test_linear_models_serve_and_explain_as_als_does() -> None:
 
     for user in (0, 5):
         (best,) = known_user(served, user, 1).items
-        told = explain(served, served.cells, user, served.names.number(best.id))
+        explanation = explain(served, served.cells, user, served.names.number(best.id))
         all_ = known_user(served, user, N_ITEMS, include_heard=True).items
 
         assert best.id == f"i{user:02}"
-        assert told.score == pytest.approx(best.score, rel=1e-5)
-        assert {each.id for each in all_ if each.heard} == {each.id for each in told.shares}
+        assert explanation.score == pytest.approx(best.score, rel=1e-5)
+        assert {each.id for each in all_ if each.heard} == {each.id for each in explanation.shares}
         assert {int(each.id[1:]) % 2 for each in similar(served, user, 4)} == {user % 2}
 
 

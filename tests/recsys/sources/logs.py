@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from recsys.data.interactions import Events
+from tests import conftest
 
 Row = tuple[str, str, float]
 
@@ -30,10 +31,9 @@ def packed(path: Path, codec: str) -> Path:
     return target
 
 
-def told(events: Events) -> list[Row]:
+def triples(events: Events) -> list[Row]:
     """(user id, item id, plays) of each event, sorted."""
-    pairs = zip(events.rows.tolist(), events.cols.tolist(), events.plays.tolist(), strict=True)
-    return sorted((events.users.id(u), events.items.id(i), plays) for u, i, plays in pairs)
+    return sorted(conftest.triples(events))
 
 
 def shown(events: Events) -> dict[str, str]:

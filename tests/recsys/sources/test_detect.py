@@ -8,7 +8,7 @@ from recsys.errors import InputError
 from recsys.sources import Format, companions, detect, read
 from recsys.sources.reading import HOPELESS
 
-from .logs import packed, shown, told
+from .logs import packed, shown, triples
 
 FILES: dict[str, tuple[Format, str]] = {
     "plays": ("lastfm-360k", "u\t\tname\t5\nu\tm\tname\tx\nu\tm\tname\t0\n"),
@@ -50,7 +50,7 @@ def test_each_format_is_known_by_its_first_lines(tmp_path: Path, name: str) -> N
 def test_a_declared_format_reads_as_the_detected_one(tmp_path: Path, name: str) -> None:
     path = file_of(tmp_path, name)
 
-    assert told(read(path, format=FILES[name][0]).events) == told(read(path).events)
+    assert triples(read(path, format=FILES[name][0]).events) == triples(read(path).events)
 
 
 def test_hetrec_names_are_read_with_quoting_off(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_hetrec_names_are_read_with_quoting_off(tmp_path: Path) -> None:
     beside = put_names_beside(path, "utf-8")
     reading = read(path)
 
-    assert told(reading.events) == [("2", "51", 13883), ("3", "51", 1)]
+    assert triples(reading.events) == [("2", "51", 13883), ("3", "51", 1)]
     assert shown(reading.events) == {"51": '"Duran Dürán'}
     assert reading.names_from == beside
     assert companions(path, "auto") == companions(path, "hetrec") == [beside]
@@ -104,7 +104,7 @@ def test_a_compressed_file_of_names_is_found(tmp_path: Path) -> None:
 def test_a_rating_is_the_strength_of_its_row(tmp_path: Path) -> None:
     events = read(file_of(tmp_path, "ratings.dat")).events
 
-    assert told(events) == [("1", "1193", 5), ("1", "661", 3.5)]
+    assert triples(events) == [("1", "1193", 5), ("1", "661", 3.5)]
     assert events.times is not None
     assert events.times.tolist() == [978300760, 978302109]
 

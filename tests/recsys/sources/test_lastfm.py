@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from recsys.errors import InputError
 from recsys.sources import ItemKey, read, stream
 
-from .logs import packed, shown, told, written
+from .logs import packed, shown, triples, written
 
 texts = st.text(st.characters(exclude_characters="\t\n\r", exclude_categories=["Cs"]), max_size=8)
 some_text = texts.filter(bool) | st.sampled_from(['"', '"a', "a''b", "é", "x"])
@@ -35,7 +35,7 @@ def test_a_file_in_360k_format_is_read_exactly(
 
     reading = read(path, format="lastfm-360k", item_key="name")
 
-    assert told(reading.events) == sorted((u, n, float(p)) for u, _, n, p in rows)
+    assert triples(reading.events) == sorted((u, n, float(p)) for u, _, n, p in rows)
     assert (reading.n_rows, len(reading.rejects)) == (len(rows), 0)
 
 
@@ -104,7 +104,7 @@ def test_where_blocks_are_cut_changes_nothing(
         patch.setattr(stream, "BLOCK", size)
         pieces = read(path, format="lastfm-360k")
 
-    assert told(pieces.events) == told(whole.events)
+    assert triples(pieces.events) == triples(whole.events)
     assert shown(pieces.events) == shown(whole.events)
     assert pieces.rejects.lines.tolist() == whole.rejects.lines.tolist() == [len(rows) + 1]
 
@@ -123,7 +123,7 @@ def test_a_compressed_file_reads_as_the_plain_one(tmp_path: Path, codec: str) ->
     path = written(tmp_path / "plays", [*PLAYS, ("u3", "m1", "x", "0")])
     plain, small = read(path), read(packed(path, codec))
 
-    assert told(small.events) == told(plain.events)
+    assert triples(small.events) == triples(plain.events)
     assert small.rejects.table().equals(plain.rejects.table())
     assert small.rejects.lines.tolist() == [6]
 
@@ -131,7 +131,7 @@ def test_a_compressed_file_reads_as_the_plain_one(tmp_path: Path, codec: str) ->
 def test_rows_of_one_pair_stay_apart_and_their_cells_are_summed(tmp_path: Path) -> None:
     events = read(written(tmp_path / "plays", PLAYS)).events
 
-    assert [plays for _, item, plays in told(events) if item == "m1"] == [3, 3, 4]
+    assert [plays for _, item, plays in triples(events) if item == "m1"] == [3, 3, 4]
     assert sorted(events.cells().plays.tolist()) == [5, 6, 10]
 
 
@@ -185,7 +185,7 @@ def test_a_1k_row_counts_one_play_of_its_artist_at_its_time(tmp_path: Path) -> N
     reading = read(written(tmp_path / "events", EVENTS))
 
     assert reading.format == "lastfm-1k"
-    assert told(reading.events) == [
+    assert triples(reading.events) == [
         ("user_1", "m1", 1),
         ("user_1", "m1", 1),
         ("user_2", "name:坂本龍一", 1),

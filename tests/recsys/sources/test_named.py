@@ -9,7 +9,7 @@ import pytest
 from recsys.errors import InputError
 from recsys.sources import parse_columns, read
 
-from .logs import packed, shown, told
+from .logs import packed, shown, triples
 
 TABLE = 'uid{d}n{d}track{d}title{d}ts\nu1{d}2{d}a{d}A{d}10\nu2{d}3{d}b{d}"B ""b""{d}"{d}20\n'
 
@@ -28,7 +28,7 @@ def test_columns_are_found_by_name_under_any_delimiter(tmp_path: Path, d: str) -
     reading = read(file_of(tmp_path, text), columns=columns)
 
     assert reading.format == "columns"
-    assert told(reading.events) == [("u1", "a", 2), ("u2", "b", 3)]
+    assert triples(reading.events) == [("u1", "a", 2), ("u2", "b", 3)]
     assert shown(reading.events) == {"a": "A", "b": '"B "b"' if d == "\t" else f'B "b"{d}'}
     assert reading.events.times is not None
     assert reading.events.times.tolist() == [10, 20]
@@ -38,7 +38,7 @@ def test_columns_are_found_by_position_and_line_1_is_a_row(tmp_path: Path) -> No
     columns = parse_columns("user=2,item=0")
     reading = read(file_of(tmp_path, "a;x;u1\nb;y;u1\na;x;u1\n"), columns=columns)
 
-    assert told(reading.events) == [("u1", "a", 1), ("u1", "a", 1), ("u1", "b", 1)]
+    assert triples(reading.events) == [("u1", "a", 1), ("u1", "a", 1), ("u1", "b", 1)]
     assert reading.n_rows == 3
 
 
@@ -47,7 +47,7 @@ def test_quoted_and_plain_lines_keep_their_line_numbers(tmp_path: Path) -> None:
     columns = parse_columns("user=user,item=item,plays=n")
     reading = read(file_of(tmp_path, "\n".join(rows)), columns=columns)
 
-    assert told(reading.events) == [("u,1", "a", 1), ("u1", "c", 2)]
+    assert triples(reading.events) == [("u,1", "a", 1), ("u1", "c", 2)]
     assert reading.rejects.lines.tolist() == [2, 4, 5, 6]
     assert reading.rejects.reasons.to_pylist() == [
         "plays not a whole number",
@@ -70,7 +70,7 @@ def test_compressed_tables_read_as_plain_ones(tmp_path: Path) -> None:
     path = file_of(tmp_path, TABLE.format(d=","))
     columns = parse_columns("user=uid,item=track")
 
-    assert told(read(packed(path, "zstd"), columns=columns).events) == told(
+    assert triples(read(packed(path, "zstd"), columns=columns).events) == triples(
         read(path, columns=columns).events
     )
 
@@ -133,7 +133,7 @@ def test_parquet_columns_keep_their_types(tmp_path: Path) -> None:
     columns = parse_columns("user=uid,item=track,plays=n,name=title,time=at")
     reading = read(path, columns=columns)
 
-    assert told(reading.events) == [("7", "a\nb", 2)]
+    assert triples(reading.events) == [("7", "a\nb", 2)]
     assert shown(reading.events) == {"a\nb": "A"}
     assert reading.events.times is not None
     assert reading.events.times.tolist() == [1241478537]

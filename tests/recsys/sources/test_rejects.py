@@ -5,7 +5,7 @@ import pytest
 from recsys.errors import InputError
 from recsys.sources import Reason, Rejects, read
 
-from .logs import packed, told
+from .logs import packed, triples
 
 GOOD = b"u1\tm1\tname\t5"
 NASTY = [
@@ -49,7 +49,7 @@ def test_every_bad_row_is_rejected_with_its_line_reason_and_text(
     assert reading.rejects.lines.tolist() == list(range(2, 2 * len(NASTY) + 2, 2))
     assert reading.rejects.reasons.to_pylist() == [reason for _, reason in NASTY]
     assert reading.rejects.texts.to_pylist() == [bad.decode(errors="replace") for bad, _ in NASTY]
-    assert told(reading.events) == [("u1", "m1", 5.0)] * (len(NASTY) + 1)
+    assert triples(reading.events) == [("u1", "m1", 5.0)] * (len(NASTY) + 1)
     assert reading.n_rows == 2 * len(NASTY) + 1
 
 

@@ -6,7 +6,7 @@ import pytest
 from recsys.errors import InputError
 from recsys.sources import read, stream
 
-from .logs import told
+from .logs import triples
 
 ROW = b"u1\tm1\tname\t5"
 
@@ -46,7 +46,7 @@ def test_lines_are_whole_and_numbered_from_one(
 def test_a_byte_order_mark_is_no_part_of_the_first_user(tmp_path: Path) -> None:
     (tmp_path / "plays").write_bytes(b"\xef\xbb\xbf" + ROW + b"\n")
 
-    assert told(read(tmp_path / "plays").events) == [("u1", "m1", 5.0)]
+    assert triples(read(tmp_path / "plays").events) == [("u1", "m1", 5.0)]
 
 
 def test_a_last_line_without_newline_counts(tmp_path: Path) -> None:
@@ -95,8 +95,8 @@ def test_progress_reports_the_rows_read_so_far(
 ) -> None:
     monkeypatch.setattr(stream, "BLOCK", len(ROW) + 1)
     (tmp_path / "plays").write_bytes((ROW + b"\n") * 3)
-    told: list[tuple[str, int, int | None]] = []
+    reports: list[tuple[str, int, int | None]] = []
 
-    read(tmp_path / "plays", progress=lambda *step: told.append(step))
+    read(tmp_path / "plays", progress=lambda *step: reports.append(step))
 
-    assert told == [("reading rows", n, None) for n in (1, 2, 3)]
+    assert reports == [("reading rows", n, None) for n in (1, 2, 3)]

@@ -1,4 +1,3 @@
-from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 
@@ -19,7 +18,7 @@ from recsys.splitting.split import (
     time_split,
     user_split,
 )
-from tests.conftest import Heard, cells_of, events_of, heard_logs, pairs, told
+from tests.conftest import Heard, cells_of, events_of, heard_logs, pairs, triples
 
 FULL = set(range(10))  # one user whose validation never runs dry
 libraries = st.lists(st.sets(st.integers(0, 19), min_size=1), max_size=5).map(
@@ -74,7 +73,7 @@ def assert_nothing_is_lost_and_nothing_is_twice(split: Split, data: Interactions
     assert not refit & test
     assert train | validation == refit
     assert refit | test == pairs(data)
-    assert set(told(split.test.train)) | set(told(split.test.held_out)) == set(told(data))
+    assert set(triples(split.test.train)) | set(triples(split.test.held_out)) == set(triples(data))
 
 
 @given(libraries)
@@ -120,9 +119,9 @@ def test_the_order_of_the_file_never_changes_any_side(log: list[Heard], random) 
 
     for one, other in zip(once, again, strict=True):
         for fold, same in ((one.validation, other.validation), (one.test, other.test)):
-            assert told(fold.train) == told(same.train)
-            assert told(fold.history) == told(same.history)
-            assert told(fold.held_out) == told(same.held_out)
+            assert triples(fold.train) == triples(same.train)
+            assert triples(fold.history) == triples(same.history)
+            assert triples(fold.held_out) == triples(same.held_out)
         assert one.fingerprint == other.fingerprint
 
 
@@ -167,16 +166,6 @@ def test_last_split_holds_out_the_items_with_the_latest_first_time(log, n: int) 
             assert kept.max() <= fold.held_out.first[fold.held_out.rows == user].min()
 
 
-def test_last_split_orders_by_first_time_and_not_by_last() -> None:
-    log = [(0, 0, 1, 0), (0, 1, 1, 1), (0, 2, 1, 2), (0, 0, 1, 99)]
-
-    split = last_split(events_of(log).cells(), 1)
-
-    assert pairs(split.test.held_out) == {("u00", "i02")}
-    assert pairs(split.validation.held_out) == {("u00", "i01")}
-    assert pairs(split.validation.train) == {("u00", "i00")}
-
-
 def test_of_items_with_equal_times_the_higher_number_is_later() -> None:
     log = [(0, item, 1, 5) for item in range(4)]
 
@@ -214,7 +203,7 @@ def pairs_of(heard: list[tuple[str, str, int, int]]) -> set[tuple[str, str]]:
 
 
 def by_pair(side: Interactions) -> dict[tuple[str, str], float]:
-    return {(user, item): plays for user, item, plays in told(side)}
+    return {(user, item): plays for user, item, plays in triples(side)}
 
 
 def test_a_pair_on_both_sides_of_the_cut_trains_on_earlier_plays_and_is_not_held_out() -> None:
@@ -222,10 +211,10 @@ def test_a_pair_on_both_sides_of_the_cut_trains_on_earlier_plays_and_is_not_held
 
     split = time_split(events_of(log), 10, 20)
 
-    assert told(split.validation.train) == [("u00", "i00", 3)]
-    assert told(split.validation.held_out) == [("u00", "i01", 1)]
-    assert told(split.test.train) == [("u00", "i00", 8), ("u00", "i01", 1)]
-    assert told(split.test.held_out) == [("u00", "i02", 1)]
+    assert triples(split.validation.train) == [("u00", "i00", 3)]
+    assert triples(split.validation.held_out) == [("u00", "i01", 1)]
+    assert triples(split.test.train) == [("u00", "i00", 8), ("u00", "i01", 1)]
+    assert triples(split.test.held_out) == [("u00", "i02", 1)]
 
 
 def evenly(n: int) -> Events:
@@ -245,20 +234,6 @@ def test_shares_that_leave_nothing_to_train_on_are_refused() -> None:
 def test_moments_out_of_order_are_refused() -> None:
     with pytest.raises(ValueError, match="5 must be before test_at 5"):
         time_split(evenly(10), 5, 5)
-
-
-@pytest.mark.parametrize(
-    "cut",
-    [
-        lambda events: last_split(events.cells(), 1),
-        lambda events: time_split(events, 1, 2),
-        lambda events: moments(events, 0.1, 0.1),
-    ],
-    ids=["last", "time", "moments"],
-)
-def test_a_cut_by_time_without_times_is_refused(cut: Callable[[Events], object]) -> None:
-    with pytest.raises(ValueError, match="times"):
-        cut(events_of([(0, 0, 1, 0), (0, 1, 1, 1)], timed=False))
 
 
 @given(st.lists(st.integers(1, 15), min_size=10, max_size=20), st.integers(0, 9))
@@ -500,7 +475,7 @@ def test_a_sample_judges_a_seeded_draw_of_users_on_all_their_held_out_items(
     assert set(sample.judged) <= set(fold.judged)
     assert (np.diff(sample.judged) > 0).all()
     drawn = np.isin(fold.held_out.rows, sample.judged)
-    assert told(sample.held_out) == told(fold.held_out.where(drawn))
+    assert triples(sample.held_out) == triples(fold.held_out.where(drawn))
     assert sample.train is fold.train
     assert sample.history is fold.history
     again = fold.sample(asked, seed)
@@ -514,14 +489,6 @@ def test_another_seed_draws_other_users_and_every_user_can_be_drawn() -> None:
 
     assert len(set(draws)) > 20
     assert {user for draw in draws for user in draw} == set(fold.judged.tolist())
-
-
-def test_a_sample_of_all_users_is_the_fold_itself() -> None:
-    fold = fold_of_users(5)
-
-    assert fold.sample(5, 1) is fold
-    assert fold.sample(6, 1) is fold
-    assert fold.sample(4, 1) is not fold
 
 
 def test_a_sample_of_new_users_is_folded_in_from_the_same_histories() -> None:

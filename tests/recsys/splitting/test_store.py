@@ -9,12 +9,12 @@ from recsys.models import build
 from recsys.models.als import AlsConfig
 from recsys.splitting.split import Fold, last_split, random_split, user_split
 from recsys.splitting.store import load_fold, save_fold
-from tests.conftest import cells_of, events_of, told, two_camps
+from tests.conftest import cells_of, events_of, triples, two_camps
 from tests.recsys.data.test_store import assert_same_ids, put_pickle
 
 
 def assert_same_cells(one: Interactions, other: Interactions) -> None:
-    assert told(one) == told(other)
+    assert triples(one) == triples(other)
     for mine, theirs in ((one.first, other.first), (one.last, other.last)):
         assert (mine is None) == (theirs is None)
         if mine is not None:
