@@ -1,7 +1,7 @@
 """The main job: from a listening log to a tuned, tracked, compared recommender."""
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from flows.searching import Attempt, joined, search_all, with_prefect
 from recsys.config import ExperimentConfig
 from recsys.models import baselines, make_config
 from recsys.models.config import ModelConfig
-from recsys.search.space import on_bounds
+from recsys.search.space import Point, Value, on_bounds, widened
 from tasks.data.stages import REJECTS, TEST_REJECTS, Plays, ingest, narrow, split
 from tasks.progress import report_progress
 from tasks.study.attempt import attempt
@@ -257,6 +257,7 @@ def _result(
     link: str,
 ) -> Result:
     done = search.done
+    wider = _wider(study.config, chosen.winner.params)
     return Result(
         study=study.name,
         config=study.config,
@@ -278,7 +279,8 @@ def _result(
             if is_on and study.config.study.also
         ),
         saved=Saved.of(search.finished),
-        at_bound=on_bounds(study.config.whole_space, chosen.winner.params),
+        at_bound={name: edge for name, (edge, _) in wider.items()},
+        wider={name: text for name, (_, text) in wider.items()},
         models=compared.models,
         comparison=compared.comparison,
         listeners=compared.listeners,
@@ -286,6 +288,29 @@ def _result(
         compare_url=link,
         seconds=clock.seconds,
     )
+
+
+def _wider(config: ExperimentConfig, params: Point) -> dict[str, tuple[str, str]]:
+    """Best parameters on an edge of their range: the edge in words, and a wider range."""
+    edges = on_bounds(config.whole_space, params)
+    found = {
+        name: (edge, widened(config.whole_space[name], params[name], _takes(config, params, name)))
+        for name, edge in edges.items()
+    }
+    return {name: (edge, text) for name, (edge, text) in found.items() if text is not None}
+
+
+def _takes(config: ExperimentConfig, params: Point, name: str) -> Callable[[Value], bool]:
+    """Whether the model takes a value of one parameter, the others being as they are."""
+
+    def takes(value: Value) -> bool:
+        try:
+            make_config(config.model, {**params, name: value})
+        except ValueError:
+            return False
+        return True
+
+    return takes
 
 
 def _rejects(path: Path, facts: Mapping[str, Any] | None) -> str | None:

@@ -7,6 +7,7 @@ from typing import Any
 from recsys.config import ExperimentConfig
 from recsys.evaluation.bootstrap import Estimate, PairedComparison
 from recsys.search.space import Point
+from recsys.sources.layout import Nouns, nouns_of
 from tasks.study.choosing import SearchWinner
 from tasks.tuning import FinishedTrial
 
@@ -69,7 +70,9 @@ class Result:
         chosen: The winner among its rivals, with intervals.
         front: Trials on the Pareto front; none where there is one objective.
         saved: What was not trained.
-        at_bound: Best parameters on the edge of their range, with the edge in words.
+        at_bound: Best parameters on the edge of their range, with the edge in words; not those
+            that are at a limit of the model.
+        wider: Of each of them, the range that goes on beyond, as `--set` takes it.
         models: Model to metric to estimate, on test.
         comparison: The baseline and the winner, paired.
         listeners: Model to what it shows the sample listener.
@@ -93,12 +96,18 @@ class Result:
     front: tuple[FinishedTrial, ...]
     saved: Saved
     at_bound: Mapping[str, str]
+    wider: Mapping[str, str]
     models: Mapping[str, Mapping[str, Estimate]]
     comparison: PairedComparison
     listeners: Mapping[str, Mapping[str, Any]]
     runs: Mapping[str, str]
     compare_url: str
     seconds: Mapping[str, float]
+
+    @property
+    def nouns(self) -> Nouns:
+        """What its source calls users and items."""
+        return nouns_of(self.facts["ingest"]["format"])
 
     def as_json(self) -> dict[str, Any]:
         """One object; the same seed gives the same but for `seconds` and `runs`."""

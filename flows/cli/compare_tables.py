@@ -1,9 +1,10 @@
 """Many models beside each other, as a terminal shows them."""
 
-from rich.console import Group, RenderableType
-from rich.table import Column, Table
+from collections.abc import Iterator
 
-from flows.cli.experiment_tables import estimate_text, right
+from rich.console import Group, RenderableType
+
+from flows.cli.format import Column, FittedTable, metric_text, seconds_text
 from flows.compare import CompareResult
 from recsys.evaluation.comparison import DIVERSITY, LIFT
 
@@ -11,7 +12,7 @@ SURE = 0.05
 OTHERS = {
     "recall": "recall",
     "coverage": "coverage",
-    "gini": "Gini",
+    "gini": "Gini (lower is better)",
     "novelty": "novelty",
     DIVERSITY: "diversity",
     LIFT: "pop. lift",
@@ -21,80 +22,95 @@ OTHERS = {
 def models_table(result: CompareResult) -> RenderableType:
     """Every model, best first, on what it is judged by and on what lies beyond accuracy."""
     comparison = result.comparison
-    metric, k = comparison.metric, comparison.k
+    metric, k, models = comparison.metric, comparison.k, comparison.models
     n_splits = len(comparison.splits)
-    heads = (f"{metric} [95 %]", "sd", "p", *OTHERS.values(), "fit s")
     splits = f"{n_splits} split{'s' * (n_splits > 1)}"
     tuned = "tuned on the first split only" if result.request.tune_once else "tuned on each"
-    table = Table(
-        Column("model", no_wrap=True),
-        *map(right, heads),
-        title=f"On test: {comparison.n_users:,} users, {splits}, {tuned}; lists of {k}",
-    )
-    corrected = {pair.b: pair.p_holm for pair in comparison.significance.against_best()}
-    for model in comparison.models:
-        of = comparison.estimates[model]
-        sd = comparison.spreads[model][metric].sd
+    others = [
+        Column(head, [f"{comparison.estimates[m][f'{name}@{k}'].mean:.3f}" for m in models], 3 + at)
+        for at, (name, head) in enumerate(OTHERS.items())
+    ]
+    columns = [
+        Column("model", models, text=True),
+        Column(f"{metric} [95 %]", [comparison.estimates[m][metric].text for m in models]),
+        Column("sd", [_sd(result, model) for model in models], rank=2),
+        Column("p", list(_p_values(result)), rank=1),
+        *others,
+        Column("fit s", [f"{_fit_seconds(result, m):.1f}" for m in models], 3 + len(OTHERS)),
+    ]
+    title = f"On test: {comparison.n_users:,} users, {splits}, {tuned}; lists of {k}"
+    return FittedTable(columns, title)
+
+
+def _sd(result: CompareResult, model: str) -> str:
+    sd = result.comparison.spreads[model][result.comparison.metric].sd
+    return "" if sd is None else f"{sd:.4f}"
+
+
+def _p_values(result: CompareResult) -> Iterator[str]:
+    corrected = {pair.b: pair.p_holm for pair in result.comparison.significance.against_best()}
+    for model in result.comparison.models:
         p = corrected.get(model)
-        fit = sum(each.results[model].fit_seconds for each in comparison.splits) / n_splits
-        table.add_row(
-            model,
-            estimate_text(of[metric]),
-            "" if sd is None else f"{sd:.4f}",
-            "best" if p is None else f"{p:.4f}" + (" =" if p > SURE else ""),
-            *(f"{of[f'{name}@{k}'].mean:.3f}" for name in OTHERS),
-            f"{fit:.1f}",
-        )
-    return table
+        yield "best" if p is None else f"{p:.4f}" + (" =" if p > SURE else "")
 
 
-def listener_groups(result: CompareResult) -> RenderableType:
-    """The objective in each group of listeners: who is served worse."""
+def _fit_seconds(result: CompareResult, model: str) -> float:
+    splits = result.comparison.splits
+    return sum(each.results[model].fit_seconds for each in splits) / len(splits)
+
+
+def user_groups_tables(result: CompareResult) -> RenderableType:
+    """The objective in each group of users: who is served worse."""
     comparison = result.comparison
     tables = []
     for grouping, of_models in comparison.user_groups.items():
-        rows = of_models[comparison.models[0]]
-        table = Table(
-            Column("model", no_wrap=True),
-            *(right(f"{row.group} ({row.n:,})") for row in rows),
-            title=f"{comparison.metric} by {grouping} of the listener",
-        )
-        for model in comparison.models:
-            table.add_row(model, *(f"{row.estimate.mean:.4f}" for row in of_models[model]))
-        tables.append(table)
+        groups = [
+            Column(
+                f"{row.group} ({row.n:,})",
+                [f"{of_models[model][at].estimate.mean:.4f}" for model in comparison.models],
+                rank=1 + at,
+            )
+            for at, row in enumerate(of_models[comparison.models[0]])
+        ]
+        title = f"{metric_text(comparison.metric)} by {grouping} of the user"
+        tables.append(FittedTable([_models(result), *groups], title))
     return Group(*tables)
 
 
-def artist_groups(result: CompareResult) -> RenderableType:
-    """What is found of popular and of rare artists."""
+def item_groups_table(result: CompareResult) -> RenderableType:
+    """What is found of popular and of rare items."""
     comparison = result.comparison
-    rows = comparison.item_groups[comparison.models[0]]
-    table = Table(
-        Column("model", no_wrap=True),
-        *(right(f"{row.group} ({row.n_held_out:,})") for row in rows),
-        title=f"recall@{comparison.k} of held-out cells by popularity of the artist",
-    )
-    for model in comparison.models:
-        table.add_row(model, *(estimate_text(row.recall) for row in comparison.item_groups[model]))
-    return table
+    groups = [
+        Column(
+            f"{row.group} ({row.n_held_out:,})",
+            [comparison.item_groups[model][at].recall.text for model in comparison.models],
+            rank=1 + at,
+        )
+        for at, row in enumerate(comparison.item_groups[comparison.models[0]])
+    ]
+    title = f"recall@{comparison.k} of held-out cells by popularity of the item"
+    return FittedTable([_models(result), *groups], title)
+
+
+def _models(result: CompareResult) -> Column:
+    return Column("model", result.comparison.models, text=True)
 
 
 def notes(result: CompareResult) -> list[str]:
     """What the tables leave open."""
     comparison = result.comparison
-    found = [
+    lines = [
         f"sd: of the splits; p: paired bootstrap over users against the best, Holm-corrected for "
-        f"{len(comparison.significance.pairs)} pairs; = cannot be told from the best"
+        f"{len(comparison.significance.pairs)} pairs; = may be as good as the best"
     ]
     if result.ensemble is not None:
         (one, other), best, merged = result.ensemble
         verdict = "takes part" if merged > best else "is left out"
-        found.append(
+        lines.append(
             f"ensemble of {one} and {other} on validation: {merged:.4f} against {best:.4f} of the "
             f"best alone: it {verdict}"
         )
-    found += [f"{model} took no part: {why}" for model, why in result.failed.items()]
-    seconds = ", ".join(f"{part} {value:.1f}" for part, value in result.seconds.items())
-    found.append(f"seconds: {seconds}")
-    found.append(f"comparison {result.request.name}: run {result.run} in MLflow (`recsys ui`)")
-    return found
+    lines += [f"{model} took no part: {why}" for model, why in result.failed.items()]
+    lines.append(seconds_text(dict(result.seconds)))
+    lines.append(f"comparison {result.request.name}: run {result.run} in MLflow (`recsys ui`)")
+    return lines

@@ -1,58 +1,287 @@
-"""How a terminal shows progress and results."""
+"""The end of an experiment: one screen, or with `--all` everything there is."""
 
-from collections.abc import Mapping, Sequence
+import math
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.cells import cell_len
+from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
+from flows.cli.format import (
+    Column,
+    FittedTable,
+    change_text,
+    metric_text,
+    rows_of,
+    seconds_text,
+    value_text,
+    varying,
+)
 from flows.result import Result, Saved
-from recsys.evaluation.bootstrap import Estimate, Row, excludes_zero
-from recsys.search.space import Value
+from recsys.evaluation.bootstrap import Row, excludes_zero
+from recsys.models import is_baseline
+from recsys.search.space import Point
+from tasks.study.choosing import Ranked
 
 TOP = 5
+FEWEST = 2  # trials that the screen shows where there is much else to say
+SCREEN = 23  # lines: a terminal of 24, and one for what is typed next
+FIRST = ("precision", "recall", "ndcg", "coverage", "gini")  # metrics of the screen
+UNSURE = ", which may be chance"
+MORE = "--all prints every metric, filter and setting; `recsys ui` opens MLflow"
 _METRICS = (
     *("precision", "recall", "ndcg", "map", "mrr", "hit_rate"),
     *("coverage", "gini", "novelty", "popularity"),
 )
+_NEW_STUDY = ("--study", "--name")  # a study that exists cannot be searched more widely
+
+
+def show(
+    console: Console, result: Result, command: Sequence[str], place: Sequence[str], every: bool
+) -> None:
+    """Print the end of an experiment.
+
+    Args:
+        console: Where to.
+        result: The experiment.
+        command: The words after `recsys` that ran it; none where they cannot run it again.
+        place: Words of the options that a command on the same workspace needs.
+        every: Whether everything is shown, and not what fits one screen.
+    """
+    lines = [*warnings(result, command), "", *next_commands(result, place)]
+    if every:
+        parts, lines = _everything(result), [_trials_link(result), *lines]
+    else:
+        lines.append(MORE)
+        parts = _screen(console, result, lines)
+    for part in parts:
+        console.print(part)
+    for line in lines:
+        console.print(line, soft_wrap=True)  # so that a command can be copied as a whole
+
+
+def _screen(console: Console, result: Result, lines: Sequence[str]) -> list[RenderableType]:
+    """The answer, the first metrics, and as many trials as there is room for beside `lines`."""
+    parts: list[RenderableType] = [Text(answer(result)), Text(data_line(result))]
+    parts.append(first_metrics(result))
+    marks = Text(_marks(result))
+    heads = 2  # of the leaderboard
+    room = SCREEN - _height(console, [*parts, marks], lines) - heads
+    shown = result.chosen.ranked[: min(TOP, max(FEWEST, room))]
+    return [*parts, leaderboard(result, shown, plain=True), marks]
+
+
+def _everything(result: Result) -> list[RenderableType]:
+    return [
+        data_table(result),
+        leaderboard(result),
+        *[front_table(result)] * bool(result.front),
+        search_summary(result),
+        comparison_table(result),
+        sample_user_table(result),
+        Text(answer(result)),
+    ]
+
+
+def _height(console: Console, parts: Sequence[RenderableType], lines: Sequence[str]) -> int:
+    """Lines that these take on the terminal."""
+    of_parts = sum(len(console.render_lines(part)) for part in parts)
+    return of_parts + sum(max(1, math.ceil(cell_len(line) / console.width)) for line in lines)
+
+
+def answer(result: Result) -> str:
+    """What was found, in a sentence with its interval."""
+    metric, model = result.config.study.metric, result.config.model
+    row = result.comparison[metric]
+    value = f"{row.b.mean:.3f}"
+    parts = [f"{model} finds {value} {metric}"]
+    if row.a.mean and model != result.config.judge.baseline:
+        parts.append(f"{row.b.mean / row.a.mean:.1f} times popularity")
+    unsure = "" if row.difference.low is None or excludes_zero(row.difference) else UNSURE
+    sentence = f"{', '.join(parts)}{unsure}; {result.comparison.n_users:,} {result.nouns.users}"
+    if row.b.low is None or row.b.high is None:
+        return sentence
+    return f"{sentence}, 95 % interval {row.b.low:.3f} to {row.b.high:.3f}"
+
+
+def data_line(result: Result) -> str:
+    """What the model was learned from, and what could not be read."""
+    ingested, matrix = result.facts["ingest"], result.facts["filter"]["matrix"]
+    nouns = result.nouns
+    line = (
+        f"{matrix['users']:,} {nouns.users}, {matrix['items']:,} {nouns.items}, "
+        f"{matrix['nonzeros']:,} pairs of {ingested['rows']:,} rows"
+    )
+    rejected = f"; {ingested['rejected']:,} rows rejected: {result.rejects}"
+    return line + rejected * bool(ingested["rejected"])
+
+
+def first_metrics(result: Result) -> RenderableType:
+    """The objective and a few more metrics at its cut-off: baseline, winner, change."""
+    metric = result.config.study.metric
+    k = metric.partition("@")[2]
+    names = dict.fromkeys([metric, *(f"{name}@{k}" for name in FIRST)])
+    rows = {row.metric: row for row in result.comparison.rows}
+    return _comparison([rows[name] for name in names if name in rows], result, True)
+
+
+def comparison_table(result: Result) -> RenderableType:
+    """Baseline and winner on test, metric by metric."""
+    rows = {row.metric: row for row in result.comparison.rows}
+    names = (f"{name}@{k}" for name in _METRICS for k in result.config.judge.ks)
+    return _comparison([rows[name] for name in names if name in rows], result, False)
+
+
+def _comparison(rows: Sequence[Row], result: Result, plain: bool) -> RenderableType:
+    n_users, nouns = result.comparison.n_users, result.nouns
+    title = f"On test: {n_users:,} {nouns.users}, 95 % bootstrap intervals over {nouns.users}"
+    baseline = [f"{row.a.mean:.4f}" if plain else row.a.text for row in rows]
+    columns = [
+        Column("metric", [metric_text(row.metric) for row in rows], text=True),
+        Column(result.config.judge.baseline, baseline, rank=1),
+        Column(result.config.model + " [95 %]" * plain, [row.b.text for row in rows]),
+        Column("difference", [_difference(row) for row in rows], rank=3),
+        Column("change", [change_text(row.improvement) for row in rows], rank=2),
+    ]
+    return FittedTable(columns, "" if plain else title, plain)
+
+
+def _difference(row: Row) -> str:
+    sure = row.difference.low is None or excludes_zero(row.difference)
+    return row.difference.text + ("" if sure else " (may be 0)")
+
+
+def leaderboard(
+    result: Result, shown: Sequence[Ranked] | None = None, plain: bool = False
+) -> RenderableType:
+    """The best trials on validation, with intervals; those tied with the best are marked."""
+    shown = result.chosen.ranked[:TOP] if shown is None else shown
+    names = list(dict.fromkeys(name for each in shown for name in each.done.params))
+    params = [
+        Column(name, [value_text(each.done.params.get(name)) for each in shown], rank=1 + n)
+        for n, name in enumerate(names)
+    ]
+    differ, same = varying(params) if len(shown) > 1 else (params, [])
+    marks = [" <" if each.done.slot == result.best.slot else "" for each in shown]
+    ties = [" =" if each.tied else "" for each in shown]
+    columns = [
+        Column(
+            "trial", [f"{e.done.slot}{m}" for e, m in zip(shown, marks, strict=True)], text=True
+        ),
+        Column(
+            f"{result.config.study.metric} [95 %]",
+            [each.estimate.text + tie for each, tie in zip(shown, ties, strict=True)],
+        ),
+        *differ,
+    ]
+    many = f"best {len(shown)} of {len(result.trials)} trials on validation"
+    title = f"The {many}" if plain else f"Leaderboard: the {many}"
+    table = FittedTable(columns, title, plain)
+    notes = [] if plain else _choice(result)
+    if same and not plain:
+        of_all = ", ".join(f"{column.head} {column.cells[0]}" for column in same)
+        notes.append(f"the same in all of them: {of_all}")
+    return Group(table, *map(Text, notes))
+
+
+def _marks(result: Result) -> str:
+    """What the marks mean, and what the search did not have to train."""
+    tied = sum(each.tied for each in result.chosen.ranked)
+    marks = f"< winner, = as good as the best ({tied} trials)" if tied > 1 else "< winner"
+    return "; ".join(filter(None, [marks, _untrained(result.saved), *_few_points(result)]))
+
+
+def warnings(result: Result, command: Sequence[str]) -> list[str]:
+    """What to do about a winner on the edge of the space, and about trials that failed."""
+    lines = [
+        f"best {name} = {value_text(result.best.params[name])} is the {edge}; to widen it:\n"
+        f"  {widening(command, name, result.wider[name])}"
+        for name, edge in result.at_bound.items()
+    ]
+    lines = [line for each in lines for line in each.split("\n")]
+    return lines + [
+        f"trial {slot} failed: {error}" for slot, error in sorted(result.failed.items())
+    ]
+
+
+def widening(command: Sequence[str], name: str, wider: str) -> str:
+    """The command that searches a wider range."""
+    words = iter(command or ["experiment"])
+    kept = []
+    for word in words:
+        if word in _NEW_STUDY:
+            next(words, None)
+        elif not word.startswith(tuple(f"{each}=" for each in _NEW_STUDY)):
+            kept.append(word)
+    return shlex.join(["recsys", *kept, "--set", f"search.{name}={wider}"])
+
+
+def next_commands(result: Result, place: Sequence[str]) -> list[str]:
+    """Study, run, and what can be done with the winner, as it is to be typed."""
+    model, study = result.config.model, result.study
+    shown = result.listeners[model]
+    asking = [["recommend", "--run", study, "--user", str(shown["user"])]]
+    if shown["history"] and not is_baseline(model):
+        asking.append(["similar", str(shown["history"][0][0]), "--run", study])
+    commands = [*asking, ["register", "--run", study]]
+    return [
+        f"study {study}, run {result.runs['final']}; next:",
+        *(f"  {shlex.join(['recsys', *words, *place])}" for words in commands),
+    ]
+
+
+def place_words(root: Path, usual: Path) -> list[str]:
+    """The option that names a workspace, unless it is the usual one."""
+    return [] if root == usual.resolve() else ["--workspace", str(root)]
+
+
+def _trials_link(result: Result) -> str:
+    return f"the trials side by side, while `recsys ui` runs: {result.compare_url}"
 
 
 def data_table(result: Result) -> RenderableType:
     """What was read, what each filter left, how it was cut."""
-    ingested = result.facts["ingest"]
-    table = Table("step", *(right(n) for n in ("users", "artists", "rows", "cells")), title="Data")
-    for step in result.facts["filter"]["steps"]:
-        numbers = (step[name] for name in ("users", "items", "rows", "cells"))
-        table.add_row(step["name"], *(f"{n:,}" for n in numbers))
-    lines = [table]
-    notes = [f"read {ingested['rows']:,} rows as {ingested['format']}"]
-    if ingested["rejected"]:
-        reasons = ", ".join(f"{n:,} {reason}" for reason, n in ingested["reasons"].items())
-        notes.append(f"rejected {ingested['rejected']:,}: {reasons}; see {result.rejects}")
+    nouns = result.nouns
+    steps = result.facts["filter"]["steps"]
+    heads = [("step", True), *((n, False) for n in (nouns.users, nouns.items, "rows", "cells"))]
+    numbers = ("users", "items", "rows", "cells")
+    rows = ([step["name"], *(f"{step[name]:,}" for name in numbers)] for step in steps)
+    return Group(FittedTable(rows_of(heads, rows), "Data"), *map(Text, _data_notes(result)))
+
+
+def _data_notes(result: Result) -> Iterator[str]:
+    ingested, matrix = result.facts["ingest"], result.facts["filter"]["matrix"]
+    yield f"read {ingested['rows']:,} rows as {ingested['format']}"
+    yield from _rejected(ingested, "", result.rejects)
     if ingested["profiles"]:
         missing = ingested["profiles"]["listeners_without"].items()
-        notes.append("listeners without " + ", ".join(f"{name}: {n:,}" for name, n in missing))
-        notes += _made_missing(ingested["profiles"]["made_missing"])
-    matrix = result.facts["filter"]["matrix"]
-    notes.append(
+        without = ", ".join(f"{name}: {n:,}" for name, n in missing)
+        yield f"{result.nouns.users} without {without}"
+        yield from _made_missing(ingested["profiles"]["made_missing"])
+    yield (
         f"matrix {matrix['users']:,} x {matrix['items']:,}, {matrix['nonzeros']:,} cells, "
         f"density {matrix['density']:.4%}, sparsity {matrix['sparsity']:.4%}, "
         f"{matrix['memory'] / 1e6:.1f} MB"
     )
     test_file = result.facts["split"]["test_file"]
     if test_file is not None:
-        notes.append(f"read {test_file['rows']:,} rows of the test file")
-        if test_file["rejected"]:
-            reasons = ", ".join(f"{n:,} {reason}" for reason, n in test_file["reasons"].items())
-            where = result.test_rejects
-            notes.append(f"rejected {test_file['rejected']:,} of them: {reasons}; see {where}")
-    notes += [f"split: {result.facts['split']['method']}"]
-    notes += [_fold_line(name, result.facts["split"][name]) for name in ("validation", "test")]
+        yield f"read {test_file['rows']:,} rows of the test file"
+        yield from _rejected(test_file, " of them", result.test_rejects)
+    yield f"split: {result.facts['split']['method']}"
+    for name in ("validation", "test"):
+        yield _fold_line(name, result)
     cached = [name for name, reused in result.reused.items() if reused]
     if cached:
-        notes.append(f"from the cache, unchanged: {', '.join(cached)}")
-    return Group(*lines, *(Text(note) for note in notes))
+        yield f"from the cache, unchanged: {', '.join(cached)}"
+
+
+def _rejected(facts: Mapping[str, Any], of: str, where: str | None) -> Iterator[str]:
+    if facts["rejected"]:
+        reasons = ", ".join(f"{n:,} {reason}" for reason, n in facts["reasons"].items())
+        yield f"rejected {facts['rejected']:,}{of}: {reasons}; see {where}"
 
 
 def _made_missing(fields: Mapping[str, Mapping[str, int]]) -> list[str]:
@@ -66,38 +295,14 @@ def _made_missing(fields: Mapping[str, Mapping[str, int]]) -> list[str]:
     return [f"profile values made missing: {', '.join(found)}"] if found else []
 
 
-def _fold_line(name: str, fold: Mapping[str, Any]) -> str:
+def _fold_line(name: str, result: Result) -> str:
+    fold, nouns = result.facts["split"][name], result.nouns
     train = fold["train"]
     return (
-        f"{name}: {fold['judged_users']:,} users judged on {fold['held_out']:,} held-out cells "
-        f"({fold['unreachable']:,} of artists nobody has in training); trained on "
-        f"{train['nonzeros']:,} cells, without any: {train['idle_users']:,} users, "
-        f"{train['idle_items']:,} artists"
-    )
-
-
-def leaderboard(result: Result) -> RenderableType:
-    """The best trials on validation, with intervals; those tied with the best are marked."""
-    metric = result.config.study.metric
-    shown = result.chosen.ranked[:TOP]
-    names = list(dict.fromkeys(name for each in shown for name in each.done.params))
-    n_done = len(result.trials)
-    title = f"Leaderboard: top {len(shown)} of {n_done} trials on validation"
-    heads = (f"{metric} [95 %]", *names)
-    table = Table("trial", *map(right, heads), title=title)
-    for each in shown:
-        cells = (value_text(each.done.params.get(name)) for name in names)
-        winner = " <" if each.done.slot == result.best.slot else ""
-        tie = " =" if each.tied else ""
-        table.add_row(f"{each.done.slot}{winner}", estimate_text(each.estimate) + tie, *cells)
-    notes = [
-        f"best {name} = {value_text(result.best.params[name])} is the {edge}: "
-        f"widen it with --set search.{name}=..."
-        for name, edge in result.at_bound.items()
-    ]
-    notes += [f"trial {slot} failed: {error}" for slot, error in sorted(result.failed.items())]
-    return Group(
-        table, *(Text(note) for note in _choice(result)), *(Text(n, style="yellow") for n in notes)
+        f"{name}: {fold['judged_users']:,} {nouns.users} judged on {fold['held_out']:,} held-out "
+        f"cells ({fold['unreachable']:,} of {nouns.items} that are not in training); trained on "
+        f"{train['nonzeros']:,} cells, without any: {train['idle_users']:,} {nouns.users}, "
+        f"{train['idle_items']:,} {nouns.items}"
     )
 
 
@@ -106,116 +311,82 @@ def _choice(result: Result) -> list[str]:
     tied = [each for each in result.chosen.ranked if each.tied]
     notes = []
     if len(tied) > 1:
-        prefer = result.config.study.prefer
-        how = "the cheapest of them" if prefer == "cheapest" else "the best of them"
+        cheapest = result.config.study.prefer == "cheapest"
         notes.append(
-            f"= marks {len(tied)} trials that cannot be told from the best (multiple comparisons "
-            f"with the best, paired bootstrap, 95 %); < marks the winner, {how}"
+            f"= marks {len(tied)} trials that may be as good as the best (multiple comparisons "
+            "with the best, paired bootstrap, 95 %); < marks the winner, the "
+            f"{'cheapest' if cheapest else 'best'} of them"
         )
     first = result.chosen.best_on_sample
     if first is not None:
         same = "also" if result.chosen.ranked[0].done.slot == first else "not"
         notes.append(
-            f"trials were judged on {result.config.judge.validation_users:,} users, the best "
-            f"{len(result.chosen.ranked)} again on all: trial {first}, best on the sample, is "
-            f"{same} best on all"
+            f"trials were judged on {result.config.judge.validation_users:,} "
+            f"{result.nouns.users}, the best {len(result.chosen.ranked)} again on all: trial "
+            f"{first}, best on the sample, is {same} best on all"
         )
     return notes
 
 
 def front_table(result: Result) -> RenderableType:
     """The Pareto front of several objectives."""
-    objectives = result.config.objectives
     names = list(dict.fromkeys(name for done in result.front for name in done.params))
+    heads = ["trial", *map(metric_text, result.config.objectives), *names]
+    rows = (
+        [str(done.slot), *(f"{value:.4f}" for value in done.values), *_values(done.params, names)]
+        for done in sorted(result.front, key=lambda done: -done.value)
+    )
     title = f"Pareto front: {len(result.front)} of {len(result.trials)} trials"
-    table = Table("trial", *map(right, (*objectives, *names)), title=title)
-    for done in sorted(result.front, key=lambda done: -done.value):
-        values = (f"{value:.4f}" for value in done.values)
-        params = (value_text(done.params.get(name)) for name in names)
-        table.add_row(str(done.slot), *values, *params)
-    return table
+    return FittedTable(rows_of([(head, head == "trial") for head in heads], rows), title)
+
+
+def _values(params: Point, names: Sequence[str]) -> Iterator[str]:
+    return (value_text(params.get(name)) for name in names)
 
 
 def search_summary(result: Result) -> RenderableType:
     """What the search did not have to train, and why it has fewer trials than were asked for."""
-    notes = [text for text in [saved_text(result.saved)] if text]
-    asked = result.config.study.trials
-    if result.space_size is not None and result.space_size < asked:
-        notes.append(
-            f"the space has only {result.space_size} points: no more trials, though {asked} "
-            "were asked for"
-        )
-    return Group(*map(Text, notes))
+    return Group(*map(Text, filter(None, [saved_text(result.saved), *_few_points(result)])))
+
+
+def _few_points(result: Result) -> list[str]:
+    trials, size = result.config.study.trials, result.space_size
+    if size is None or size >= trials:
+        return []
+    return [f"the space has only {size} points: no more trials, though {trials} were asked for"]
 
 
 def saved_text(saved: Saved) -> str:
-    """Iterations trained over those asked for, and why they differ."""
-    reasons = {
-        "pruned": saved.pruned,
-        "ended on a plateau": saved.stopped,
-        "reused": saved.reused,
-    }
-    why = ", ".join(f"{n} trials {reason}" for reason, n in reasons.items() if n)
+    """Iterations trained over those of all trials to their ends, and why they differ."""
+    why = _untrained(saved)
     if not saved.asked:
         return why
-    told = f"iterations: {saved.ran:,} run of {saved.asked:,} asked ({saved.ran / saved.asked:.0%})"
-    return f"{told}; {why}" if why else told
+    ran = f"iterations: {saved.ran:,} of {saved.asked:,} run ({saved.ran / saved.asked:.0%})"
+    return f"{ran}; {why}" if why else ran
 
 
-def comparison_table(result: Result) -> RenderableType:
-    """Baseline and winner on test, metric by metric."""
-    judged = result.comparison.n_users
-    baseline = result.config.judge.baseline
-    table = Table(
-        "metric",
-        *map(right, (baseline, result.config.model, "difference", "improvement")),
-        title=f"On test: {judged:,} users, 95 % bootstrap intervals over users",
-    )
-    rows = {row.metric: row for row in result.comparison.rows}
-    for name in _METRICS:
-        for k in result.config.judge.ks:
-            row = rows.get(f"{name}@{k}")
-            if row is not None:
-                table.add_row(
-                    row.metric,
-                    *_comparison_cells(row),
-                    end_section=k == max(result.config.judge.ks),
-                )
-    return table
+def _untrained(saved: Saved) -> str:
+    """How many trials were not trained to their ends, and why."""
+    reasons = {"pruned": saved.pruned, "on a plateau": saved.stopped, "reused": saved.reused}
+    return ", ".join(f"{n} {reason}" for reason, n in reasons.items() if n)
 
 
-def _comparison_cells(row: Row) -> Sequence[str]:
-    clear = "" if row.difference.low is None or excludes_zero(row.difference) else " (may be 0)"
-    gain = "" if row.improvement is None else f"{row.improvement:+.1%}"
-    return estimate_text(row.a), estimate_text(row.b), estimate_text(row.difference) + clear, gain
-
-
-def estimate_text(estimate: Estimate) -> str:
-    """A value with its interval, if it has one."""
-    digits = 4 if abs(estimate.mean) < 10 else 1
-    if estimate.low is None or estimate.high is None:
-        return f"{estimate.mean:.{digits}f}"
-    return f"{estimate.mean:.{digits}f} [{estimate.low:.{digits}f}, {estimate.high:.{digits}f}]"
-
-
-def listener_table(result: Result) -> RenderableType:
-    """One listener: what they play, and what both models show them."""
-    baseline = result.config.judge.baseline
-    model = result.config.model
+def sample_user_table(result: Result) -> RenderableType:
+    """One user: what they play, and what both models show them."""
+    baseline, model = result.config.judge.baseline, result.config.model
     one, other = result.listeners[baseline], result.listeners[model]
-    table = Table(
-        "plays most",
-        f"{baseline} shows",
-        f"{model} shows",
-        title=Text(f"One listener: {other['user'][:40]}"),
-    )
     columns = [
         [f"{name} ({plays:,.0f})" for name, plays in other["history"]],
         [_mark(*entry) for entry in one["recommended"]],
         [_mark(*entry) for entry in other["recommended"]],
     ]
-    for row in range(max(map(len, columns))):
-        table.add_row(*(Text(c[row]) if row < len(c) else Text("") for c in columns))
+    heads = ("plays most", f"{baseline} shows", f"{model} shows")
+    longest = max(map(len, columns))
+    filled = [[*cells, *[""] * (longest - len(cells))] for cells in columns]
+    table = FittedTable(
+        [Column(head, cells, text=True) for head, cells in zip(heads, filled, strict=True)],
+        f"One {result.nouns.user}: {other['user']}",
+    )
     held_out = ", ".join(name for name, _ in other["held_out"])
     return Group(table, Text(f"* = held out for the test, found. Held out: {held_out}"))
 
@@ -226,18 +397,4 @@ def _mark(name: str, hit: bool) -> str:
 
 def seconds_line(seconds: Mapping[str, float]) -> str:
     """Where the time went."""
-    return "seconds: " + ", ".join(f"{part} {value:.1f}" for part, value in seconds.items())
-
-
-def value_text(value: Value | None) -> str:
-    """A parameter as a person reads it."""
-    if value is None:
-        return ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def right(name: str) -> Any:
-    """A column of numbers."""
-    from rich.table import Column
-
-    return Column(name, justify="right")
+    return seconds_text(dict(seconds))

@@ -103,7 +103,7 @@ def _compare(args: argparse.Namespace, workspace: Workspace) -> None:
     plays, profiles = _inputs(args, workspace)
     config = _config(args)
     models = tuple(args.models.split(",")) if args.models else without_extras()
-    with _prefect(workspace) as ready, _telling():
+    with _prefect(workspace) as ready, _telling(args.quiet):
         _check_files(plays, profiles, config)
         from flows.compare import CompareRequest, compare, new_name
 
@@ -121,8 +121,8 @@ def _compare(args: argparse.Namespace, workspace: Workspace) -> None:
     console = _console()
     for part in (
         compare_tables.models_table,
-        compare_tables.listener_groups,
-        compare_tables.artist_groups,
+        compare_tables.user_groups_tables,
+        compare_tables.item_groups_table,
     ):
         console.print(part(result))
     for line in compare_tables.notes(result):
@@ -143,7 +143,7 @@ def _run_experiment(
     study: str | None,
     sources: Sequence[str],
 ) -> None:
-    with _prefect(workspace) as ready, _telling():
+    with _prefect(workspace) as ready, _telling(args.quiet):
         _check_files(plays, profiles, config)
         from flows.experiment import experiment, new_study_name
 
@@ -151,7 +151,7 @@ def _run_experiment(
         with ready(), _resumable(workspace, name):
             start = time.perf_counter() - STARTED
             result = experiment(plays, config, workspace.root, profiles, name, sources)
-    _show(result, args.json, {"start": start})
+    _show(result, args, workspace, {"start": start})
 
 
 @contextmanager
@@ -223,7 +223,7 @@ def _study_work(args: argparse.Namespace, workspace: Workspace) -> None:
         plays, profiles = _inputs(args, workspace)
         config = _config(args)
     _check_files(plays, profiles, config)
-    with _telling(), _resumable(workspace, args.study):
+    with _telling(args.quiet), _resumable(workspace, args.study):
         if environment.has_prefect_server():
             work_in_prefect(plays, config, workspace.root, profiles, args.study, args.sources)
         else:
@@ -266,7 +266,7 @@ def _study_delete(args: argparse.Namespace, workspace: Workspace) -> None:
 def _clean(args: argparse.Namespace, workspace: Workspace) -> None:
     from flows.cleaning import clean
 
-    with _telling():
+    with _telling(args.quiet):
         cleaned = clean(workspace, args.days, args.dry_run)
     print(json.dumps(cleaned.as_json(), sort_keys=True) if args.json else cleaned.line)
 
@@ -396,43 +396,36 @@ def _prefect(workspace: Workspace) -> Iterator[Callable[[], AbstractContextManag
 
 
 @contextmanager
-def _telling() -> Iterator[None]:
+def _telling(quiet: bool) -> Iterator[None]:
     from flows.cli.progress import showing_progress
 
-    with showing_progress(sys.stderr):
+    with showing_progress(sys.stderr, quiet):
         yield
 
 
-def _show(result: "Result", as_json: bool, more_seconds: dict[str, float]) -> None:
+def _show(
+    result: "Result",
+    args: argparse.Namespace,
+    workspace: Workspace,
+    more_seconds: dict[str, float],
+) -> None:
     seconds = {**more_seconds, **result.seconds}
-    if as_json:
+    if args.json:
         print(json.dumps({**result.as_json(), "seconds": seconds}, sort_keys=True))
         return
     from flows.cli import experiment_tables
 
-    console = _console()
-    front = [experiment_tables.front_table] * bool(result.front)
-    for part in (
-        experiment_tables.data_table,
-        experiment_tables.leaderboard,
-        *front,
-        experiment_tables.search_summary,
-        experiment_tables.comparison_table,
-        experiment_tables.listener_table,
-    ):
-        console.print(part(result))
-    console.print(experiment_tables.seconds_line(seconds), soft_wrap=True)
-    console.print(
-        f"study {result.study}: `recsys ui` opens MLflow; its trials side by side: "
-        f"{result.compare_url}",
-        soft_wrap=True,
-    )
+    place = experiment_tables.place_words(workspace.root, WORKSPACE)
+    command = sys.argv[1:] if args.run == "experiment" else []
+    experiment_tables.show(_console(), result, command, place, args.all)
+    if args.all:
+        _console().print(experiment_tables.seconds_line(seconds), soft_wrap=True)
 
 
 def _inspect(args: argparse.Namespace, workspace: Workspace) -> None:
     from flows.cli.inspect import inspect
 
-    with _telling():
+    with _telling(args.quiet):
         found = inspect(workspace, args.file, args.profiles, _reading(args))
     if args.json:
         print(json.dumps(found.as_json(), sort_keys=True))
@@ -444,7 +437,7 @@ def _recommend(args: argparse.Namespace, workspace: Workspace) -> None:
     from flows.cli import ask
 
     listener = ask.Listener(args.user, args.artists, args.country, args.age, args.gender)
-    with _telling():
+    with _telling(args.quiet):
         found = ask.recommend(workspace, args.of_run, listener, args.k, args.include_heard)
     _answer(found, args.json)
 
@@ -452,7 +445,7 @@ def _recommend(args: argparse.Namespace, workspace: Workspace) -> None:
 def _similar(args: argparse.Namespace, workspace: Workspace) -> None:
     from flows.cli import ask
 
-    with _telling():
+    with _telling(args.quiet):
         found = ask.similar(workspace, args.of_run, args.artist, args.k)
     _answer(found, args.json)
 
@@ -460,7 +453,7 @@ def _similar(args: argparse.Namespace, workspace: Workspace) -> None:
 def _explain(args: argparse.Namespace, workspace: Workspace) -> None:
     from flows.cli import ask
 
-    with _telling():
+    with _telling(args.quiet):
         listener = ask.Listener(args.user, args.artists)
         found = ask.explain(workspace, args.of_run, listener, args.artist)
     _answer(found, args.json)
@@ -476,7 +469,7 @@ def _answer(found: "Recommended | Alike | Explained | Looked", as_json: bool) ->
 def _register(args: argparse.Namespace, workspace: Workspace) -> None:
     from flows.cli import registry
 
-    with _telling():
+    with _telling(args.quiet):
         made = registry.register(workspace, args.of_run, args.name)
     print(registry.line(made.version))
     if not made.new:
@@ -490,7 +483,7 @@ def _register(args: argparse.Namespace, workspace: Workspace) -> None:
 def _promote(args: argparse.Namespace, workspace: Workspace) -> None:
     from flows.cli import registry
 
-    with _telling():
+    with _telling(args.quiet):
         promoted = registry.promote(workspace, args.which, args.name)
     print(registry.line(promoted))
     print(f"over HTTP: {registry.how_to_serve(workspace, promoted)}")
@@ -533,7 +526,7 @@ def _retrain(args: argparse.Namespace, workspace: Workspace) -> None:
     )
     asked.check()
     goes_on = _going_on(lambda: "the same command goes on")
-    with _prefect(workspace) as ready, _telling(), goes_on:
+    with _prefect(workspace) as ready, _telling(args.quiet), goes_on:
         from flows.retrain import retrain
 
         with ready():
@@ -560,7 +553,7 @@ def _models(args: argparse.Namespace, workspace: Workspace) -> None:
 def _publish(args: argparse.Namespace, workspace: Workspace) -> None:
     if args.published:
         environment.use_published(args.published)
-    with _prefect(workspace) as ready, _telling():
+    with _prefect(workspace) as ready, _telling(args.quiet):
         from flows.publish import publish
 
         with ready():
@@ -589,7 +582,7 @@ def _fetch(args: argparse.Namespace, workspace: Workspace) -> None:
     from tasks.data.fetching import fetch
     from tasks.progress import report_progress
 
-    with _telling():
+    with _telling(args.quiet):
         fetched = fetch(args.dataset, args.dir, url=args.url, progress=report_progress)
     if not fetched.new:
         print("already there, checksum verified:")

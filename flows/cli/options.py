@@ -52,6 +52,7 @@ def _add_place(command: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help=f"where all state lives (default: {WORKSPACE})",
     )
+    command.add_argument("--quiet", action="store_true", help="show no progress")
     command.add_argument(
         "--storage",
         metavar="URL",
@@ -91,6 +92,7 @@ def _add_experiment(commands: Any) -> argparse.ArgumentParser:
     _add_asking(add)
     add.add_argument("--study", metavar="NAME", help="go on with a study, or name a new one")
     add.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    add.add_argument("--all", action="store_true", help="show everything, not one screen")
     add.set_defaults(run="experiment")
     return add
 
@@ -199,6 +201,7 @@ def _add_resume(actions: Any) -> argparse.ArgumentParser:
     add.add_argument("name", metavar="NAME")
     add.add_argument("--trials", type=int, metavar="N", help="how many it is to have now")
     add.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    add.add_argument("--all", action="store_true", help="show everything, not one screen")
     add.set_defaults(run="study_resume")
     return add
 

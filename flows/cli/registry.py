@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from rich.console import RenderableType
-from rich.table import Column, Table
 from rich.text import Text
 
+from flows.cli.format import Column, FittedTable, moment_text
 from recsys.errors import InputError
 from recsys.seeds import seed_for
 from recsys.serving.answers import Served
@@ -138,21 +138,21 @@ def listed(workspace: Workspace, name: str = MODEL) -> list[dict[str, Any]]:
 def table(workspace: Workspace, name: str = MODEL) -> RenderableType:
     """Every version, a line each, newest first."""
     check_name(name)
-    number, value = (Column(head, justify="right") for head in ("version", "value"))
-    study, data = (Column(head, overflow="fold") for head in ("study", "data"))
-    shown = Table(number, "alias", "model", "metric", value, study, data, "registered (UTC)")
-    for each in registry.versions(workspace, name):
-        shown.add_row(
-            str(each.number),
-            ", ".join(each.aliases),
-            each.model,
-            each.metric,
-            f"{each.value:.4f}",
-            *map(Text, (each.study, each.data)),
-            f"{each.registered:%Y-%m-%d %H:%M}",
-        )
-    nothing = Text(f"{name} has no versions: `recsys register` makes one")
-    return shown if shown.row_count else nothing
+    versions = registry.versions(workspace, name)
+    if not versions:
+        return Text(f"{name} has no versions: `recsys register` makes one")
+    return FittedTable(
+        [
+            Column("version", [str(each.number) for each in versions]),
+            Column("alias", [", ".join(each.aliases) for each in versions], text=True),
+            Column("model", [each.model for each in versions], rank=1, text=True),
+            Column("metric", [each.metric for each in versions], rank=3, text=True),
+            Column("value", [f"{each.value:.4f}" for each in versions], rank=2),
+            Column("study", [each.study for each in versions], rank=4, text=True),
+            Column("data", [each.data for each in versions], rank=6, text=True),
+            Column("registered (UTC)", [moment_text(e.registered) for e in versions], 5, text=True),
+        ]
+    )
 
 
 def line(version: Version) -> str:

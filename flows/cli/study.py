@@ -7,10 +7,17 @@ from typing import Any
 
 import pandas as pd
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
-from flows.cli import experiment_tables
+from flows.cli.experiment_tables import saved_text
+from flows.cli.format import (
+    Column,
+    FittedTable,
+    metric_text,
+    moment_text,
+    rows_of,
+    value_text,
+)
 from flows.result import Saved
 from recsys.config import ExperimentConfig
 from recsys.errors import InputError
@@ -58,20 +65,24 @@ def listed(workspace: Workspace) -> list[dict[str, Any]]:
 
 def list_table(workspace: Workspace) -> RenderableType:
     """Every study, a line each."""
-    columns = ("trials", "measured", "pruned", "failed", "running", "best")
-    table = Table("study", *map(experiment_tables.right, columns), "metric", "began (UTC)")
-    for each in list_studies(workspace):
-        table.add_row(each.name, *_numbers(each), each.metric, _moment(each))
-    return table if table.row_count else Text("no studies yet: `recsys experiment` makes one")
+    studies = list_studies(workspace)
+    if not studies:
+        return Text("no studies yet: `recsys experiment` makes one")
+    heads = ("trials", "measured", "pruned", "failed", "running", "best")
+    numbers = [_numbers(each) for each in studies]
+    ranks = {"trials": 3, "measured": 4, "pruned": 6, "failed": 5, "running": 7, "best": 1}
+    columns = [
+        Column("study", [each.name for each in studies], text=True),
+        *(Column(n, [row[at] for row in numbers], ranks[n]) for at, n in enumerate(heads)),
+        Column("metric", [each.metric for each in studies], rank=2, text=True),
+        Column("began (UTC)", [moment_text(each.began) for each in studies], rank=2, text=True),
+    ]
+    return FittedTable(columns)
 
 
 def _numbers(each: Listed) -> list[str]:
     counts = (each.wanted, each.complete, each.pruned, each.failed, each.running)
     return [*map(str, counts), "" if each.best is None else f"{each.best:.4f}"]
-
-
-def _moment(each: Listed) -> str:
-    return "" if each.began is None else f"{each.began:%Y-%m-%d %H:%M}"
 
 
 def show_table(workspace: Workspace, name: str) -> RenderableType:
@@ -83,23 +94,20 @@ def show_table(workspace: Workspace, name: str) -> RenderableType:
     search, config = find_search(workspace, name)
     finished, failed = search.finished, search.failed
     names = list(dict.fromkeys(name for done in finished for name in done.params))
-    heads = (*config.objectives, *names, "iterations run", "attempts")
-    table = Table("trial", "state", *map(experiment_tables.right, heads), title=f"Study {name}")
-    for done in finished:
-        table.add_row(*_cells(done, config, names))
-    for slot in sorted(failed):
-        table.add_row(str(slot), "failed")
-    notes = [
-        Text(standing(workspace, name)),
-        Text(experiment_tables.saved_text(Saved.of(finished))),
-    ]
+    objectives = map(metric_text, config.objectives)
+    heads = ["trial", "state", *objectives, *names, "iterations run", "attempts"]
+    rows = [_cells(done, config, names) for done in finished]
+    rows += [[str(slot), "failed", *[""] * (len(heads) - 2)] for slot in sorted(failed)]
+    columns = rows_of([(head, head in ("trial", "state")) for head in heads], rows)
+    table = FittedTable(columns, f"Study {name}")
+    notes = [Text(standing(workspace, name)), Text(saved_text(Saved.of(finished)))]
     notes += [Text(f"trial {slot} failed: {error}") for slot, error in sorted(failed.items())]
     return Group(table, *notes)
 
 
 def _cells(done: FinishedTrial, config: ExperimentConfig, names: list[str]) -> list[str]:
     values = [f"{value:.4f}" for value in done.values] or [""] * len(config.objectives)
-    params = [experiment_tables.value_text(done.params.get(name)) for name in names]
+    params = [value_text(done.params.get(name)) for name in names]
     ran = f"{done.facts.ran} of {done.facts.asked}"
     return [str(done.slot), state(done), *values, *params, ran, str(done.attempts)]
 

@@ -1,7 +1,8 @@
 """Search spaces as plain data that can be printed, tested and stored."""
 
+import json
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -240,3 +241,44 @@ def on_bounds(space: Space, point: Point) -> dict[str, str]:
         elif scale(value) >= scale(high) - margin and low < high:
             edges[name] = f"highest of {low:g}..{high:g}"
     return edges
+
+
+def widened(spec: Spec, value: Value, allowed: Callable[[Value], bool]) -> str | None:
+    """A range that goes on beyond the edge that `value` is on, as `--set search.NAME=` takes it.
+
+    Args:
+        spec: The range, or a choice of numbers.
+        value: Best value, on its edge as `on_bounds` says.
+        allowed: Whether the model takes a value.
+
+    Returns:
+        None where the model takes nothing beyond: the edge is a hard limit.
+    """
+    numbers = sorted(end for end in spec.ends if isinstance(end, int | float))
+    low, high = numbers[0], numbers[-1]
+    at_low = abs(float(value) - low) <= abs(float(value) - high)
+    beyond = next((each for each in _beyond(spec, low, high, at_low) if allowed(each)), None)
+    if beyond is None:
+        return None
+    if isinstance(spec, Choice):
+        every = [beyond, *spec.options] if at_low else [*spec.options, beyond]
+        return ",".join(map(str, every))
+    ends = {"low": beyond, "high": high} if at_low else {"low": low, "high": beyond}
+    words = [f"{name} = {end!r}" for name, end in ends.items()]
+    words += ["log = true"] * spec.log
+    if spec.when:
+        conditions = (f"{name} = {json.dumps(of)}" for name, of in spec.when.items())
+        words.append(f"when = {{{', '.join(conditions)}}}")
+    return f"{{{', '.join(words)}}}"
+
+
+def _beyond(spec: Spec, low: float, high: float, at_low: bool) -> Iterator[float]:
+    """Values beyond an edge, the best first; the later ones are nearer, in case of a limit."""
+    log, width = getattr(spec, "log", False), high - low
+    lower = [low / 4] * log + [low - width, low / 4, low / 2, 0]
+    higher = [high * 4] * log + [high + width, high * 2, (high + 1) / 2, 1]
+    whole = all(isinstance(end, int) for end in spec.ends)
+    for each in lower if at_low else higher:
+        value = round(each) if whole else float(f"{each:.4g}")
+        if value < low if at_low else value > high:
+            yield value

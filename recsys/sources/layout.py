@@ -12,6 +12,38 @@ Role = Literal[
 
 
 @dataclass(frozen=True, slots=True)
+class Nouns:
+    """What a person calls the users and the items of a source, in the singular."""
+
+    user: str = "user"
+    item: str = "item"
+
+    @property
+    def users(self) -> str:
+        """Several of them."""
+        return f"{self.user}s"
+
+    @property
+    def items(self) -> str:
+        """Several of them."""
+        return f"{self.item}s"
+
+
+_OF_MUSIC = Nouns("listener", "artist")
+_NOUNS: dict[str, Nouns] = {
+    "lastfm-360k": _OF_MUSIC,
+    "lastfm-1k": _OF_MUSIC,
+    "hetrec": _OF_MUSIC,
+    "movielens": Nouns("user", "movie"),
+}
+
+
+def nouns_of(format: str) -> Nouns:
+    """The nouns of a format: user and item where it has none of its own."""
+    return _NOUNS.get(format, Nouns())
+
+
+@dataclass(frozen=True, slots=True)
 class Layout:
     """How a table is cut into fields, and which field plays which role.
 

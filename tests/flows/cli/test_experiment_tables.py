@@ -1,20 +1,180 @@
+"""The end of an experiment as a terminal shows it, from a result that no flow has made."""
+
 import io
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 from rich.console import Console, RenderableType
 
 from flows.cli import experiment_tables
-from flows.cli.experiment_tables import estimate_text, value_text
-from flows.result import Result
+from flows.cli.experiment_tables import SCREEN, answer, place_words, show, widening
+from flows.cli.format import Column, FittedTable, value_text
 from recsys.evaluation.bootstrap import Estimate
-from tests.flows.conftest import Lab
+from recsys.sources.layout import nouns_of
+from tests.flows.cli.results import FINAL, ROWS, STUDY, USER, facts, result
+
+AT_80 = f"""\
+als finds 0.242 ndcg@10, 2.5 times popularity; 4,938 listeners, 95 % interval
+0.237 to 0.247
+4,961 listeners, 2,999 artists, 250,302 pairs of 250,370 rows
+metric                     popularity-users               als [95 %]    change
+ndcg@10                              0.0954  0.2423 [0.2375, 0.2471]   +154.0%
+precision@10                         0.0808  0.1859 [0.1822, 0.1896]   +130.1%
+recall@10                            0.0846  0.1919 [0.1881, 0.1957]   +126.8%
+coverage@10                          0.0090                   0.1480  +1544.4%
+gini@10 (lower is better)            0.9907                   0.9008     -9.1%
+The best 4 of 5 trials on validation
+trial             ndcg@10 [95 %]  factors  regularization  alpha      nu
+0 <    0.1717 [0.1672, 0.1761] =      512              40     10  0.4484
+1      0.1701 [0.1656, 0.1745] =      128              50     10       0
+2        0.1367 [0.1322, 0.1411]       32              50      1  0.9759
+3        0.0265 [0.0220, 0.0309]      232          0.3145  0.002    0.61
+< winner, = as good as the best (2 trials); 7 pruned, 5 on a plateau
+
+study {STUDY}, run {FINAL}; next:
+  recsys recommend --run {STUDY} --user {USER}
+  recsys similar '雨の灯台' --run {STUDY}
+  recsys register --run {STUDY}
+--all prints every metric, filter and setting; `recsys ui` opens MLflow
+"""
 
 
 def drawn(part: RenderableType, width: int = 160) -> str:
     stream = io.StringIO()
     Console(file=stream, width=width, highlight=False).print(part)
     return stream.getvalue()
+
+
+def shown(
+    width: int, *, every: bool = False, command: Sequence[str] = ("experiment",), **of: object
+) -> str:
+    stream = io.StringIO()
+    console = Console(file=stream, width=width, highlight=False, markup=False)
+    show(console, result(**of), command, [], every)
+    return "".join(f"{line.rstrip()}\n" for line in stream.getvalue().splitlines())
+
+
+def n_lines(text: str, width: int) -> int:
+    """Lines on a terminal, which breaks the long ones."""
+    return sum(max(1, -(-len(line) // width)) for line in text.splitlines())
+
+
+def test_the_end_of_an_experiment_fits_a_screen_of_80_columns() -> None:
+    text = shown(80)
+
+    assert text == AT_80
+    assert n_lines(text, 80) == SCREEN
+
+
+def test_a_screen_of_120_columns_has_more_columns_and_trials() -> None:
+    text = shown(120)
+
+    assert "difference" in text
+    assert "iterations" in text
+    assert "The best 5 of 5 trials" in text
+    assert n_lines(text, 120) <= SCREEN
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_no_table_cuts_a_name_or_a_value(width: int) -> None:
+    texts = [shown(width, every=every) for every in (False, True)]
+
+    for text in texts:
+        assert "…" not in text
+        assert "popularity-users" in text
+        assert "0.2423 [0.2375, 0.2471]" in text
+    assert f"One listener: {USER}" in texts[1]
+    assert "the same in all of them: weighting share, power 0.9" in texts[1]
+    assert "popularity@10 (lower is better)" in texts[1]
+
+
+def test_columns_go_by_their_rank_and_are_named() -> None:
+    columns = [Column(name, [name * 4], rank) for name, rank in (("aa", 0), ("bb", 2), ("cc", 1))]
+
+    text = drawn(FittedTable(columns), 33)
+
+    assert "aaaaaaaa" in text
+    assert "cccccccc" in text
+    assert text.endswith("left out at this width: bb\n")
+
+
+@pytest.mark.parametrize(
+    ("metric", "sentence"),
+    [
+        ("coverage@10", "als finds 0.148 coverage@10, 16.4 times popularity; 4,938 users"),
+        (
+            "ndcg@5",
+            "als finds 0.260 ndcg@5, 2.8 times popularity; 4,938 users, "
+            "95 % interval 0.255 to 0.265",
+        ),
+    ],
+)
+def test_the_answer_is_a_sentence(metric: str, sentence: str) -> None:
+    plain = {**facts(), "ingest": {**facts()["ingest"], "format": "columns"}}
+    made = result(facts=plain)
+    config = made.config.model_copy(
+        update={"study": made.config.study.model_copy(update={"metric": metric})}
+    )
+
+    assert answer(replace(made, config=config)) == sentence
+
+
+def test_an_answer_that_may_be_chance_says_so() -> None:
+    made = result()
+    rows = [replace(row, difference=Estimate(0.1, -0.1, 0.3)) for row in ROWS]
+    unsure = replace(made, comparison=replace(made.comparison, rows=tuple(rows)))
+
+    assert "2.5 times popularity, which may be chance; 4,938 listeners" in answer(unsure)
+    assert "(may be 0)" in drawn(experiment_tables.comparison_table(unsure))
+
+
+def test_a_winner_on_its_bound_comes_with_the_whole_command() -> None:
+    wider = "{low = 8, high = 2048, log = true}"
+    command = ["experiment", "--study", "mine", "--trials", "12"]
+
+    text = shown(
+        100, command=command, at_bound={"factors": "highest of 8..512"}, wider={"factors": wider}
+    )
+
+    assert "best factors = 512 is the highest of 8..512; to widen it:\n" in text
+    assert f"  recsys experiment --trials 12 --set 'search.factors={wider}'\n" in text
+    assert widening([], "factors", "1,2") == "recsys experiment --set search.factors=1,2"
+
+
+def test_rejected_rows_and_failed_trials_are_on_the_screen() -> None:
+    ingest = {**facts()["ingest"], "rejected": 3, "reasons": {"no user": 1, "no plays": 2}}
+    of = {"facts": {**facts(), "ingest": ingest}, "rejects": "/w/rejects.tsv"}
+
+    assert "3 rows rejected: /w/rejects.tsv" in shown(120, **of)
+    assert "rejected 3: 1 no user, 2 no plays; see /w/rejects.tsv" in shown(120, every=True, **of)
+    assert "trial 7 failed: MemoryError: 8 TiB" in shown(80, failed={7: "MemoryError: 8 TiB"})
+
+
+def test_another_workspace_is_part_of_every_command(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    usual, other = (tmp_path_factory.mktemp(name) for name in ("usual", "other"))
+
+    assert place_words(usual, usual) == []
+    commands = experiment_tables.next_commands(result(), place_words(other, usual))
+    assert all(line.endswith(f"--workspace {other}") for line in commands[1:])
+
+
+@pytest.mark.parametrize("user", ["a[/b]c", "[deleted]"])
+def test_a_user_whose_name_looks_like_markup_is_shown_as_it_is(user: str) -> None:
+    made = result()
+    named = {kind: {**of, "user": user} for kind, of in made.listeners.items()}
+
+    text = drawn(experiment_tables.sample_user_table(replace(made, listeners=named)))
+
+    assert f"One listener: {user}" in text
+
+
+def test_parameters_are_shown_short() -> None:
+    texts = [value_text(value) for value in (None, 64, 0.123456789, 1e-9, "share", True)]
+
+    assert texts == ["", "64", "0.1235", "1e-09", "share", "True"]
 
 
 @pytest.mark.parametrize(
@@ -29,136 +189,10 @@ def drawn(part: RenderableType, width: int = 160) -> str:
 def test_an_estimate_is_shown_with_its_interval_if_it_has_one(
     estimate: Estimate, text: str
 ) -> None:
-    assert estimate_text(estimate) == text
+    assert estimate.text == text
 
 
-def test_parameters_are_shown_short() -> None:
-    shown = [value_text(value) for value in (None, 64, 0.123456789, 1e-9, "share", True)]
-
-    assert shown == ["", "64", "0.1235", "1e-09", "share", "True"]
-
-
-@pytest.mark.flow
-def test_the_data_table_counts_what_was_read_kept_and_cut(first: Result) -> None:
-    text = drawn(experiment_tables.data_table(first))
-
-    for step in first.facts["filter"]["steps"]:
-        (row,) = [line for line in text.splitlines() if f" {step['name']} " in line]
-        assert all(f"{step[name]:,}" in row for name in ("users", "items", "rows", "cells"))
-    assert f"read {first.facts['ingest']['rows']:,} rows as lastfm-360k" in text
-    for side in ("validation", "test"):
-        fold = first.facts["split"][side]
-        assert f"{side}: {fold['judged_users']:,} users judged on {fold['held_out']:,}" in text
-    assert "from the cache" not in text
-
-
-@pytest.mark.flow
-def test_the_data_table_names_what_came_from_the_cache(first: Result) -> None:
-    again = replace(first, reused=dict.fromkeys(first.reused, True))
-
-    assert "from the cache, unchanged: ingest, filter, split" in drawn(
-        experiment_tables.data_table(again)
-    )
-
-
-@pytest.mark.flow
-def test_the_data_table_says_where_rejected_rows_are(first: Result) -> None:
-    ingest = {**first.facts["ingest"], "rejected": 3, "reasons": {"no user": 1, "no plays": 2}}
-    result = replace(first, facts={**first.facts, "ingest": ingest}, rejects="/w/rejects.tsv")
-
-    text = drawn(experiment_tables.data_table(result))
-
-    assert "rejected 3: 1 no user, 2 no plays; see /w/rejects.tsv" in text
-
-
-@pytest.mark.flow
-def test_the_leaderboard_ranks_the_trials(lab: Lab, first: Result) -> None:
-    text = drawn(experiment_tables.leaderboard(first))
-
-    ranked = sorted(first.trials, key=lambda trial: -trial.value)
-    shown = [line for line in text.splitlines() if any(f"{t.value:.4f}" in line for t in ranked)]
-    assert len(shown) == len(ranked) == 3
-    for line, trial in zip(shown, ranked, strict=True):
-        assert f"{trial.value:.4f}" in line
-        assert all(value_text(value) in line for value in trial.params.values())
-
-
-@pytest.mark.flow
-def test_the_leaderboard_shows_five_trials_and_says_of_how_many(first: Result) -> None:
-    known = first.chosen.ranked[0]
-    many = tuple(
-        replace(known, done=replace(known.done, slot=n), estimate=Estimate(n / 100))
-        for n in reversed(range(8))
-    )
-    chosen = replace(first.chosen, ranked=many)
-
-    text = drawn(
-        experiment_tables.leaderboard(replace(first, trials=first.trials[:1] * 8, chosen=chosen))
-    )
-
-    assert "top 5 of 8 trials" in text
-    assert [value in text for value in ("0.0700", "0.0300", "0.0200")] == [True, True, False]
-
-
-@pytest.mark.flow
-def test_the_leaderboard_warns_of_a_best_value_on_its_bound_and_of_failures(first: Result) -> None:
-    factors = first.best.params["factors"]
-    result = replace(
-        first, at_bound={"factors": "highest of 4..8"}, failed={7: "MemoryError: 8 TiB"}
-    )
-
-    text = drawn(experiment_tables.leaderboard(result))
-
-    assert f"best factors = {factors} is the highest of 4..8: widen it" in text
-    assert "--set search.factors=" in text
-    assert "trial 7 failed: MemoryError: 8 TiB" in text
-
-
-@pytest.mark.flow
-def test_the_comparison_shows_every_metric_of_both_models(first: Result) -> None:
-    text = drawn(experiment_tables.comparison_table(first))
-
-    assert f"On test: {first.comparison.n_users:,} users" in text
-    for row in first.comparison.rows:
-        (line,) = [line for line in text.splitlines() if f" {row.metric} " in line]
-        assert estimate_text(row.a) in line
-        assert estimate_text(row.b) in line
-        assert row.improvement is None or f"{row.improvement:+.1%}" in line
-
-
-@pytest.mark.flow
-def test_a_difference_that_may_be_none_is_marked(first: Result) -> None:
-    row = first.comparison["ndcg@10"]
-    unsure = replace(row, difference=Estimate(0.01, -0.01, 0.03))
-    sure = replace(row, difference=Estimate(0.02, 0.01, 0.03))
-
-    texts = [
-        drawn(
-            experiment_tables.comparison_table(
-                replace(first, comparison=replace(first.comparison, rows=(each,)))
-            )
-        )
-        for each in (unsure, sure)
-    ]
-
-    assert ["(may be 0)" in text for text in texts] == [True, False]
-
-
-@pytest.mark.flow
-@pytest.mark.parametrize("user", ["a[/b]c", "[deleted]"])
-def test_a_user_whose_name_looks_like_markup_is_shown_as_it_is(first: Result, user: str) -> None:
-    shown = {kind: {**of, "user": user} for kind, of in first.listeners.items()}
-
-    text = drawn(experiment_tables.listener_table(replace(first, listeners=shown)))
-
-    assert f"One listener: {user}" in text
-
-
-def test_the_listener_is_shown_with_what_both_models_recommend(first: Result) -> None:
-    text = drawn(experiment_tables.listener_table(first))
-
-    for kind in ("als", first.config.judge.baseline):
-        for name, hit in first.listeners[kind]["recommended"]:
-            assert (f"* {name}" if hit else name) in text
-    for name, plays in first.listeners["als"]["history"]:
-        assert f"{name} ({plays:,.0f})" in text
+def test_a_source_has_its_nouns() -> None:
+    assert nouns_of("hetrec").users == "listeners"
+    assert nouns_of("movielens").items == "movies"
+    assert nouns_of("columns").item == "item"

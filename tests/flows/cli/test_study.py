@@ -58,7 +58,7 @@ def test_the_summary_says_how_many_iterations_were_run_of_those_asked_for(watche
 
     assert (watched.saved.ran, watched.saved.asked) == (ran, 6 * 12)
     assert ran < 6 * 12
-    assert f"iterations: {ran} run of 72 asked" in drawn(experiment_tables.search_summary(watched))
+    assert f"iterations: {ran} of 72 run" in drawn(experiment_tables.search_summary(watched))
 
 
 def test_pruned_trials_are_marked_in_mlflow_and_have_their_curves(

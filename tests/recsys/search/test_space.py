@@ -22,6 +22,7 @@ from recsys.search.space import (
     on_bounds,
     size,
     space_of,
+    widened,
 )
 
 WHOLE = frozenset({"factors"})
@@ -310,3 +311,29 @@ def test_a_parameter_that_is_not_searched_is_on_no_bound() -> None:
     assert on_bounds({"alpha": Floats(1, 10)}, {"alpha": 10.0, "iterations": 12}) == {
         "alpha": "highest of 1..10"
     }
+
+
+@pytest.mark.parametrize(
+    ("spec", "value", "wider"),
+    [
+        (Ints(8, 512, log=True), 512, "{low = 8, high = 2048, log = true}"),
+        (Ints(3, 15), 3, "{low = 1, high = 15}"),  # 0 and less are no iterations
+        (Floats(0.5, 5.0), 5.0, "{low = 0.5, high = 9.5}"),
+        (Floats(0.5, 5.0), 0.5, "{low = 0.125, high = 5.0}"),
+        (Choice((16, 32)), 32, "16,32,48"),
+        (Floats(0.0, 1.0, when={"a": "b"}), 1.0, '{low = 0.0, high = 2.0, when = {a = "b"}}'),
+    ],
+)
+def test_a_range_goes_on_beyond_the_edge_of_its_best_value(
+    spec: Spec, value: float, wider: str
+) -> None:
+    assert widened(spec, value, lambda beyond: float(beyond) > 0) == wider
+
+
+def test_nothing_is_beyond_a_hard_limit() -> None:
+    def is_share(value: Value) -> bool:
+        return 0 <= float(value) <= 1
+
+    assert widened(Floats(0.0, 1.0), 0.0, is_share) is None
+    assert widened(Floats(0.0, 1.0), 1.0, is_share) is None
+    assert widened(Floats(0.2, 0.9), 0.9, is_share) == "{low = 0.2, high = 0.95}"
