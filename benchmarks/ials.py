@@ -136,7 +136,7 @@ def fitted(
     config: AlsConfig, fold: Fold, seed: int, look: Callable[[Iteration], None] | None = None
 ) -> Als:
     """On one thread."""
-    return Als(config, seed_for(seed, "train", "als"), look, threads=1).fit(fold.train)
+    return Als(config, seed_for(seed, "train", "als"), threads=1).fit(fold.train, None, look)
 
 
 def worth(model: Als, fold: Fold) -> float:

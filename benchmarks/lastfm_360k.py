@@ -37,9 +37,8 @@ from recsys.config import ExperimentConfig, load_config
 from recsys.data.filtering import Step, apply_filters
 from recsys.data.interactions import Events, Interactions
 from recsys.errors import InputError
-from recsys.evaluation.protocol import judge
+from recsys.evaluation.fitting import fit_and_judge
 from recsys.evaluation.report import Report
-from recsys.models import build
 from recsys.models.als import AlsConfig
 from recsys.models.config import ModelConfig
 from recsys.models.popularity import PopularityConfig
@@ -289,15 +288,10 @@ def searched(
 def fitted(name: str, config: ModelConfig, fold: Fold, seed: int, tell: ProgressDisplay) -> Report:
     """A model fitted and judged on a fold."""
     tell(f"training {name}", 0, None)
-    iterations = getattr(config, "iterations", None)
-    model = build(
-        config,
-        seed_for(seed, "lastfm-360k", "train"),
-        on_iteration=lambda step: tell(f"iterations of {name}", step.number, iterations),
-    ).fit(fold.train)
-    report = judge(model, fold, [K], progress=tell)
+    seed = seed_for(seed, "lastfm-360k", "train")
+    judged = fit_and_judge(config, seed, fold, [K], progress=tell)
     tell.close()
-    return report
+    return judged.report
 
 
 def means(report: Report, metrics: Sequence[str]) -> tuple[float, ...]:

@@ -19,7 +19,9 @@ class JudgeConfig(Config):
     curve_users: PositiveInt = 500
     """Validation users, at most, that the curves along the training are measured on."""
     curve_every: PositiveInt = 1
-    """Iterations from one point of a curve to the next."""
+    """Iterations from one point of a curve to the next, at least."""
+    curve_points: PositiveInt = 20
+    """Points of a curve, at most: those of longer trainings are measured less often."""
     curve_metrics: Texts = ("ndcg@10", "precision@10")
     resamples: PositiveInt = setting(2000, identity=False)
     baseline: Annotated[str, AfterValidator(check_baseline)] = setting(

@@ -24,7 +24,6 @@ from recsys.renames import current_params
 if TYPE_CHECKING:
     from recsys.data.profiles import Profiles
     from recsys.models.config import ModelConfig
-    from recsys.models.iterative import OnIteration
     from recsys.models.recommender import Recommender
 
 MODELS: dict[str, str] = {
@@ -126,7 +125,6 @@ def build(
     config: ModelConfig,
     seed: int,
     profiles: Profiles | None = None,
-    on_iteration: OnIteration | None = None,
 ) -> Recommender:
     """The untrained model that `config` describes.
 
@@ -134,16 +132,12 @@ def build(
         config: Which model, with its parameters.
         seed: Of everything random in it.
         profiles: Of the users of the training data, aligned with them, for models that use them.
-        on_iteration: Told after each iteration of ALS.
 
     Raises:
         InputError: the model needs a library that is not installed.
     """
-    model = _module(config.kind).create(config, seed, profiles)
-    if on_iteration is not None:
-        model.on_iteration = on_iteration
-    recommender: Recommender = model
-    return recommender
+    model: Recommender = _module(config.kind).create(config, seed, profiles)
+    return model
 
 
 def outside_file(kind: str) -> Path | None:

@@ -1,6 +1,5 @@
 """Weighted matrix factorization (Hu, Koren and Volinsky 2008) through the implicit package."""
 
-import time
 from collections.abc import Callable
 from typing import Any, ClassVar, Literal, Self
 
@@ -16,10 +15,21 @@ from recsys.models.als_scaled import Regularization, Sweeps
 from recsys.models.arrays import ModelArrays, StoredArrays
 from recsys.models.config import Share
 from recsys.models.explaining import cosines, nearest, shares_of_score
-from recsys.models.iterative import Factors, Iteration, OnIteration, State, StopTraining
+from recsys.models.iterative import (
+    DenseArrays,
+    Factors,
+    Iteration,
+    OnIteration,
+    State,
+    StopTraining,
+    copied,
+    iterate,
+)
 from recsys.models.recommender import NO_ITEM, Recommendations
 from recsys.models.top_k import best, top_k
 from recsys.models.weighting import WeightedConfig, Weights
+
+_USERS, _ITEMS = "user_factors", "item_factors"  # names of the arrays
 
 
 class AlsConfig(WeightedConfig):
@@ -56,33 +66,29 @@ class Als:
     Where nu is not 0, each row has a lambda by its frequency, which implicit does not know: it
     draws the first factors, `recsys.models.als_scaled` moves them.
 
+    The loss of an iteration is the weighted squared error with regularization over all pairs,
+    divided by the sum of the confidences.
+
     Conjugate gradient with 3 steps (Takacs, Pilaszy and Tikk 2011) in float32. Results do not
     depend on the number of threads; BLAS is held to one, because implicit has its own.
     """
 
     _model: Any  # implicit ships no types
+    _iteration: int
     _train: csr_matrix
     _weights: Weights
     _scaled: Regularization
 
-    def __init__(
-        self,
-        config: AlsConfig,
-        seed: int,
-        on_iteration: OnIteration | None = None,
-        threads: int = 0,
-    ) -> None:
+    def __init__(self, config: AlsConfig, seed: int, threads: int = 0) -> None:
         """An untrained model.
 
         Args:
             config: Hyper-parameters.
             seed: Of the first factors.
-            on_iteration: Called after each iteration; what it raises stops the training.
             threads: 0 for all cores.
         """
         self._config = config
         self._seed = seed
-        self.on_iteration = on_iteration
         self._threads = threads
 
     @property
@@ -95,112 +101,103 @@ class Als:
         """float32, shape (n_items, factors)."""
         return np.asarray(self._model.item_factors)
 
-    def fit(self, train: Interactions, start: State | None = None) -> Self:
-        """Factorise, starting from the seeded factors, or going on from where another stood.
+    def fit(
+        self,
+        train: Interactions,
+        start: State | None = None,
+        on_iteration: OnIteration | None = None,
+    ) -> Self:
+        """Factorise; see `recsys.models.iterative`.
 
-        A fresh solver each time: implicit's own fit() goes on from the last factors. Going on
-        gives the same bits as never having stopped.
-
-        Args:
-            train: What to learn.
-            start: Of a training alike but for its number of iterations, not above ours.
+        A fresh solver each time, for implicit's own fit() starts at the factors it has.
         """
         self._train = train.matrix()
         self._weights = Weights(self._config, train)
         self._scaled = Regularization.of(self._config, self._train)
-        before = 0 if start is None else start.iteration
-        tell = self.on_iteration
+        self._iteration = 0
         solver = _solver()
+        left = self._config.iterations - (0 if start is None else start.iteration)
         with threadpool_limits(1, "blas"):
             self._model = solver(
                 factors=self._config.factors,
                 regularization=self._config.regularization,
                 alpha=1.0,
-                iterations=self._config.iterations - before,
-                calculate_training_loss=tell is not None,
+                iterations=left,
+                calculate_training_loss=on_iteration is not None,
                 random_state=self._seed,
                 num_threads=self._threads,
             )
             if start is not None:
                 self.rewind(start)
-            if self._config.iterations > before:
+            if left > 0:
                 factorise = self._sweep if self._config.nu else self._factorise
-                factorise(train, None if tell is None else self._told(tell, before))
+                factorise(train, on_iteration)
         return self
 
     def learned(self) -> ModelArrays:
         """The factors."""
-        return {"user_factors": self.user_factors, "item_factors": self.item_factors}
+        return dict(self._factors())
+
+    def _factors(self) -> DenseArrays:
+        return {_USERS: self.user_factors, _ITEMS: self.item_factors}
 
     def restore(self, train: Interactions, stored: StoredArrays) -> Self:
         """Take the factors: a training of which all iterations are done."""
         n_factors = self._config.factors
-        users = stored.dense("user_factors", np.float32, len(train.users), n_factors)
-        items = stored.dense("item_factors", np.float32, len(train.items), n_factors)
-        return self.fit(train, State(self._config.iterations, users, items))
+        users = stored.dense(_USERS, np.float32, len(train.users), n_factors)
+        items = stored.dense(_ITEMS, np.float32, len(train.items), n_factors)
+        return self.fit(train, State(self._config.iterations, {_USERS: users, _ITEMS: items}))
 
-    def _factorise(
-        self, train: Interactions, callback: Callable[[int, float, float], None] | None
-    ) -> None:
+    def _factorise(self, train: Interactions, on_iteration: OnIteration | None) -> None:
+        before = self._iteration
+
+        def callback(n: int, seconds: float, loss: float) -> None:
+            self._iteration = before + n + 1
+            self._forget_products()
+            if on_iteration is not None:
+                on_iteration(Iteration(self._iteration, seconds, float(loss), self))
+
         confidence = self._confidence(train)
         try:
             self._model.fit(confidence, show_progress=False, callback=callback)
         except StopTraining:
             self._model._check_fit_errors()  # which fit does at its end
 
-    def _sweep(
-        self, train: Interactions, callback: Callable[[int, float, float], None] | None
-    ) -> None:
+    def _sweep(self, train: Interactions, on_iteration: OnIteration | None) -> None:
         confidence = self._confidence(train)
         sweeps = Sweeps(confidence, self._scaled, self._threads)
-        iterations, self._model.iterations = self._model.iterations, 0
+        self._model.iterations = 0
         self._model.calculate_training_loss = False  # there is none after no iteration
-        self._factorise(train, None)
+        self._model.fit(confidence, show_progress=False)
         users, items = self.user_factors, self.item_factors
-        try:
-            for n in range(iterations):
-                start = time.perf_counter()
-                sweeps(users, items)
-                if callback is not None:
-                    loss = sweeps.loss(users, items)
-                    callback(n, time.perf_counter() - start, loss)
-        except StopTraining:
-            pass
+
+        def step(number: int) -> float:
+            sweeps(users, items)
+            self._iteration = number
+            self._forget_products()
+            return 0.0 if on_iteration is None else sweeps.loss(users, items)
+
+        iterate(self, self._iteration + 1, self._config.iterations, step, on_iteration)
         self._forget_products()
         self._model._check_fit_errors()
-
-    def _told(self, tell: OnIteration, before: int) -> Callable[[int, float, float], None]:
-        def callback(n: int, seconds: float, loss: float) -> None:
-            self._forget_products()
-            tell(Iteration(before + n + 1, seconds, float(loss), self))
-
-        return callback
 
     def _forget_products(self) -> None:
         """Let implicit compute anew what it keeps for fold-in.
 
-        It keeps products of the factors until the next fit, though it may be asked along the
-        training, as curves do.
+        It keeps products of the factors until the next fit, though a model may recommend along
+        the training, as curves need.
         """
         self._model._YtY = self._model._XtX = None
 
-    def state(self, iteration: int, into: State | None = None) -> State:
-        """A copy of the factors as they are now, after so many iterations.
-
-        Args:
-            iteration: How many there were.
-            into: A state nobody needs any more, whose arrays are used again.
-        """
-        if into is None:
-            return State(iteration, self.user_factors.copy(), self.item_factors.copy())
-        np.copyto(into.user_factors, self.user_factors)
-        np.copyto(into.item_factors, self.item_factors)
-        return State(iteration, into.user_factors, into.item_factors)
+    def state(self, into: State | None = None) -> State:
+        """A copy of the factors, which are all that ALS goes by."""
+        return State(self._iteration, copied(self._factors(), into))
 
     def rewind(self, state: State) -> None:
-        """Be the model that stood there; its arrays are copied."""
-        self._model.user_factors = state.user_factors.copy()
-        self._model.item_factors = state.item_factors.copy()
+        """Take copies of the factors of a state."""
+        self._iteration = state.iteration
+        self._model.user_factors = np.array(state.arrays[_USERS])
+        self._model.item_factors = np.array(state.arrays[_ITEMS])
         self._forget_products()
 
     def _confidence(

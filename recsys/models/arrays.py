@@ -68,6 +68,14 @@ class StoredArrays:
         """
         return _read(self.folder / f"{name}.npz", _sparse, kind, shape)
 
+    def all_dense(self) -> dict[str, npt.NDArray[Any]]:
+        """Every dense array of the folder by its name, as it is.
+
+        Raises:
+            InputError: a file is damaged.
+        """
+        return {path.stem: _loaded(path, _dense) for path in sorted(self.folder.glob("*.npy"))}
+
     def member(self, number: int) -> "StoredArrays":
         """That of a member of an ensemble, from 0."""
         return StoredArrays(self.folder / str(number))
@@ -76,8 +84,18 @@ class StoredArrays:
 def _read(
     path: Path, read: Callable[[Path], Read], kind: type[np.generic], shape: tuple[int, ...]
 ) -> Read:
+    array = _loaded(path, read)
+    if array.dtype != kind or array.shape != shape:
+        raise InputError(
+            f"{path} is {array.dtype} of shape {array.shape}, and {np.dtype(kind)} of shape "
+            f"{shape} is needed; {REMEDY}"
+        )
+    return array
+
+
+def _loaded(path: Path, read: Callable[[Path], Read]) -> Read:
     try:
-        found = read(path)
+        return read(path)
     except FileNotFoundError as error:
         raise InputError(
             f"{path} is missing: another version of recsys wrote this model, or the file was "
@@ -86,12 +104,6 @@ def _read(
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         why = " ".join(str(error).split())
         raise InputError(f"{path} is damaged ({why}); {REMEDY}") from error
-    if found.dtype != kind or found.shape != shape:
-        raise InputError(
-            f"{path} is {found.dtype} of shape {found.shape}, and {np.dtype(kind)} of shape "
-            f"{shape} is needed; {REMEDY}"
-        )
-    return found
 
 
 def _dense(path: Path) -> npt.NDArray[Any]:

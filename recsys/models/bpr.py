@@ -1,7 +1,7 @@
 """Bayesian personalized ranking (Rendle et al. 2009) through the implicit package."""
 
 from itertools import pairwise
-from typing import Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
 from recsys.models.arrays import ModelArrays, StoredArrays
 from recsys.models.config import ModelConfig
+from recsys.models.iterative import Iteration, OnIteration, State, StopTraining, copied
 from recsys.models.recommender import Recommendations
 from recsys.models.top_k import top_k
 
@@ -26,6 +27,8 @@ PAIRS = 1 << 20  # compared at once, 4 MiB of float32
 
 class BprConfig(ModelConfig):
     """Matrix factorization by Bayesian personalized ranking."""
+
+    iterative: ClassVar[bool] = True
 
     kind: Literal["bpr"] = "bpr"
     factors: PositiveInt = 32
@@ -46,11 +49,16 @@ class Bpr:
     factor of zeros, and is shown the artists with the highest b. An artist that nobody has in
     training is never drawn: it keeps zeros, and is given the lowest b there is.
 
+    The loss of an iteration is the share of its pairs that the model ranked wrongly when they
+    were drawn.
+
     Attributes:
         rivals: Artists that histories are compared with, int64, shape (64,), drawn as often as
             they are played.
     """
 
+    _iteration: int
+    _heard: npt.NDArray[np.bool_]
     _users: Floats
     _items: Floats
     _seen: csr_matrix
@@ -66,30 +74,79 @@ class Bpr:
         self._config = config
         self._seed = seed
 
-    def fit(self, train: Interactions) -> Self:
-        """Factorise from seeded factors."""
+    def fit(
+        self,
+        train: Interactions,
+        start: State | None = None,
+        on_iteration: OnIteration | None = None,
+    ) -> Self:
+        """Factorise; see `recsys.models.iterative`."""
         self._seen = train.matrix()
-        config = self._config
+        self._iteration = 0
+        self._heard = train.per_item() > 0
+        drawn = np.random.default_rng(self._seed).choice(len(train), RIVALS)
+        self.rivals = train.cols[drawn].astype(np.int64)
+        if start is not None:
+            self.rewind(start)
+        with threadpool_limits(1, "blas"):
+            self._factorise(start, on_iteration)
+        return self
+
+    def _factorise(self, start: State | None, on_iteration: OnIteration | None) -> None:
+        """The iterations that are left.
+
+        implicit keeps its random numbers to itself. So a resumed training takes the iterations
+        that are done again, on factors of width 1 that nobody needs, to draw the same pairs.
+        """
         with threadpool_limits(1, "blas"):  # else implicit warns when it is loaded
             from implicit.cpu.bpr import BayesianPersonalizedRanking
+        config, done = self._config, 0 if start is None else start.iteration
         model = BayesianPersonalizedRanking(
             factors=config.factors,
             learning_rate=config.learning_rate,
             regularization=config.regularization,
-            iterations=config.iterations,
+            iterations=config.iterations if config.iterations > done else 0,
             verify_negative_samples=True,
-            random_state=self._seed,
+            random_state=np.random.default_rng(self._seed),
             num_threads=1,
         )
-        with threadpool_limits(1, "blas"):
-            model.fit(self._seen, show_progress=False)
+
+        def callback(n: int, seconds: float, correct: int, skipped: int) -> None:
+            if n + 1 > done:
+                self._iteration = n + 1
+                self._take(model)
+                if on_iteration is not None:
+                    loss = 1 - correct / max(self._seen.nnz - skipped, 1)
+                    on_iteration(Iteration(n + 1, seconds, loss, self))
+            elif n + 1 == done:
+                model.user_factors, model.item_factors = self._users, self._items
+
+        if start is not None:
+            model.random_state.random(sum(self._seen.shape) * (config.factors + 1), np.float32)
+            model.user_factors, model.item_factors = (
+                np.zeros((n, 1), np.float32) for n in self._seen.shape
+            )
+        try:
+            model.fit(self._seen, show_progress=False, callback=callback)
+        except StopTraining:
+            model._check_fit_errors()  # which fit does at its end
+
+    def _take(self, model: Any) -> None:
+        """Take the factors of implicit; artists that are never drawn get the lowest b."""
         self._users = np.asarray(model.user_factors)
         self._items = np.asarray(model.item_factors)
-        heard = train.per_item() > 0
-        self._items[~heard, -1] = self._items[heard, -1].min(initial=np.inf)
-        drawn = np.random.default_rng(self._seed).choice(len(train), RIVALS)
-        self.rivals = train.cols[drawn].astype(np.int64)
-        return self
+        self._items[~self._heard, -1] = self._items[self._heard, -1].min(initial=np.inf)
+
+    def state(self, into: State | None = None) -> State:
+        """A copy of the factors; random numbers follow from the seed and the iteration."""
+        parts = {"user_factors": self._users, "item_factors": self._items}
+        return State(self._iteration, copied(parts, into))
+
+    def rewind(self, state: State) -> None:
+        """Take copies of the factors of a state."""
+        self._iteration = state.iteration
+        self._users = np.array(state.arrays["user_factors"])
+        self._items = np.array(state.arrays["item_factors"])
 
     def learned(self) -> ModelArrays:
         """The factors, and the rivals that were drawn."""

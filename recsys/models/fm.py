@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,14 @@ from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
 from recsys.models.arrays import ModelArrays, StoredArrays
 from recsys.models.features import BANDS, age_bands, known, numbered, one_hot
+from recsys.models.iterative import (
+    OnIteration,
+    State,
+    copied,
+    iterate,
+    random_from,
+    random_state,
+)
 from recsys.models.recommender import Recommendations
 from recsys.models.top_k import top_k
 from recsys.models.weighting import WeightedConfig, Weights
@@ -33,6 +41,8 @@ class FmConfig(WeightedConfig):
 
     Its plays are weighed as features; what is asked for counts alike.
     """
+
+    iterative: ClassVar[bool] = True
 
     kind: Literal["fm"] = "fm"
     power: PositiveFloat = 0.35
@@ -84,10 +94,15 @@ class Fm:
     listener has not heard. To it is added half the squared length of the factors of artists
     and features times `regularization`, and of listeners times `user_regularization`.
 
+    The loss of an iteration is the mean of that softmax over all that was asked for, without the
+    regularization.
+
     A listener who is folded in has no id that is known, but profile and history; who has
     neither is shown the artists with the highest w.
     """
 
+    _iteration: int
+    _rng: np.random.Generator
     _train: Interactions
     _seen: csr_matrix
     _weights: Weights
@@ -127,19 +142,51 @@ class Fm:
         """The v of the listener ids, float32, shape (n_users, factors)."""
         return self._listeners.values
 
-    def fit(self, train: Interactions) -> Self:
-        """Learn from seeded factors."""
+    def fit(
+        self,
+        train: Interactions,
+        start: State | None = None,
+        on_iteration: OnIteration | None = None,
+    ) -> Self:
+        """Learn from seeded factors; see `recsys.models.iterative`."""
         self._describe(train)
-        rng = np.random.default_rng(self._seed)
+        self._iteration = 0
+        self._rng = np.random.default_rng(self._seed)
         factors = self._config.factors
-        artists = rng.normal(0, SPREAD, (len(train.items), factors + 1))
+        artists = self._rng.normal(0, SPREAD, (len(train.items), factors + 1))
         artists[:, -1] = 0
         self._artists = Table(artists)
-        self._of_features = Table(rng.normal(0, SPREAD, (self._features.shape[1], factors)))
+        self._of_features = Table(self._rng.normal(0, SPREAD, (self._features.shape[1], factors)))
         self._listeners = Table(np.zeros((len(train.users), factors)))
+        if start is not None:
+            self.rewind(start)
         with threadpool_limits(1, "blas"):
-            self._learn(rng)
+            self._learn(on_iteration)
         return self
+
+    def state(self, into: State | None = None) -> State:
+        """A copy of all parameters, of the sums of Adagrad, and of the random numbers."""
+        parts: dict[str, npt.NDArray[Any]] = {}
+        for name, table in self._tables().items():
+            parts[name] = table.values
+            parts[f"{name}_squares"] = table.squares
+        parts["random"] = random_state(self._rng)
+        return State(self._iteration, copied(parts, into))
+
+    def rewind(self, state: State) -> None:
+        """Take copies of what a state holds."""
+        self._iteration = state.iteration
+        self._rng = random_from(state.arrays["random"])
+        for name, table in self._tables().items():
+            table.values = np.array(state.arrays[name])
+            table.squares = np.array(state.arrays[f"{name}_squares"])
+
+    def _tables(self) -> dict[str, "Table"]:
+        return {
+            "listeners": self._listeners,
+            "of_features": self._of_features,
+            "artists": self._artists,
+        }
 
     def learned(self) -> ModelArrays:
         """All parameters."""
@@ -168,13 +215,20 @@ class Fm:
         self._history = self._weights(train)
         self._features = self._joined(self._profile, self._history)
 
-    def _learn(self, rng: np.random.Generator) -> None:
+    def _learn(self, on_iteration: OnIteration | None) -> None:
         active = self._train.users_with_cells()
         n_steps = -(-len(active) // BATCH)
         penalties = self._penalties(n_steps)
-        for _ in range(self._config.iterations):
-            for users in np.array_split(rng.permutation(active), n_steps):
-                self._step(self.batch(users, rng), penalties)
+        watched = on_iteration is not None
+
+        def step(number: int) -> float:
+            losses: list[tuple[float, int]] = []
+            for users in np.array_split(self._rng.permutation(active), n_steps):
+                self._step(self.batch(users, self._rng), penalties, losses if watched else None)
+            self._iteration = number
+            return sum(loss for loss, _ in losses) / max(sum(n for _, n in losses), 1)
+
+        iterate(self, self._iteration + 1, self._config.iterations, step, on_iteration)
 
     def batch(self, users: Users, rng: np.random.Generator) -> "Batch":
         """Hide a part of each history and draw the artists it is compared with."""
@@ -197,11 +251,23 @@ class Fm:
         asked[rows[hidden], at[hidden]] = 1
         return Batch(users, self._joined(self._profile[users], history), candidates, weights, asked)
 
-    def gradients(self, batch: "Batch") -> "Gradients":
-        """Of the loss of a batch, without the regularization."""
+    def gradients(
+        self, batch: "Batch", losses: list[tuple[float, int]] | None = None
+    ) -> "Gradients":
+        """Of the loss of a batch, without the regularization.
+
+        Args:
+            batch: What is learned from.
+            losses: Takes the loss of the batch, a sum, and over how many artists it runs.
+        """
         x, artists = batch.features, self.artists[batch.candidates]
         vectors = self.listeners[batch.users] + x @ self.of_features
-        pull = slopes(vectors @ artists[:, :-1].T + artists[:, -1], batch.weights, batch.asked)
+        scores = vectors @ artists[:, :-1].T + artists[:, -1]
+        if losses is not None:
+            losses.append(
+                (softmax_loss(scores, batch.weights, batch.asked), int(batch.asked.sum()))
+            )
+        pull = slopes(scores, batch.weights, batch.asked)
         back = pull @ artists[:, :-1]
         used = np.unique(x.indices)
         return (
@@ -210,10 +276,14 @@ class Fm:
             (batch.candidates, np.hstack([pull.T @ vectors, pull.sum(axis=0)[:, None]])),
         )
 
-    def _step(self, batch: "Batch", penalties: Sequence[Floats]) -> None:
-        tables = (self._listeners, self._of_features, self._artists)
+    def _step(
+        self,
+        batch: "Batch",
+        penalties: Sequence[Floats],
+        losses: list[tuple[float, int]] | None,
+    ) -> None:
         for table, penalty, (rows, slope) in zip(
-            tables, penalties, self.gradients(batch), strict=True
+            self._tables().values(), penalties, self.gradients(batch, losses), strict=True
         ):
             table.descend(rows, slope, penalty[rows], self._config.learning_rate)
 
@@ -316,7 +386,7 @@ class Table:
     def __init__(self, values: npt.NDArray[np.floating]) -> None:
         """Begin at `values`, shape (n, f)."""
         self.values: Floats = values.astype(np.float32)
-        self._squares = np.full_like(self.values, FIRST)
+        self.squares = np.full_like(self.values, FIRST)
 
     def descend(self, rows: Rows, slope: Floats, penalty: Floats, rate: float) -> None:
         """One step of distinct rows; the others are left alone.
@@ -328,8 +398,8 @@ class Table:
             rate: Length of the step.
         """
         slope = slope + penalty * self.values[rows]
-        squares = self._squares[rows] + slope * slope
-        self._squares[rows] = squares
+        squares = self.squares[rows] + slope * slope
+        self.squares[rows] = squares
         self.values[rows] -= np.float32(rate) * slope / np.sqrt(squares)
 
 
@@ -356,6 +426,20 @@ class Batch:
 
 Gradients = tuple[tuple[Rows, Floats], tuple[Rows, Floats], tuple[Rows, Floats]]
 """Rows and their slopes, of listeners, features and artists."""
+
+
+def softmax_loss(scores: Floats, weights: Floats, asked: Floats) -> float:
+    """The loss that `Fm` describes, summed over all that is asked for.
+
+    Args:
+        scores: float32, shape (m, c).
+        weights: See `Batch`; each row has one above 0.
+        asked: See `Batch`.
+    """
+    highest = np.where(weights > 0, scores, -np.inf).max(axis=1, keepdims=True)
+    odds = np.exp(np.minimum(scores - highest, 0)) * weights
+    norms = highest[:, 0] + np.log(odds.sum(axis=1))
+    return float(asked.sum(axis=1) @ norms - np.vdot(asked, scores))
 
 
 def slopes(scores: Floats, weights: Floats, asked: Floats) -> Floats:

@@ -12,13 +12,16 @@ from threadpoolctl import threadpool_limits
 from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
 from recsys.models.arrays import ModelArrays, StoredArrays
+from recsys.models.iterative import OnIteration, State, copied, iterate
 from recsys.models.neural import (
     Floats,
     Items,
     Tensor,
     Torch,
     load_torch,
+    moments,
     ranked,
+    recall,
     repeatable,
     uniform,
 )
@@ -29,6 +32,7 @@ from recsys.models.weighting import WeightedConfig, Weighting, Weights
 class MultVaeConfig(WeightedConfig):
     """A variational autoencoder with a multinomial likelihood."""
 
+    iterative: ClassVar[bool] = True
     library: ClassVar[str | None] = "PyTorch"
 
     kind: Literal["mult-vae"] = "mult-vae"
@@ -45,7 +49,9 @@ class MultVaeConfig(WeightedConfig):
     """Decay of the weights."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
     beta: NonNegativeFloat = 0.3
-    """Weight of the divergence from the prior, reached at the end of the training."""
+    """Weight of the divergence from the prior, reached after `annealing` iterations."""
+    annealing: PositiveInt = 70
+    """Iterations over which the weight of the divergence rises from 0."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -79,10 +85,6 @@ class Layers:
         every = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: part for name, part in every.items() if part is not None}
 
-    def arrays(self) -> "Layers":
-        """The same as numpy arrays."""
-        return Layers(**{name: part.detach().numpy() for name, part in self.named().items()})
-
 
 def _shapes(config: MultVaeConfig, n_items: int) -> dict[str, tuple[int, int]]:
     """Of the layers that there are; the bias of each is as long as its columns are many."""
@@ -101,7 +103,8 @@ class MultVae:
         z ~ N(mu(x), sigma(x)),   log p(y | z) = sum_i y_i log softmax(f(z))_i
         minimise   -log p(y | z) + beta * KL(q(z | x) | N(0, 1))
 
-    (Liang et al. 2018, equations 2, 5 and 7; beta rises from 0 to its value along the training.)
+    (Liang et al. 2018, equations 2, 5 and 7; beta rises from 0 to its value over the
+    first `annealing` iterations.) The loss of an iteration is the mean of -log p(y | z) of a user.
     x are the weights of the plays, divided by their Euclidean length, of which a share is dropped
     while training; y is 1 for what is heard, as in the paper, whatever the weights are: targets
     that are weighed did worse. Adam; `regularization` is the decay of the weights beside it
@@ -115,6 +118,8 @@ class MultVae:
     _weights: Weights
     _weighted: csr_matrix
     _layers: Layers
+    _training: "_Training"
+    _iteration: int
 
     def __init__(self, config: MultVaeConfig, seed: int) -> None:
         """An untrained model.
@@ -129,16 +134,39 @@ class MultVae:
         load_torch()
         self._config = config
         self._seed = seed
-        self.losses: list[float] = []
-        """Mean of -log p(y | z) of a listener in each epoch of the last fit."""
 
-    def fit(self, train: Interactions) -> Self:
-        """Train from seeded weights, on one thread."""
+    def fit(
+        self,
+        train: Interactions,
+        start: State | None = None,
+        on_iteration: OnIteration | None = None,
+    ) -> Self:
+        """Train on one thread; see `recsys.models.iterative`."""
         self._weigh(train)
+        self._iteration = 0
         with repeatable() as torch:
-            layers, self.losses = _Training(torch, self._config, self._weighted, self._seed).run()
-        self._layers = layers
+            self._training = _Training(torch, self._config, self._weighted, self._seed)
+            if start is not None:
+                self.rewind(start)
+
+            def step(number: int) -> float:
+                loss = self._training.step(number)
+                self._iteration = number
+                self._layers = self._training.layers()
+                return loss
+
+            iterate(self, self._iteration + 1, self._config.iterations, step, on_iteration)
         return self
+
+    def state(self, into: State | None = None) -> State:
+        """A copy of the layers, of what Adam remembers, and of the random numbers."""
+        return State(self._iteration, copied(self._training.arrays(), into))
+
+    def rewind(self, state: State) -> None:
+        """Take copies of what a state holds."""
+        self._iteration = state.iteration
+        self._training.load(state)
+        self._layers = self._training.layers()
 
     def learned(self) -> ModelArrays:
         """The layers."""
@@ -237,6 +265,11 @@ class _Training:
         self._users = np.flatnonzero(np.diff(weighted.indptr))
         self._chance = torch.Generator().manual_seed(seed)
         self._layers = self._fresh(weighted.shape[1])
+        self._adam = torch.optim.AdamW(
+            self._layers.named().values(),
+            lr=config.learning_rate,
+            weight_decay=config.regularization,
+        )
 
     def _fresh(self, n_items: int) -> Layers:
         parts: dict[str, Tensor] = {}
@@ -245,27 +278,38 @@ class _Training:
             parts[f"{name}_bias"] = self._torch.zeros(shape[1], requires_grad=True)
         return Layers(**parts)
 
-    def run(self) -> tuple[Layers, list[float]]:
-        """The layers after all epochs, and the mean loss of each."""
-        config = self._config
-        adam = self._torch.optim.AdamW(
-            self._layers.named().values(),
-            lr=config.learning_rate,
-            weight_decay=config.regularization,
-        )
-        steps = config.iterations * -(-len(self._users) // config.batch)
-        losses, step = [], 0
-        for _ in range(config.iterations):
-            lost = 0.0
-            for users in self._batches():
-                likelihood, divergence = self._loss(self._weighted[users])
-                adam.zero_grad()
-                (likelihood + config.beta * step / steps * divergence).backward()
-                adam.step()
-                step += 1
-                lost += likelihood.item() * len(users)
-            losses.append(lost / len(self._users))
-        return self._layers.arrays(), losses
+    def step(self, number: int) -> float:
+        """Train the iteration of this number, all users once; the mean loss of a user."""
+        config, batches = self._config, self._batches()
+        taken, rising, lost = (number - 1) * len(batches), config.annealing * len(batches), 0.0
+        for n, users in enumerate(batches):
+            likelihood, divergence = self._loss(self._weighted[users])
+            self._adam.zero_grad()
+            beta = config.beta * min(taken + n, rising) / rising
+            (likelihood + beta * divergence).backward()
+            self._adam.step()
+            lost += likelihood.item() * len(users)
+        return lost / len(self._users)
+
+    def layers(self) -> Layers:
+        """As arrays that share the memory of the tensors."""
+        return Layers(**self._parts())
+
+    def _parts(self) -> dict[str, npt.NDArray[np.float32]]:
+        return {name: part.detach().numpy() for name, part in self._layers.named().items()}
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """All that changes, as arrays."""
+        names = self._layers.named()
+        chance = self._chance.get_state().numpy()
+        return {**self._parts(), **moments(self._adam, names), "chance": chance}
+
+    def load(self, state: State) -> None:
+        """Take copies of what `arrays` gave."""
+        for name, part in self._parts().items():
+            np.copyto(part, state.arrays[name])
+        recall(self._adam, self._layers.named(), state.arrays)
+        self._chance.set_state(self._torch.from_numpy(np.array(state.arrays["chance"])))
 
     def _batches(self) -> list[npt.NDArray[np.int64]]:
         order = self._torch.randperm(len(self._users), generator=self._chance).numpy()

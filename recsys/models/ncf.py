@@ -13,13 +13,23 @@ from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
 from recsys.models.arrays import ModelArrays, StoredArrays
 from recsys.models.config import ModelConfig
+from recsys.models.iterative import (
+    OnIteration,
+    State,
+    copied,
+    iterate,
+    random_from,
+    random_state,
+)
 from recsys.models.neural import (
     Floats,
     Items,
     Tensor,
     Torch,
     load_torch,
+    moments,
     ranked,
+    recall,
     repeatable,
     uniform,
 )
@@ -36,6 +46,7 @@ AT_ONCE = 256  # listeners that are folded in together
 class NcfConfig(ModelConfig):
     """Neural collaborative filtering."""
 
+    iterative: ClassVar[bool] = True
     library: ClassVar[str | None] = "PyTorch"
 
     kind: Literal["ncf"] = "ncf"
@@ -97,7 +108,7 @@ class Ncf:
     cross-entropy of sigmoid(score) (equation 7) over the plays and, beside each, `negatives`
     artists drawn anew in each epoch, all alike; one drawn that the listener has played does not
     count. Adam; `regularization` is its L2 on all parameters, `dropout` falls on what enters the
-    network.
+    network. The loss of an iteration is the mean of that cross-entropy over its pairs.
 
     Plays count as heard or not. A listener without history is given the mean of the embeddings
     of the others.
@@ -105,6 +116,8 @@ class Ncf:
 
     _train: csr_matrix
     _network: Network
+    _training: "_Training"
+    _iteration: int
     _rivals: npt.NDArray[np.int64]
 
     def __init__(self, config: NcfConfig, seed: int) -> None:
@@ -120,21 +133,51 @@ class Ncf:
         load_torch()
         self._config = config
         self._seed = seed
-        self.losses: list[float] = []
-        """Mean cross-entropy of a pair in each epoch of the last fit."""
 
-    def fit(self, train: Interactions) -> Self:
-        """Train from seeded parameters, on one thread."""
+    def fit(
+        self,
+        train: Interactions,
+        start: State | None = None,
+        on_iteration: OnIteration | None = None,
+    ) -> Self:
+        """Train on one thread; see `recsys.models.iterative`."""
         self._train = train.matrix()
-        rng = np.random.default_rng(self._seed)
+        self._iteration = 0
         with repeatable() as torch:
-            learned, self.losses = _trained(torch, self._config, self._train, rng)
+            self._training = _Training(torch, self._config, self._train, self._seed)
+            if start is not None:
+                self.rewind(start)
+
+            def step(number: int) -> float:
+                loss = self._training.step()
+                self._iteration = number
+                if on_iteration is not None:
+                    self._take()
+                return loss
+
+            iterate(self, self._iteration + 1, self._config.iterations, step, on_iteration)
+        self._take()
+        return self
+
+    def _take(self) -> None:
+        """Copies of the parameters; a user without history gets the mean of the others."""
+        learned = Network(*(np.array(part) for part in self._training.parts().values()))
         strangers = np.diff(self._train.indptr) == 0
         for table in (learned.user_gmf, learned.user_mlp):
             table[strangers] = table[~strangers].mean(axis=0)
         self._network = learned
+        rng = random_from(random_state(self._training.rng))  # a copy: the training draws on
         self._rivals = rng.integers(0, self._train.shape[1], RIVALS)
-        return self
+
+    def state(self, into: State | None = None) -> State:
+        """A copy of the parameters, of what Adam remembers, and of the random numbers."""
+        return State(self._iteration, copied(self._training.arrays(), into))
+
+    def rewind(self, state: State) -> None:
+        """Take copies of what a state holds."""
+        self._iteration = state.iteration
+        self._training.load(state)
+        self._take()
 
     def learned(self) -> ModelArrays:
         """The network, and the rivals that were drawn."""
@@ -252,28 +295,54 @@ def _fresh(torch: Torch, config: NcfConfig, shape: tuple[int, int], generator: T
     return Network(*parts)
 
 
-def _trained(
-    torch: Torch, config: NcfConfig, train: csr_matrix, rng: np.random.Generator
-) -> tuple[Network, list[float]]:
-    """The network after all epochs, and the mean loss of each."""
-    generator = torch.Generator().manual_seed(int(rng.integers(1 << 62)))
-    network = _fresh(torch, config, train.shape, generator)
-    adam = torch.optim.Adam(
-        network.parts(), lr=config.learning_rate, weight_decay=config.regularization
-    )
-    losses = []
-    for _ in range(config.iterations):
+class _Training:
+    """One training: parameters, optimizer and random numbers."""
+
+    def __init__(self, torch: Torch, config: NcfConfig, train: csr_matrix, seed: int) -> None:
+        self._torch = torch
+        self._config = config
+        self._train = train
+        self.rng = np.random.default_rng(seed)
+        self._chance = torch.Generator().manual_seed(int(self.rng.integers(1 << 62)))
+        self._network = _fresh(torch, config, train.shape, self._chance)
+        self._adam = torch.optim.Adam(
+            self._network.parts(), lr=config.learning_rate, weight_decay=config.regularization
+        )
+
+    def step(self) -> float:
+        """Train one iteration, all plays once; the mean loss of a pair."""
+        torch, config, network = self._torch, self._config, self._network
         lost, counted = 0.0, 0
-        for rows, cols, heard in _batches(train, config.negatives, rng):
+        for rows, cols, heard in _batches(self._train, config.negatives, self.rng):
             users, items, labels = map(torch.from_numpy, (rows, cols, heard))
-            scores = _pair_scores(torch, network, users, items, config.dropout, generator)
+            scores = _pair_scores(torch, network, users, items, config.dropout, self._chance)
             loss = torch.nn.functional.binary_cross_entropy_with_logits(scores, labels)
-            adam.zero_grad()
+            self._adam.zero_grad()
             loss.backward()
-            adam.step()
+            self._adam.step()
             lost, counted = lost + loss.item() * len(rows), counted + len(rows)
-        losses.append(lost / counted)
-    return Network(*(part.detach().numpy() for part in network.parts())), losses
+        return lost / counted
+
+    def parts(self) -> dict[str, npt.NDArray[np.float32]]:
+        """The parameters, as arrays that share their memory."""
+        return {name: part.detach().numpy() for name, part in self._network.named().items()}
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """All that changes, as arrays."""
+        return {
+            **self.parts(),
+            **moments(self._adam, self._network.named()),
+            "random": random_state(self.rng),
+            "chance": self._chance.get_state().numpy(),
+        }
+
+    def load(self, state: State) -> None:
+        """Take copies of what `arrays` gave."""
+        for name, part in self.parts().items():
+            np.copyto(part, state.arrays[name])
+        recall(self._adam, self._network.named(), state.arrays)
+        self.rng = random_from(state.arrays["random"])
+        self._chance.set_state(self._torch.from_numpy(np.array(state.arrays["chance"])))
 
 
 def _batches(

@@ -4,7 +4,7 @@ Networks are trained with torch and then kept as numpy arrays, with which they r
 model learned is a few arrays, and asking it needs one multiplication after another.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
 from recsys.errors import InputError
+from recsys.models.iterative import DenseArrays
 from recsys.models.recommender import NO_ITEM, Recommendations
 from recsys.models.top_k import SCORES, best
 
@@ -89,3 +90,30 @@ def ranked(
             block[rows, known.indices] = -np.inf
             items[part], scores[part] = best(block, k)
     return Recommendations(users.astype(np.int32), items, scores)
+
+
+def moments(adam: Tensor, names: Iterable[str]) -> dict[str, npt.NDArray[Any]]:
+    """What Adam remembers, as arrays that share its memory: two of each parameter, and the step.
+
+    Args:
+        adam: The optimizer, of one group.
+        names: Of its parameters, in their order.
+    """
+    known = [adam.state[part] for part in adam.param_groups[0]["params"]]
+    found = {}
+    for name, state in zip(names, known, strict=True):
+        found[f"{name}_mean"] = state["exp_avg"].numpy()
+        found[f"{name}_square"] = state["exp_avg_sq"].numpy()
+    found["steps"] = known[0]["step"].numpy()
+    return found
+
+
+def recall(adam: Tensor, names: Iterable[str], arrays: DenseArrays) -> None:
+    """Let Adam go on from copies of what `moments` gave."""
+    torch = load_torch()
+    for name, part in zip(names, adam.param_groups[0]["params"], strict=True):
+        adam.state[part] = {
+            "step": torch.tensor(float(arrays["steps"]), dtype=torch.float32),
+            "exp_avg": torch.from_numpy(np.array(arrays[f"{name}_mean"])),
+            "exp_avg_sq": torch.from_numpy(np.array(arrays[f"{name}_square"])),
+        }

@@ -1,19 +1,18 @@
 """A sparse linear model of the items with l1 and l2 penalties (Ning and Karypis 2011)."""
 
-from collections.abc import Callable
-from typing import Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from scipy.sparse import csr_matrix
 
+from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
 from recsys.models.item_knn import cosines
-from recsys.models.linear import Floats, Items, Linear, Links, gram, mean_square
+from recsys.models.iterative import OnIteration, State, copied, iterate
+from recsys.models.linear import Floats, Items, Linear, Links, gram, mean_square, norms
 from recsys.models.weighting import WeightedConfig, Weighting
-
-Grams = Callable[[Items], Floats]
 
 CELLS = 1 << 25  # of the Gram matrices of a block of items: 128 MiB of float32
 DENSE = 16_384  # items up to which the whole Gram matrix is kept, 1 GiB of float32; beyond, the
@@ -23,6 +22,8 @@ SMALL = 1e-5  # once no coefficient of an item changes by more, it is learned
 
 class SlimConfig(WeightedConfig):
     """A sparse linear model of the items with l1 and l2 penalties."""
+
+    iterative: ClassVar[bool] = True
 
     kind: Literal["slim"] = "slim"
     weighting: Weighting = "bm25"
@@ -46,11 +47,17 @@ class Slim(Linear):
 
     W are the weights of the plays and s their mean square, so that the penalties mean the same
     under every weighting; under binary weights s = 1. The neighbours are the most similar
-    artists by cosine. Solved by coordinate descent (Friedman, Hastie and Tibshirani 2010) over
-    the Gram matrix of the candidates, for a block of artists at once.
+    artists by cosine.
+
+    The loss of an iteration is this objective, summed over all j and divided by its value without
+    any link. In each iteration every coefficient is visited once, except those of artists that
+    have converged. Beyond DENSE artists the observer hears of the last iteration only, because
+    their products would have to be made anew for each.
     """
 
     _config: SlimConfig
+    _descent: "_Descent"
+    _iteration: int
 
     def __init__(self, config: SlimConfig) -> None:
         """An untrained model.
@@ -60,30 +67,131 @@ class Slim(Linear):
         """
         super().__init__(config)
 
-    def _linked(self, weighted: csr_matrix) -> Links:
+    def fit(
+        self,
+        train: Interactions,
+        start: State | None = None,
+        on_iteration: OnIteration | None = None,
+    ) -> Self:
+        """Weigh the plays and learn the links; see `recsys.models.iterative`."""
+        self._weigh(train)
+        self._links = self._linked(self._weighted, start, on_iteration)
+        return self
+
+    def _linked(
+        self,
+        weighted: csr_matrix,
+        start: State | None = None,
+        on_iteration: OnIteration | None = None,
+    ) -> Links:
+        self._descent = _Descent(weighted, self._config)
+        self._iteration = 0
+        if start is not None:
+            self.rewind(start)
+        last = self._config.iterations
+        stepwise = on_iteration is not None and self._descent.products.dense
+        first = self._iteration + 1 if stepwise else max(self._iteration + 1, last)
+
+        def step(number: int) -> float:
+            self._descent.sweep(number - self._iteration)
+            self._iteration = number
+            if on_iteration is None:
+                return 0.0
+            self._links = self._descent.links()
+            return self._descent.loss()
+
+        iterate(self, first, last, step, on_iteration)
+        return self._descent.links()
+
+    def state(self, into: State | None = None) -> State:
+        """A copy of the coefficients, their residuals, and which items have not converged."""
+        return State(self._iteration, copied(self._descent.arrays(), into))
+
+    def rewind(self, state: State) -> None:
+        """Take copies of what a state holds."""
+        self._iteration = state.iteration
+        self._descent.load(state)
+        self._links = self._descent.links()
+
+
+class _Descent:
+    """Coordinate descent (Friedman, Hastie and Tibshirani 2010) for all items at once.
+
+    Attributes:
+        products: Of the columns of the weights, which are scaled to a mean square of 1.
+    """
+
+    def __init__(self, weighted: csr_matrix, config: SlimConfig) -> None:
+        """Begin without links.
+
+        Args:
+            weighted: float32 CSR, shape (n_users, n_items).
+            config: The penalties, in units of the mean square of the weights.
+        """
         scaled = weighted.copy()
         scaled.data = scaled.data / np.float32(np.sqrt(mean_square(weighted)))
-        near = cosines(scaled, self._config.neighbours)
-        n_items, width = near.shape[0], int(np.diff(near.indptr).max(initial=0))
-        if not width:
-            return near
-        grams = _grams(scaled)
+        near = cosines(scaled, config.neighbours)
+        self._penalties = np.float32(config.l1), np.float32(config.l2)
+        self._sizes = np.diff(near.indptr)
+        self._squares = np.square(norms(scaled)).sum()
+        self._candidates, real = _padded(near)
+        self.products = _Products(scaled)
+        n_items, width = self._candidates.shape
         size = max(1, CELLS // (width + 1) ** 2)
-        parts = []
-        order = np.argsort(np.diff(near.indptr), kind="stable").astype(np.int32)
-        for start in range(0, n_items, size):
-            parts.append(self._block(near, order[start : start + size], grams))
-        cols, rows, values = (np.concatenate(each) for each in zip(*parts, strict=True))
-        return csr_matrix((values, (rows, cols)), shape=near.shape)
+        order = np.argsort(self._sizes, kind="stable").astype(np.int32)
+        self._blocks = [order[at : at + size] for at in range(0, n_items, size)]
+        self._towards = np.zeros((n_items, width), np.float32)
+        for block in self._blocks:
+            self._towards[block] = self.products.towards(self._candidates[block], block)
+        # -inf keeps a coefficient that is only padding at 0.
+        self._residuals = np.where(real, self._towards, np.float32(-np.inf))
+        self._coefficients = np.zeros_like(self._towards)
+        self._live = np.ones(n_items, dtype=np.bool_)
 
-    def _block(self, near: csr_matrix, targets: Items, grams: Grams) -> tuple[Items, Items, Floats]:
-        """Targets, artists that speak for them, and how much; only coefficients above 0."""
-        candidates, real = _padded(near, targets)
-        products = grams(np.column_stack([candidates, targets]))
-        towards = np.where(real, products[:, -1, :-1], np.float32(-np.inf))
-        found = _descended(products[:, :-1, :-1], towards, self._config)
-        of, place = np.nonzero(found)
-        return targets[of], candidates[of, place], found[of, place]
+    def sweep(self, times: int) -> None:
+        """Visit every coefficient so many times, those of converged items not at all."""
+        for block in self._blocks:
+            targets = block[self._live[block]]
+            width = int(self._sizes[targets].max(initial=0))
+            if not width:
+                continue
+            at = np.ix_(targets, np.arange(width))
+            products = self.products.among(self._candidates[at])
+            found, left = self._coefficients[at], self._residuals[at]
+            live = _descend(products, found, left, self._penalties, times)
+            self._coefficients[at], self._residuals[at] = found, left
+            self._live[targets] = False
+            self._live[targets[live]] = True
+
+    def loss(self) -> float:
+        """The objective, divided by its value for coefficients of 0."""
+        l1, l2 = map(float, self._penalties)
+        cells = np.nonzero(self._coefficients)
+        found = self._coefficients[cells].astype(np.float64)
+        explained = found @ (self._towards[cells].astype(np.float64) + self._residuals[cells])
+        total = (self._squares - explained + l2 * (found @ found)) / 2 + l1 * found.sum()
+        return float(2 * total / self._squares) if self._squares else 0.0
+
+    def links(self) -> csr_matrix:
+        """The coefficients above 0, float32 CSR, shape (n_items, n_items)."""
+        targets, places = np.nonzero(self._coefficients)
+        values, rows = self._coefficients[targets, places], self._candidates[targets, places]
+        n_items = len(self._coefficients)
+        return csr_matrix((values, (rows, targets)), shape=(n_items, n_items))
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """All that changes."""
+        return {
+            "coefficients": self._coefficients,
+            "residuals": self._residuals,
+            "live": self._live,
+        }
+
+    def load(self, state: State) -> None:
+        """Take copies of what `arrays` gave."""
+        self._coefficients = np.array(state.arrays["coefficients"])
+        self._residuals = np.array(state.arrays["residuals"])
+        self._live = np.array(state.arrays["live"])
 
 
 CONFIG = SlimConfig
@@ -94,46 +202,68 @@ def create(config: SlimConfig, seed: int, profiles: Profiles | None = None) -> S
     return Slim(config)
 
 
-def _padded(near: csr_matrix, targets: Items) -> tuple[Items, npt.NDArray[np.bool_]]:
-    """Columns of some rows, side by side, int32, shape (b, width), and which of them are real."""
-    sizes = np.diff(near.indptr)[targets]
-    places = np.arange(max(int(sizes.max()), 1))
-    real = places < sizes[:, None]
-    at = np.where(real, near.indptr[targets][:, None] + places, 0)
-    return near.indices[at].astype(np.int32), real
+def _padded(near: csr_matrix) -> tuple[Items, npt.NDArray[np.bool_]]:
+    """Columns of each row, side by side, int32, shape (n, width), and which of them are real."""
+    sizes = np.diff(near.indptr)
+    real = np.arange(int(sizes.max(initial=0))) < sizes[:, None]
+    columns = np.zeros(real.shape, dtype=np.int32)
+    columns[real] = near.indices
+    return columns, real
 
 
-def _grams(weighted: csr_matrix) -> Grams:
-    """A function from items, shape (b, m), to the inner products of each row of them.
+class _Products:
+    """Inner products of columns, from one dense matrix where it is not too large.
 
-    What it returns is float32 of shape (b, m, m).
+    Attributes:
+        dense: Whether there is such a matrix; else products are made when they are needed.
     """
-    if weighted.shape[1] <= DENSE:
-        whole = gram(weighted)
-        return lambda items: whole[items[:, :, None], items[:, None, :]]
-    transposed = csr_matrix(weighted.T)
 
-    def of(items: Items) -> Floats:
-        rows = (transposed[each] for each in items)
+    def __init__(self, weighted: csr_matrix) -> None:
+        self.dense = weighted.shape[1] <= DENSE
+        self._whole = gram(weighted) if self.dense else None
+        self._columns = csr_matrix(weighted.T)
+
+    def towards(self, items: Items, targets: Items) -> Floats:
+        """Of each row of items with its target, float32, shape (b, m)."""
+        if self._whole is not None:
+            return np.asarray(self._whole[targets[:, None], items])
+        pairs = zip(items, targets, strict=True)
+        rows = [(self._columns[each] @ self._columns[target].T).toarray() for each, target in pairs]
+        return np.stack(rows)[:, :, 0]
+
+    def among(self, items: Items) -> Floats:
+        """Of each row of items with each other, float32, shape (b, m, m)."""
+        if self._whole is not None:
+            products = np.empty((*items.shape, items.shape[1]), dtype=np.float32)
+            for row, into in zip(items.astype(np.intp), products, strict=True):
+                # Six times as fast as indexing by row and column; clip lets it write in place.
+                places = row[:, None] * len(self._whole) + row
+                np.take(self._whole, places, out=into, mode="clip")
+            return products
+        rows = (self._columns[each] for each in items)
         return np.stack([(row @ row.T).toarray() for row in rows])
 
-    return of
 
-
-def _descended(products: Floats, towards: Floats, config: SlimConfig) -> Floats:
-    """Coefficients of the candidates of some artists, float32, shape (b, m).
+def _descend(
+    products: Floats,
+    found: Floats,
+    left: Floats,
+    penalties: tuple[np.float32, np.float32],
+    times: int,
+) -> npt.NDArray[np.intp]:
+    """Sweep over the coefficients of some items, in place; which items have not converged.
 
     Args:
-        products: Between the candidates of each, float32, shape (b, m, m).
-        towards: Between them and the artist, float32, shape (b, m); -inf where there is none.
-        config: Penalties, times s = 1, and how many sweeps at most.
+        products: Between the candidates of each item, float32, shape (b, m, m).
+        found: The coefficients, float32, shape (b, m).
+        left: Their residuals, float32, shape (b, m); -inf where there is no candidate.
+        penalties: l1 and l2.
+        times: How many sweeps at most.
     """
-    l1, l2 = np.float32(config.l1), np.float32(config.l2)
-    found = np.zeros_like(towards)
-    left = towards.copy()
+    l1, l2 = penalties
     squares = np.diagonal(products, axis1=1, axis2=2)
     live = np.arange(len(products))
-    for _ in range(config.iterations):
+    for _ in range(times):
         largest = np.zeros(len(live), dtype=np.float32)
         for place in range(products.shape[1]):
             square, before = squares[live, place], found[live, place]
@@ -147,4 +277,4 @@ def _descended(products: Floats, towards: Floats, config: SlimConfig) -> Floats:
         live = live[largest > SMALL]
         if not len(live):
             break
-    return found
+    return live

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from recsys.evaluation.metrics import parsed
 from recsys.evaluation.protocol import recommend
 from recsys.evaluation.report import accuracy
-from recsys.models.iterative import Iteration
+from recsys.models.iterative import Iteration, Iterative, State
 from recsys.splitting.split import Fold
 
 
@@ -17,7 +17,7 @@ class CurvePoint:
 
     Attributes:
         iteration: 1 for the first.
-        loss: Training loss, see `recsys.models.iterative.Iteration`.
+        loss: Training loss; the class of each model says which one.
         metrics: By name, on the sample of validation users.
         fit_seconds: Of this iteration.
     """
@@ -51,7 +51,7 @@ class Curve:
             metrics: Names with cut-off, such as "ndcg@10".
             n_users: Size of the sample; all judged users where there are no more.
             seed: Of the sample.
-            points: Of the part of the training that another has done.
+            points: Of a training that this one resumes.
         """
         self._fold = fold.sample(n_users, seed)
         self._metrics = tuple(metrics)
@@ -73,17 +73,33 @@ class Curve:
 
 
 class LossProbe:
-    """Notes the loss after each iteration; for the final fit, whose fold nobody tunes on.
+    """Notes the loss after each iteration, for the final fit: nothing is tuned on its fold.
 
     Attributes:
         points: One per iteration so far.
-        seconds: Nothing is measured, so 0.
     """
 
     def __init__(self) -> None:
         self.points: list[CurvePoint] = []
-        self.seconds = 0.0
+
+    def begin(self) -> State | None:
+        """None: a final fit begins at the beginning."""
+        return None
 
     def __call__(self, step: Iteration) -> None:
         """Note where the training stands."""
         self.points.append(CurvePoint(step.number, step.loss, {}, step.seconds))
+
+    def settle(self, model: Iterative) -> None:
+        """Leave the model as it is: the last iteration is judged."""
+
+
+def spacing(every: int, iterations: int, most: int) -> int:
+    """Iterations from one point of a curve to the next: `every`, or more for a long training.
+
+    Args:
+        every: Iterations at least.
+        iterations: Of the longest training whose curve is compared.
+        most: Points of a curve at most, so that measuring stays a small part of a training.
+    """
+    return max(every, -(-iterations // most))

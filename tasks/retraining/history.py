@@ -15,24 +15,21 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from recsys.data.drift import Finding, Limits, LogProfile, check, shrunk
+from recsys.evaluation.fitting import fit
 from recsys.evaluation.gate import OnNew, on_new_pairs
 from recsys.files import temporary_folder
-from recsys.models import build
-from recsys.models.als import Als, AlsConfig
 from recsys.models.config import ModelConfig
-from recsys.models.iterative import State
 from recsys.models.recommender import Recommender
 from recsys.seeds import seed_for
 from recsys.splitting.split import Fold
 from tasks.data.new_plays import Incoming
 from tasks.progress import report_progress
-from tasks.study.measuring import FACTORS, ITEM_FACTORS, USER_FACTORS
+from tasks.study.measuring import stored_in
 from tasks.study.study import Study, fold_at, train_seed
 from tasks.tracking.registry import Version, load_version
 from tasks.tracking.runs import (
@@ -237,13 +234,9 @@ def judge_frozen(
 
 
 def _refitted(study: Study, fold: Fold, config: ModelConfig, measured: Path) -> Recommender:
-    """The model of a final run, from its factors where they were kept, else trained again."""
-    seed = train_seed(study, config.kind)
-    kept = measured / FACTORS
-    if isinstance(config, AlsConfig) and kept.exists():
-        arrays = (np.load(kept / each, allow_pickle=False) for each in (USER_FACTORS, ITEM_FACTORS))
-        return Als(config, seed).fit(fold.train, State(config.iterations, *arrays))
-    return build(config, seed, fold.profiles).fit(fold.train)
+    """The model of a final run, restored where its arrays were kept, else trained again."""
+    seed, stored = train_seed(study, config.kind), stored_in(measured)
+    return fit(config, seed, fold.train, fold.profiles, stored, progress=report_progress).model
 
 
 @task(task_run_name="show the decision", cache_policy=NO_CACHE)

@@ -18,10 +18,10 @@ from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
 from recsys.data.store import load_data, save_data
 from recsys.errors import InputError
+from recsys.evaluation.fitting import fit
 from recsys.models import build, read_config
 from recsys.models.arrays import StoredArrays, save_arrays
 from recsys.models.config import ModelConfig
-from recsys.models.iterative import Iteration
 from recsys.seeds import seed_for
 from recsys.serving.answers import Served
 from tasks.progress import report_progress
@@ -152,11 +152,6 @@ def _version(name: str) -> str | None:
 def _fit(
     folder: Path, config: ModelConfig, seed: int, cells: Interactions, profiles: Profiles | None
 ) -> dict[str, Any]:
-    total = getattr(config, "iterations", None)
-
-    def on_iteration(step: Iteration) -> None:
-        report_progress("fitting on all the data, iterations", step.number, total)
-
-    report_progress(f"fitting {config.kind} on all the data", 0, None)
-    save_arrays(build(config, seed, profiles, on_iteration).fit(cells).learned(), folder)
+    fitted = fit(config, seed, cells, profiles, progress=report_progress)
+    save_arrays(fitted.model.learned(), folder)
     return {}

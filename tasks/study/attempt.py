@@ -12,7 +12,6 @@ What died before the outcome is cut off and repeated; what died after it has eve
 but its end, which `recover` writes.
 """
 
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -20,23 +19,21 @@ from typing import Literal
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from recsys.models import build
-from recsys.models.als import Als, AlsConfig
-from recsys.models.config import ModelConfig
+from recsys.models import config_class
+from recsys.models.iterative import Iterative, iterations_of
 from recsys.search.config import FOUND
-from recsys.splitting.split import Fold
+from recsys.search.monitor import HopelessTraining, TrainingMonitor
 from tasks import tuning
-from tasks.progress import report_progress
 from tasks.study.measuring import (
     FACTORS,
     Measured,
     curves_of,
-    judge_timed,
     log_measured,
+    measure,
     save_measured,
 )
-from tasks.study.monitor import TrainingMonitor
-from tasks.study.study import Study, start_child, train_seed, trial_params, tuning_fold
+from tasks.study.monitor import monitor_of
+from tasks.study.study import Study, start_child, trial_params, tuning_fold
 from tasks.tracking import client
 from tasks.tracking.client import metric_name
 from tasks.tracking.copying import Copied, copy_run
@@ -170,8 +167,9 @@ def measured_key(study: Study, trial: Trial) -> str:
 
 
 def _source(study: Study, key: str) -> Run | None:
-    """A run that measured the same before, with all that is asked of this one."""
-    keeps = study.config.study.keep_factors == "all" and study.config.model == "als"
+    """A run that measured the same before, with all the files that this one is to have."""
+    trained = config_class(study.config.model).iterative
+    keeps = study.config.study.keep_factors == "all" and trained
     needed = ["per_user.parquet", *[FACTORS] * keeps]
     known = find_measured(study.workspace, study.experiment, key)
     return next((run for run in known if all(run.has(name) for name in needed)), None)
@@ -184,10 +182,10 @@ def _reuse(study: Study, trial: Trial, search: Search, run: Run, source: Run) ->
         run.params({FOUND: copied.params[FOUND]})
     curve = _copied_curve(copied, study.config.study.metric)
     search.measured(trial, curve)
-    config = trial_params(study.config, trial)
+    iterations = iterations_of(trial_params(study.config, trial))
     facts = replace(NOT_WATCHED, source=source.id)
-    if isinstance(config, AlsConfig):
-        facts = TrialFacts(int(copied.params[FOUND]), 0, config.iterations, source.id)
+    if iterations is not None:
+        facts = TrialFacts(int(copied.params[FOUND]), 0, iterations, source.id)
     values = [copied.metrics[metric_name(f"validation/{name}")] for name in study.config.objectives]
     search.tell(trial, values, facts)
     run.end("FINISHED")
@@ -201,74 +199,48 @@ def _copied_curve(copied: Copied, metric: str) -> list[tuple[int, float]]:
 def _train(study: Study, validation: Path, trial: Trial, search: Search, run: Run) -> AttemptResult:
     config = trial_params(study.config, trial)
     fold = tuning_fold(study.config, validation)
-    if not isinstance(config, AlsConfig):
-        return _train_unwatched(study, fold, config, trial, search, run)
-    watch = TrainingMonitor(study, fold, trial, search)
-    model = build(config, train_seed(study, config.kind), fold.profiles, watch)
-    assert isinstance(model, Als)
-    begin = time.perf_counter()
-    if not watch.pruned:
-        model.fit(fold.train, watch.start)
-    fit_seconds = time.perf_counter() - begin - watch.seconds
-    if watch.pruned:
-        return _record_pruned(study, config, trial, search, run, watch, fit_seconds)
-    iterations = watch.settle(model)
-    report, judge_seconds = judge_timed(model, fold, study.config)
-    measured = Measured(run.id, report.summary(), fit_seconds, judge_seconds + watch.curve.seconds)
+    monitor = monitor_of(study, fold, trial, search)
+    try:
+        judged = measure(study, fold, config, monitor)
+    except HopelessTraining:
+        assert monitor is not None
+        return _record_pruned(study, trial, search, run, monitor)
+    curve_seconds = 0.0 if monitor is None else monitor.curve.seconds
+    measured = Measured.of(run, judged, curve_seconds)
     with study.scratch() as folder:
-        save_measured(report, model, folder, _keeps_factors(study, search, measured))
+        kept = isinstance(judged.model, Iterative) and _keeps_factors(study, search, measured)
+        save_measured(judged, folder, kept)
         run.files(folder)
+    facts, points = NOT_WATCHED, []
+    if monitor is not None:
+        facts, points = _facts(monitor, monitor.kept), monitor.curve.points
     if study.config.found is not None:
-        run.params({FOUND: iterations})
-    log_measured(run, "validation", measured, watch.curve.points, study.config.objectives)
+        run.params({FOUND: facts.iterations})
+    log_measured(run, "validation", measured, points, study.config.objectives)
     values = [measured.summary[name] for name in study.config.objectives]
-    search.tell(trial, values, TrialFacts(iterations, watch.ran, config.iterations))
+    search.tell(trial, values, facts)
     run.end("FINISHED")
     return AttemptResult(trial.slot, "measured", measured.fit_seconds, measured.judge_seconds)
 
 
-def _train_unwatched(
-    study: Study, fold: Fold, config: ModelConfig, trial: Trial, search: Search, run: Run
-) -> AttemptResult:
-    """A model that tells nobody of its iterations has no curve, and is never pruned."""
-    model = build(config, train_seed(study, config.kind), fold.profiles)
-    report_progress(f"training {config.kind}", 0, None)
-    begin = time.perf_counter()
-    model.fit(fold.train)
-    fit_seconds = time.perf_counter() - begin
-    report, judge_seconds = judge_timed(model, fold, study.config)
-    measured = Measured(run.id, report.summary(), fit_seconds, judge_seconds)
-    with study.scratch() as folder:
-        save_measured(report, model, folder, _keeps_factors(study, search, measured))
-        run.files(folder)
-    log_measured(run, "validation", measured, [], study.config.objectives)
-    values = [measured.summary[name] for name in study.config.objectives]
-    search.tell(trial, values, NOT_WATCHED)
-    run.end("FINISHED")
-    return AttemptResult(trial.slot, "measured", measured.fit_seconds, measured.judge_seconds)
+def _facts(monitor: TrainingMonitor, iterations: int) -> TrialFacts:
+    return TrialFacts(iterations, monitor.ran, monitor.iterations)
 
 
 def _record_pruned(
-    study: Study,
-    config: AlsConfig,
-    trial: Trial,
-    search: Search,
-    run: Run,
-    watch: TrainingMonitor,
-    fit_seconds: float,
+    study: Study, trial: Trial, search: Search, run: Run, monitor: TrainingMonitor
 ) -> AttemptResult:
-    curves = curves_of(watch.curve.points)
-    run.log_curves({**curves, "seconds/fit": [(0, fit_seconds)]})
+    curves = curves_of(monitor.curve.points)
+    run.log_curves({**curves, "seconds/fit": [(0, monitor.fit_seconds)]})
     if study.config.found is not None:
-        run.params({FOUND: watch.reached})
-    facts = TrialFacts(watch.reached, watch.ran, config.iterations)
-    search.prune(trial, facts)
+        run.params({FOUND: monitor.reached})
+    search.prune(trial, _facts(monitor, monitor.reached))
     run.end("KILLED", {STATE: "pruned"})
-    return AttemptResult(trial.slot, "pruned", fit_seconds, watch.curve.seconds)
+    return AttemptResult(trial.slot, "pruned", monitor.fit_seconds, monitor.curve.seconds)
 
 
 def _keeps_factors(study: Study, search: Search, measured: Measured) -> bool:
-    asked_for = study.config.study.keep_factors
-    if asked_for != "best" or not search.n_measured:
-        return asked_for != "none"
+    setting = study.config.study.keep_factors
+    if setting != "best" or not search.n_measured:
+        return setting != "none"
     return measured.summary[study.config.study.metric] > search.best.value

@@ -12,18 +12,16 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from recsys.evaluation.bootstrap import Estimate, column_intervals
-from recsys.evaluation.protocol import judge
+from recsys.evaluation.fitting import JudgedModel
 from recsys.evaluation.store import save_report
 from recsys.evaluation.ties import tied_with_best
-from recsys.models import build, make_config
-from recsys.models.als import Als, AlsConfig
-from recsys.models.iterative import State
-from recsys.models.recommender import Recommender
+from recsys.models import make_config
+from recsys.models.arrays import StoredArrays
 from recsys.seeds import seed_for
 from recsys.splitting.split import Fold
 from tasks.progress import report_progress
-from tasks.study.measuring import FACTORS, ITEM_FACTORS, USER_FACTORS
-from tasks.study.study import Study, fold_at, train_seed
+from tasks.study.measuring import FACTORS, measure
+from tasks.study.study import Study, fold_at
 from tasks.tracking.runs import Run
 from tasks.tuning import FinishedTrial, Search
 
@@ -137,9 +135,7 @@ def _on_all_users(study: Study, done: FinishedTrial, fold: Fold) -> npt.NDArray[
     run = Run.of(study.workspace, done.run)
     if not run.has(f"{ALL_USERS}/{PER_USER}"):  # the last of its files
         report_progress(f"judging trial {done.slot} on all users", 0, None)
-        report = judge(
-            _restored(study, done, run, fold), fold, study.config.judge.ks, progress=report_progress
-        )
+        report = _measured_again(study, done, run, fold).report
         values = {f"validation_{ALL_USERS}/{n}": value for n, value in report.summary().items()}
         if not run.steps(next(iter(values))):  # one batch: all are there or none
             run.log(values)
@@ -149,15 +145,10 @@ def _on_all_users(study: Study, done: FinishedTrial, fold: Fold) -> npt.NDArray[
     return _per_user(study, done, f"{ALL_USERS}/{PER_USER}")
 
 
-def _restored(study: Study, done: FinishedTrial, run: Run, fold: Fold) -> Recommender:
-    """The model of a trial, from its factors where they were kept, else trained again."""
+def _measured_again(study: Study, done: FinishedTrial, run: Run, fold: Fold) -> JudgedModel:
+    """The model of a trial, restored where its arrays were kept, and judged."""
     config = make_config(study.config.model, done.params)
-    model = build(config, train_seed(study, config.kind), fold.profiles)
-    if not (isinstance(model, Als) and isinstance(config, AlsConfig) and run.has(FACTORS)):
-        return model.fit(fold.train)
+    if not run.has(FACTORS):
+        return measure(study, fold, config)
     with study.scratch() as folder:
-        place = run.fetch(FACTORS, folder)
-        users, items = (
-            np.load(place / name, allow_pickle=False) for name in (USER_FACTORS, ITEM_FACTORS)
-        )
-    return model.fit(fold.train, State(config.iterations, users, items))
+        return measure(study, fold, config, stored=StoredArrays(run.fetch(FACTORS, folder)))

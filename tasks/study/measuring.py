@@ -2,25 +2,19 @@
 
 import json
 import shutil
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Self
 
-import numpy as np
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from recsys.config import ExperimentConfig
-from recsys.evaluation.protocol import judge, recommend, scored
-from recsys.evaluation.report import Report
+from recsys.evaluation.fitting import JudgedModel, Watch, fit_and_judge
 from recsys.evaluation.sample_user import sample_user, shown_to
 from recsys.evaluation.store import load_report, save_lists, save_report
-from recsys.models import build
-from recsys.models.als import Als, AlsConfig
+from recsys.models.arrays import StoredArrays, save_arrays
 from recsys.models.config import ModelConfig
-from recsys.models.iterative import Iteration, OnIteration
-from recsys.models.recommender import Recommender
 from recsys.search.curves import CurvePoint, LossProbe
 from recsys.splitting.split import Fold
 from tasks.progress import report_progress
@@ -33,7 +27,7 @@ from tasks.tracking.runs import (
 
 SHOWN = 10  # length of the lists that one listener is shown
 SAMPLE_USER = "sample_user.json"
-FACTORS, USER_FACTORS, ITEM_FACTORS = "factors", "user_factors.npy", "item_factors.npy"
+FACTORS = "factors"  # folder of what a model learned, as `recsys.models.arrays` writes it
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,21 +46,37 @@ class Measured:
     fit_seconds: float
     judge_seconds: float
 
+    @classmethod
+    def of(cls, run: Run, judged: JudgedModel, curve_seconds: float = 0.0) -> Self:
+        """What a run measured; `curve_seconds` went into the curve along the training."""
+        seconds = judged.judge_seconds + curve_seconds
+        return cls(run.id, judged.report.summary(), judged.fit_seconds, seconds)
 
-def judge_timed(model: Recommender, fold: Fold, config: ExperimentConfig) -> tuple[Report, float]:
-    """What a model is worth on a fold, and the seconds it took to say."""
-    start = time.perf_counter()
-    report = judge(model, fold, config.judge.ks, progress=report_progress)
-    return report, time.perf_counter() - start
+
+def measure(
+    study: Study,
+    fold: Fold,
+    config: ModelConfig,
+    watch: Watch | None = None,
+    stored: StoredArrays | None = None,
+) -> JudgedModel:
+    """A model of a study, fitted or restored, and judged: see `recsys.evaluation.fitting`."""
+    seed, ks = train_seed(study, config.kind), study.config.judge.ks
+    return fit_and_judge(config, seed, fold, ks, stored, watch, report_progress)
 
 
-def save_measured(report: Report, model: Recommender, folder: Path, factors: bool) -> None:
-    """Write per-user values, exposure and, where asked, the factors as plain arrays."""
-    save_report(report, folder)
-    if factors and isinstance(model, Als):
+def save_measured(judged: JudgedModel, folder: Path, with_arrays: bool) -> None:
+    """Write per-user values, exposure and, if wanted, what the model learned."""
+    save_report(judged.report, folder)
+    learned = judged.model.learned() if with_arrays else {}
+    if learned:
         (folder / FACTORS).mkdir()
-        np.save(folder / FACTORS / USER_FACTORS, model.user_factors, allow_pickle=False)
-        np.save(folder / FACTORS / ITEM_FACTORS, model.item_factors, allow_pickle=False)
+        save_arrays(learned, folder / FACTORS)
+
+
+def stored_in(folder: Path) -> StoredArrays | None:
+    """What a model learned, if `save_measured` kept it in this folder."""
+    return StoredArrays(folder / FACTORS) if (folder / FACTORS).exists() else None
 
 
 def curves_of(points: Sequence[CurvePoint]) -> dict[str, list[tuple[int, float]]]:
@@ -80,7 +90,7 @@ def curves_of(points: Sequence[CurvePoint]) -> dict[str, list[tuple[int, float]]
 def log_measured(
     run: Run, side: str, measured: Measured, points: list[CurvePoint], first: Sequence[str]
 ) -> None:
-    """One batch; the objectives go first, for MLflow's comparisons open with the first metric."""
+    """Log in one batch, the objectives first: MLflow's comparisons open with the first metric."""
     ordered = {**{name: measured.summary[name] for name in first}, **measured.summary}
     finals = {f"{side}/{name}": [(0, value)] for name, value in ordered.items()}
     seconds = {
@@ -94,7 +104,7 @@ def log_measured(
 def run_final(study: Study, test: Path, config: ModelConfig, into: Path) -> Measured:
     """Fit a model on train + validation and judge it on test, once.
 
-    A study that is gone on with after its winner was judged takes over what was measured then.
+    Idempotent: what the study has measured before is taken over.
 
     Args:
         study: Shared by all runs.
@@ -131,49 +141,23 @@ def run_on_validation(study: Study, validation: Path, config: ModelConfig) -> fl
     tags = {"stage": "validation", MEASURED: key}
     run = start_child(study, f"{config.kind} on validation", config, tags)
     with run.closing():
-        fold = fold_at(validation)
-        model = build(config, train_seed(study, config.kind), fold.profiles)
-        start = time.perf_counter()
-        model.fit(fold.train)
-        fit_seconds = time.perf_counter() - start
-        report, seconds = judge_timed(model, fold, study.config)
-        measured = Measured(run.id, report.summary(), fit_seconds, seconds)
+        measured = Measured.of(run, measure(study, fold_at(validation), config))
         log_measured(run, "validation", measured, [], study.config.objectives)
     return measured.summary[metric]
 
 
 def _measure_final(study: Study, fold: Fold, config: ModelConfig, run: Run, into: Path) -> Measured:
     probe = LossProbe()
-    seed = train_seed(study, config.kind)
-    model = build(config, seed, fold.profiles, _telling(config, probe))
-    start = time.perf_counter()
-    model.fit(fold.train)
-    fit_seconds = time.perf_counter() - start
-    start = time.perf_counter()
-    recs = recommend(model, fold, fold.judged, max(study.config.judge.ks), report_progress)
-    report = scored(recs, fold, study.config.judge.ks)
-    seconds = time.perf_counter() - start
+    judged = measure(study, fold, config, probe)
     into.mkdir(parents=True)
-    save_lists(recs, into)
-    save_measured(report, model, into, study.config.study.keep_factors != "none")
+    save_lists(judged.recs, into)
+    save_measured(judged, into, study.config.study.keep_factors != "none")
     user = sample_user(fold, study.config.seed)
-    shown = shown_to(model, fold, user, SHOWN)
+    shown = shown_to(judged.model, fold, user, SHOWN)
     (into / SAMPLE_USER).write_text(json.dumps(asdict(shown)), encoding="utf-8")
     with study.scratch() as folder:
         shutil.copytree(into, folder, dirs_exist_ok=True)
         run.files(folder)
-    measured = Measured(run.id, report.summary(), fit_seconds, seconds)
+    measured = Measured.of(run, judged)
     log_measured(run, "test", measured, probe.points, study.config.objectives)
     return measured
-
-
-def _telling(config: ModelConfig, probe: LossProbe) -> OnIteration | None:
-    """`probe`, and word of each iteration to whoever listens."""
-    if not isinstance(config, AlsConfig):
-        return None
-
-    def on_iteration(step: Iteration) -> None:
-        probe(step)
-        report_progress(f"iterations of {config.factors} factors", step.number, config.iterations)
-
-    return on_iteration

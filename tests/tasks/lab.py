@@ -18,7 +18,7 @@ from optuna.storages.journal import JournalFileBackend
 from recsys.config import ExperimentConfig
 from recsys.data.interactions import Interactions
 from recsys.models.als import Als, AlsConfig
-from recsys.models.iterative import Iteration, State
+from recsys.models.iterative import Iteration
 from recsys.search.curves import Curve, CurvePoint
 from recsys.splitting.split import random_split
 from recsys.splitting.store import save_fold
@@ -201,9 +201,9 @@ def fits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     found: list[int] = []
     factorise = Als._factorise
 
-    def counting(self: Als, train: Interactions, callback: Any) -> None:
+    def counting(self: Als, train: Interactions, on_iteration: Any) -> None:
         found.append(self._model.iterations)
-        factorise(self, train, callback)
+        factorise(self, train, on_iteration)
 
     monkeypatch.setattr(Als, "_factorise", counting)
     return found
@@ -235,7 +235,7 @@ def fit_raises(monkeypatch: pytest.MonkeyPatch) -> FitRaises:
 
     @contextmanager
     def install(error: BaseException) -> Iterator[None]:
-        def failing(self: Als, train: Interactions, start: State | None = None) -> Als:
+        def failing(self: Als, *_: Any) -> Als:
             raise error
 
         with monkeypatch.context() as patch:

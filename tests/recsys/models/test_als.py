@@ -114,7 +114,7 @@ def test_a_recommendation_is_scored_by_the_inner_product() -> None:
 
 def losses(config: AlsConfig, train: Interactions, seed: int = 1) -> list[float]:
     found: list[float] = []
-    Als(config, seed, lambda step: found.append(step.loss)).fit(train)
+    Als(config, seed).fit(train, on_iteration=lambda step: found.append(step.loss))
     return found
 
 
@@ -130,66 +130,14 @@ def test_the_loss_is_the_weighted_squared_error_over_all_pairs(weighting: str) -
         lost = slow_loss(c, p, model.user_factors, model.item_factors, config.regularization)
         expected.append(lost)
 
-    model = Als(config, 1, slowly).fit(train)
+    model = Als(config, 1).fit(train, on_iteration=slowly)
 
     assert losses(config, train) == pytest.approx(expected, rel=1e-4)
     assert model.user_factors[[4, 9]].any() == np.False_
 
 
-@pytest.mark.parametrize("weighting", WEIGHTINGS)
-def test_the_training_loss_falls(weighting: str) -> None:
-    found = losses(config_of(weighting, factors=4, iterations=12), listening())
-
-    assert (np.diff(found) <= 1e-6).all()
-    assert found[-1] < found[0]
-
-
-def test_each_iteration_is_told_once_and_in_order_with_the_model_as_it_is() -> None:
-    config, train = config_of("share", iterations=4), listening()
-    steps: list[Iteration] = []
-    items: list[Factors] = []
-    shown: list[list[int]] = []
-
-    def tell(step: Iteration) -> None:
-        steps.append(step)
-        items.append(step.model.item_factors.copy())
-        shown.append(step.model.recommend(np.array([5], np.int32), 3).items[0].tolist())
-
-    model = Als(config, 1, tell).fit(train)
-
-    assert [step.number for step in steps] == [1, 2, 3, 4]
-    assert all(step.seconds >= 0 for step in steps)
-    for n, seen in enumerate(items, start=1):
-        shorter = Als(config.model_copy(update={"iterations": n}), 1).fit(train)
-        np.testing.assert_array_equal(seen, shorter.item_factors)
-        assert shown[n - 1] == shorter.recommend(np.array([5], np.int32), 3).items[0].tolist()
-    np.testing.assert_array_equal(items[-1], model.item_factors)
-
-
 class EnoughError(Exception):
     """Raised by a listener that has seen enough."""
-
-
-def test_a_listener_that_raises_stops_the_training() -> None:
-    numbers: list[int] = []
-
-    def tell(step: Iteration) -> None:
-        numbers.append(step.number)
-        if step.number == 2:
-            raise EnoughError
-
-    with pytest.raises(EnoughError):
-        Als(config_of("share", iterations=9), 1, tell).fit(listening())
-    assert numbers == [1, 2]
-
-
-def test_being_listened_to_changes_no_bit() -> None:
-    config, train = config_of("log", iterations=3), listening()
-
-    quiet, heard = Als(config, 1).fit(train), Als(config, 1, lambda step: None).fit(train)
-
-    np.testing.assert_array_equal(quiet.item_factors, heard.item_factors)
-    np.testing.assert_array_equal(quiet.user_factors, heard.user_factors)
 
 
 @pytest.mark.parametrize("threads", [0, 2, 3])
@@ -243,7 +191,7 @@ def test_blas_has_one_thread_while_training() -> None:
         pools = (pool for pool in threadpool_info() if pool["user_api"] == "blas")
         counts.update(pool["num_threads"] for pool in pools)
 
-    Als(config_of("share"), 1, tell).fit(listening())
+    Als(config_of("share"), 1).fit(listening(), on_iteration=tell)
 
     assert counts == {1}
 
@@ -286,56 +234,6 @@ def folding(history: Interactions, found: Folded, stop: int | None = None) -> On
     return tell
 
 
-@pytest.mark.parametrize("at", [1, 3, 5, 6])
-@pytest.mark.parametrize("weighting", ["share", "bm25"])
-def test_going_on_from_a_state_gives_the_bits_of_never_having_stopped(
-    weighting: str, at: int
-) -> None:
-    config, train = config_of(weighting, factors=5, iterations=6), listening()
-    whole = Als(config, 1).fit(train)
-    first = Als(config.model_copy(update={"iterations": at}), 1).fit(train)
-
-    gone_on = Als(config, seed=99).fit(train, first.state(at))
-
-    assert bits(gone_on) == bits(whole)
-    users = np.arange(25, dtype=np.int32)
-    assert gone_on.recommend(users, 5).items.tolist() == whole.recommend(users, 5).items.tolist()
-
-
-def test_whoever_goes_on_is_told_of_the_iterations_that_are_left_and_of_the_same_losses() -> None:
-    config, train = config_of("share", iterations=6), listening()
-    told: list[tuple[int, float]] = []
-    state: list[State] = []
-
-    def tell(step: Iteration) -> None:
-        told.append((step.number, step.loss))
-        if step.number == 2:
-            state.append(step.model.state(2))
-
-    Als(config, 1, tell).fit(train)
-    whole = told.copy()
-    told.clear()
-
-    Als(config, 1, tell).fit(train, state[0])
-
-    assert told == whole[2:]
-
-
-def test_a_state_of_all_iterations_is_the_model_and_nothing_is_trained() -> None:
-    config, train, told = config_of("share", iterations=3), listening(), list[Iteration]()
-    whole = Als(config, 1).fit(train)
-
-    restored = Als(config, 1, told.append).fit(train, whole.state(3))
-
-    assert bits(restored) == bits(whole)
-    assert told == []
-    users = np.arange(9, dtype=np.int32)
-    assert (
-        restored.fold_in(train, users, 4).scores.tobytes()
-        == whole.fold_in(train, users, 4).scores.tobytes()
-    )
-
-
 def test_folding_users_in_along_the_training_sees_the_factors_as_they_are() -> None:
     """implicit keeps the products of all item factors from the first fold-in on."""
     config, train, history = (
@@ -345,7 +243,7 @@ def test_folding_users_in_along_the_training_sees_the_factors_as_they_are() -> N
     )
     found: Folded = []
 
-    model = Als(config, 1, folding(history, found)).fit(train)
+    model = Als(config, 1).fit(train, on_iteration=folding(history, found))
 
     assert bits(model) == bits(Als(config, 1).fit(train))
     for n, items, scores in found:
@@ -364,12 +262,12 @@ def test_going_on_with_users_folded_in_along_the_training_changes_no_bit(at: int
         listening(25, 18, 8),
     )
     whole: Folded = []
-    expected = Als(config, 1, folding(history, whole)).fit(train)
+    expected = Als(config, 1).fit(train, on_iteration=folding(history, whole))
     first: Folded = []
-    stopped = Als(config, 1, folding(history, first, stop=at)).fit(train)
+    stopped = Als(config, 1).fit(train, None, folding(history, first, stop=at))
     rest: Folded = []
 
-    gone_on = Als(config, 1, folding(history, rest)).fit(train, stopped.state(at))
+    gone_on = Als(config, 1).fit(train, stopped.state(), folding(history, rest))
 
     assert first + rest == whole
     assert bits(gone_on) == bits(expected)
@@ -387,9 +285,9 @@ def test_a_model_can_be_turned_back_to_where_it_stood() -> None:
     def tell(step: Iteration) -> None:
         step.model.fold_in(history, users, 4)
         if step.number == 2:
-            states.append(step.model.state(2))
+            states.append(step.model.state())
 
-    model = Als(config, 1, tell).fit(train)
+    model = Als(config, 1).fit(train, on_iteration=tell)
     model.fold_in(history, users, 4)
     shorter = Als(config.model_copy(update={"iterations": 2}), 1).fit(train)
 
@@ -403,55 +301,6 @@ def test_a_model_can_be_turned_back_to_where_it_stood() -> None:
         assert one.scores.tobytes() == other.scores.tobytes()
 
 
-def test_a_state_is_a_copy_and_a_rewound_model_has_its_own() -> None:
-    config, train = config_of("share", iterations=2), listening()
-    model = Als(config, 1).fit(train)
-    before = bits(model)
-    state = model.state(2)
-    model.user_factors[:] = 7.0
-    model.item_factors[:] = 7.0
-
-    model.rewind(state)
-    state.user_factors[:] = 8.0
-    state.item_factors[:] = 8.0
-
-    assert bits(model) == before
-
-
-def test_the_arrays_of_a_state_nobody_needs_are_used_again() -> None:
-    config, train, states = config_of("share", iterations=3), listening(), list[State]()
-
-    def tell(step: Iteration) -> None:
-        states.append(step.model.state(step.number, states[-1] if states else None))
-
-    model = Als(config, 1, tell).fit(train)
-
-    assert [state.iteration for state in states] == [1, 2, 3]
-    assert states[0].user_factors is states[2].user_factors
-    assert states[0].item_factors is states[2].item_factors
-    assert states[2].user_factors.tobytes() == model.user_factors.tobytes()
-    assert states[2].item_factors.tobytes() == model.item_factors.tobytes()
-
-
-@pytest.mark.parametrize("at", [1, 3])
-def test_stopping_a_training_keeps_the_model_as_it_is(at: int) -> None:
-    config, train = config_of("share", iterations=9), listening()
-    told: list[int] = []
-
-    def tell(step: Iteration) -> None:
-        told.append(step.number)
-        if step.number == at:
-            raise StopTraining
-
-    model = Als(config, 1, tell).fit(train)
-
-    shorter = Als(config.model_copy(update={"iterations": at}), 1).fit(train)
-    assert told == list(range(1, at + 1))
-    assert bits(model) == bits(shorter)
-    users = np.arange(25, dtype=np.int32)
-    assert model.recommend(users, 5).items.tolist() == shorter.recommend(users, 5).items.tolist()
-
-
 def test_a_training_that_is_stopped_among_numbers_that_are_none_is_an_error_all_the_same() -> None:
     train = listening()
 
@@ -460,4 +309,4 @@ def test_a_training_that_is_stopped_among_numbers_that_are_none_is_an_error_all_
         raise StopTraining
 
     with pytest.raises(Exception, match="NaN"):
-        Als(config_of("share", iterations=9), 1, tell).fit(train)
+        Als(config_of("share", iterations=9), 1).fit(train, on_iteration=tell)

@@ -12,7 +12,7 @@ from recsys.data.interactions import Interactions
 from recsys.models import als_scaled
 from recsys.models.als import Als, AlsConfig
 from recsys.models.als_scaled import Regularization
-from recsys.models.iterative import Factors, Iteration, State, StopTraining
+from recsys.models.iterative import Factors, Iteration
 from recsys.models.weighting import Weights
 from tests.conftest import cells_of
 
@@ -161,7 +161,7 @@ def test_the_loss_has_the_lambda_of_each_row() -> None:
         told.append(step.loss)
         expected.append(float(((c * (p - x @ y.T) ** 2).sum() + norms) / c.sum()))
 
-    Als(config, 1, tell).fit(train)
+    Als(config, 1).fit(train, on_iteration=tell)
 
     assert told == pytest.approx(expected, rel=1e-4)
     assert (np.diff(told) <= 1e-6).all()
@@ -193,42 +193,6 @@ def test_contributions_add_up_to_the_score_of_the_fold_in() -> None:
     for item in range(18):
         total = model.contributions(train, 7, item).sum()
         assert total == pytest.approx(scores[item], rel=1e-3, abs=1e-4)
-
-
-@pytest.mark.parametrize("at", [1, 3, 5])
-def test_going_on_from_a_state_gives_the_bits_of_never_having_stopped(at: int) -> None:
-    config, train = config_of(factors=5, iterations=5), listening()
-    whole_told: list[tuple[int, float]] = []
-    told: list[tuple[int, float]] = []
-    states: list[State] = []
-
-    def tell(step: Iteration) -> None:
-        whole_told.append((step.number, step.loss))
-        step.model.fold_in(train, np.arange(9, dtype=np.int32), 3)
-        if step.number == at:
-            states.append(step.model.state(at))
-
-    whole = Als(config, 1, tell).fit(train)
-
-    def note(step: Iteration) -> None:
-        told.append((step.number, step.loss))
-
-    gone_on = Als(config, 99, note).fit(train, states[0])
-
-    assert bits(gone_on) == bits(whole) == bits(Als(config, 1).fit(train))
-    assert told == whole_told[at:]
-
-
-def test_whoever_is_told_may_stop_and_the_model_is_as_it_is_then() -> None:
-    config, train = config_of(factors=5, iterations=5), listening()
-
-    def tell(step: Iteration) -> None:
-        if step.number == 2:
-            raise StopTraining
-
-    stopped = Als(config, 1, tell).fit(train)
-
-    assert bits(stopped) == bits(Als(config.model_copy(update={"iterations": 2}), 1).fit(train))
 
 
 @pytest.mark.parametrize("threads", [0, 2, 3])

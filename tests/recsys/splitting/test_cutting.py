@@ -10,8 +10,7 @@ from recsys.data.ids import strings
 from recsys.data.interactions import Events
 from recsys.errors import InputError
 from recsys.evaluation.protocol import judge
-from recsys.models import build
-from recsys.models.als import AlsConfig
+from recsys.models.als import Als, AlsConfig
 from recsys.models.iterative import Iteration
 from recsys.search.curves import Curve
 from recsys.splitting.config import (
@@ -114,7 +113,7 @@ def tuned_on(split: Split) -> list[object]:
     found: list[object] = []
     for weighting in ("share", "bm25"):
         als = AlsConfig(factors=4, iterations=3, weighting=weighting)
-        model = build(als, 1, on_iteration=told_both).fit(split.validation.train)
+        model = Als(als, 1).fit(split.validation.train, on_iteration=told_both)
         found.append(judge(model, split.validation, (5, 10)).user_frame().to_csv())
     return [*found, steps, [point.metrics for point in curve.points]]
 

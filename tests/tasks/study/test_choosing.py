@@ -11,6 +11,7 @@ from recsys.evaluation.protocol import judge
 from recsys.models.als import AlsConfig
 from tasks.study import choosing
 from tasks.study.choosing import ALL_USERS, PER_USER, SearchWinner, choose
+from tasks.study.measuring import measure
 from tasks.study.study import fold_at, start_child
 from tasks.tracking.runs import Run
 from tasks.tuning import TrialFacts
@@ -144,9 +145,9 @@ def test_finalists_are_judged_once_with_the_factors_that_were_kept(
 
     def counted(*given: Any, **named: Any) -> Any:
         calls.append(1)
-        return judge(*given, **named)
+        return measure(*given, **named)
 
-    monkeypatch.setattr(choosing, "judge", counted)
+    monkeypatch.setattr(choosing, "measure", counted)
 
     chosen, again = chosen_from(made), chosen_from(made)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from recsys.config import ExperimentConfig
-from recsys.evaluation.protocol import judge
+from recsys.evaluation.protocol import judge, scored
 from recsys.evaluation.store import load_report
 from recsys.models.als import AlsConfig
 from recsys.models.iterative import Iteration
@@ -173,7 +173,7 @@ def test_a_trial_is_pruned_by_its_slot_the_finished_curves_and_the_seed(
         told.append(given)
         return hopeless(*given)
 
-    monkeypatch.setattr("tasks.study.monitor.hopeless", spied)
+    monkeypatch.setattr("recsys.search.monitor.hopeless", spied)
     made = bench(study={"pruner": "hyperband", "trials": 2, "keep_factors": "none"}, seed=7)
     made.finish()
 
@@ -295,14 +295,14 @@ def test_factors_are_kept_as_asked(
 ) -> None:
     made = bench(study={"keep_factors": keep_factors})
     left = iter(values)
-    real = judge
+    real = scored
 
     def judged(*given: Any, **named: Any) -> Any:
         report = real(*given, **named)
         report.per_user["ndcg@5"] = next(left)
         return report
 
-    monkeypatch.setattr("tasks.study.measuring.judge", judged)
+    monkeypatch.setattr("recsys.evaluation.fitting.scored", judged)
 
     made.finish()
 
@@ -363,7 +363,7 @@ def test_what_another_has_trained_is_judged_point_by_point_as_if_it_were_trained
             raise KeyboardInterrupt
         return True
 
-    monkeypatch.setattr("tasks.study.monitor.hopeless", at_three)
+    monkeypatch.setattr("recsys.search.monitor.hopeless", at_three)
     if killed:
         with pytest.raises(KeyboardInterrupt):
             made.attempt()
