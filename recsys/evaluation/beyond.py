@@ -179,8 +179,8 @@ def popularity_lift(
     Returns:
         float64, shape (m,), each >= -1; skewed, for a history of the unpopular has no bound.
     """
-    heard = np.bincount(history.rows, users_per_item[history.cols], len(history.users))[recs.users]
-    known = heard / np.maximum(history.per_user()[recs.users], 1)
+    plays = np.bincount(history.rows, users_per_item[history.cols], len(history.users))[recs.users]
+    known = plays / np.maximum(history.per_user()[recs.users], 1)
     there = (known > 0) & (recs.items[:, 0] != NO_ITEM)
     shown = popularity(recs, users_per_item, [k])[:, 0]
     return np.where(there, shown / np.where(there, known, 1.0) - 1.0, 0.0)

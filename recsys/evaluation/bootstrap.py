@@ -173,8 +173,8 @@ def column_intervals(
     drawn = resampled_deviations(values, seed, n_resamples, progress)
     means = np.asfortranarray(values).mean(axis=0).tolist()
     names = [str(n) for n in range(len(means))]
-    found = _estimates(dict(zip(names, means, strict=True)), names, drawn)
-    return [found[name] for name in names]
+    estimates = _estimates(dict(zip(names, means, strict=True)), names, drawn)
+    return [estimates[name] for name in names]
 
 
 def resampled_deviations(
@@ -219,11 +219,11 @@ def _estimates(
     """`values` with intervals where `deviations`, (n_resamples, len(columns)), has a column."""
     tail = (1 - LEVEL) / 2
     ends = np.quantile(deviations, [tail, 1 - tail], axis=0).T.tolist()
-    found = {
+    estimates = {
         name: Estimate(values[name], values[name] + low, values[name] + high)
         for name, (low, high) in zip(columns, ends, strict=True)
     }
-    return {name: found.get(name, Estimate(value)) for name, value in values.items()}
+    return {name: estimates.get(name, Estimate(value)) for name, value in values.items()}
 
 
 def _deviations(
@@ -240,7 +240,7 @@ def _deviations(
     neither the size of a block nor the threads of the matrix library change a result.
 
     Args:
-        tables: Each float64, shape (m, n_columns) with a number of columns of its own.
+        tables: Each float64, shape (m, n_columns) with any number of columns.
         seed: Seed of the resamples, which depend on it and on m alone.
         n_resamples: Number of resamples.
         progress: Reports each block.
@@ -258,8 +258,10 @@ def _deviations(
     for start in range(0, n_resamples, block):
         end = min(start + block, n_resamples)
         sums = _sums(_counts(rng, end - start, m), tables, exponents)
-        for deviations, found, whole, exponent in zip(drawn, sums, totals, exponents, strict=True):
-            deviations[start:end] = np.ldexp(found / m - whole / m, -exponent)
+        for deviations, resampled, whole, exponent in zip(
+            drawn, sums, totals, exponents, strict=True
+        ):
+            deviations[start:end] = np.ldexp(resampled / m - whole / m, -exponent)
         progress("bootstrap resamples", end, n_resamples)
     return drawn
 

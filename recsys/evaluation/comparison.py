@@ -133,13 +133,13 @@ class SplitResult:
 
 
 def _by_user(
-    found: ItemGroupHits, ids: npt.NDArray[np.object_]
+    counts: ItemGroupHits, ids: npt.NDArray[np.object_]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     tables = (
-        pd.DataFrame(counts, index=ids, columns=list(found.groups)).reindex(
+        pd.DataFrame(side, index=ids, columns=list(counts.groups)).reindex(
             columns=list(POPULARITY), fill_value=0
         )
-        for counts in (found.held_out, found.hits)
+        for side in (counts.held_out, counts.hits)
     )
     held_out, hits = tables
     return held_out, hits

@@ -333,8 +333,8 @@ class _Seen:
     @property
     def most(self) -> int:
         """Largest number of items that one user must not be shown."""
-        heard = np.bincount(self.keys // len(self.unknown), minlength=len(self.users))
-        return int(heard.max() + self.unknown.sum())
+        seen = np.bincount(self.keys // len(self.unknown), minlength=len(self.users))
+        return int(seen.max() + self.unknown.sum())
 
 
 def _lists(

@@ -71,7 +71,7 @@ class ItemGroupHits:
 
 @dataclass(frozen=True, slots=True)
 class ItemGroupRow:
-    """How much of one group of items is found.
+    """The recall of one group of items.
 
     Attributes:
         group: Its name.
@@ -96,10 +96,10 @@ def user_groups(fold: Fold, n_countries: int = N_COUNTRIES) -> dict[str, Labels]
     Returns:
         "activity", "gender", "country", "age" to labels of `fold.judged`, shape (m,).
     """
-    found = {"activity": by_activity(fold.history.per_user()[fold.judged])}
+    groups = {"activity": by_activity(fold.history.per_user()[fold.judged])}
     if fold.profiles is None:
-        return found
-    return found | {
+        return groups
+    return groups | {
         "gender": by_text(fold.profiles.gender.take(fold.judged)),
         "country": by_country(fold.profiles.country.take(fold.judged), n_countries),
         "age": by_age(fold.profiles.age[fold.judged]),

@@ -135,10 +135,12 @@ def accuracy(
     Raises:
         ValueError: a name is not that of an offered metric, or as for `evaluate`.
     """
-    asked = [(name, *parsed(name)) for name in names]
-    recs = _checked(recs, held_out, [k for _, _, k in asked])
+    columns = [(name, *parsed(name)) for name in names]
+    recs = _checked(recs, held_out, [k for _, _, k in columns])
     hits, n_relevant = _hits(recs, held_out)
-    return {name: float(OFFERED[metric](hits, n_relevant, [k]).mean()) for name, metric, k in asked}
+    return {
+        name: float(OFFERED[metric](hits, n_relevant, [k]).mean()) for name, metric, k in columns
+    }
 
 
 def _hits(recs: Recommendations, held_out: Interactions) -> tuple[Hits, Counts]:
@@ -183,13 +185,13 @@ def _check_users(users: npt.NDArray[np.int32], held_out: Interactions) -> None:
         raise ValueError("nothing is held out, so nothing can be judged")
     twice = users[1:][np.diff(users) == 0]
     missing, needless = np.setdiff1d(wanted, users), np.setdiff1d(users, wanted)
-    for found, fault in (
+    for faulty, fault in (
         (twice, "have more than one list"),
         (missing, "have something held out but no row of recommendations (an empty list is a row)"),
         (needless, "have recommendations but nothing held out"),
     ):
-        if len(found):
-            raise ValueError(f"{len(found)} users {fault}, the first is user number {found[0]}")
+        if len(faulty):
+            raise ValueError(f"{len(faulty)} users {fault}, the first is user number {faulty[0]}")
 
 
 def _check_lists(
@@ -199,12 +201,12 @@ def _check_lists(
     twice = (np.diff(ranked, axis=1) == 0) & (ranked[:, 1:] != NO_ITEM)
     resumed = (items[:, :-1] == NO_ITEM) & (items[:, 1:] != NO_ITEM)
     outside = (items < NO_ITEM) | (items >= len(held_out.items))
-    for found, fault in (
+    for faulty, fault in (
         (outside, f"show an item outside the catalogue of {len(held_out.items)}"),
         (twice, "show an item twice"),
         (resumed, "go on after their end (NO_ITEM)"),
     ):
-        lists = np.flatnonzero(found.any(axis=1))
+        lists = np.flatnonzero(faulty.any(axis=1))
         if len(lists):
             first = users[lists[0]]
             raise ValueError(f"{len(lists)} lists {fault}, the first is of user number {first}")

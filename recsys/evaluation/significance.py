@@ -238,8 +238,8 @@ def spread(values: Sequence[float]) -> SeedSpread:
     """
     if not len(values):
         raise ValueError("no seeds to take the spread over")
-    found = np.asarray(values, dtype=np.float64)
-    return SeedSpread(float(found.mean()), float(found.std(ddof=1)) if len(found) > 1 else None)
+    array = np.asarray(values, dtype=np.float64)
+    return SeedSpread(float(array.mean()), float(array.std(ddof=1)) if len(array) > 1 else None)
 
 
 def _table(values: Mapping[str, Values]) -> Values:

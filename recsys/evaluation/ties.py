@@ -60,8 +60,8 @@ def tied_with_best(
     # By columns: summed row by row, a mean would depend on the layout of the array.
     means = np.asfortranarray(values).mean(axis=0)
     noise = len(values) * np.finfo(np.float64).eps * np.abs(values).max()
-    found = [_could_be_best(i, means, drawn, noise, level) for i in range(len(means))]
-    return np.array(found, dtype=np.bool_)
+    verdicts = [_could_be_best(i, means, drawn, noise, level) for i in range(len(means))]
+    return np.array(verdicts, dtype=np.bool_)
 
 
 def _could_be_best(i: int, means: Values, drawn: Values, noise: float, level: float) -> bool:

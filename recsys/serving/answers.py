@@ -209,16 +209,16 @@ def from_profile(served: Served, profile: Profiles | None, k: int) -> Answer:
     if profile is not None and served.profiles is not None:
         empty = history_of(served, {})
         unknown = unknown_profile()
-        theirs, default = (
+        own, default = (
             served.model.fold_in(empty, ONE_ROW, k, each) for each in (profile, unknown)
         )
-        same = np.array_equal(theirs.items, default.items) and np.array_equal(
-            theirs.scores, default.scores, equal_nan=True
+        same = np.array_equal(own.items, default.items) and np.array_equal(
+            own.scores, default.scores, equal_nan=True
         )
-        if theirs.items[0, 0] != NO_ITEM and not same:
-            return _answer(served, theirs, "profile")
-    heard_by = audience(served.cells, served.profiles, profile)
-    return _popular(served, heard_by, k)
+        if own.items[0, 0] != NO_ITEM and not same:
+            return _answer(served, own, "profile")
+    similar_users = audience(served.cells, served.profiles, profile)
+    return _popular(served, similar_users, k)
 
 
 def similar(served: Served, item: int, k: int) -> list[RankedItem]:
@@ -253,17 +253,17 @@ def explain(served: Served, history: Interactions, user: int, item: int) -> Expl
             f"the model {served.config.kind} cannot be explained by the history; "
             "pass the run of another model, such as als"
         )
-    theirs, _ = _only(history, user, None)
-    shares = served.model.contributions(theirs, 0, item)
+    one, _ = _only(history, user, None)
+    shares = served.model.contributions(one, 0, item)
     items = history.items
     listed = [
         Share(items.id(col), items.name(col), plays, share)
         for col, plays, share in zip(
-            theirs.cols.tolist(), theirs.plays.tolist(), shares.tolist(), strict=True
+            one.cols.tolist(), one.plays.tolist(), shares.tolist(), strict=True
         )
     ]
     listed.sort(key=lambda each: -each.share)
-    heard = bool((theirs.cols == item).any())
+    heard = bool((one.cols == item).any())
     return Explanation(items.id(item), items.name(item), float(shares.sum()), heard, listed)
 
 
@@ -295,9 +295,9 @@ def _scored(
     profiles: Profiles | None,
 ) -> Answer:
     assert isinstance(served.model, Scoring)
-    theirs, profile = _only(history, user, profiles)
-    scores = np.array(served.model.score(theirs, 0, profile), dtype=np.float32)
-    heard = theirs.cols
+    one, profile = _only(history, user, profiles)
+    scores = np.array(served.model.score(one, 0, profile), dtype=np.float32)
+    heard = one.cols
     if not include_heard:
         scores[heard] = -np.inf
     items, values = best(scores[None, :], k)
@@ -320,7 +320,7 @@ def _only(
     users = IdMap(history.users.ids[one], history.users.names[one])
     mine = slice(*np.searchsorted(history.rows, [user, user + 1]))
     first, last = (None if t is None else t[mine] for t in (history.first, history.last))
-    theirs = Interactions(
+    cells = Interactions(
         users,
         history.items,
         np.zeros_like(history.rows[mine]),
@@ -330,9 +330,9 @@ def _only(
         last,
     )
     if profiles is None:
-        return theirs, None
+        return cells, None
     fields = (profiles.gender[one], profiles.age[one], profiles.country[one], profiles.signup[one])
-    return theirs, Profiles(users, *fields)
+    return cells, Profiles(users, *fields)
 
 
 def _refuse_heard(served: Served, include_heard: bool) -> None:
@@ -348,13 +348,13 @@ def _answer(served: Served, recs: Recommendations, by: str) -> Answer:
     return Answer([_ranked(served, i, s) for i, s in pairs if i != NO_ITEM], by)
 
 
-def _popular(served: Served, heard_by: Audience, k: int) -> Answer:
+def _popular(served: Served, similar_users: Audience, k: int) -> Answer:
     """The items by users in the audience, ties by all users, then by number."""
-    counts = heard_by.counts
+    counts = similar_users.counts
     order = np.lexsort((np.arange(len(counts)), -served.users_per_item, -counts))[:k]
-    by = "popularity" if heard_by.everyone else "alike"
+    by = "popularity" if similar_users.everyone else "alike"
     items = [_ranked(served, int(i), float(counts[i])) for i in order]
-    return Answer(items, by, heard_by.words)
+    return Answer(items, by, similar_users.words)
 
 
 def _ranked(served: Served, item: int, score: float, heard: bool = False) -> RankedItem:

@@ -74,7 +74,7 @@ def pack(served: Served, seed: int, folder: Path) -> None:
 
 
 def _ship(config: ModelConfig, folder: Path) -> None:
-    """Copy the files of models that are not part of recsys: whoever loads them has but recsys."""
+    """Copy the files of models outside recsys: a loader has recsys alone."""
     for part in config.parts:
         path = outside_file(part.kind)
         if path is not None:

@@ -50,8 +50,8 @@ def number(
 
 def named_by(items: IdMap, ids: Strings, names: Strings) -> IdMap:
     """`items` under the names a table gives their ids; the first of equal ids counts."""
-    found = names.take(pc.index_in(items.ids, value_set=ids))
-    named = pc.if_else(pc.equal(found, ""), pa.scalar(None, pa.string()), found)
+    texts = names.take(pc.index_in(items.ids, value_set=ids))
+    named = pc.if_else(pc.equal(texts, ""), pa.scalar(None, pa.string()), texts)
     return items.named(pc.coalesce(named, items.names))
 
 

@@ -104,7 +104,7 @@ def _detected(path: Path, first: Sequence[str]) -> Layout:
             return layout
     if lastfm.is_profiles(first):
         raise InputError(
-            f"{path}:1: these are profiles of listeners, not plays: {excerpt(first[0])}; give the "
+            f"{path}:1: these are profiles of users, not plays: {excerpt(first[0])}; give the "
             "plays file here and this one as profiles"
         )
     if any("\0" in line for line in first):

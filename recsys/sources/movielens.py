@@ -45,8 +45,8 @@ def layout(head: Sequence[str]) -> Layout | None:
 
 def forced(head: Sequence[str]) -> Layout:
     """The layout for a file declared as this format, by its delimiter."""
-    if found := layout(head):
-        return found
+    if detected := layout(head):
+        return detected
     if "::" in head[0]:
         return RATINGS_DAT
     if "," in head[0] and "\t" not in head[0]:

@@ -1,4 +1,4 @@
-"""Rows that could not be used: where, why, and what they said."""
+"""Rejected rows: line, reason and text."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

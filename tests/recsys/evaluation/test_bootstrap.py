@@ -77,7 +77,7 @@ def test_an_interval_is_as_wide_as_theory_says(rng: np.random.Generator) -> None
 
 
 def test_about_95_of_100_intervals_contain_the_true_mean(rng: np.random.Generator) -> None:
-    # A column is a study of its own: 400 studies of 100 users each, true mean 0.
+    # Each column is one study: 400 studies of 100 users each, true mean 0.
     studies = report(rng.normal(0, 1, (100, 400)))
 
     estimates = list(interval(studies, seed=4, n_resamples=1000).values())[:400]

@@ -25,7 +25,7 @@ METRIC = "ndcg@10"
 
 
 def report(values: npt.NDArray[np.float64], shown: int = 10, n_items: int = 20) -> Report:
-    """A report of ndcg@10 whose lists show so many of the items."""
+    """A report of ndcg@10 with lists that show this many of the items."""
     users = pd.Index(np.arange(len(values), dtype=np.int32), name="user")
     exposure = (np.arange(n_items) < shown).astype(np.int64)
     table = pd.DataFrame({METRIC: values}, index=users)

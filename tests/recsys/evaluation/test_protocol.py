@@ -35,7 +35,7 @@ def whole_users() -> Split:
 
 
 class Asked:
-    """A model that notes whom it is asked for and how, and shows item 0 to everybody."""
+    """A model that records its calls and shows item 0 to all users."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, list[int], int]] = []

@@ -20,7 +20,7 @@ from recsys.splitting.split import (
 )
 from tests.conftest import Heard, cells_of, events_of, heard_logs, pairs, triples
 
-FULL = set(range(10))  # one user whose validation never runs dry
+FULL = set(range(10))  # a user with this many items always has validation items
 libraries = st.lists(st.sets(st.integers(0, 19), min_size=1), max_size=5).map(
     lambda users: [FULL, *users]
 )
@@ -451,7 +451,7 @@ def test_the_fingerprint_changes_with_any_id() -> None:
 
 
 def fingerprint(fold: Fold) -> str:
-    """Of a split whose two folds are this one; only the digest is wanted, so nothing is checked."""
+    """The fingerprint of an unchecked split with this fold on both sides."""
     split = object.__new__(Split)
     object.__setattr__(split, "validation", fold)
     object.__setattr__(split, "test", fold)
