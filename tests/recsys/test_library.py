@@ -18,7 +18,7 @@ def test_a_model_is_fitted_and_judged_without_the_platform(tmp_path: Path) -> No
     doc = str(recsys.__doc__)
     code = "\n".join(line[4:] for line in doc.splitlines() if line.startswith("    "))
     *statements, last = code.replace('"plays.tsv"', repr(str(tmp_path / "plays.tsv"))).splitlines()
-    program = ["from pathlib import Path", *statements, f"value, low = {last}"]
+    program = ["import sys\nfrom pathlib import Path", *statements, f"value, low = {last}"]
     check = (
         "import sys; assert 0 < low < value < 1; print({'prefect', 'mlflow'} & set(sys.modules))"
     )
