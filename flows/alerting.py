@@ -1,4 +1,8 @@
-"""Who hears of a flow that failed: the webhook of a team, where the environment names one."""
+"""Messages about flow runs: to a notification block of Prefect, or to a webhook without one.
+
+RECSYS_NOTIFY    a notification block, as slack-webhook/recsys: failures and verdicts
+RECSYS_WEBHOOK   an address that takes JSON: failures, where no block is named or it fails
+"""
 
 from http.client import HTTPException
 from typing import Any
@@ -10,11 +14,14 @@ from prefect.logging.loggers import flow_run_logger
 from prefect.utilities.urls import url_for
 
 from flows import environment
+from tasks.orchestration.notification import NotSentError, notify
 from tasks.orchestration.webhook import post
 
 
 def alert(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """Tell the webhook what became of a run; whatever becomes of that, the run stays as it is."""
+    """Send the failure of a run. Errors of sending are logged, and never change the run."""
+    if _notified(flow, flow_run, f"{flow.name}: {state.name}", str(state.message)):
+        return
     address = environment.webhook()
     if address is None:
         return
@@ -28,8 +35,28 @@ def alert(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     try:
         post(address, message)
     except (OSError, HTTPException, ValueError) as error:
-        # Not the address: who knows it may write there.
+        # Without the address: to know it is to be allowed to write there.
         flow_run_logger(flow_run, flow).warning("the webhook was not reached: %s", error)
+
+
+def send_verdict(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """Send the verdict of a retraining to the notification block, if one is named."""
+    retrained = state.result()
+    subject = f"{flow.name}: {retrained.name} {retrained.verdict}"
+    _notified(flow, flow_run, subject, "\n".join(retrained.reasons))
+
+
+def _notified(flow: Flow[..., Any], flow_run: FlowRun, subject: str, body: str) -> bool:
+    """Whether a block is named and has sent the message."""
+    block = environment.notification_block()
+    if block is None:
+        return False
+    try:
+        notify(block, subject, f"{body}\n{flow_run.name}: {url_for(flow_run)}")
+    except NotSentError as error:
+        flow_run_logger(flow_run, flow).warning("%s was not notified: %s", block, error)
+        return False
+    return True
 
 
 ALERTS: list[FlowStateHook[..., Any]] = [alert]

@@ -9,16 +9,17 @@ from tasks.workspace.layout import Workspace
 
 STORAGE = "RECSYS_STORAGE"  # a PostgreSQL address, for studies that several machines work on
 TRACKING = "MLFLOW_TRACKING_URI"  # an MLflow server, as everything of MLflow reads it
-WEBHOOK = "RECSYS_WEBHOOK"  # an address that is told of flows that failed
+NOTIFY = "RECSYS_NOTIFY"  # a notification block of Prefect: failures and verdicts
+WEBHOOK = "RECSYS_WEBHOOK"  # an address that takes the failures of flows, without a block
 PUBLISHED = "RECSYS_PUBLISHED"  # where lists are published to, and looked up
-DATABASE = "RECSYS_DATABASE"  # that a retraining asks for its plays
+DATABASE = "RECSYS_DATABASE"  # where a retraining with a query reads plays
 
 
 def prepare(workspace: Workspace) -> None:
     """Keep every library inside the workspace, quiet, and away from the network.
 
-    Where files go and that nothing is reported is ours to say; the rest stays where the user has
-    set it, so a team's PREFECT_API_URL is used as it is.
+    Places of files and telemetry are always set; other settings of the user stay, so a team's
+    PREFECT_API_URL is used as it is.
     """
     os.environ.update(_ours(workspace))
     for name, value in _settings(workspace).items():
@@ -46,7 +47,7 @@ def _settings(workspace: Workspace) -> Mapping[str, str]:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
         "PREFECT_CLI_PROMPT": "false",
-        # Errors reach the user once, from the command line; the run keeps the whole story.
+        # The command line prints an error once; the run keeps the traceback.
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
         "PREFECT_LOGGING_LEVEL": "WARNING",
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
@@ -71,7 +72,7 @@ def use_storage(address: str) -> None:
 
 
 def published(workspace: Workspace) -> str:
-    """Where lists are published: what the environment says, or a database in the workspace.
+    """Where lists are published: the address in the environment, or a database in the workspace.
 
     Not a parameter of flows either: it may hold a password.
     """
@@ -79,12 +80,12 @@ def published(workspace: Workspace) -> str:
 
 
 def use_published(address: str) -> None:
-    """Let this process publish to `address`, and look up there."""
+    """Set the store of published lists of this process."""
     os.environ[PUBLISHED] = address
 
 
 def database() -> str:
-    """The database that new plays are asked of. Not a parameter of flows: it may hold a password.
+    """The database that holds new plays. Not a parameter of flows: it may hold a password.
 
     Raises:
         InputError: none is named.
@@ -98,17 +99,22 @@ def database() -> str:
 
 
 def use_database(address: str) -> None:
-    """Let this process ask the database at `address`."""
+    """Set the database of new plays of this process."""
     os.environ[DATABASE] = address
 
 
 def webhook() -> str | None:
-    """Who is told of flows that failed. Whoever knows the address may write there."""
+    """The address that gets failures. It is a secret: with it everyone can write there."""
     return os.environ.get(WEBHOOK) or None
 
 
+def notification_block() -> str | None:
+    """The block of Prefect that gets failures and verdicts, such as slack-webhook/recsys."""
+    return os.environ.get(NOTIFY) or None
+
+
 def use_for_jobs(settings: Mapping[str, str]) -> None:
-    """Set what runs of deployments are to have, where the user has not."""
+    """Set variables for runs of deployments, where the user has not."""
     for name, value in settings.items():
         os.environ.setdefault(name, value)
 
@@ -119,5 +125,5 @@ def has_prefect_server() -> bool:
 
 
 def use_prefect_server(api: str) -> None:
-    """Send everything of Prefect to the server at `api`."""
+    """Use the Prefect server at `api`."""
     os.environ["PREFECT_API_URL"] = api

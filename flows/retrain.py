@@ -17,7 +17,7 @@ from typing import Any
 from prefect import flow
 
 from flows import environment
-from flows.alerting import ALERTS
+from flows.alerting import ALERTS, send_verdict
 from flows.cleaning import Cleaned, clean
 from flows.cli import registry
 from flows.clock import Clock
@@ -102,6 +102,7 @@ class Retrained:
 @flow(
     name="retrain",
     flow_run_name="retrain {asked.name}",
+    on_completion=[send_verdict],
     on_failure=ALERTS,
     on_crashed=ALERTS,
 )
