@@ -14,7 +14,7 @@ from recsys.data.ids import IdMap
 from recsys.data.interactions import Events
 from recsys.data.profiles import Profiles
 
-Row = tuple[str, str, int, int]  # user, artist, plays, time
+Row = tuple[str, str, int, int]  # user, item, plays, time
 
 ROWS: list[Row] = [
     ("ann", "x", 10, 500),
@@ -79,15 +79,15 @@ def test_every_figure_agrees_with_counting_one_by_one(rows: list[Row]) -> None:
     found = describe(events(rows))
 
     pairs = {(user, item) for user, item, _, _ in rows}
-    artists = [len({i for u, i in pairs if u == user}) for user in {u for u, _ in pairs}]
-    listeners = [len({u for u, i in pairs if i == item}) for item in {i for _, i in pairs}]
+    items = [len({i for u, i in pairs if u == user}) for user in {u for u, _ in pairs}]
+    users = [len({u for u, i in pairs if i == item}) for item in {i for _, i in pairs}]
     plays = [row[2] for row in rows]
     assert (found.rows, found.cells, found.total_plays) == (len(rows), len(pairs), sum(plays))
-    assert (found.users, found.items) == (len(artists), len(listeners))
+    assert (found.users, found.items) == (len(items), len(users))
     for ours, numbers in (
         (found.plays, plays),
-        (found.items_per_user, artists),
-        (found.users_per_item, listeners),
+        (found.items_per_user, items),
+        (found.users_per_item, users),
     ):
         reference = spread(numbers)
         assert (ours.low, ours.median, ours.high) == (

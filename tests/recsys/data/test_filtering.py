@@ -39,30 +39,30 @@ def left_after(log: list[Heard], config: FilterConfig) -> Rows:
 
 @given(logs, minimums, minimums, st.sampled_from(["cells", "rows"]))
 def test_mode_once_filters_users_then_items_one_time(
-    log: list[Heard], artists: int, listeners: int, count: str
+    log: list[Heard], min_items: int, min_users: int, count: str
 ) -> None:
-    config = FilterConfig(min_items=artists, min_users=listeners, count=count)
-    rows = enough(triples(events_of(log)), 0, artists, count)
-    expected = enough(rows, 1, listeners, count)
+    config = FilterConfig(min_items=min_items, min_users=min_users, count=count)
+    rows = enough(triples(events_of(log)), 0, min_items, count)
+    expected = enough(rows, 1, min_users, count)
 
     assert left_after(log, config) == expected
 
 
 @given(logs, minimums, minimums, st.sampled_from(["cells", "rows"]))
 def test_mode_core_repeats_until_nothing_changes(
-    log: list[Heard], artists: int, listeners: int, count: str
+    log: list[Heard], min_items: int, min_users: int, count: str
 ) -> None:
-    config = FilterConfig(mode="core", min_items=artists, min_users=listeners, count=count)
+    config = FilterConfig(mode="core", min_items=min_items, min_users=min_users, count=count)
     expected, before = triples(events_of(log)), None
     while expected != before:
         before = expected
-        expected = enough(enough(expected, 0, artists, count), 1, listeners, count)
+        expected = enough(enough(expected, 0, min_items, count), 1, min_users, count)
 
     assert left_after(log, config) == expected
 
 
 def test_mode_core_unravels_a_chain() -> None:
-    """Dropping user 3 leaves item 3 one listener, without it user 2 is too short, and so on."""
+    """Dropping user 3 leaves item 3 one user, without it user 2 is too short, and so on."""
     ring = [(user, item, 1, 0) for user in (0, 1) for item in (0, 1)]
     chain = [(2, 2, 1, 0), (2, 3, 1, 0), (3, 3, 1, 0), (4, 2, 1, 0), (4, 4, 1, 0)]
     config = FilterConfig(mode="core", min_items=2, min_users=2)
@@ -73,7 +73,7 @@ def test_mode_core_unravels_a_chain() -> None:
 
 
 def test_users_are_filtered_before_items() -> None:
-    """User 2 is too short, and with them item 0 loses a listener; the other way round it stays."""
+    """User 2 is too short, and with them item 0 loses a user; the other way round it stays."""
     log = [(0, 0, 1, 0), (0, 1, 1, 0), (1, 0, 1, 0), (1, 1, 1, 0), (2, 0, 1, 0)]
     config = FilterConfig(min_items=2, min_users=3)
 
@@ -114,18 +114,18 @@ def test_filters_do_not_depend_on_the_order_of_the_file(log: list[Heard], random
 
 @given(logs, minimums, minimums)
 def test_steps_count_the_remaining_rows_and_id_maps_are_compact(
-    log: list[Heard], artists: int, listeners: int
+    log: list[Heard], min_items: int, min_users: int
 ) -> None:
-    config = FilterConfig(min_items=artists, min_users=listeners)
+    config = FilterConfig(min_items=min_items, min_users=min_users)
     first = triples(events_of(log))
-    second = enough(first, 0, artists, "cells")
-    third = enough(second, 1, listeners, "cells")
+    second = enough(first, 0, min_items, "cells")
+    third = enough(second, 1, min_users, "cells")
     if not third:
         return
 
     events, steps = apply_filters(events_of(log), None, config, seed=0)
 
-    names = ["as read", f"users >= {artists} items", f"items >= {listeners} users"]
+    names = ["as read", f"users >= {min_items} items", f"items >= {min_users} users"]
     assert steps == [stepped(*named) for named in zip(names, (first, second, third), strict=True)]
     assert (len(events.users), len(events.items)) == (steps[-1].users, steps[-1].items)
 
@@ -196,7 +196,7 @@ def test_a_cohort_holds_users_whose_profile_matches_and_no_missing_values(
 
 
 def test_the_cohort_comes_before_the_minimum_numbers() -> None:
-    """Item 1 has two listeners, only one of them in the cohort."""
+    """Item 1 has two users, only one of them in the cohort."""
     events = events_of([(0, 0, 1, 0), (2, 0, 1, 0), (0, 1, 1, 0), (1, 1, 1, 0)])
     config = FilterConfig(min_items=1, min_users=2, genders=("f",))
 

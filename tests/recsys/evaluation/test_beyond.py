@@ -93,9 +93,9 @@ def test_gini_is_twice_the_area_between_lorenz_curve_and_diagonal(
 
 
 def test_novelty_is_the_surprise_in_bits_of_the_shown_items() -> None:
-    listeners = np.array([8, 4, 1])
+    users_per_item = np.array([8, 4, 1])
 
-    values = novelty(lists([0, 1, 2]), listeners, n_train_users=8, ks=[1, 2, 3])
+    values = novelty(lists([0, 1, 2]), users_per_item, n_train_users=8, ks=[1, 2, 3])
 
     assert values[0].tolist() == [0, 1 / 2, (0 + 1 + 3) / 3]
 
@@ -108,16 +108,16 @@ def test_an_item_without_users_is_as_novel_as_one_with_one_user() -> None:
 
 @given(ragged(), st.lists(st.integers(0, 20), min_size=N_ITEMS, max_size=N_ITEMS))
 def test_novelty_and_popularity_equal_a_slow_loop(
-    recs: Recommendations, listeners: list[int]
+    recs: Recommendations, users_per_item: list[int]
 ) -> None:
     ks = [1, 2, 4]
 
-    novel = novelty(recs, np.array(listeners), 20, ks)
-    popular = popularity(recs, np.array(listeners), ks)
+    novel = novelty(recs, np.array(users_per_item), 20, ks)
+    popular = popularity(recs, np.array(users_per_item), ks)
 
     for u, row in enumerate(recs.items.tolist()):
         for j, k in enumerate(ks):
-            shown = [listeners[item] for item in row[:k] if item != NO_ITEM]
+            shown = [users_per_item[item] for item in row[:k] if item != NO_ITEM]
             bits = [-np.log2(max(count, 1) / 20) for count in shown]
             assert popular[u, j] == pytest.approx(np.mean(shown) if shown else 0)
             assert novel[u, j] == pytest.approx(np.mean(bits) if bits else 0)
@@ -168,25 +168,25 @@ def test_diversity_is_0_of_the_same_1_of_the_unrelated_and_2_of_opposites() -> N
 
 @given(ragged(), st.lists(st.integers(0, 20), min_size=N_ITEMS, max_size=N_ITEMS), st.data())
 def test_popularity_lift_equals_a_slow_loop(
-    recs: Recommendations, listeners: list[int], data: st.DataObject
+    recs: Recommendations, users_per_item: list[int], data: st.DataObject
 ) -> None:
     row = st.lists(st.integers(0, 1), min_size=N_ITEMS, max_size=N_ITEMS)
     heard = data.draw(st.lists(row, min_size=len(recs.users), max_size=len(recs.users)))
     k = data.draw(st.integers(1, 4))
 
-    values = popularity_lift(recs, cells_of(heard), np.array(listeners), k)
+    values = popularity_lift(recs, cells_of(heard), np.array(users_per_item), k)
 
     for u, items in enumerate(recs.items.tolist()):
-        shown = [listeners[item] for item in items[:k] if item != NO_ITEM]
-        known = [n for n, there in zip(listeners, heard[u], strict=True) if there]
+        shown = [users_per_item[item] for item in items[:k] if item != NO_ITEM]
+        known = [n for n, there in zip(users_per_item, heard[u], strict=True) if there]
         expected = np.mean(shown) / np.mean(known) - 1 if shown and sum(known) else 0
         assert values[u] == pytest.approx(expected, abs=1e-12)
 
 
 def test_a_list_twice_as_popular_as_the_history_has_a_lift_of_1() -> None:
-    history, listeners = cells_of([[1, 1, 0, 0], [0, 0, 0, 1]]), np.array([2, 4, 6, 0])
+    history, users_per_item = cells_of([[1, 1, 0, 0], [0, 0, 0, 1]]), np.array([2, 4, 6, 0])
     recs = replace(lists([2, 3], [2, 0]), users=np.array([0, 1], np.int32))
 
-    assert popularity_lift(recs, history, listeners, 1).tolist() == [1, 0]
-    assert popularity_lift(recs, history, listeners, 2).tolist() == [0, 0]
-    assert popularity_lift(lists([3]), history, listeners, 1).tolist() == [-1]
+    assert popularity_lift(recs, history, users_per_item, 1).tolist() == [1, 0]
+    assert popularity_lift(recs, history, users_per_item, 2).tolist() == [0, 0]
+    assert popularity_lift(lists([3]), history, users_per_item, 1).tolist() == [-1]

@@ -156,7 +156,7 @@ def test_a_gate_out_of_range_is_refused(settings: dict[str, float], message: str
 
 @pytest.fixture
 def fold() -> Fold:
-    """u00..u02 and i00..i05; u03 and i06 are new, each user has two artists held out."""
+    """u00..u02 and i00..i05; u03 and i06 are new, each user has two items held out."""
     train = cells_of(
         [
             [1, 1, 0, 0, 0, 1, 1],

@@ -206,13 +206,13 @@ def test_values_that_do_not_fit_the_labels_are_refused() -> None:
 
 @given(counts)
 def test_items_are_grouped_by_the_cells_of_items_with_more_users(
-    n_listeners: npt.NDArray[np.int64],
+    n_users: npt.NDArray[np.int64],
 ) -> None:
-    groups = item_groups(n_listeners).tolist()
+    groups = item_groups(n_users).tolist()
 
-    total = n_listeners.sum()
-    for n, group in zip(n_listeners.tolist(), groups, strict=True):
-        before = n_listeners[n_listeners > n].sum()
+    total = n_users.sum()
+    for n, group in zip(n_users.tolist(), groups, strict=True):
+        before = n_users[n_users > n].sum()
         expected = "head" if 3 * before < total else "middle" if 3 * before < 2 * total else "tail"
         assert group == (expected if n else "tail")
 
@@ -254,8 +254,8 @@ def test_the_recalls_of_the_groups_sum_up_to_the_recall_of_all_cells(
 
     rows = recall_by_item_group(hits_by_item_group(recs, held_out, groups, k), 1, 20)
 
-    listeners = np.ones(6, np.int64)
-    recall = evaluate(recs, held_out, listeners, 1, [k], ["recall"]).per_user[f"recall@{k}"]
+    users_per_item = np.ones(6, np.int64)
+    recall = evaluate(recs, held_out, users_per_item, 1, [k], ["recall"]).per_user[f"recall@{k}"]
     n_hits = (recall.to_numpy() * held_out.per_user()[held_out.users_with_cells()]).sum()
     assert sum(row.n_held_out for row in rows) == len(held_out)
     assert sum(row.n_hits for row in rows) == pytest.approx(n_hits)

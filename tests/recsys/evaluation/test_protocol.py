@@ -121,7 +121,7 @@ def test_a_hit_is_something_held_out() -> None:
 
 
 def test_popularity_is_counted_among_the_users_of_the_training() -> None:
-    """Item 0 has 2 listeners among 3 users in train; users without training cells do not count."""
+    """Item 0 has 2 users among 3 users in train; users without training cells do not count."""
     plays = cells_of([[1, 1, 0], [1, 0, 1], [0, 1, 0], [0, 0, 1], [1, 1, 1]])
     held = np.isin(plays.keys, [9 + 2, 12, 13, 14])  # all of users 3 and 4
     train = plays.where(~held)

@@ -14,7 +14,7 @@ from recsys.evaluation.report import KS, Report, accuracy, evaluate
 from recsys.models.recommender import NO_ITEM, Recommendations
 
 N_USERS, N_ITEMS = 5, 8
-LISTENERS = np.array([5, 4, 3, 2, 1, 1, 0, 0])
+USERS_PER_ITEM = np.array([5, 4, 3, 2, 1, 1, 0, 0])
 
 
 def cells(*pairs: tuple[int, int]) -> Interactions:
@@ -33,7 +33,7 @@ def lists(by_user: dict[int, list[int]], k: int) -> Recommendations:
 
 
 def judge(by_user: dict[int, list[int]], *pairs: tuple[int, int], k: int = 3) -> Report:
-    return evaluate(lists(by_user, k), cells(*pairs), LISTENERS, N_USERS, ks=range(1, k + 1))
+    return evaluate(lists(by_user, k), cells(*pairs), USERS_PER_ITEM, N_USERS, ks=range(1, k + 1))
 
 
 @st.composite
@@ -101,7 +101,7 @@ def test_by_default_every_metric_is_there_at_every_cut_off() -> None:
     wide = np.full((1, 25), NO_ITEM, dtype=np.int32)
     recs = Recommendations(np.zeros(1, np.int32), wide, wide.astype(np.float32))
 
-    report = evaluate(recs, held_out, LISTENERS, N_USERS)
+    report = evaluate(recs, held_out, USERS_PER_ITEM, N_USERS)
 
     names = [*METRICS, "novelty", "popularity"]
     assert list(report.per_user) == [f"{name}@{k}" for name in names for k in KS]
@@ -115,7 +115,7 @@ def test_by_default_every_metric_is_there_at_every_cut_off() -> None:
 def test_other_metrics_are_computed_by_name() -> None:
     recs = lists({0: [1]}, 1)
 
-    report = evaluate(recs, cells((0, 1)), LISTENERS, N_USERS, (1,), ["capped_recall"])
+    report = evaluate(recs, cells((0, 1)), USERS_PER_ITEM, N_USERS, (1,), ["capped_recall"])
 
     assert list(report.per_user) == ["capped_recall@1", "novelty@1", "popularity@1"]
 
@@ -137,7 +137,9 @@ def test_ranks_beyond_the_largest_cut_off_do_not_count() -> None:
     narrow, wide = lists({0: [1, 2]}, 2), lists({0: [1, 2, 3]}, 3)
     held_out = cells((0, 3))
 
-    one, other = (evaluate(recs, held_out, LISTENERS, N_USERS, (1, 2)) for recs in (narrow, wide))
+    one, other = (
+        evaluate(recs, held_out, USERS_PER_ITEM, N_USERS, (1, 2)) for recs in (narrow, wide)
+    )
 
     pd.testing.assert_frame_equal(one.per_user, other.per_user)
     assert one.exposure[2].tolist() == other.exposure[2].tolist()
@@ -149,7 +151,7 @@ def test_accuracy_is_the_mean_a_report_would_give() -> None:
 
     means = accuracy(recs, held_out, ["ndcg@3", "precision@2", "capped_recall@3"])
 
-    summary = evaluate(recs, held_out, LISTENERS, N_USERS, (2, 3)).summary()
+    summary = evaluate(recs, held_out, USERS_PER_ITEM, N_USERS, (2, 3)).summary()
     assert means == pytest.approx(
         {
             "ndcg@3": summary["ndcg@3"],
@@ -177,7 +179,7 @@ def test_lists_that_cannot_be_judged_fairly_are_refused(
     held_out = cells((0, 1), (1, 1))
 
     with pytest.raises(ValueError, match=says):
-        evaluate(lists(by_user, 3), held_out, LISTENERS, N_USERS, (1, 3))
+        evaluate(lists(by_user, 3), held_out, USERS_PER_ITEM, N_USERS, (1, 3))
     with pytest.raises(ValueError, match=says):
         accuracy(lists(by_user, 3), held_out, ["ndcg@3"])
 
@@ -186,32 +188,32 @@ def test_a_user_with_two_lists_is_refused() -> None:
     one = lists({0: [1]}, 1)
 
     with pytest.raises(ValueError, match="1 users have more than one list"):
-        evaluate(Recommendations.stack([one, one]), cells((0, 1)), LISTENERS, N_USERS, (1,))
+        evaluate(Recommendations.stack([one, one]), cells((0, 1)), USERS_PER_ITEM, N_USERS, (1,))
 
 
 def test_lists_narrower_than_the_largest_cut_off_are_refused() -> None:
     with pytest.raises(ValueError, match="lists are 2 wide, the largest cut-off is 3"):
-        evaluate(lists({0: [1]}, 2), cells((0, 1)), LISTENERS, N_USERS, (1, 3))
+        evaluate(lists({0: [1]}, 2), cells((0, 1)), USERS_PER_ITEM, N_USERS, (1, 3))
 
 
 @pytest.mark.parametrize("ks", [(), (0, 1)])
 def test_cut_offs_start_at_one(ks: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="cut-offs must be whole numbers from 1"):
-        evaluate(lists({0: [1]}, 2), cells((0, 1)), LISTENERS, N_USERS, ks)
+        evaluate(lists({0: [1]}, 2), cells((0, 1)), USERS_PER_ITEM, N_USERS, ks)
 
 
 def test_nothing_held_out_is_refused() -> None:
     with pytest.raises(ValueError, match="nothing is held out"):
-        evaluate(lists({}, 1), cells(), LISTENERS, N_USERS, (1,))
+        evaluate(lists({}, 1), cells(), USERS_PER_ITEM, N_USERS, (1,))
 
 
 def test_training_counts_of_other_data_are_refused() -> None:
     recs, held_out = lists({0: [1]}, 1), cells((0, 1))
 
     with pytest.raises(ValueError, match="numbers of users of 7 items, catalogue of 8"):
-        evaluate(recs, held_out, LISTENERS[1:], N_USERS, (1,))
+        evaluate(recs, held_out, USERS_PER_ITEM[1:], N_USERS, (1,))
     with pytest.raises(ValueError, match="5 users among 4 users"):
-        evaluate(recs, held_out, LISTENERS, 4, (1,))
+        evaluate(recs, held_out, USERS_PER_ITEM, 4, (1,))
 
 
 def test_a_report_is_restored_from_its_two_frames(tmp_path: Path) -> None:
@@ -245,8 +247,8 @@ def test_a_report_has_each_user_once_and_every_value() -> None:
 def test_cut_offs_may_come_in_any_order_and_twice() -> None:
     recs, held_out = lists({0: [1, 2, 3]}, 3), cells((0, 3))
 
-    shuffled = evaluate(recs, held_out, LISTENERS, N_USERS, (3, 1, 3))
+    shuffled = evaluate(recs, held_out, USERS_PER_ITEM, N_USERS, (3, 1, 3))
 
-    ordered = evaluate(recs, held_out, LISTENERS, N_USERS, (1, 3))
+    ordered = evaluate(recs, held_out, USERS_PER_ITEM, N_USERS, (1, 3))
     pd.testing.assert_frame_equal(shuffled.per_user, ordered.per_user)
     assert list(shuffled.exposure) == [1, 3]

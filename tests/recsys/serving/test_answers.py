@@ -31,7 +31,7 @@ from recsys.serving.audience import FEWEST, audience, profile_of
 from tests.conftest import cells_of, two_camps
 
 CONFIG = AlsConfig(factors=4, iterations=6, regularization=0.5, alpha=4.0)
-BY_LISTENERS = PopularityConfig(kind="popularity-users")
+BY_USERS = PopularityConfig(kind="popularity-users")
 WEIGHTINGS = ["linear", "log", "share", "bm25", "tfidf", "binary"]
 N_USERS, N_ITEMS = 40, 12
 
@@ -43,14 +43,14 @@ def served_by(config: ModelConfig, cells: Interactions, profiles: Profiles | Non
 
 @pytest.fixture(scope="module")
 def camps() -> Served:
-    """Even listeners play even artists, odd ones odd ones."""
+    """Even users play even items, odd ones odd ones."""
     return served_by(CONFIG, cells_of(two_camps(N_USERS, N_ITEMS)))
 
 
 @pytest.fixture(scope="module")
 def popular() -> Served:
     """A model that learns nothing of anybody."""
-    return served_by(BY_LISTENERS, cells_of(two_camps(N_USERS, N_ITEMS)))
+    return served_by(BY_USERS, cells_of(two_camps(N_USERS, N_ITEMS)))
 
 
 def shown(answer: Answer) -> list[int]:
@@ -257,7 +257,7 @@ def test_users_are_found_by_id_and_the_nearest_are_offered(camps: Served) -> Non
 
 
 def profiles_of(cells: Interactions) -> Profiles:
-    """Even listeners are German, odd ones Swedish; of the same age but for the first 3."""
+    """Even users are German, odd ones Swedish; of the same age but for the first 3."""
     n = len(cells.users)
     age = np.full(n, 40, dtype=np.float32)
     age[:3] = 20
@@ -334,7 +334,7 @@ def test_popularity_models_use_the_profile(profiled: Served) -> None:
 def test_a_model_with_one_list_for_all_profiles_does_not_use_the_profile(
     profiled: Served,
 ) -> None:
-    served = served_by(BY_LISTENERS, profiled.cells, profiled.profiles)
+    served = served_by(BY_USERS, profiled.cells, profiled.profiles)
     assert served.profiles is not None
 
     answer = from_profile(served, profile_of(served.profiles, "Sweden", None, None), 4)

@@ -18,23 +18,23 @@ NAMES = {
     "a7": "Sunn O))): Live",
     "311": "The Beatles",
 }
-LISTENERS = {"a1": 9, "a2": 3, "a3": 4, "a4": 8, "a5": 2, "a6": 1, "a7": 1, "311": 9}
+N_USERS = {"a1": 9, "a2": 3, "a3": 4, "a4": 8, "a5": 2, "a6": 1, "a7": 1, "311": 9}
 
 
 @pytest.fixture
-def artists() -> Lookup:
+def lookup() -> Lookup:
     ids = IdMap.of(NAMES)
-    weights = np.array([LISTENERS[each] for each in ids.ids.to_pylist()], dtype=np.int64)
+    weights = np.array([N_USERS[each] for each in ids.ids.to_pylist()], dtype=np.int64)
     named = ids.named(strings(NAMES[each] for each in ids.ids.to_pylist()))
     return Lookup(named, weights, "item")
 
 
-def number(artist: str) -> int:
-    return sorted(NAMES).index(artist)
+def number(item: str) -> int:
+    return sorted(NAMES).index(item)
 
 
 @pytest.mark.parametrize(
-    ("text", "artist"),
+    ("text", "item"),
     [
         ("Radiohead", "a1"),
         ("rADIOHEAD", "a1"),
@@ -45,9 +45,9 @@ def number(artist: str) -> int:
     ],
 )
 def test_names_come_before_ids_and_most_users_before_fewer(
-    artists: Lookup, text: str, artist: str
+    lookup: Lookup, text: str, item: str
 ) -> None:
-    assert artists.find(text) == artists.number(text) == number(artist)
+    assert lookup.find(text) == lookup.number(text) == number(item)
 
 
 def test_of_equal_names_with_equal_users_the_first_is_found() -> None:
@@ -56,11 +56,11 @@ def test_of_equal_names_with_equal_users_the_first_is_found() -> None:
     assert Lookup(ids, np.array([2, 2]), "item").find("ONE") == 0
 
 
-def test_an_unknown_name_offers_the_nearest_spellings(artists: Lookup) -> None:
+def test_an_unknown_name_offers_the_nearest_spellings(lookup: Lookup) -> None:
     with pytest.raises(InputError, match=r"item 'radiohaed' is not known; nearest are 'Radioh"):
-        artists.number("radiohaed")
+        lookup.number("radiohaed")
     with pytest.raises(InputError, match="'qqqqq' is not known; no spelling is near"):
-        artists.number("qqqqq")
+        lookup.number("qqqqq")
 
 
 @pytest.mark.parametrize(
@@ -77,20 +77,20 @@ def test_an_unknown_name_offers_the_nearest_spellings(artists: Lookup) -> None:
     ],
 )
 def test_a_list_of_items_with_plays_is_read(
-    artists: Lookup, text: str, plays: dict[str, float]
+    lookup: Lookup, text: str, plays: dict[str, float]
 ) -> None:
-    assert listed(text, artists) == {number(artist): n for artist, n in plays.items()}
+    assert listed(text, lookup) == {number(item): n for item, n in plays.items()}
 
 
 @pytest.mark.parametrize("text", ["muse:0", "muse:-1", "muse:many", "muse:inf", "muse:nan"])
-def test_plays_that_are_no_number_above_0_are_refused(artists: Lookup, text: str) -> None:
+def test_plays_that_are_no_number_above_0_are_refused(lookup: Lookup, text: str) -> None:
     with pytest.raises(InputError, match="must be a number above 0"):
-        listed(text, artists)
+        listed(text, lookup)
 
 
-def test_a_list_with_an_unknown_item_names_that_item(artists: Lookup) -> None:
+def test_a_list_with_an_unknown_item_names_that_item(lookup: Lookup) -> None:
     with pytest.raises(InputError, match="item 'musee' is not known; nearest are 'm"):
-        listed("radiohead, musee, fire", artists)
+        listed("radiohead, musee, fire", lookup)
 
 
 def test_only_a_few_of_many_names_are_compared_and_the_nearest_is_among_them(
@@ -100,7 +100,7 @@ def test_only_a_few_of_many_names_are_compared_and_the_nearest_is_among_them(
     letters = np.array(list("abcdefghijklmnopqrstuvwxyz  "))
     made = ["".join(row) for row in rng.choice(letters, (20_000, 14))]
     ids = IdMap.of([*made, "red hot chili peppers"])
-    artists = Lookup(ids, np.ones(len(ids), dtype=np.int64), "item")
+    lookup = Lookup(ids, np.ones(len(ids), dtype=np.int64), "item")
     compared: list[str] = []
 
     class Counted(SequenceMatcher[str]):
@@ -110,5 +110,5 @@ def test_only_a_few_of_many_names_are_compared_and_the_nearest_is_among_them(
 
     monkeypatch.setattr(names, "SequenceMatcher", Counted)
 
-    assert artists.nearest("red hot chilli pepers")[0] == "red hot chili peppers"
+    assert lookup.nearest("red hot chilli pepers")[0] == "red hot chili peppers"
     assert len(compared) <= LIKELY + 1  # difflib sets an empty one when it is made

@@ -53,7 +53,7 @@ CELLS = cells_of(two_camps(12, 8))
 
 
 def profiles() -> Profiles:
-    """Even listeners are of one country, odd ones of another."""
+    """Even users are of one country, odd ones of another."""
     countries = strings(["Sweden", "Chile"] * (len(CELLS.users) // 2))
     return replace(Profiles.unknown(CELLS.users), country=countries)
 
@@ -75,14 +75,14 @@ def ask(served: Served, *rows: dict[str, Any], k: int = 3) -> list[dict[str, Any
 @pytest.mark.parametrize("config", PORTABLE, ids=lambda config: config.kind)
 def test_a_packed_model_gives_the_same_answers(config: ModelConfig, tmp_path: Path) -> None:
     here = served_by(config)
-    questions = pd.DataFrame([{"user": "u03"}, {"items": "i01:5, i03"}])
+    table = pd.DataFrame([{"user": "u03"}, {"items": "i01:5, i03"}])
 
     pack(here, SEED, tmp_path)
     there = unpack(tmp_path)
 
-    expected = answers(here, questions, 3)
+    expected = answers(here, table, 3)
     assert len(expected) > 0
-    pd.testing.assert_frame_equal(answers(there, questions, 3), expected)
+    pd.testing.assert_frame_equal(answers(there, table, 3), expected)
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert {path.suffix for path in files} <= {".json", ".npy", ".npz", ".parquet"}
 
@@ -107,14 +107,14 @@ def test_loading_never_trains(
     config: ModelConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = served_by(config)
-    question = pd.DataFrame([{"items": "i01:5, i03"}])
-    expected = answers(here, question, 3)
+    row = pd.DataFrame([{"items": "i01:5, i03"}])
+    expected = answers(here, row, 3)
     pack(here, SEED, tmp_path)
     refuse_training(monkeypatch)
 
     there = unpack(tmp_path)
 
-    pd.testing.assert_frame_equal(answers(there, question, 3), expected)
+    pd.testing.assert_frame_equal(answers(there, row, 3), expected)
     if not isinstance(config, PopularityConfig | UserKnnConfig):
         with pytest.raises(AssertionError, match="something was trained"):
             there.model.fit(CELLS)
@@ -172,9 +172,9 @@ def test_folders_of_an_earlier_version_are_loaded_or_refused_with_the_remedy(
     pack_as_before(here, tmp_path)
 
     if isinstance(config, AlsConfig | PopularityConfig | UserKnnConfig):
-        question = pd.DataFrame([{"items": "i01:5, i03"}])
-        found = answers(unpack(tmp_path), question, 3)
-        pd.testing.assert_frame_equal(found, answers(here, question, 3))
+        row = pd.DataFrame([{"items": "i01:5, i03"}])
+        found = answers(unpack(tmp_path), row, 3)
+        pd.testing.assert_frame_equal(found, answers(here, row, 3))
     else:
         with pytest.raises(InputError, match=r"is missing: another version .*`recsys promote`"):
             unpack(tmp_path)
@@ -222,7 +222,7 @@ def test_a_known_user_gets_the_best_new_items_of_the_model(
 
 
 @pytest.mark.parametrize(
-    "question",
+    "row",
     [
         {"items": "i01:5, i03"},
         {"items": ["i01", "i03"], "plays": [5, 1]},
@@ -231,8 +231,8 @@ def test_a_known_user_gets_the_best_new_items_of_the_model(
         {"items": "i01:5, i03", "user": "", "plays": np.nan},
     ],
 )
-def test_every_form_of_a_history_is_folded_in(served: Served, question: dict[str, Any]) -> None:
-    found = ask(served, question)
+def test_every_form_of_a_history_is_folded_in(served: Served, row: dict[str, Any]) -> None:
+    found = ask(served, row)
 
     expected = fold_in_history(served, {1: 5.0, 3: 1.0}, 3).items
     assert [(row["item"], row["score"]) for row in found] == [(e.id, e.score) for e in expected]
@@ -262,7 +262,7 @@ def test_an_empty_table_has_no_answers(served: Served) -> None:
 
 
 @pytest.mark.parametrize(
-    ("question", "message"),
+    ("row", "message"),
     [
         ({"user": "u0"}, r"row 1: user 'u0' is not known; nearest are 'u0\d'"),
         ({"user": 12}, "row 1: user '12' is not known"),
@@ -282,9 +282,9 @@ def test_an_empty_table_has_no_answers(served: Served) -> None:
         ({}, "row 1: neither a `user` nor `items`"),
     ],
 )
-def test_an_error_names_its_row(served: Served, question: dict[str, Any], message: str) -> None:
+def test_an_error_names_its_row(served: Served, row: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        ask(served, {"user": "u03"}, question)
+        ask(served, {"user": "u03"}, row)
 
 
 def test_requests_without_columns_and_k_below_one_are_refused(served: Served) -> None:

@@ -40,7 +40,7 @@ def config(split: SplitConfig, seed: int = 0) -> ExperimentConfig:
 
 
 def crowd() -> Events:
-    """30 listeners of 8 to 15 artists among 20, each artist heard once or twice."""
+    """30 users with 8 to 15 of 20 items, each played once or twice."""
     rng = np.random.default_rng(5)
     log = [
         (user, int(item), int(rng.integers(1, 9)), int(rng.integers(0, 1000)))
@@ -51,7 +51,7 @@ def crowd() -> Events:
 
 
 def published() -> Events:
-    """Test plays of the same listeners: whatever of the crowd's items is divisible by 4."""
+    """Test plays of the same users: their items with numbers divisible by 4."""
     events = crowd()
     return events.where(events.cols % 4 == 0)
 
