@@ -90,14 +90,14 @@ def work(
 ) -> tuple[Search, Clock]:
     """Take part in the search of a study, until all its trials are done.
 
-    Nothing is judged on test: that is for `experiment`, which finds the trials done.
+    Nothing is judged on test: `experiment` does that once the trials are done.
 
     Args:
         plays: The log.
         config: What to do with it.
         place: Where state lives.
         profiles: Of the listeners.
-        study: Name of the study; made by whoever is first.
+        study: Name of the study; the first worker makes it.
         sources: Studies whose best points a new study begins with.
         through_prefect: Whether stages and trials are tasks of Prefect; then inside a flow.
         adopt: Whether a study and stages that other code made are used.
@@ -138,7 +138,7 @@ def opened(
         place: Where state lives.
         source: The log and the profiles.
         config: What to do with it.
-        name: Of the study, new or to go on with.
+        name: Of the study, new or to resume.
         sources: Studies whose best points a new study begins with.
         clock: Takes the time.
         through_prefect: Whether the data stages are tasks of Prefect; then inside a flow.
@@ -177,19 +177,19 @@ def work_in_prefect(
     sources: Sequence[str] = (),
     adopt: bool = False,
 ) -> int:
-    """`work` where everything is to be seen in Prefect; how many trials are done."""
+    """`work` as a flow of Prefect; returns how many trials are done."""
     place = environment.place(workspace)
     search, _ = work(plays, config, place, profiles, study, sources, True, adopt)
     return search.ended
 
 
 def new_worker() -> str:
-    """A name that no worker ever had."""
+    """A new name."""
     return secrets.token_hex(8)
 
 
 def new_study_name(config: ExperimentConfig) -> str:
-    """A name nobody has used."""
+    """A new name."""
     return f"{config.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
@@ -229,7 +229,7 @@ def _searched_and_judged(
 ) -> Result:
     folder = stages["split"].folder
     search_all(study, search, folder / "validation", attempted, clock)
-    # Of two who come this far together, the second finds everything judged.
+    # Of two workers that come this far together, the second finds everything judged.
     with workspace_locks(study.workspace).exclusive(f"judge-{study.name}"):
         with clock.part("choose"):
             chosen = choose(study, search, folder / "validation")

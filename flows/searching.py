@@ -1,4 +1,4 @@
-"""The search of a study: claim, measure, until every slot is done. One process of possibly many."""
+"""The search of a study: claim and measure until every slot is done. One process of many."""
 
 import itertools
 import time
@@ -36,7 +36,7 @@ def with_prefect(study: Study, validation: Path, trial: Trial, search: Search) -
 
 @contextmanager
 def joined(study: Study, search: Search) -> Iterator[None]:
-    """Take part in a study: close what the dead left open before, and what is ours after.
+    """Take part in a study: recover before, and close what this worker left open after.
 
     At the end the run of the study is closed too, unless others are at its trials.
     """
@@ -70,7 +70,7 @@ def _close_parent(study: Study, search: Search, error: BaseException | None) -> 
 def search_all(
     study: Study, search: Search, validation: Path, attempted: Attempt, clock: Clock
 ) -> None:
-    """Measure what is still to be measured, until all is, time is up or nothing works.
+    """Measure trials until all are done, time is up or too many fail.
 
     Waits for trials that other workers are at, to take over those of one that dies.
     """
@@ -128,7 +128,7 @@ def _note_best(study: Study, search: Search, trial: Trial, before: list[Finished
 
 
 def _note_missing_bests(study: Study, search: Search) -> None:
-    """What a worker that died after an outcome did not come to."""
+    """Idempotent: the steps that a worker that died after an outcome missed."""
     name = f"best/{study.config.study.metric}"
     parent = Run.of(study.workspace, study.parent)
     noted = parent.steps(name)

@@ -1,4 +1,4 @@
-"""Closing what workers that are gone left open, in Optuna, in MLflow and on disk."""
+"""Recovery: what dead workers left open is closed in Optuna, in MLflow and on disk."""
 
 from collections.abc import Mapping
 
@@ -12,7 +12,7 @@ from tasks.workspace.scratch import remove_left_scratch
 
 
 def recover(study: Study, search: Search, locks: Locks) -> None:
-    """Close what workers that are gone left open, on both sides; and ours, who are at no trial."""
+    """Close what dead workers left open, and what this worker did, which is at no trial now."""
     search.free_the_dead(idle=study.worker)
     # In this order: a trial is claimed before its run is made, so all of them are known.
     running = running_children(study.workspace, study.experiment, study.parent)
@@ -30,13 +30,13 @@ def _ending(
     tags: Mapping[str, str],
     outcomes: Mapping[int, tuple[str, str | None]],
     locks: Locks,
-    me: str,
+    worker: str,
 ) -> tuple[str, dict[str, str]] | None:
-    """Status and tags of a run that was left open; None for one that somebody is at."""
+    """Status and tags that end a run left open; None for one that a living worker is at."""
     died = "KILLED", {ERROR: "its process died"}
     if NUMBER not in tags:
-        maker = tags.get("worker", "")
-        return None if maker != me and locks.lives(maker) else died
+        owner = tags.get("worker", "")
+        return None if owner != worker and locks.lives(owner) else died
     state, counted = outcomes.get(int(tags[NUMBER]), ("cut off", None))
     if state == "running":
         return None

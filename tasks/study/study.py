@@ -1,4 +1,4 @@
-"""A study: its MLflow run, its code version, the runs under it."""
+"""A study: its MLflow run, and the runs under it."""
 
 import functools
 import json
@@ -45,8 +45,8 @@ class Study:
         experiment: MLflow's id of the experiment.
         parent: Id of the MLflow run of the study.
         data: What MLflow shows as the data set.
-        tags: Of every run: the fingerprints of data, split and code, and who made it.
-        worker: Who works on it in this process.
+        tags: Of every run: the fingerprints of data, split and code, and the worker.
+        worker: This process.
     """
 
     workspace: Workspace
@@ -63,7 +63,7 @@ class Study:
         return measured_key(side, self.config, model, self.tags["split"], self.tags["code"])
 
     def scratch(self) -> AbstractContextManager[Path]:
-        """A folder of the worker for files on their way; it is removed when the block ends."""
+        """A folder for files on their way, removed when the block ends."""
         return scratch(self.workspace)
 
 
@@ -76,7 +76,7 @@ def open_study(
     ids: Path,
     worker: str,
 ) -> Study:
-    """Open the MLflow run of a study, or the one it had when it is gone on with.
+    """Open the MLflow run of a study; a resumed study keeps its run.
 
     One experiment per data set: the name of the file and of the folder it is in. The run of the
     study keeps the ids and names behind the rows of all its factors.
@@ -118,7 +118,7 @@ def _parent(
     data: DataSet,
     tags: Mapping[str, str],
 ) -> Run:
-    """The run it has, or one whose maker died before the study knew of it, or a new one."""
+    """The run that the study knows, or one that a crash kept from it, or a new one."""
     known = search.recall("parent")
     if known is not None:
         return reopen_run(workspace, known)
@@ -139,7 +139,7 @@ def _parent(
 
 
 def _attach_ids(study: Study, run: Run, folder: Path) -> None:
-    """Whoever is killed between the two, or within one, leaves them to who goes on."""
+    """Idempotent: a retry after a crash attaches what is missing."""
     names = ("users.parquet", "items.parquet")
     if not all(run.has(f"ids/{name}") for name in names):
         with study.scratch() as copies:
@@ -150,13 +150,13 @@ def _attach_ids(study: Study, run: Run, folder: Path) -> None:
 
 def flat(table: Mapping[str, Any], above: str = "") -> dict[str, str]:
     """A nested table as dotted names to text, as `--set` takes them."""
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for name, value in table.items():
         if isinstance(value, dict):
-            found |= flat(value, f"{above}{name}.")
+            texts |= flat(value, f"{above}{name}.")
         else:
-            found[above + name] = str(value)
-    return found
+            texts[above + name] = str(value)
+    return texts
 
 
 def start_child(
@@ -184,7 +184,7 @@ def start_child(
 
 @functools.lru_cache(maxsize=2)
 def fold_at(folder: Path) -> Fold:
-    """The fold in a folder of the cache; kept in memory, for entries never change."""
+    """The fold in a folder of the cache, kept in memory: entries never change."""
     return load_fold(folder)
 
 
@@ -194,13 +194,13 @@ def train_seed(study: Study, kind: str) -> int:
 
 
 def trial_params(config: ExperimentConfig, trial: Trial) -> ModelConfig:
-    """What a trial trains: its point, with the most iterations where they are to be found."""
+    """The parameters of a trial: its point, with the most iterations where the training finds them."""
     most = {} if config.found is None else {FOUND: config.found.high}
     return make_config(config.model, {**trial.params, **most})
 
 
 def tuning_fold(config: ExperimentConfig, validation: Path) -> Fold:
-    """The validation fold, judged on a sample of its users where that is asked for."""
+    """The validation fold, with the sample of users that `judge.validation_users` asks for."""
     fold = fold_at(validation)
     n_users = config.judge.validation_users
     if n_users is None:

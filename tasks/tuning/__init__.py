@@ -1,6 +1,6 @@
 """The only package that imports optuna: its storage, its samplers, its dashboard.
 
-Ask and tell; the loop belongs to the flow.
+Trials are claimed and reported here; the loop belongs to the flow.
 """
 
 from tasks.tuning.dashboard import serve_dashboard

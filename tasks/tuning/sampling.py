@@ -1,8 +1,8 @@
-"""What the next point is: it follows from the seed, the slot and the finished trials alone.
+"""The next point: it follows from the seed, the slot and the finished trials alone.
 
-A slot is a trial's place among those asked for. Optuna's own numbers shift with every repeat of
-an interrupted trial, and trials left running would count; so a sampler is made anew for every
-slot and shown a study in memory that holds finished trials only, in the order of their slots.
+A slot is the place of a trial in the study. Optuna's own numbers shift with every repeat of an
+interrupted trial, and trials left running would count; so each slot gets a new sampler, which
+sees a study in memory that holds finished trials only, in the order of their slots.
 """
 
 import math
@@ -42,13 +42,13 @@ from recsys.seeds import seed_for
 
 STARTUP = 6  # trials before TPE models anything; those that the configuration begins with count
 GOOD, REST = 25, 35  # finished trials that TPE is shown, so that asking never gets slower
-REDRAWS = 20  # for a point that was tried already, before one that was not is looked up
+REDRAWS = 20  # for a point that was tried already, before a new one is looked up
 
 Key = tuple[tuple[str, Value], ...]
 
 
 def key_of(point: Point) -> Key:
-    """A point as something to look up."""
+    """A point as a key of a table."""
     return tuple(sorted(point.items()))
 
 
@@ -81,7 +81,7 @@ class Points:
         """Plan them.
 
         Args:
-            space: What is searched.
+            space: All points.
             config: How.
             seed: Root seed.
             earlier: Points to begin with, from other studies.
@@ -100,11 +100,11 @@ class Points:
 
     @property
     def is_planned(self) -> bool:
-        """Whether the points do not depend on what the trials find."""
+        """Whether the points do not depend on the results of trials."""
         return self._config.sampler != "tpe"
 
     def planned(self, n: int) -> list[Point]:
-        """The points of the first n slots of a study that does not learn."""
+        """The points of the first n slots of a planned study."""
         while len(self._planned) < n:
             point = self._next(len(self._planned), [], self._planned_keys)
             self._planned.append(point)
@@ -112,7 +112,7 @@ class Points:
         return self._planned[:n]
 
     def point(self, slot: int, finished: Sequence[ObservedTrial], taken: Collection[Key]) -> Point:
-        """The point of a slot, one that was not tried.
+        """A new point for a slot.
 
         Args:
             slot: Which.
@@ -138,15 +138,15 @@ class Points:
         return self._left(slot, taken)
 
     def _start(self, slot: int) -> Point:
-        """The point that the configuration wants tried at this slot, if any."""
+        """The point that the configuration sets for this slot, if any."""
         return inside(self._space, self._starts[slot]) if slot < len(self._starts) else {}
 
     def _sampler(self, seed: int, n_good: int) -> BaseSampler:
         if self._config.sampler == "random":
             return RandomSampler(seed=seed)
         with warnings.catch_warnings():
-            # What we use of it is marked experimental, or to go (gamma, in Optuna 6); our tests
-            # pin what it does here.
+            # Some of these options are experimental or deprecated (gamma goes in Optuna 6); our
+            # tests pin their behaviour.
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             warnings.simplefilter("ignore", FutureWarning)
             return TPESampler(
@@ -154,14 +154,14 @@ class Points:
                 n_startup_trials=STARTUP,
                 gamma=lambda _: n_good,  # Optuna's own rule, of all trials, not of those shown
                 multivariate=True,  # alpha and regularization only work together,
-                group=True,  # also where a weighting brings parameters of its own
+                group=True,  # also where a weighting has parameters that others lack
                 constant_liar=False,
             )
 
     def _drawn(
         self, sampler: BaseSampler, fixed: Point, finished: Sequence[ObservedTrial], slot: int
     ) -> Point:
-        """What a sampler says to a fresh trial, parameter by parameter."""
+        """A new point from a sampler, parameter by parameter."""
         study = self._memory(finished)
         trial = _fresh(slot)
         relative = sampler.infer_relative_search_space(study, trial)
@@ -175,8 +175,8 @@ class Points:
             elif name in joint:
                 point[name] = joint[name]
             else:
-                asked = distribution(spec)
-                point[name] = sampler.sample_independent(study, trial, name, asked)
+                drawn_from = distribution(spec)
+                point[name] = sampler.sample_independent(study, trial, name, drawn_from)
         return point
 
     def _memory(self, finished: Sequence[ObservedTrial]) -> optuna.Study:
@@ -196,7 +196,7 @@ class Points:
         return study
 
     def _left(self, slot: int, taken: Collection[Key]) -> Point:
-        """A point that nobody tried, where the draws met only tried ones."""
+        """A new point, where the draws met only tried ones."""
         if self.size is None:
             return self._anywhere(slot, taken)
         left = [point for point in grid(self._space) if key_of(point) not in taken]
@@ -204,7 +204,7 @@ class Points:
         return left[int(rng.integers(len(left)))]
 
     def _anywhere(self, slot: int, taken: Collection[Key]) -> Point:
-        """One of a space that has no end, though what TPE took to may have one."""
+        """A new point of a space that cannot be counted."""
         sampler = RandomSampler(seed=seed_for(self._seed, "search", slot, "left"))
         point = self._drawn(sampler, {}, [], slot)
         while key_of(point) in taken:

@@ -1,8 +1,8 @@
-"""One study: what was tried, what comes next, who works on what.
+"""One study: finished trials, the next point, and the worker of each running trial.
 
-The storage is the truth. A claim is one write, an outcome is one write (`set_trial_state_values`):
-whatever ends a process in between, its trial is either finished or cut off, and a cut-off trial is
-claimed again with the same point under the same slot, by whoever notices.
+The storage is the truth. A claim is one write, and so is an outcome (`set_trial_state_values`).
+Wherever a process dies, its trial is either finished or cut off, and the next worker claims a
+cut-off trial again, with the same point under the same slot.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -50,8 +50,8 @@ class Search:
             storage: Holds it.
             study_id: Optuna's key of it.
             name: Of the study.
-            config: What is searched, and how.
-            locks: Who lives, and who may claim.
+            config: The experiment.
+            locks: Show which workers live, and let one claim at a time.
             earlier: Points to begin with, from other studies.
         """
         self._storage = storage
@@ -60,7 +60,7 @@ class Search:
         self._space = config.space
         self._config = config
         self._locks = locks
-        # By Optuna's number. What has ended never changes, so asking does not get slower.
+        # By Optuna's number: ended trials never change, so reading them does not get slower.
         self._ended: dict[int, FinishedTrial] = {}
         self._shown: dict[int, ObservedTrial] = {}
         self._keys: dict[int, Key] = {}
@@ -70,7 +70,7 @@ class Search:
 
     @property
     def wanted(self) -> int:
-        """How many trials the study is to have; no more than the space has points."""
+        """How many trials the study wants; no more than the space has points."""
         trials = self._config.study.trials
         return trials if self.size is None else min(trials, self.size)
 
@@ -139,18 +139,18 @@ class Search:
         return max(done, key=lambda each: (each.value, -each.slot))
 
     def claim(self, worker: str) -> Trial | None:
-        """The next point to measure, now this worker's; None where none is free.
+        """The next trial, now claimed by this worker; None where none is free.
 
-        A trial whose worker is gone is free again, with its point. None does not mean that the
+        A trial whose worker is dead is free again, with its point. None does not mean that the
         study is done: see `others`.
 
         Raises:
-            InputError: others take this worker for dead, and would repeat its trials.
+            InputError: other workers take this one for dead, and would repeat its trials.
         """
         if not self._locks.lives(worker):
             raise InputError(
                 f"study {self.name}: the lock that shows that this worker lives is gone (was the "
-                "database restarted?); start the command again, it goes on"
+                "database restarted?); start the command again to resume the study"
             )
         with self._locks.exclusive(f"study-{self.name}"):
             trials = self._free_the_dead(self._trials())
@@ -173,7 +173,7 @@ class Search:
         return Trial(slot, number, key, point, attempt, worker)
 
     def _free_the_dead(self, trials: Sequence[FrozenTrial], idle: str = "") -> list[FrozenTrial]:
-        """All trials, with those whose worker is gone told failed."""
+        """All trials, once those of dead workers are marked as failed."""
         running = [(t, t.user_attrs[_WORKER]) for t in trials if t.state == TrialState.RUNNING]
         dead = [t for t, worker in running if worker == idle or not self._locks.lives(worker)]
         for trial in dead:
@@ -215,7 +215,7 @@ class Search:
         return self._ended[trial.number]
 
     def others(self, worker: str) -> list[int]:
-        """The slots that other workers, living ones, are at."""
+        """The slots at which other living workers are."""
         return [
             trial.user_attrs[_SLOT]
             for trial in self._trials(TrialState.RUNNING)
@@ -223,7 +223,7 @@ class Search:
         ]
 
     def free_the_dead(self, idle: str = "") -> None:
-        """Tell failed whatever a worker that is gone left running, or one that is at no trial."""
+        """Mark as failed the running trials of dead workers, and of `idle`, which is at none."""
         with self._locks.exclusive(f"study-{self.name}"):
             self._free_the_dead(self._trials(), idle)
 
@@ -232,43 +232,44 @@ class Search:
         return {done.slot: FinishedCurve(done.curve, not done.values) for done in self.finished}
 
     def shared_iterations(self, trial: Trial) -> list[int]:
-        """Iterations that other slots ask for on the path that this trial is on.
+        """Iterations that trials of other slots run on the path of this trial.
 
-        A path is all of a point but its number of iterations. Known ahead for a study whose
-        points do not depend on what it finds.
+        A path is all of a point but its number of iterations. Known only for a planned study.
         """
         if not self._points.is_planned or FOUND not in trial.params:
             return []
         mine = _path(trial.params)
         every = self._points.planned(self.wanted)
-        alike = [point for n, point in enumerate(every) if n != trial.slot and _path(point) == mine]
-        return sorted(int(point[FOUND]) for point in alike)
+        same_path = [
+            point for n, point in enumerate(every) if n != trial.slot and _path(point) == mine
+        ]
+        return sorted(int(point[FOUND]) for point in same_path)
 
     def started(self, trial: Trial, run: str) -> None:
-        """Remember the run that tracks a trial, before it is trained.
+        """Store the run that tracks a trial, before it is trained.
 
         Raises:
-            TakenOver: it is another worker's by now; so do all that write to a trial.
+            TakenOver: another worker has the trial by now; all methods that write to it raise this.
         """
         with _ours(trial):
             self._storage.set_trial_user_attr(trial.key, _RUN, run)
 
     def point(self, trial: Trial, iteration: int, value: float) -> None:
-        """A point of the curve of a trial: the first objective after so many iterations."""
+        """Store a point of the curve of a trial: the first objective after so many iterations."""
         with _ours(trial):
             self._storage.set_trial_intermediate_value(trial.key, iteration, value)
 
     def measured(self, trial: Trial, curve: CurveValues) -> None:
-        """All points of a curve that was not trained now."""
+        """Store the points of a curve that another training measured."""
         for iteration, value in curve:
             self.point(trial, iteration, value)
 
     def tell(self, trial: Trial, values: Sequence[float], facts: TrialFacts) -> None:
-        """A trial was measured."""
+        """End a trial that was measured: from this write on it counts."""
         self._told(trial, TrialState.COMPLETE, facts, values)
 
     def prune(self, trial: Trial, facts: TrialFacts) -> None:
-        """A trial was stopped because of its curve."""
+        """End a trial that was stopped because of its curve."""
         self._told(trial, TrialState.PRUNED, facts)
 
     def _told(
@@ -283,20 +284,20 @@ class Search:
             self._storage.set_trial_state_values(trial.key, state, values)
 
     def fail(self, trial: Trial, error: str) -> None:
-        """A trial failed by itself; it is not tried again."""
+        """End a trial that failed by itself; it is not repeated."""
         with _ours(trial):
             self._storage.set_trial_user_attr(trial.key, _ERROR, error[:2000])
         self._end(trial.key, TrialState.FAIL)
 
     def interrupt(self, trial: Trial) -> bool:
-        """A trial was cut off; its slot is claimed again. False where it had ended already."""
+        """End a trial that was cut off; its slot is free. False where it had ended already."""
         return self._end(trial.key, TrialState.FAIL)
 
     def _end(self, key: int, state: TrialState) -> bool:
         try:
             self._storage.set_trial_state_values(key, state)
         except UpdateFinishedTrialError:
-            return False  # by somebody else, meanwhile, or just before we were interrupted
+            return False  # another worker ended it, or we did just before we were interrupted
         return True
 
     def outcomes(self) -> dict[int, tuple[str, str | None]]:

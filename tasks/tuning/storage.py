@@ -1,4 +1,4 @@
-"""Where studies are kept: a journal in the workspace, or PostgreSQL where several machines work."""
+"""The storage of studies: a journal in the workspace, or PostgreSQL for several machines."""
 
 import fcntl
 import functools
@@ -24,7 +24,7 @@ _BLOCK = 1 << 16
 
 
 class _Lock(BaseJournalFileLock):
-    """Who may append to the journal; the operating system frees it when its owner dies.
+    """The lock for writers of the journal; the operating system frees it when its owner dies.
 
     Optuna's own lock is a file that a killed process leaves behind: the others then wait half a
     minute, and what it had half written stays at the end and spoils the next line.
@@ -50,15 +50,15 @@ class _Lock(BaseJournalFileLock):
 
 
 def mend(journal: Path) -> None:
-    """Cut off a last line that its writer did not finish; only for whoever may write."""
+    """Cut off a last line that its writer did not finish; the caller holds the lock."""
     with journal.open("r+b") as file:
         end = kept = file.seek(0, os.SEEK_END)
         while kept:
             start = max(0, kept - _BLOCK)
             file.seek(start)
-            found = file.read(kept - start).rfind(b"\n")
-            if found >= 0:
-                kept = start + found + 1
+            newline = file.read(kept - start).rfind(b"\n")
+            if newline >= 0:
+                kept = start + newline + 1
                 break
             kept = start
         if kept < end:
@@ -75,7 +75,7 @@ def open_storage(workspace: Workspace) -> BaseStorage:
     if workspace.storage is None:
         lock = _Lock(workspace.studies, workspace.lock("optuna-journal"))
         return JournalStorage(JournalFileBackend(str(workspace.studies), lock))
-    # Of two who make the tables at once, one would fail.
+    # Of two processes that make the tables at once, one would fail.
     with workspace_locks(workspace).exclusive("optuna"):
         try:
             return _database(workspace.storage)

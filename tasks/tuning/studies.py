@@ -22,13 +22,13 @@ from tasks.workspace.code import Parts, differences, id_of
 from tasks.workspace.layout import Workspace
 from tasks.workspace.locking import workspace_locks
 
-SEEDS = 5  # points that a study hands on to one that starts from it
+SEEDS = 5  # points that a study gives to one that begins from it
 
 _REQUEST, _MADE_FROM, _EARLIER, _CODE = "request", "made_from", "earlier", "code"
 ADOPTED = "adopted"
 """Of a study that other code resumed: each time the new code and what had changed."""
 
-Request = Mapping[str, Any]  # what an experiment was asked for, as JSON values
+Request = Mapping[str, Any]  # configuration, plays and profiles of an experiment, JSON values
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +37,11 @@ class Listed:
 
     Attributes:
         name: Of the study.
-        wanted: Trials asked for.
+        wanted: Trials that the study wants.
         complete: Trials measured.
         pruned: Trials stopped by their curve.
         failed: Trials that failed by themselves.
-        running: Trials some worker that lives is at.
+        running: Trials of living workers.
         metric: The objective that picks the winner.
         best: Its best value; None without any.
         began: When the first trial began; None without any.
@@ -77,7 +77,7 @@ def open_search(
     Args:
         workspace: Holds the storage.
         name: Of the study.
-        config: What is searched, and how.
+        config: The experiment.
         split: Fingerprint of the data and of how they are cut.
         code: Parts of the code that measures, see `tasks.workspace.code`.
         request: Stored with the study, so its name is enough to resume it; its "config" is the
@@ -118,13 +118,13 @@ def open_search(
 
 
 def _find(storage: BaseStorage, name: str) -> int | None:
-    """The key of a study that was made to its end."""
+    """The key of a study that is complete; one that a crash left incomplete is removed."""
     try:
         study_id = storage.get_study_id_from_name(name)
     except KeyError:
         return None
     if _MADE_FROM not in storage.get_study_user_attrs(study_id):
-        storage.delete_study(study_id)  # its maker died between two writes; nothing is in it
+        storage.delete_study(study_id)  # a crash came between two writes; it has no trials
         return None
     return study_id
 
@@ -181,7 +181,7 @@ def _existing(workspace: Workspace, name: str) -> Search:
 
 
 def find_search(workspace: Workspace, name: str) -> tuple[Search, ExperimentConfig]:
-    """A study to look at, and what was asked of it.
+    """A study to look at, and its experiment.
 
     Raises:
         InputError: there is no such study.
@@ -191,7 +191,7 @@ def find_search(workspace: Workspace, name: str) -> tuple[Search, ExperimentConf
 
 
 def stored_request(workspace: Workspace, name: str) -> Request:
-    """What a study was asked for.
+    """The request that a study stores.
 
     Raises:
         InputError: there is no such study.
@@ -206,7 +206,7 @@ def stored_request(workspace: Workspace, name: str) -> Request:
 
 
 def has_study(workspace: Workspace, name: str) -> bool:
-    """Whether a study of this name was made to its end."""
+    """Whether a complete study has this name."""
     storage = open_storage(workspace)
     return any(
         study.study_name == name and _MADE_FROM in study.user_attrs
@@ -243,7 +243,7 @@ def _listed(workspace: Workspace, storage: BaseStorage, name: str) -> Listed:
 
 @contextmanager
 def deleting_study(workspace: Workspace, name: str) -> Iterator[None]:
-    """Take a study out of the storage after the block, in which nobody can claim its trials.
+    """Delete a study after the block, in which no worker can claim its trials.
 
     Raises:
         InputError: there is no such study, or a worker is at it.
@@ -251,7 +251,7 @@ def deleting_study(workspace: Workspace, name: str) -> Iterator[None]:
     search = _existing(workspace, name)
     storage = open_storage(workspace)
     locks = workspace_locks(workspace)
-    # Whoever judges its winner holds the first, whoever claims a trial the second.
+    # A worker that judges the winner holds the first lock, one that claims a trial the second.
     with locks.exclusive(f"judge-{name}"), locks.exclusive(f"study-{name}"):
         if busy := search.others(""):
             raise InputError(

@@ -1,4 +1,4 @@
-"""What a trial is, before and after it is measured."""
+"""A trial, before and after it is measured."""
 
 from dataclasses import dataclass, field
 
@@ -6,7 +6,7 @@ from recsys.search.space import Point
 
 
 class TakenOver(Exception):
-    """Another worker has taken this trial for dead and repeats it: this attempt counts no more."""
+    """Another worker took this one for dead and repeats the trial: this attempt does not count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,12 +14,12 @@ class Trial:
     """A point to measure.
 
     Attributes:
-        slot: Its place among the trials asked for, from 0.
+        slot: Its place in the study, from 0.
         number: Optuna's own number of this attempt.
         key: Optuna's key of it in its storage.
         params: The parameters that are searched.
         attempt: 1, or more where earlier ones were cut off.
-        worker: Who works on it.
+        worker: That claimed it.
     """
 
     slot: int
@@ -32,12 +32,12 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class TrialFacts:
-    """What a finished trial tells besides its values.
+    """Facts of a finished trial besides its values.
 
     Attributes:
-        iterations: Those of the model that was judged: found, or asked for.
-        ran: Iterations that were trained for it, also those beyond the best; not those of a trial
-            alike that it went on from.
+        iterations: Of the model that was judged.
+        ran: Iterations that were trained for it, also those beyond the best; not those of a
+            checkpoint that it began from.
         asked: Iterations it would have had without pruning and patience.
         source: MLflow id of the run it was copied from; None where it was trained.
     """
@@ -53,8 +53,8 @@ class FinishedTrial:
     """A trial that is finished, to its end or pruned.
 
     Attributes:
-        slot: Its place among the trials asked for.
-        params: Its point, with the iterations that were found.
+        slot: Its place in the study.
+        params: Its point, with the iterations that its training found.
         values: Of the objectives; empty where it was pruned.
         run: Id of its MLflow run.
         attempts: How many it took.

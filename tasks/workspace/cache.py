@@ -1,8 +1,8 @@
 """Stages made before are used again: same input bytes, same settings, same code.
 
-An entry is a folder named by its key. It appears by rename, so it is whole or absent; its
-manifest holds the size and hash of every file, and both are compared whenever it is used. The
-manifest's time of change is that of its last use, by which `tasks.workspace.cleaning` goes.
+An entry is an atomic folder, named by its key. Its manifest holds the size and hash of every
+file, and each use compares them. A use touches the manifest, so `tasks.workspace.cleaning` knows
+when the last one was.
 """
 
 import json
@@ -23,7 +23,7 @@ from tasks.workspace.locking import locked
 MANIFEST = "manifest.json"
 _BLOCK = 1 << 22
 
-StageFacts = dict[str, Any]  # what a stage tells about its result; JSON values
+StageFacts = dict[str, Any]  # what a stage reports about its result; JSON values
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,31 +111,31 @@ def _used_at(manifest: Path) -> float:
 def _make(
     folder: Path, lock: Path, described: StageFacts, make: Callable[[Path], StageFacts]
 ) -> StageFacts:
-    with temporary_folder(folder.parent, f".{folder.name}-") as made:
-        facts: StageFacts = json.loads(json.dumps(make(made)))
+    with temporary_folder(folder.parent, f".{folder.name}-") as new:
+        facts: StageFacts = json.loads(json.dumps(make(new)))
         files = {
-            path.relative_to(made).as_posix(): {"size": path.stat().st_size, "sha256": _hash(path)}
-            for path in sorted(made.rglob("*"))
+            path.relative_to(new).as_posix(): {"size": path.stat().st_size, "sha256": _hash(path)}
+            for path in sorted(new.rglob("*"))
             if path.is_file()
         }
         manifest = {**described, "files": files, "facts": facts}
         manifest["sha256"] = _sum(manifest)
-        (made / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
-        with locked(lock):  # of two who replace a damaged entry, one would take the other's away
-            _put(made, folder)
+        (new / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+        with locked(lock):  # else two processes that replace a damaged entry race
+            _put(new, folder)
     return facts
 
 
-def _put(made: Path, folder: Path) -> None:
-    """Rename into place; what another process put there meanwhile wins if it is intact.
+def _put(new: Path, folder: Path) -> None:
+    """Rename into place; an intact entry that another process put there meanwhile stays.
 
-    Only for whoever holds the lock on the cache.
+    The caller holds the lock on the cache.
     """
     if folder.exists() and _intact(folder) is None:
         with temporary_folder(folder.parent, ".broken-") as broken:
             folder.rename(broken / folder.name)
     try:
-        made.rename(folder)
+        new.rename(folder)
     except OSError:
         if _intact(folder) is None:
             raise

@@ -1,12 +1,12 @@
-"""Making room: what can be made again, and nobody has used for long.
+"""Making room: files that can be made again and were not used for long.
 
-    cache/STAGE/KEY     a stage; it is made again when it is asked for
-    cache/STAGE/.*      what a killed process left of one
-    incoming/*          plays that a retraining put together, unless their model serves
+    cache/STAGE/KEY     a stage; the next use makes it again
+    cache/STAGE/.*      the rest of one whose process was killed
+    incoming/*          plays that a retraining merged, unless their model serves
     tmp/*               files on their way
 
-An entry says by its time of change when it was used last: `tasks.workspace.cache` and
-`tasks.data.new_plays` see to that. Runs, studies, models and what is published are never touched.
+The time of change of an entry is that of its last use: `tasks.workspace.cache` and
+`tasks.data.new_plays` touch it. Runs, studies, models and published lists always stay.
 """
 
 import shutil
@@ -24,7 +24,7 @@ from tasks.workspace.layout import Workspace
 from tasks.workspace.locking import locked
 
 DAY = 24 * 60 * 60
-_GOING = ".going-"
+_REMOVED = ".removed-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Unused:
 
 
 def unused(workspace: Workspace, now: float, days: float = UNUSED_DAYS) -> list[Unused]:
-    """What nobody has used for so many days.
+    """Entries that were not used for so many days.
 
     Args:
         workspace: Holds it.
@@ -62,19 +62,19 @@ def unused(workspace: Workspace, now: float, days: float = UNUSED_DAYS) -> list[
     ]
 
 
-def remove(workspace: Workspace, what: list[Unused]) -> None:
-    """Remove it; an entry of the cache is there as a whole until it is gone as a whole."""
-    for each in what:
+def remove(workspace: Workspace, entries: list[Unused]) -> None:
+    """Remove entries, each atomically."""
+    for each in entries:
         with locked(workspace.lock("cache")):
-            going = each.path.with_name(f"{_GOING}{uuid4().hex}")
+            removed = each.path.with_name(f"{_REMOVED}{uuid4().hex}")
             try:
-                each.path.rename(going)
+                each.path.rename(removed)
             except FileNotFoundError:
-                continue  # somebody else cleans, too
-        if going.is_dir():
-            shutil.rmtree(going)
+                continue  # another process cleans, too
+        if removed.is_dir():
+            shutil.rmtree(removed)
         else:
-            going.unlink()
+            removed.unlink()
 
 
 def _all(workspace: Workspace) -> Iterator[Path]:
@@ -86,15 +86,15 @@ def _all(workspace: Workspace) -> Iterator[Path]:
 def _served(workspace: Workspace) -> set[Path]:
     """Plays of the models that serve, or would after a rollback.
 
-    A study that is not here was searched elsewhere by somebody who shares the MLflow server, and
-    none of its plays are here either.
+    A study that is not here was searched in another workspace of the same MLflow server, and so
+    its plays are not here either.
     """
-    found = set()
+    plays = set()
     for name in models(workspace):
         for each in versions(workspace, name):
             if each.aliases and has_study(workspace, each.study):
-                found.add(Path(stored_request(workspace, each.study)["plays"]).resolve())
-    return found
+                plays.add(Path(stored_request(workspace, each.study)["plays"]).resolve())
+    return plays
 
 
 def _used(path: Path) -> float:

@@ -1,6 +1,6 @@
 """Fingerprints of code: a part for each folder, file and library that a result depends on.
 
-A result stores its parts, so a later difference can be named. What is in no scope decides no
+A result stores its parts, so a later difference can be named. Code outside every scope decides no
 result: a change in `recsys/plots`, `recsys/report` or `flows` ends no study and empties no cache.
 """
 
@@ -91,7 +91,7 @@ def differences(known: object, now: Parts) -> str:
         now: Parts of the code that runs.
     """
     if not isinstance(known, Mapping):
-        return "it was made by an earlier version of recsys"
+        return "an earlier version of recsys"
     return ", ".join(
         _difference(part, known.get(part), now.get(part))
         for part in sorted(known.keys() | now.keys())

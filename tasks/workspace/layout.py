@@ -1,4 +1,4 @@
-"""Where everything on disk lives, and under which address. No other module builds a path."""
+"""Where everything on disk lives, and at which address. No other module builds a path."""
 
 import re
 from dataclasses import dataclass, field
@@ -74,12 +74,12 @@ class Workspace:
 
     @property
     def cache(self) -> Path:
-        """Stages that were made before."""
+        """Results of the data stages."""
         return self.root / "cache"
 
     @property
     def files(self) -> Path:
-        """What is known of input files: path, size, time and hash."""
+        """Index of input files: path, size, time and hash."""
         return self.cache / "files.json"
 
     @property
@@ -89,17 +89,17 @@ class Workspace:
 
     @property
     def published(self) -> Path:
-        """Lists of all listeners and artists, where no other place is named."""
+        """Published lists, where no other place is named."""
         return self.root / "published.db"
 
     @property
     def incoming(self) -> Path:
-        """Plays that `recsys retrain` put together; what was learned from stays."""
+        """Plays that `recsys retrain` merged; those of served models stay."""
         return self.root / "incoming"
 
     @property
     def libraries(self) -> Path:
-        """What libraries would otherwise put into the user's home."""
+        """Files that libraries would otherwise put into the user's home."""
         return self.root / "home"
 
     @property
@@ -122,7 +122,7 @@ class Workspace:
         return self.artifacts / _safe(experiment)
 
     def paths(self, study: str) -> Path:
-        """Factors along the trainings of a study, while it is searched."""
+        """Checkpoints of the trainings of a study, while it is searched."""
         return self.scratch / f"paths-{_own(study)}"
 
     def inspection(self, plays: Path) -> Path:
@@ -140,7 +140,7 @@ class Workspace:
 
 
 def _own(name: str) -> str:
-    """A safe name that no other name has."""
+    """A safe file name, unique to the name."""
     return f"{_safe(name)}-{sha256(name.encode()).hexdigest()[:8]}"
 
 

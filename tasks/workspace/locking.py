@@ -1,6 +1,6 @@
 """One at a time, across processes: locks that are free as soon as their owner is dead.
 
-The operating system frees them, or the database does: nobody has to send signs of life.
+The operating system frees them, or the database does, so no worker sends signs of life.
 """
 
 import fcntl
@@ -20,17 +20,17 @@ from tasks.workspace.postgres import PostgresLocks, is_postgres
 class Locks(Protocol):
     """Locks that the processes of one study share.
 
-    Whoever holds one and forks shares it with the child: it is free when both are gone.
+    A process that holds one and forks shares it with the child: it is free when both are gone.
     """
 
     def exclusive(self, name: str) -> AbstractContextManager[None]:
-        """Hold the lock `name`, waiting for it."""
+        """Hold the lock `name`; wait until it is free."""
 
     def living(self, worker: str) -> AbstractContextManager[None]:
-        """Within the block everyone can see that `worker` lives.
+        """Within the block every process sees that `worker` lives.
 
         Args:
-            worker: A name that nobody had before and nobody will have again.
+            worker: A name that is used once.
         """
 
     def lives(self, worker: str) -> bool:
@@ -38,7 +38,7 @@ class Locks(Protocol):
 
 
 def workspace_locks(workspace: Workspace) -> Locks:
-    """The locks of all who work on the workspace's studies."""
+    """The locks that all workers at the studies of the workspace share."""
     return open_locks(workspace.locks, workspace.storage)
 
 
@@ -54,8 +54,8 @@ def locked(path: Path, busy: str | None = None) -> Iterator[None]:
     """Hold the lock on `path`.
 
     Args:
-        path: The file to lock; it is made and stays.
-        busy: What to tell the user when another process holds it; None to wait.
+        path: The file to lock; made where it is missing, never removed.
+        busy: The error where another process holds it; None to wait.
 
     Raises:
         InputError: another process holds the lock and `busy` is given.
@@ -76,14 +76,14 @@ class FileLocks:
         self._folder = folder
 
     def exclusive(self, name: str) -> AbstractContextManager[None]:
-        """Hold the lock `name`, waiting for it."""
+        """Hold the lock `name`; wait until it is free."""
         return locked(self._folder / _file_name(name))
 
     @contextmanager
     def living(self, worker: str) -> Iterator[None]:
-        """Within the block everyone can see that `worker` lives: its file is locked.
+        """Within the block every process sees that `worker` lives: its file is locked.
 
-        The files of workers that died before they began a trial are removed: nobody asks for them.
+        The files of workers that died before they began a trial are removed: no `lives` would.
         """
         path = self._file(worker)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -109,8 +109,8 @@ class FileLocks:
 def _locked_for_good(path: Path) -> IO[str]:
     """The file at `path`, new and locked.
 
-    Who looks between our making it and our locking it takes it for a dead worker's and removes
-    it: then we hold what nobody can find, and make another.
+    A process that looks between our making it and our locking it takes it for a dead worker's and
+    removes it; then we make another.
     """
     while True:
         handle = path.open("a")
@@ -121,14 +121,14 @@ def _locked_for_good(path: Path) -> IO[str]:
 
 
 def _is_held(path: Path) -> bool:
-    """Whether somebody has the lock on a file; one that nobody has is removed."""
+    """Whether a process has the lock on a file; a file without one is removed."""
     try:
         handle = path.open()
     except FileNotFoundError:
         return False
     with handle:
         try:
-            # Shared, so that two who look at once do not take each other for the worker.
+            # Shared, so two processes that look at once do not take each other for the worker.
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
@@ -145,6 +145,6 @@ def _is_at(path: Path, handle: IO[str]) -> bool:
 
 
 def _file_name(name: str) -> str:
-    """A file name that no other name has, and that still shows what it is for."""
+    """A file name, unique to the name, that shows what it is for."""
     shown = re.sub(r"[^\w.-]+", "-", name, flags=re.ASCII)[:60]
     return f"{shown}-{sha256(name.encode()).hexdigest()[:16]}.lock"

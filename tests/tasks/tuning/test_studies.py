@@ -115,7 +115,7 @@ def test_a_study_of_an_earlier_version_says_so_and_may_be_adopted(workspace: Wor
     """Such a study has one fingerprint of all code, among all that it was made from."""
     opened_from(workspace).remember("code", None)
 
-    with pytest.raises(InputError, match="it was made by an earlier version of recsys; --adopt"):
+    with pytest.raises(InputError, match="an earlier version of recsys; --adopt"):
         opened_from(workspace)
     assert measure(opened_from(workspace, adopt=True))
 

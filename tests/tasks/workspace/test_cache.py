@@ -119,7 +119,7 @@ def test_an_entry_of_an_earlier_version_may_be_adopted(workspace: Workspace) -> 
 
     entry = made_by(workspace, CODE, Maker(), adopt=True)
 
-    assert (entry.reused, entry.changed) == (True, "it was made by an earlier version of recsys")
+    assert (entry.reused, entry.changed) == (True, "an earlier version of recsys")
 
 
 @pytest.mark.parametrize("scope", [READING, SPLITTING])
