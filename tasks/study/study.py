@@ -194,7 +194,7 @@ def train_seed(study: Study, kind: str) -> int:
 
 
 def trial_params(config: ExperimentConfig, trial: Trial) -> ModelConfig:
-    """The parameters of a trial: its point, with the most iterations where the training finds them."""
+    """The parameters of a trial: its point, with the most iterations where they are found."""
     most = {} if config.found is None else {FOUND: config.found.high}
     return make_config(config.model, {**trial.params, **most})
 
