@@ -1,7 +1,7 @@
 """Regularization scaled by frequency for ALS, and sweeps that can have one lambda per row.
 
 Rendle, Krichene, Zhang and Koren 2021, "Revisiting the performance of iALS on item
-recommendation benchmarks", regularize a listener by lambda (|I_u| + alpha0 |I|)^nu and an artist
+recommendation benchmarks", regularize a user by lambda (|I_u| + alpha0 |I|)^nu and an item
 alike, where alpha0 is the weight of all pairs and those observed weigh 1 more.
 
 Their alpha0 is no parameter of ours, because it would be one twice. Dividing their loss
@@ -19,7 +19,7 @@ So with w = 1 as in the paper alpha0 is exactly
     alpha = 1 / alpha0        regularization = lambda (1 + alpha0) / alpha0
 
 Where an observed pair weighs alpha0 + w for a preference of 1 it is too, for any w: then t = 1
-and regularization = lambda / alpha0. What is raised to nu is the same in both, |I_u| + |I| / alpha.
+and regularization = lambda / alpha0. Both raise |I_u| + |I| / alpha to nu.
 """
 
 import os
@@ -49,15 +49,15 @@ class Regularization:
 
         lambda_u = unit * (|I_u| + |I| / alpha)^nu        lambda_i = unit * (|U_i| + |U| / alpha)^nu
 
-    The unit makes their mean over all listeners and artists `regularization`, whatever nu is, as
+    The unit makes their mean over all users and items `regularization`, whatever nu is, as
     the paper does with its lambda* for nu* = 0; else its scale would move by orders of magnitude
-    with nu. Listeners and artists without a cell have no factors and count nowhere.
+    with nu. Users and items without a cell have no factors and count nowhere.
 
     Attributes:
         unit: lambda of a row whose frequency is 1.
         nu: 0 is one lambda for all.
-        users: |U| / alpha, what is added to the listeners of an artist.
-        items: |I| / alpha, what is added to the artists of a listener.
+        users: |U| / alpha, added to the number of users of an item.
+        items: |I| / alpha, added to the number of items of a user.
     """
 
     unit: float
@@ -67,7 +67,7 @@ class Regularization:
 
     @classmethod
     def of(cls, config: "AlsConfig", train: csr_matrix) -> Self:
-        """Fitted on the training matrix, shape (n_users, n_items), so that others are alike."""
+        """Fitted on the training matrix, shape (n_users, n_items), and valid for other rows too."""
         of_users, of_items = (counts[counts > 0] for counts in _lengths(train))
         raw = cls(1.0, config.nu, len(of_users) / config.alpha, len(of_items) / config.alpha)
         total = raw.of_users(of_users).sum() + raw.of_items(of_items).sum()
@@ -75,11 +75,11 @@ class Regularization:
         return cls(config.regularization / mean, raw.nu, raw.users, raw.items)
 
     def of_users(self, counts: Counts) -> npt.NDArray[np.float64]:
-        """Lambda of listeners by how many artists they have, same shape."""
+        """Lambda of users by how many items they have, same shape."""
         return np.asarray(self.unit * (counts + self.items) ** self.nu)
 
     def of_items(self, counts: Counts) -> npt.NDArray[np.float64]:
-        """Lambda of artists by how many listeners they have, same shape."""
+        """Lambda of items by how many users they have, same shape."""
         return np.asarray(self.unit * (counts + self.users) ** self.nu)
 
 
@@ -91,8 +91,8 @@ class Sweeps:
     """Alternating sweeps over a matrix of confidences, exact in lambda row by row.
 
     The steps are those of implicit (Takacs, Pilaszy and Tikk 2011: conjugate gradient from where
-    the row stood), taken by all rows of a block at once, so that what is the same for all rows is
-    a product of matrices.
+    the row stood), taken by all rows of a block at once: the part that is the same for all rows
+    is a product of matrices.
     """
 
     def __init__(self, confidence: csr_matrix, scaled: Regularization, threads: int) -> None:

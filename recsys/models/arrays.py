@@ -1,4 +1,4 @@
-"""What a model learned, as plain arrays in a folder: it is made of them again without training.
+"""What a model learned, as plain arrays in a folder, from which it is restored without training.
 
     name.npy      a dense array
     name.npz      a matrix, CSR
@@ -31,9 +31,9 @@ REMEDY = (
 )
 
 
-def save_arrays(learned: ModelArrays, folder: Path) -> None:
+def save_arrays(arrays: ModelArrays, folder: Path) -> None:
     """Write a file for each array into a folder that exists, and folders for those of members."""
-    for name, array in learned.items():
+    for name, array in arrays.items():
         path = folder / name
         path.parent.mkdir(exist_ok=True)
         if isinstance(array, csr_matrix):
@@ -44,10 +44,10 @@ def save_arrays(learned: ModelArrays, folder: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class StoredArrays:
-    """What `save_arrays` wrote; a file is read when its array is asked for.
+    """What `save_arrays` wrote; a file is read when its array is needed.
 
     Attributes:
-        folder: Where it is.
+        folder: Holds the files.
     """
 
     folder: Path
@@ -77,7 +77,7 @@ class StoredArrays:
         return {path.stem: _loaded(path, _dense) for path in sorted(self.folder.glob("*.npy"))}
 
     def member(self, number: int) -> "StoredArrays":
-        """That of a member of an ensemble, from 0."""
+        """The arrays of a member of an ensemble, counted from 0."""
         return StoredArrays(self.folder / str(number))
 
 

@@ -20,11 +20,11 @@ class ModelConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     baseline: ClassVar[bool] = False
-    """Whether every experiment judges it beside the winner, as what has to be beaten."""
+    """Whether every experiment judges it beside the winner, which has to beat it."""
     iterative: ClassVar[bool] = False
     """Whether it trains in `iterations` that can be judged along the way."""
     library: ClassVar[str | None] = None
-    """A library that it needs beyond those of every model: an extra to install."""
+    """A library that it needs beyond those of every model, such as PyTorch: an extra to install."""
     profile_parameters: ClassVar[tuple[str, ...]] = ()
     """Parameters that are searched only where profiles are given."""
 

@@ -31,7 +31,7 @@ class EaseConfig(WeightedConfig):
     regularization: PositiveFloat = 300.0
     """In units of the mean square of the weights."""
     top_items: PositiveInt | None = None
-    """Only so many artists, the most listened to, are learned and shown."""
+    """Only so many items, those with most users, are learned and recommended."""
 
 
 class Ease(Linear):
@@ -43,8 +43,8 @@ class Ease(Linear):
     W are the weights of the plays and s their mean square, so that the regularization means the
     same under every weighting; under binary weights s = 1, as in the paper.
 
-    B is dense: with `top_items`, only so many artists, those with most distinct listeners (of
-    equals the lower item number), are learned from and shown; the catalogue is cut.
+    B is dense: with `top_items`, only so many items, those with most distinct users (of
+    equals the lower item number), are learned and recommended; the catalogue is cut.
     """
 
     _config: EaseConfig
@@ -54,16 +54,16 @@ class Ease(Linear):
 
         Args:
             config: Hyper-parameters.
-            available: Bytes of memory that may be used; what is free by default.
+            available: Bytes of memory that may be used; the free memory by default.
         """
         super().__init__(config)
         self._available = available
 
     def _chosen(self, train: csr_matrix) -> Items:
-        """All items, or the `top_items`."""
-        listeners = np.bincount(train.indices, minlength=train.shape[1])
+        """All items, or the `top_items` with most users."""
+        n_users = np.bincount(train.indices, minlength=train.shape[1])
         most = self._config.top_items  # or None, which cuts nothing off
-        return np.sort(np.argsort(-listeners, kind="stable")[:most]).astype(np.int32)
+        return np.sort(np.argsort(-n_users, kind="stable")[:most]).astype(np.int32)
 
     def _linked(self, weighted: csr_matrix) -> Floats:
         """B in closed form.
@@ -91,21 +91,21 @@ def create(config: EaseConfig, seed: int, profiles: Profiles | None = None) -> E
 
 
 def require_memory(n_items: int, available: int) -> None:
-    """Refuse what would not fit.
+    """Check that the links between so many items fit into the memory.
 
     Args:
-        n_items: Artists between which there are links.
+        n_items: Items between which there are links.
         available: Bytes.
 
     Raises:
-        InputError: they need more; it says how much, and what helps.
+        InputError: they need more; the message says how much, and what helps.
     """
     needed = BYTES * n_items**2
     if needed > available:
         raise InputError(
-            f"ease needs {needed / GIB:.1f} GiB for the links between {n_items} artists and "
+            f"ease needs {needed / GIB:.1f} GiB for the links between {n_items} items and "
             f"{available / GIB:.1f} GiB are available; set top_items to "
-            f"{math.isqrt(available // BYTES)} or fewer, or filter more artists"
+            f"{math.isqrt(available // BYTES)} or fewer, or filter more items"
         )
 
 
@@ -145,7 +145,7 @@ def _without_diagonal(inverse: Doubles) -> Floats:
 
 
 def available_memory() -> int:
-    """Bytes that can be taken without swapping, and no more than a container may hold."""
+    """Bytes that are free without swapping, at most the limit of the container."""
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     known = [total]
     meminfo, limit = Path("/proc/meminfo"), Path("/sys/fs/cgroup/memory.max")

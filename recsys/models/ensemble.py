@@ -20,7 +20,7 @@ SCORES = 1 << 24  # dense scores at a time, 64 MiB of float32
 
 
 def _member(value: object) -> object:
-    """A member as its class has it: a table names its model."""
+    """The configuration of a member, where it is still a table."""
     return read_config(value) if isinstance(value, Mapping) else value
 
 
@@ -39,7 +39,7 @@ class EnsembleConfig(ModelConfig):
 
     @property
     def uses_profiles(self) -> bool:
-        """Where a member does."""
+        """True where a member uses them."""
         return any(member.uses_profiles for member in self.members)
 
     @property
@@ -51,11 +51,11 @@ class EnsembleConfig(ModelConfig):
 class Ensemble:
     """Each model gives an item at rank r, from 1, 1 / (constant + r); the sums are ranked.
 
-    Ties go to the lower item number. An item that no list of `depth` holds is not shown.
+    Ties go to the lower item number. An item in no list of length `depth` is not recommended.
     """
 
     def __init__(self, config: EnsembleConfig, members: Sequence[Recommender]) -> None:
-        """Of untrained models."""
+        """An untrained ensemble of untrained models."""
         self._config = config
         self._members = list(members)
 
@@ -67,7 +67,7 @@ class Ensemble:
         return self
 
     def learned(self) -> ModelArrays:
-        """What the members learned, with their numbers before the names."""
+        """The arrays of the members, with their numbers before the names."""
         every = enumerate(self._members)
         return {f"{n}/{name}": part for n, one in every for name, part in one.learned().items()}
 
@@ -89,7 +89,7 @@ class Ensemble:
         k: int,
         profiles: Profiles | None = None,
     ) -> Recommendations:
-        """As `recommend`, from what each member shows users with this history."""
+        """As `recommend`, from what each member recommends to users with this history."""
         return self._merged(
             users, k, lambda model, depth: model.fold_in(history, users, depth, profiles)
         )
@@ -98,20 +98,20 @@ class Ensemble:
         self,
         users: npt.NDArray[np.int32],
         k: int,
-        ask: Callable[[Recommender, int], Recommendations],
+        lists: Callable[[Recommender, int], Recommendations],
     ) -> Recommendations:
         depth = min(max(self._config.depth, k), self._n_items)
         sums = csr_matrix((len(users), self._n_items), dtype=np.float64)
         for member in self._members:
-            sums = sums + self._reciprocal(ask(member, depth))
+            sums = sums + self._reciprocal(lists(member, depth))
         size = max(1, SCORES // max(self._n_items, 1))
         items, scores = [np.zeros((0, k), np.int32)], [np.zeros((0, k), np.float32)]
         for start in range(0, len(users), size):
             block = sums[start : start + size].toarray().astype(np.float32)
             block[block == 0] = -np.inf
-            found = best(block, k)
-            items.append(found[0])
-            scores.append(found[1])
+            ranked, values = best(block, k)
+            items.append(ranked)
+            scores.append(values)
         return Recommendations(
             users.astype(np.int32), np.concatenate(items), np.concatenate(scores)
         )

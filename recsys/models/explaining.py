@@ -1,4 +1,4 @@
-"""Why a factor model recommends something, and which of its artists are alike."""
+"""Explanations and similar items of a factor model."""
 
 import numpy as np
 import numpy.typing as npt
@@ -20,11 +20,11 @@ def shares_of_score(
     items: npt.NDArray[np.int32],
     confidence: Floats,
     regularization: float,
-    wanted: int,
+    item: int,
 ) -> Doubles:
-    """What each artist of a history adds to the score of one, in float64.
+    """The share of each item of a history in the score of one item, float64.
 
-    Hu, Koren and Volinsky 2008, section 5: the factors of a listener are x = W Y' C p with
+    Hu, Koren and Volinsky 2008, section 5: the factors of a user are x = W Y' C p with
     W = (Y' C Y + lambda I)^-1, so that the score is a sum over the history,
 
         y_i' x  =  sum over j of (y_i' W y_j) c_j
@@ -36,7 +36,7 @@ def shares_of_score(
         items: The history, shape (n,).
         confidence: c of each of them, shape (n,).
         regularization: lambda.
-        wanted: i, the artist to explain.
+        item: i, whose score is explained.
 
     Returns:
         float64, shape (n,).
@@ -46,7 +46,7 @@ def shares_of_score(
     with threadpool_limits(1, "blas"):
         left = _gram(factors) + mine.T @ ((c - 1)[:, None] * mine)
         left += regularization * np.eye(factors.shape[1])
-        towards = np.linalg.solve(left, factors[wanted].astype(np.float64))
+        towards = np.linalg.solve(left, factors[item].astype(np.float64))
         return np.asarray((mine @ towards) * c)
 
 
@@ -60,21 +60,23 @@ def _gram(factors: Floats) -> Doubles:
 
 
 def cosines(factors: Floats, item: int) -> Floats:
-    """Cosine of every row to row `item`, float32, shape (n,); -inf where one of both is zeros."""
+    """Cosine of every row with row `item`, float32, shape (n,); -inf where one of them is zeros."""
     with threadpool_limits(1, "blas"):
         products = factors @ factors[item]
     lengths = np.sqrt(np.einsum("ij,ij->i", factors, factors)) * np.linalg.norm(factors[item])
-    there = lengths > 0
-    return np.where(there, products / np.where(there, lengths, 1), -np.inf).astype(np.float32)
+    has_length = lengths > 0
+    return np.where(has_length, products / np.where(has_length, lengths, 1), -np.inf).astype(
+        np.float32
+    )
 
 
 def nearest(factors: Floats, items: Numbers, k: int) -> tuple[Numbers, Floats]:
     """The k rows with the highest cosine to each of some, without itself, best first.
 
-    Many at once: the cosines of one would be read from memory each time.
+    For many rows at once: row by row, all factors would be read from memory each time.
 
     Args:
-        factors: float32, shape (n, f); rows of zeros are near to none.
+        factors: float32, shape (n, f); a row of zeros has no cosine.
         items: Row numbers, int32, shape (m,).
         k: How many.
 
@@ -93,6 +95,6 @@ def nearest(factors: Floats, items: Numbers, k: int) -> tuple[Numbers, Floats]:
     itself = csr_matrix(
         (np.ones(len(mine)), own, np.arange(len(mine) + 1)), shape=(len(mine), len(known))
     )
-    found, scores[mine] = top_k(unit[own], unit, itself, k)
-    near[mine] = np.where(found == NO_ITEM, NO_ITEM, np.append(known, NO_ITEM)[found])
+    places, scores[mine] = top_k(unit[own], unit, itself, k)
+    near[mine] = np.where(places == NO_ITEM, NO_ITEM, np.append(known, NO_ITEM)[places])
     return near, scores

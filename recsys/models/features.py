@@ -1,4 +1,4 @@
-"""What a profile says, as numbers a model can add up."""
+"""Profiles as numbers: age bands and one-hot columns."""
 
 import numpy as np
 import numpy.typing as npt
@@ -17,12 +17,12 @@ def age_bands(age: npt.NDArray[np.float32]) -> Numbers:
 
 
 def known(texts: Strings | None) -> IdMap:
-    """The values that occur; none where there are no texts. Missing and empty are no value."""
+    """The values that occur, without missing and empty texts; none where there are no texts."""
     return IdMap.of([] if texts is None else filter(None, texts.to_pylist()))
 
 
 def numbered(texts: Strings, values: IdMap) -> Numbers:
-    """Which of `values` each text is, int32; -1 for another one and where it is missing."""
+    """The number of each text in `values`, int32; -1 where it is another one or missing."""
     return values.find(texts.fill_null(""))
 
 

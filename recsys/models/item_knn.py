@@ -13,22 +13,22 @@ from recsys.models.weighting import WeightedConfig, Weighting
 
 
 class ItemKnnConfig(WeightedConfig):
-    """The artists most similar to those in the history."""
+    """Parameters of the item neighbours."""
 
     kind: Literal["item-knn"] = "item-knn"
     weighting: Weighting = "bm25"
     power: PositiveFloat = 0.35
     neighbours: PositiveInt = 300
-    """Artists kept for each artist."""
+    """Items kept for each item."""
     shrinkage: NonNegativeFloat = 20.0
-    """Added to the denominator of the cosine: few common listeners count less.
+    """Added to the denominator of the cosine: few common users count less.
 
     In units of the mean square of the weights.
     """
 
 
 class ItemKnn(Linear):
-    """Cosine between the weighted columns of two artists, for the nearest of each.
+    """Cosine between the weighted columns of two items, for the nearest of each.
 
         b_ij = w_i . w_j / (|w_i| |w_j| + shrinkage * s)
 

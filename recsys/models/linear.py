@@ -1,4 +1,4 @@
-"""Models that score a listener by links between artists: scores = weights of the history @ B."""
+"""Models that score a user by links between items: scores = weights of the history @ B."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -27,11 +27,11 @@ PRODUCTS = 1 << 23  # multiplications of a block of items, so that it holds at m
 
 
 class Linear(ABC):
-    """What these models share: all but how the links are learned.
+    """What these models share: everything but how the links are learned.
 
-    A listener with a history gets every artist that is not in it. The links say nothing about
-    most artists, which then have a score of 0; ties go to the lower item number. A listener
-    without a history, or with none that was learned from, gets no list.
+    A user with a history gets every item that is not in it. Items without a link have a score
+    of 0; ties go to the lower item number. A user
+    without a history, or with items that were not learned alone, gets no list.
     """
 
     _train: csr_matrix
@@ -50,12 +50,12 @@ class Linear(ABC):
 
     @property
     def links(self) -> Links:
-        """B, float32, shape (n_shown, n_shown), dense or CSR: from row (heard) to column."""
+        """B, float32, shape (n_shown, n_shown), dense or CSR: from the row to the column."""
         return self._links
 
     @property
     def shown(self) -> Items:
-        """Numbers of the items that B is about, int32, rising, shape (n_shown,)."""
+        """Numbers of the items of B, int32, rising, shape (n_shown,)."""
         return self._shown
 
     def fit(self, train: Interactions) -> Self:
@@ -81,7 +81,7 @@ class Linear(ABC):
         self._weighted = self._narrowed(self._weights(train))
 
     def _chosen(self, train: csr_matrix) -> Items:
-        """The items that are learned and shown, rising: all of them."""
+        """The items that are learned and recommended, rising: all of them."""
         return np.arange(train.shape[1], dtype=np.int32)
 
     @abstractmethod
@@ -89,15 +89,15 @@ class Linear(ABC):
         """B from the weights of the training cells, float32 CSR, shape (n_users, n_shown)."""
 
     def _stored(self, stored: StoredArrays, n_shown: int) -> Links:
-        """B as it was saved: CSR."""
+        """The saved B: CSR."""
         return stored.sparse("links", np.float32, n_shown, n_shown)
 
     def _narrowed(self, cells: csr_matrix) -> csr_matrix:
-        """The columns of the items that are shown."""
+        """The columns of the items that are learned."""
         return cells if len(self._shown) == cells.shape[1] else cells[:, self._shown]
 
     def recommend(self, users: npt.NDArray[np.int32], k: int) -> Recommendations:
-        """The k best items each user has not met in training."""
+        """The k best items of each user, without those of the training."""
         seen = self._narrowed(self._train[users])
         return self._ranked(self._weighted[users], seen, users, k)
 
@@ -116,7 +116,7 @@ class Linear(ABC):
     def score(self, history: Interactions, user: int, profiles: Profiles | None = None) -> Floats:
         """The score of every item for a user, known or not, float32, shape (n_items,).
 
-        -inf for items that were not learned, and for all where `fold_in` shows nothing.
+        -inf for items that were not learned, and for all where `fold_in` gives no list.
         """
         one = np.array([user], dtype=np.int32)
         scores = np.full(history.matrix().shape[1], -np.inf, dtype=np.float32)
@@ -128,7 +128,7 @@ class Linear(ABC):
     def contributions(self, history: Interactions, user: int, item: int) -> Doubles:
         """Weight times link to `item` of each cell of a user's history, float64, shape (n,).
 
-        They are in the order of the history and add up to the score; 0 for what was not learned.
+        In the order of the history, and their sum is the score; 0 for items that were not learned.
         """
         weighted = self._weights(history, np.array([user], dtype=np.int32))
         towards = np.zeros(weighted.shape[1])
@@ -138,7 +138,7 @@ class Linear(ABC):
         return np.asarray(weighted.data * towards[weighted.indices])
 
     def similar(self, item: int, k: int) -> tuple[Items, Floats]:
-        """What the history of somebody who knows only `item` speaks for, best first.
+        """The items with the strongest links from `item`, best first.
 
         Returns:
             Items int32 and their links float32, both of shape (m,), m at most k: those with a
@@ -149,26 +149,26 @@ class Linear(ABC):
             return np.zeros(0, np.int32), np.zeros(0, np.float32)
         row = _dense(self._links[place])
         items, links = best(np.where(row > 0, row, np.float32(-np.inf)), k)
-        found = items[0] != NO_ITEM
-        return self._shown[items[0, found]], links[0, found]
+        linked = items[0] != NO_ITEM
+        return self._shown[items[0, linked]], links[0, linked]
 
     def _ranked(
         self, weighted: csr_matrix, seen: csr_matrix, users: npt.NDArray[np.int32], k: int
     ) -> Recommendations:
-        """Score blocks of users; nothing is shown to those who have met none of the items."""
+        """Score blocks of users; no list for users whose history has none of the items."""
         items = np.full((len(users), k), NO_ITEM, dtype=np.int32)
         scores = np.full((len(users), k), np.nan, dtype=np.float32)
         size = max(1, SCORES // max(len(self._shown), 1))
         for start in range(0, len(users), size):
             part = slice(start, start + size)
-            found, scores[part] = best(self._scored(weighted[part], seen[part]), k)
-            items[part] = np.where(found == NO_ITEM, NO_ITEM, self._shown[found])
+            places, scores[part] = best(self._scored(weighted[part], seen[part]), k)
+            items[part] = np.where(places == NO_ITEM, NO_ITEM, self._shown[places])
         unknown = np.diff(seen.indptr) == 0
         items[unknown], scores[unknown] = NO_ITEM, np.nan
         return Recommendations(users.astype(np.int32), items, scores)
 
     def _scored(self, weighted: csr_matrix, seen: csr_matrix) -> Floats:
-        """Scores of a block, float32, shape (m, n_shown); -inf for what is in the history."""
+        """Scores of a block, float32, shape (m, n_shown); -inf for the items of the history."""
         scores = _dense(weighted @ self._links)
         scores[np.repeat(np.arange(len(scores)), np.diff(seen.indptr)), seen.indices] = -np.inf
         return scores
@@ -179,9 +179,9 @@ def _dense(block: Links) -> Floats:
 
 
 def mean_square(weighted: csr_matrix) -> float:
-    """Of the weights of the cells; 1 under binary weights, and where all weights are 0.
+    """Mean square of the weights of the cells; 1 under binary weights, and where all are 0.
 
-    Penalties are multiplied by it, so that they mean the same whatever the scale of the weights.
+    Penalties are multiplied by it, so that they mean the same at every scale of the weights.
     """
     return float(np.mean(np.square(weighted.data, dtype=np.float64))) or 1.0
 
@@ -203,17 +203,17 @@ def gram(weighted: csr_matrix) -> npt.NDArray[Any]:
 
 
 def strongest(left: csr_matrix, right: csr_matrix, k: int, worth: Worth) -> csr_matrix:
-    """The k highest cells of each row of left @ right, without the diagonal, by their worth.
+    """The k highest cells of each row of left @ right, without the diagonal, by their value.
 
-    Exact; the product is made in blocks of rows and cut at once, so it never stands as a whole.
+    Exact; the product is computed in blocks of rows and cut at once: it is never held as a whole.
     Of equals the lower column stays. Cells that are not above 0 are left out.
 
     Args:
         left: CSR, shape (n, m).
         right: CSR, shape (m, n).
         k: How many.
-        worth: From rows, columns and products of cells (int64, int32, float64) to what they are
-            worth, float64.
+        worth: From rows, columns and products of cells (int64, int32, float64) to their values,
+            float64.
 
     Returns:
         float32 CSR with sorted columns, shape (n, n).

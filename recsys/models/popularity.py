@@ -20,18 +20,18 @@ Groups = npt.NDArray[np.int32]
 
 
 class PopularityConfig(ModelConfig):
-    """What popularity counts: plays, or distinct listeners."""
+    """Parameters of popularity: it counts plays, or distinct users."""
 
     baseline: ClassVar[bool] = True
     profile_parameters: ClassVar[tuple[str, ...]] = ("within",)
 
     kind: Literal["popularity-plays", "popularity-users"]
     within: Literal["all", "country", "age"] = "all"
-    """Whose plays count: everybody's, or those of the listener's country or age band."""
+    """The users that count: all, or those of the country or age band of the user."""
 
     @property
     def uses_profiles(self) -> bool:
-        """Where it counts within a country or an age band."""
+        """True where it counts within a country or an age band."""
         return self.within != "all"
 
 
@@ -51,20 +51,20 @@ class Ranking:
 
     @classmethod
     def of(cls, counts: npt.NDArray[np.float64], among: npt.NDArray[np.int32]) -> Self:
-        """Highest count first; of equal ones, that which comes first in `among`, all items."""
+        """Highest count first; of equal ones the first in `among`, which holds all items."""
         order = among[np.argsort(-counts[among], kind="stable")]
         return cls(counts.astype(np.float32), order, np.argsort(order))
 
 
 class Popularity:
-    """Rank artists by the plays or the distinct listeners they have in training.
+    """Rank items by the plays or the distinct users they have in training.
 
-    Ties go to the lower item number. Artists nobody has in training are ranked last, with a
+    Ties go to the lower item number. Items without users in training are ranked last, with a
     score of 0: the catalogue is never cut.
 
     Within a country or an age band (0-17, 18-24, 25-34, 35-44, 45-54, 55 and above) only its
-    listeners count, and ties go to the more popular one among all. Whose field is missing, or
-    whose country nobody in training has, is shown what is popular among all.
+    users count, and ties go to the more popular item among all. A user without the field, or
+    with a country that no user of the training has, gets the items that are popular among all.
     """
 
     _train: Interactions
@@ -78,7 +78,7 @@ class Popularity:
         """An untrained model.
 
         Args:
-            config: What counts.
+            config: Plays or users, and of which users.
             profiles: Of the users of the training data, aligned with them.
 
         Raises:
@@ -86,7 +86,7 @@ class Popularity:
         """
         if config.within != "all" and profiles is None:
             raise InputError(
-                f'{config.kind} with within = "{config.within}" needs listener profiles; pass '
+                f'{config.kind} with within = "{config.within}" needs user profiles; pass '
                 f'--profiles FILE, or set within = "all"'
             )
         self._config = config
@@ -98,7 +98,7 @@ class Popularity:
         return self._all.scores
 
     def fit(self, train: Interactions) -> Self:
-        """Count."""
+        """Count plays or users."""
         self._train, self._seen = train, train.matrix()
         by_plays = self._config.kind == "popularity-plays"
         weights = train.plays if by_plays else None
@@ -111,15 +111,15 @@ class Popularity:
         return self
 
     def learned(self) -> ModelArrays:
-        """Nothing: counting is no training."""
+        """No arrays: counting is no training."""
         return {}
 
     def restore(self, train: Interactions, stored: StoredArrays) -> Self:
-        """Count."""
+        """Count plays or users."""
         return self.fit(train)
 
     def recommend(self, users: npt.NDArray[np.int32], k: int) -> Recommendations:
-        """The k most popular items each user has not met in training."""
+        """The k most popular items for each user, without those of the training."""
         return self._ranked(self._seen[users], users, k, self._groups[users])
 
     def fold_in(
@@ -136,7 +136,7 @@ class Popularity:
         return self._ranked(history.matrix()[users], users, k, groups[users])
 
     def _groups_of(self, profiles: Profiles | None, n_users: int) -> Groups:
-        """Number of each user's country or band, int32, shape (n_users,); -1 is everybody."""
+        """Number of each user's country or band, int32, shape (n_users,); -1 is all users."""
         if profiles is None or self._config.within == "all":
             return np.full(n_users, -1, np.int32)
         if self._config.within == "country":
@@ -181,10 +181,10 @@ def create(config: PopularityConfig, seed: int, profiles: Profiles | None = None
 def _walked(
     ranking: Ranking, seen: csr_matrix, users: npt.NDArray[np.int32], k: int
 ) -> Recommendations:
-    """Walk down one common ranking, past what each user has met.
+    """Walk down one common ranking, past the items of each history.
 
-    Of the places p0 < p1 < ... a user has met, p_i has p_i - i open places before it. So
-    the j-th open place, from 0, is j plus the number of met places with p_i - i <= j.
+    Of the places p0 < p1 < ... of a history, p_i has p_i - i open places before it. So the j-th
+    open place, from 0, is j plus the number of places of the history with p_i - i <= j.
     """
     sizes = np.diff(seen.indptr)
     rows = np.repeat(np.arange(len(users)), sizes)

@@ -1,4 +1,4 @@
-"""What a model returns, and what a model is."""
+"""The recommendations of a model, and the protocols of models."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,27 +46,27 @@ class Recommendations:
 
 
 class Recommender(Protocol):
-    """Anything that learns from interactions and ranks items."""
+    """A model that learns from interactions and ranks items."""
 
     def fit(self, train: Interactions) -> Self:
         """Learn from `train`; calling again forgets the first fit."""
 
     def learned(self) -> ModelArrays:
-        """What `fit` found and only training would find again; nothing where there is no such."""
+        """The arrays that `restore` needs; none where fitting again is no training."""
 
     def restore(self, train: Interactions, stored: StoredArrays) -> Self:
-        """Be the model that `fit(train)` made, bit for bit; nothing is trained.
+        """The model as `fit(train)` left it, bit for bit, without training.
 
         Args:
-            train: What that model was fitted on.
-            stored: What it gave as `learned`, saved.
+            train: The interactions that it was fitted on.
+            stored: Its `learned` arrays, saved.
 
         Raises:
             InputError: an array is missing or damaged; the message names its file.
         """
 
     def recommend(self, users: npt.NDArray[np.int32], k: int) -> Recommendations:
-        """The k best items for each of `users` (int32, shape (m,)), none met in training."""
+        """The k best items for each of `users` (int32, shape (m,)), without known ones."""
 
     def fold_in(
         self,
@@ -75,10 +75,10 @@ class Recommender(Protocol):
         k: int,
         profiles: Profiles | None = None,
     ) -> Recommendations:
-        """The k best items for users the model was not fitted on, none in their `history`.
+        """The k best items for users the model was not fitted on, without those of their `history`.
 
-        Nothing learned changes. A user with neither a history nor a profile that the model can
-        use gets no items, or those that are good for anybody.
+        The model does not change. A user with neither a history nor a profile that the model uses
+        gets no items, or those that are popular.
 
         Args:
             history: Of `users`, over the item map of the training data. Its users may be others
@@ -92,7 +92,7 @@ class Recommender(Protocol):
 
 @runtime_checkable
 class Scoring(Protocol):
-    """A model that can say what it thinks of every artist, heard or not."""
+    """A model that scores every item, also those of the history."""
 
     def score(
         self, history: Interactions, user: int, profiles: Profiles | None = None
@@ -108,13 +108,13 @@ class Scoring(Protocol):
 
 @runtime_checkable
 class Relating(Protocol):
-    """A model that knows which artists are alike."""
+    """A model that knows which items are similar."""
 
     def similar(self, item: int, k: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-        """The artists most like `item`, best first, without itself.
+        """The items most similar to `item`, best first, without itself.
 
         Returns:
-            Items int32 and how alike they are, float32, both of shape (m,), m at most k.
+            Items int32 and their similarity, float32, both of shape (m,), m at most k.
         """
 
 
@@ -128,7 +128,7 @@ class RelatingMany(Protocol):
         """As `Relating.similar` of each of `items`.
 
         Returns:
-            Items int32 and how alike they are, float32, both of shape (m, k); NO_ITEM and NaN
+            Items int32 and their similarity, float32, both of shape (m, k); NO_ITEM and NaN
             past the end of a list.
         """
 
@@ -138,12 +138,12 @@ class Explaining(Protocol):
     """A model whose scores are sums over the history."""
 
     def contributions(self, history: Interactions, user: int, item: int) -> npt.NDArray[np.float64]:
-        """What each cell of the history adds to the score of `item`, float64, shape (n,).
+        """The share of each cell of the history in the score of `item`, float64, shape (n,).
 
         Args:
             history: Over the item map of the training data.
-            user: Row number of `history`, who has n cells; the result is in their order.
-            item: Number of the artist.
+            user: Row number of `history`, with n cells; the result is in their order.
+            item: Number of the item.
         """
 
 

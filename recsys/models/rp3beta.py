@@ -13,7 +13,7 @@ from recsys.models.weighting import WeightedConfig, Weighting
 
 
 class Rp3betaConfig(WeightedConfig):
-    """Random walks of three steps, with popular artists held back."""
+    """Parameters of the random walks."""
 
     kind: Literal["rp3beta"] = "rp3beta"
     weighting: Weighting = "bm25"
@@ -23,19 +23,19 @@ class Rp3betaConfig(WeightedConfig):
     beta: NonNegativeFloat = 0.2
     """Exponent of the popularity that scores are divided by."""
     neighbours: PositiveInt = 500
-    """Artists kept for each artist."""
+    """Items kept for each item."""
 
 
 class Rp3beta(Linear):
     """RP3beta of "Updatable, Accurate, Diverse, and Scalable Recommendations" (TiiS 7:1).
 
-    From a listener to an artist, to a listener of it, to an artist they play. A step is taken
+    From a user to an item, to a user of it, to an item they play. A step is taken
     with probability proportional to the weight of the cell, raised to alpha as in P3alpha:
 
-        b_ij = sum over u of p(i -> u)^alpha p(u -> j)^alpha / (listeners of j)^beta
+        b_ij = sum over u of p(i -> u)^alpha p(u -> j)^alpha / (users of j)^beta
 
     Departures: steps are weighted; the first one is the weight of the history itself, which is
-    p(u -> i) up to a factor of the listener for alpha = 1; no walk returns to where it came from
+    p(u -> i) up to a factor of the user for alpha = 1; no walk returns to its first item
     (b_ii = 0); of each row the `neighbours` highest stay.
     """
 
@@ -50,8 +50,8 @@ class Rp3beta(Linear):
         super().__init__(config)
 
     def _linked(self, weighted: csr_matrix) -> Links:
-        listeners = np.bincount(weighted.indices, minlength=weighted.shape[1])
-        held_back = np.maximum(listeners, 1) ** -self._config.beta
+        n_users = np.bincount(weighted.indices, minlength=weighted.shape[1])
+        held_back = np.maximum(n_users, 1) ** -self._config.beta
 
         def worth(rows: npt.NDArray[np.int64], cols: Items, products: Doubles) -> Doubles:
             return np.asarray(products * held_back[cols])

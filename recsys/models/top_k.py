@@ -18,7 +18,7 @@ Block = tuple[Items, Floats]
 SCORES = 1 << 20  # scores of a block, 4 MiB of float32: larger ones fall out of the cache,
 ROWS = 128  # but fewer users at a time make the multiplication slow, so at least these,
 MOST = 1 << 25  # unless that takes more than 128 MiB
-CHUNK = 64  # scores that are looked at together when the threshold is sought
+CHUNK = 64  # scores that are compared together for the threshold
 
 
 def top_k(
@@ -92,11 +92,11 @@ def best(scores: Floats, k: int) -> Block:
     rows, cols, values = rows[order], cols[order], values[order]
     place = np.arange(len(rows)) - np.searchsorted(rows, rows)
     shown = place < k
-    found = np.full((m, k), NO_ITEM, dtype=np.int32)
-    their = np.full((m, k), np.nan, dtype=np.float32)
-    found[rows[shown], place[shown]] = cols[shown]
-    their[rows[shown], place[shown]] = values[shown]
-    return found, their
+    items = np.full((m, k), NO_ITEM, dtype=np.int32)
+    best_scores = np.full((m, k), np.nan, dtype=np.float32)
+    items[rows[shown], place[shown]] = cols[shown]
+    best_scores[rows[shown], place[shown]] = values[shown]
+    return items, best_scores
 
 
 def _threshold(scores: Floats, k: int) -> Floats:

@@ -20,20 +20,20 @@ from recsys.models.weighting import WeightedConfig, Weighting, Weights
 Floats = npt.NDArray[np.float32]
 Users = npt.NDArray[np.int32]
 
-CELLS = 1 << 22  # distances, or scores, of a block of listeners: 32 MiB of float64
+CELLS = 1 << 22  # distances, or scores, of a block of users: 32 MiB of float64
 OLDEST = 100.0  # years
-ROUNDING = 1e-13  # what of |a|^2 + |b|^2 - 2 ab is left of two equal rows
-ALIKE = 1e-6  # relative differences of distances, which are float32, that are none
+ROUNDING = 1e-13  # the rest of |a|^2 + |b|^2 - 2 ab of two equal rows
+ALIKE = 1e-6  # relative difference up to which distances, which are float32, are equal
 
 
 class UserKnnConfig(WeightedConfig):
-    """The nearest listeners by plays and profile."""
+    """Parameters of the user neighbours."""
 
     kind: Literal["user-knn"] = "user-knn"
     weighting: Weighting = "bm25"
     neighbours: PositiveInt = 160
     metric: Literal["euclidean", "cosine"] = "cosine"
-    """How far apart two listeners are."""
+    """The distance of two users."""
     plays_weight: NonNegativeFloat = 1.0
     age_weight: NonNegativeFloat = 0.0
     gender_weight: NonNegativeFloat = 0.0
@@ -46,22 +46,22 @@ class UserKnnConfig(WeightedConfig):
 
 
 class UserKnn:
-    """Listeners near to one, each with a vote for what they play.
+    """Users near to a user, each with a vote for the items they play.
 
-    A listener is a row of features: their weighted plays p (`recsys.models.weighting`) divided by
+    A user is a row of features: their weighted plays p (`recsys.models.weighting`) divided by
     their sum, times `plays_weight`; age / 100 less the mean of those that are known, times
-    `age_weight`; gender and country one-hot, times their weights. What is missing is zeros.
+    `age_weight`; gender and country one-hot, times their weights. A missing field is zeros.
 
         euclidean   d = |a - b|, where |a - b|^2 = |a|^2 + |b|^2 - 2 ab
         cosine      d = 1 - ab / (|a| |b|)
 
-    The `neighbours` listeners of the training with the smallest d, of equal ones the lower
+    The `neighbours` users of the training with the smallest d, of equal ones the lower
     number, vote with 1 - d / d_max, d_max being the distance of the farthest of them; with 1
-    where all are equally far. The score of an artist is the sum of votes times normalised p
+    where all are equally far. The score of an item is the sum of votes times normalised p
     (Sarwar et al. 2000, with the profile of Pazzani 1999 among the features).
 
-    The distances are exact. They are made for a block of listeners at a time, so that
-    neither users by users nor users by items is ever held as a whole.
+    The distances are exact, and computed for a block of users at a time: neither users by users
+    nor users by items is ever held as a whole.
     """
 
     _rows: csr_matrix
@@ -84,28 +84,28 @@ class UserKnn:
         self._profiles = profiles
 
     def fit(self, train: Interactions) -> Self:
-        """Keep the features of every listener."""
+        """Keep the features of every user."""
         self._train, self._seen = train, train.matrix()
         self._weights = Weights(self._config, train)
         self._learn_profiles()
         self._rows = _shares(self._weights(train))
         self._features = self._described(self._rows, self._profiles, None)
-        # Who plays nothing has no vote, and would be near to everybody.
+        # A user without plays has no vote: it would be near to all.
         self._silent = np.diff(self._seen.indptr) == 0
         self._squares = _squares(self._features)
         self._transposed = self._features.T.tocsr()
         return self
 
     def learned(self) -> ModelArrays:
-        """Nothing: neighbours are looked for when they are asked."""
+        """No arrays: neighbours are computed for each recommendation."""
         return {}
 
     def restore(self, train: Interactions, stored: StoredArrays) -> Self:
-        """Keep the features of every listener."""
+        """Keep the features of every user."""
         return self.fit(train)
 
     def recommend(self, users: Users, k: int) -> Recommendations:
-        """The k artists of each user's neighbours with the highest scores, none met before.
+        """The k items of the neighbours of each user with the highest scores, without known ones.
 
         A user with neither plays nor a profile that counts gets no list.
         """
@@ -118,22 +118,22 @@ class UserKnn:
         k: int,
         profiles: Profiles | None = None,
     ) -> Recommendations:
-        """As `recommend`, for listeners who are no neighbours of anybody."""
+        """As `recommend`, for users who are no neighbours of others."""
         if profiles is None and history.users is self._train.users:
             profiles = self._profiles
         rows = _shares(self._weights(history, users))
         features = self._described(rows, profiles, users)
-        nobody = np.full(len(users), -1, np.int32)
-        return self._ranked(features, history.matrix()[users], users, nobody, k)
+        selves = np.full(len(users), -1, np.int32)
+        return self._ranked(features, history.matrix()[users], users, selves, k)
 
     def _ranked(
         self, features: csr_matrix, seen: csr_matrix, users: Users, selves: Users, k: int
     ) -> Recommendations:
         items = np.full((len(users), k), NO_ITEM, np.int32)
         scores = np.full((len(users), k), np.nan, np.float32)
-        # A history may weigh nothing: of artists that everybody plays, by tf-idf.
-        told = np.flatnonzero(np.diff(features.indptr) + np.diff(seen.indptr))
-        for part in _blocks(told, max(self._seen.shape)):
+        # A history may weigh nothing: with tf-idf, of items that all users play.
+        described = np.flatnonzero(np.diff(features.indptr) + np.diff(seen.indptr))
+        for part in _blocks(described, max(self._seen.shape)):
             votes = self._votes(features[part], selves[part])
             table = (votes @ self._rows).toarray()
             met = seen[part]
@@ -142,24 +142,29 @@ class UserKnn:
         return Recommendations(users.astype(np.int32), items, scores)
 
     def _votes(self, features: csr_matrix, selves: Users) -> csr_matrix:
-        """What each neighbour counts, float32 CSR, shape (m, n_users); -1 is nobody's self."""
+        """The vote of each neighbour, float32 CSR, shape (m, n_users).
+
+        A user is no neighbour of itself, which is its number in `selves`, -1 for an unknown one.
+        """
         near = -self._distances(features)
         near[:, self._silent] = -np.inf
-        there = np.flatnonzero(selves >= 0)
-        near[there, selves[there]] = -np.inf
-        found, nearness = best(near, self._config.neighbours)
-        chosen = found != NO_ITEM
+        known = np.flatnonzero(selves >= 0)
+        near[known, selves[known]] = -np.inf
+        neighbours, nearness = best(near, self._config.neighbours)
+        chosen = neighbours != NO_ITEM
         distances = np.where(chosen, -nearness, 0)
         farthest = distances.max(axis=1, initial=0, keepdims=True)
         nearest = np.where(chosen, distances, np.inf).min(axis=1, initial=np.inf, keepdims=True)
-        alike = farthest - nearest <= ALIKE * farthest
-        votes = np.where(alike, 1, 1 - distances / np.where(farthest > 0, farthest, 1))
+        equal = farthest - nearest <= ALIKE * farthest
+        votes = np.where(equal, 1, 1 - distances / np.where(farthest > 0, farthest, 1))
         indptr = np.append(0, np.cumsum(chosen.sum(axis=1)))
         shape = (len(selves), len(self._silent))
-        return csr_matrix((votes[chosen].astype(np.float32), found[chosen], indptr), shape=shape)
+        return csr_matrix(
+            (votes[chosen].astype(np.float32), neighbours[chosen], indptr), shape=shape
+        )
 
     def _distances(self, features: csr_matrix) -> Floats:
-        """To every listener of the training, float32, shape (m, n_users)."""
+        """To every user of the training, float32, shape (m, n_users)."""
         common = (features @ self._transposed).toarray()
         own = _squares(features)[:, None]
         if self._config.metric == "cosine":
@@ -180,7 +185,7 @@ class UserKnn:
     def _described(
         self, rows: csr_matrix, profiles: Profiles | None, users: Users | None
     ) -> csr_matrix:
-        """All features of listeners, float64 CSR; zeros are not stored."""
+        """All features of users, float64 CSR; zeros are not stored."""
         config = self._config
         parts = [config.plays_weight * rows]
         if profiles is not None:

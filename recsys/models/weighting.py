@@ -1,4 +1,4 @@
-"""f(r): from play counts to how much a play says.
+"""f(r): from play counts to weights.
 
 Confidence is c = 1 + alpha * f(r) with preference 1; unobserved pairs have c = 1
 (Hu, Koren and Volinsky 2008, section 2.2 and their log variant in section 6).
@@ -19,7 +19,7 @@ Values = npt.NDArray[np.float64]
 Weighting = Literal["linear", "log", "share", "bm25", "tfidf", "binary"]
 
 DAY = 86_400  # seconds
-LEAST = 1e-6  # of a play that is so old that it hardly counts
+LEAST = 1e-6  # of a play, however old
 
 
 class WeightedConfig(ModelConfig):
@@ -49,25 +49,25 @@ def _latest(cells: Interactions) -> int:
 
 
 class Weights:
-    """f fitted on a training matrix, so that a history folded in later is weighed alike.
+    """f fitted on a training matrix, which weighs a history that is folded in later alike.
 
-    What comes from the artist (how many listen to it) or from the whole (mean length) is
-    learned from the training matrix; what comes from the listener is theirs. Users without a
-    cell in the training matrix, as those who are held out whole, do not count as users.
+    The number of users of an item and the mean length of histories are learned from the training
+    matrix; the length of a history is its own. Users without a cell in the training matrix, such
+    as those that are held out whole, do not count as users.
     """
 
     def __init__(self, config: WeightedConfig, cells: Interactions) -> None:
         """Learn the item statistics of the training data.
 
         Raises:
-            InputError: plays are to decay and the data has no times.
+            InputError: there is a half-life and the data has no times.
         """
         self._config = config
         self._now = _latest(cells) if config.half_life is not None else 0
         train = self._decayed(cells)
         n_users = max(int(np.count_nonzero(np.diff(train.indptr))), 1)
-        listeners = np.bincount(train.indices, minlength=train.shape[1])
-        self._idf = np.log(n_users / np.maximum(listeners, 1))
+        users_per_item = np.bincount(train.indices, minlength=train.shape[1])
+        self._idf = np.log(n_users / np.maximum(users_per_item, 1))
         self._mean_length = float(train.sum()) / n_users
 
     def __call__(
@@ -81,11 +81,11 @@ class Weights:
         linear   r
         binary   1
         log      log(1 + r / epsilon)
-        share    (r / mean plays of the listener over the artists they play) ^ power
-        tfidf    sqrt(r) * idf, idf = log(users / listeners), as Salton & Buckley 1988;
+        share    (r / mean plays of the user over the items they play) ^ power
+        tfidf    sqrt(r) * idf, idf = log(users / users of the item), as Salton & Buckley 1988;
                  users are those with a cell in training
         bm25     r (k1 + 1) / (r + k1 (1 - b + b * length / mean length)) * idf, Robertson &
-                 Walker 1994; a listener is the document, length is the sum of their plays,
+                 Walker 1994; a user is the document, length is the sum of their plays,
                  mean length that of the users with a cell in training
         """
         plays = self._decayed(cells)
@@ -103,7 +103,7 @@ class Weights:
         plays = cells.matrix()
         if half_life is not None:
             age = np.maximum(self._now - _times(cells), 0) / DAY
-            # A play may be so old that nothing of it is left; a cell must stay one.
+            # An old play may decay to 0, but its cell must stay a cell.
             kept = np.maximum(np.exp2(-age / half_life), LEAST)
             plays.data = (cells.plays * kept).astype(np.float32)
         return plays
@@ -130,5 +130,5 @@ class Weights:
 
     @staticmethod
     def _lengths(plays: csr_matrix) -> Values:
-        """Sum of the plays of each listener, float64, shape (n_users,)."""
+        """Sum of the plays of each user, float64, shape (n_users,)."""
         return np.asarray(plays.sum(axis=1, dtype=np.float64)).ravel()
