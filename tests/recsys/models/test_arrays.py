@@ -1,4 +1,4 @@
-"""Arrays come back as they were saved; files that are not what they should be are named."""
+"""Arrays come back as they were saved; a damaged file is named."""
 
 import pickle
 from collections.abc import Callable
@@ -23,7 +23,7 @@ def stored(tmp_path: Path) -> StoredArrays:
     return StoredArrays(tmp_path)
 
 
-def test_arrays_come_back_and_those_of_a_member_from_its_folder(stored: StoredArrays) -> None:
+def test_arrays_come_back_also_those_of_a_member(stored: StoredArrays) -> None:
     dense, links = (
         stored.dense("factors", np.float32, 3, 4),
         stored.sparse("links", np.float32, 4, 4),
@@ -89,7 +89,7 @@ def without_data(path: Path) -> None:
         (lambda path: np.save(path, DENSE.astype(float)), r"factors\.npy is float64 of shape"),
     ],
 )
-def test_a_dense_array_that_is_not_what_it_should_be_is_refused_by_its_name(
+def test_a_damaged_dense_array_is_refused_by_its_name(
     stored: StoredArrays, damage: Damage, message: str
 ) -> None:
     damage(stored.folder / "factors.npy")
@@ -111,7 +111,7 @@ def test_a_dense_array_that_is_not_what_it_should_be_is_refused_by_its_name(
         (lambda path: save_npz(path, SPARSE[:2]), r"links\.npz is float32 of shape \(2, 4\)"),
     ],
 )
-def test_a_matrix_that_is_not_what_it_should_be_is_refused_by_its_name(
+def test_a_damaged_matrix_is_refused_by_its_name(
     stored: StoredArrays, damage: Damage, message: str
 ) -> None:
     damage(stored.folder / "links.npz")

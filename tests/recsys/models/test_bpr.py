@@ -22,28 +22,6 @@ def test_the_same_seed_gives_the_same_factors_and_another_seed_others() -> None:
     assert once.item_factors.tobytes() != other.item_factors.tobytes()
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_camps_are_told_apart(seed: int) -> None:
-    dense = two_camps(20, 20)
-    everybody = np.arange(20, dtype=np.int32)
-
-    recs = Bpr(SMALL, seed).fit(cells_of(dense)).recommend(everybody, 1)
-
-    assert recs.items[:, 0].tolist() == everybody.tolist()
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_a_stranger_is_folded_into_their_camp(seed: int) -> None:
-    model = Bpr(SMALL, seed).fit(cells_of(two_camps(20, 20)))
-    history = np.zeros((2, 20))
-    history[0, [2, 4, 8]] = 1
-    history[1, [3, 7, 11]] = 1
-
-    recs = model.fold_in(cells_of(history), np.array([0, 1], np.int32), 7)
-
-    assert [set(row % 2) for row in recs.items] == [{0}, {1}]
-
-
 def trained() -> tuple[Bpr, Interactions]:
     rng = np.random.default_rng(4)
     cells = cells_of(two_camps(60, 40, of_other=3) * rng.integers(0, 2, (60, 40)))

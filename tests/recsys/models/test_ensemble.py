@@ -14,13 +14,13 @@ MEMBERS = (AlsConfig(), AlsConfig(factors=8))
 N_ITEMS = 6
 
 
-class Says:
-    """A model that shows everybody the same list."""
+class Fixed:
+    """A model with the same list for all users."""
 
     def __init__(self, items: list[int]) -> None:
         self.items = items
 
-    def fit(self, train: object) -> "Says":
+    def fit(self, train: object) -> "Fixed":
         return self
 
     def recommend(self, users: npt.NDArray[np.int32], k: int) -> Recommendations:
@@ -38,7 +38,7 @@ class Says:
 
 def merged(lists: list[list[int]], k: int, constant: float = 60.0, depth: int = 200) -> list[int]:
     config = EnsembleConfig(members=MEMBERS, constant=constant, depth=depth)
-    model = Ensemble(config, [Says(items) for items in lists]).fit(cells_of(np.eye(N_ITEMS)))
+    model = Ensemble(config, [Fixed(items) for items in lists]).fit(cells_of(np.eye(N_ITEMS)))
     recs = model.recommend(np.array([0], np.int32), k)
     return [item for item in recs.items[0].tolist() if item != NO_ITEM]
 
@@ -51,7 +51,7 @@ def expected(lists: list[list[int]], k: int, constant: float) -> list[int]:
     return sorted(sums, key=lambda item: (-np.float32(sums[item]), item))[:k]
 
 
-def test_what_both_models_show_beats_what_one_shows_first() -> None:
+def test_an_item_of_both_lists_beats_the_first_of_one() -> None:
     assert merged([[1, 2, 3], [4, 2, 5]], k=3) == [2, 1, 4]
 
 
@@ -60,7 +60,7 @@ def test_a_small_constant_lets_the_first_place_win() -> None:
     assert merged([[1, 2], [3, 4, 2]], k=1, constant=0.01) == [1]
 
 
-def test_only_so_many_of_each_list_count() -> None:
+def test_only_the_first_of_each_list_count() -> None:
     assert merged([[1, 2, 3], [4, 5, 3]], k=1, depth=3) == [3]
     assert merged([[1, 2, 3], [4, 5, 3]], k=1, depth=2) == [1]
 

@@ -213,18 +213,6 @@ def test_who_plays_nothing_is_served_from_their_country(seed: int) -> None:
     assert [set(row % 2) for row in folded.items] == [{1}, {0}]
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_a_stranger_is_folded_into_their_camp(seed: int) -> None:
-    history = np.zeros((2, 12))
-    history[0, [2, 4, 8]] = 1
-    history[1, [3, 7, 11]] = 1
-    model = Fm(SMALL, seed).fit(cells_of(two_camps(12, 12)))
-
-    recs = model.fold_in(cells_of(history), np.array([0, 1], np.int32), 3)
-
-    assert [set(row % 2) for row in recs.items] == [{0}, {1}]
-
-
 def test_of_whom_nothing_is_known_is_shown_what_is_good_for_anybody() -> None:
     model = Fm(SMALL, 1).fit(cells_of(two_camps(12, 9, of_other=2)))
 

@@ -1,4 +1,4 @@
-"""What the models with an item-item matrix share, tried with links that are given."""
+"""The steps that all models with an item-item matrix share, with given links."""
 
 from typing import Self
 
@@ -18,7 +18,7 @@ from recsys.models.weighting import WeightedConfig
 from tests.conftest import cells_of
 
 N_USERS, N_ITEMS = 4, 6
-EVERYBODY = np.arange(N_USERS, dtype=np.int32)
+ALL = np.arange(N_USERS, dtype=np.int32)
 LINKS = np.array(
     [
         [0, 3, 0, 0, 1, 0],
@@ -37,7 +37,7 @@ small = arrays(np.int8, (5, 6), elements=st.integers(0, 3))
 
 
 class Given(Linear):
-    """Its links are what it is told."""
+    """A model with given links."""
 
     def __init__(self, links: Links, config: WeightedConfig | None = None) -> None:
         super().__init__(config or WeightedConfig(kind="given", weighting="linear"))
@@ -48,7 +48,7 @@ class Given(Linear):
 
 
 class Cut(Given):
-    """Shows the last three items alone."""
+    """Recommends the last three items alone."""
 
     def _chosen(self, train: csr_matrix) -> npt.NDArray[np.int32]:
         return np.array([3, 4, 5], np.int32)
@@ -63,10 +63,10 @@ def lists(items: npt.NDArray[np.int32]) -> list[list[int]]:
 
 
 @pytest.mark.parametrize("links", [LINKS, csr_matrix(LINKS)], ids=["dense", "sparse"])
-def test_a_score_is_the_sum_of_weights_times_links_and_the_rest_has_nothing(links: Links) -> None:
+def test_a_score_is_the_sum_of_weights_times_links(links: Links) -> None:
     model = Given(links).fit(cells_of(DENSE))
 
-    recs = model.recommend(EVERYBODY, N_ITEMS)
+    recs = model.recommend(ALL, N_ITEMS)
 
     assert lists(recs.items) == [[1, 2, 3, 5], [0, 1, 3, 4, 5], [], [2, 0, 1, 4, 5]]
     assert recs.scores[0, :4].tolist() == [1 * 3 + 2 * 2, 4, 4, 0]
@@ -77,10 +77,10 @@ def test_a_score_is_the_sum_of_weights_times_links_and_the_rest_has_nothing(link
 @pytest.mark.parametrize("links", [LINKS, csr_matrix(LINKS)], ids=["dense", "sparse"])
 def test_blocks_of_users_change_nothing(links: Links, monkeypatch: pytest.MonkeyPatch) -> None:
     model = Given(links).fit(cells_of(DENSE))
-    whole = model.recommend(EVERYBODY, 4)
+    whole = model.recommend(ALL, 4)
 
     monkeypatch.setattr(linear, "SCORES", 1)
-    one_by_one = model.recommend(EVERYBODY, 4)
+    one_by_one = model.recommend(ALL, 4)
 
     assert one_by_one.items.tolist() == whole.items.tolist()
     assert one_by_one.scores.tobytes() == whole.scores.tobytes()
@@ -90,14 +90,14 @@ def test_a_known_user_is_folded_in_exactly_as_recommended_to() -> None:
     config = WeightedConfig(kind="given", weighting="bm25")
     model = Given(LINKS, config).fit(cells_of(DENSE))
 
-    folded = model.fold_in(cells_of(DENSE), EVERYBODY, 4)
+    folded = model.fold_in(cells_of(DENSE), ALL, 4)
 
-    assert folded.scores.tobytes() == model.recommend(EVERYBODY, 4).scores.tobytes()
-    assert folded.items.tolist() == model.recommend(EVERYBODY, 4).items.tolist()
+    assert folded.scores.tobytes() == model.recommend(ALL, 4).scores.tobytes()
+    assert folded.items.tolist() == model.recommend(ALL, 4).items.tolist()
 
 
 @pytest.mark.parametrize("links", [LINKS, csr_matrix(LINKS)], ids=["dense", "sparse"])
-def test_similar_items_are_those_a_listener_of_one_item_alone_is_shown(links: Links) -> None:
+def test_similar_items_are_recommended_to_a_user_of_one_item(links: Links) -> None:
     model = Given(links).fit(cells_of(DENSE))
 
     items, scores = model.similar(4, 2)
@@ -119,17 +119,17 @@ def test_contributions_add_up_to_the_score(links: Links) -> None:
     assert model.score(history, 0).tolist() == [float(part.sum()) for part in parts]
 
 
-def test_nobody_without_a_history_has_a_score() -> None:
+def test_a_user_without_history_has_no_score() -> None:
     model = Given(LINKS).fit(cells_of(DENSE))
 
     assert (model.score(cells_of(DENSE), 2) == -np.inf).all()
 
 
-def test_what_is_not_learned_is_neither_shown_nor_counted() -> None:
+def test_an_item_that_is_not_learned_is_neither_recommended_nor_counted() -> None:
     model = Cut(LINKS).fit(cells_of(DENSE))
 
-    recs = model.recommend(EVERYBODY, N_ITEMS)
-    folded = model.fold_in(cells_of(DENSE), EVERYBODY, N_ITEMS)
+    recs = model.recommend(ALL, N_ITEMS)
+    folded = model.fold_in(cells_of(DENSE), ALL, N_ITEMS)
 
     assert lists(recs.items) == lists(folded.items) == [[3, 5], [], [], [4, 5]]
     assert recs.scores[0, :2].tolist() == [4, 0]
@@ -156,12 +156,12 @@ def test_the_strongest_are_those_of_the_whole_product(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(linear, "PRODUCTS", products)
-        found = strongest(
+        cut = strongest(
             csr_matrix(left),
             csr_matrix(dense.astype(np.float32)),
             k,
             lambda rows, cols, values: values / (1.0 + cols),
         )
 
-    assert found.toarray().tolist() == expected.tolist()
-    assert found.has_sorted_indices
+    assert cut.toarray().tolist() == expected.tolist()
+    assert cut.has_sorted_indices

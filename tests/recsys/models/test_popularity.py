@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -7,17 +9,114 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from recsys.data.ids import IdMap
+from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
 from recsys.errors import InputError
 from recsys.models.popularity import Popularity, PopularityConfig
-from recsys.models.recommender import NO_ITEM
+from recsys.models.recommender import NO_ITEM, Recommendations
 from tests.conftest import cells_of
 
 N_USERS, N_ITEMS = 6, 7
-EVERYBODY = np.arange(N_USERS, dtype=np.int32)
+ALL = np.arange(N_USERS, dtype=np.int32)
 plays = arrays(np.int32, (N_USERS, N_ITEMS), elements=st.integers(-4, 9)).map(
     lambda dense: np.maximum(dense, 0)
 )
+
+
+PLAYS, USERS = "popularity-plays", "popularity-users"
+both_kinds = pytest.mark.parametrize("kind", [PLAYS, USERS])
+
+
+def counted_by(kind: str, dense: npt.ArrayLike) -> Popularity:
+    return Popularity(PopularityConfig(kind=kind)).fit(cells_of(dense))
+
+
+def lists(recs: Recommendations) -> list[list[int]]:
+    """The recommended items, without the padding."""
+    return [[item for item in row if item != NO_ITEM] for row in recs.items.tolist()]
+
+
+def popular(counts: npt.NDArray[np.float64], seen: npt.NDArray[np.bool_], k: int) -> list[int]:
+    """Slow reference: highest count first, of equals the lower item number, none seen."""
+    order = sorted(range(len(counts)), key=lambda item: (-counts[item], item))
+    return [item for item in order if not seen[item]][:k]
+
+
+@both_kinds
+@given(dense=plays, history=plays, k=st.integers(1, N_ITEMS + 2))
+def test_items_are_ranked_by_their_count_and_ties_by_number(
+    kind: str, dense: npt.NDArray[np.int32], history: npt.NDArray[np.int32], k: int
+) -> None:
+    dense[0, 0] = 1
+    counted = dense if kind == PLAYS else dense > 0
+    counts = counted.sum(axis=0).astype(float)
+    model = counted_by(kind, dense)
+
+    recs, folded = model.recommend(ALL, k), model.fold_in(cells_of(history), ALL, k)
+
+    assert model.scores.tolist() == counts.tolist()
+    for user in ALL:
+        assert lists(recs)[user] == popular(counts, dense[user] > 0, k)
+        assert lists(folded)[user] == popular(counts, history[user] > 0, k)
+        shown = lists(recs)[user]
+        assert recs.scores[user, : len(shown)].tolist() == counts[shown].tolist()
+
+
+@both_kinds
+@given(dense=plays)
+def test_a_known_user_is_folded_in_exactly_as_recommended_to(
+    kind: str, dense: npt.NDArray[np.int32]
+) -> None:
+    dense[0, 0] = 1
+    model = counted_by(kind, dense)
+
+    folded = model.fold_in(cells_of(dense), ALL, 5)
+
+    assert folded.items.tolist() == model.recommend(ALL, 5).items.tolist()
+    assert folded.scores.tobytes() == model.recommend(ALL, 5).scores.tobytes()
+
+
+def test_a_user_of_nearly_the_whole_catalogue_costs_no_memory_for_the_others() -> None:
+    """3,000 lists beside one user of 19,995 of 20,000 items: 60 MB as a table of booleans."""
+    n_users, n_items, k = 3_000, 20_000, 10
+    rng = np.random.default_rng(3)
+    known = {0: np.setdiff1d(np.arange(n_items), rng.choice(n_items, 5, replace=False))}
+    known |= {user: np.sort(rng.choice(60, 20, replace=False)) for user in range(1, n_users)}
+    rows = np.repeat(np.arange(n_users, dtype=np.int32), [len(known[u]) for u in range(n_users)])
+    cols = np.concatenate([known[user] for user in range(n_users)]).astype(np.int32)
+    maps = (
+        IdMap.of(f"{name}{n:05}" for n in range(n)) for name, n in (("u", n_users), ("i", n_items))
+    )
+    users = np.arange(n_users, dtype=np.int32)
+    model = Popularity(PopularityConfig(kind=USERS)).fit(
+        Interactions(*maps, rows, cols, np.ones(len(rows)))
+    )
+
+    tracemalloc.start()
+    recs = model.recommend(users, k)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert peak < 20e6
+    order = np.argsort(-np.bincount(cols, minlength=n_items), kind="stable")
+    for user in range(0, n_users, 50):
+        assert lists(recs)[user] == order[~np.isin(order, known[user])][:k].tolist()
+
+
+def test_plays_and_users_are_two_popularities() -> None:
+    """Item 0 has one user with many plays, item 1 two with one play."""
+    dense = [[100, 0, 0], [0, 1, 0], [0, 1, 0], [0, 0, 1]]
+    last = np.array([3], np.int32)
+
+    assert lists(counted_by(PLAYS, dense).recommend(last, 2)) == [[0, 1]]
+    assert lists(counted_by(USERS, dense).recommend(last, 2)) == [[1, 0]]
+
+
+@both_kinds
+def test_a_user_without_history_gets_the_most_popular(kind: str) -> None:
+    dense = [[1, 2, 3], [0, 2, 3], [0, 0, 3], [0, 0, 0]]
+
+    assert lists(counted_by(kind, dense).recommend(np.array([3], np.int32), 3)) == [[2, 1, 0]]
 
 
 def profiles_of(
@@ -45,7 +144,7 @@ def model(
     return Popularity(config, profiles_of(cells.users, countries, ages)).fit(cells)
 
 
-@pytest.mark.parametrize("kind", ["popularity-plays", "popularity-users"])
+@both_kinds
 @given(
     dense=plays,
     countries=st.lists(
@@ -53,18 +152,18 @@ def model(
     ),
     k=st.integers(1, N_ITEMS + 2),
 )
-def test_a_country_is_ranked_by_its_own_count_then_by_that_of_all(
+def test_a_country_is_ranked_by_its_own_count_then_by_the_count_of_all(
     kind: str, dense: npt.NDArray[np.int32], countries: list[str | None], k: int
 ) -> None:
     dense[0, 0] = 1
     counted = dense if kind == "popularity-plays" else (dense > 0).astype(int)
 
-    recs = model("country", dense, countries, kind=kind).recommend(EVERYBODY, k)
+    recs = model("country", dense, countries, kind=kind).recommend(ALL, k)
 
     of_all = counted.sum(axis=0).tolist()
     for user, country in enumerate(countries):
-        alike = [country is not None and other == country for other in countries]
-        theirs = counted[alike].sum(axis=0).tolist()
+        same = [country is not None and other == country for other in countries]
+        theirs = counted[same].sum(axis=0).tolist()
         if not any(theirs):
             theirs = of_all
         order = sorted(range(N_ITEMS), key=lambda item: (-theirs[item], -of_all[item], item))
@@ -78,19 +177,19 @@ LOCAL = [[0, 0, 1], [0, 1, 0], [1, 0, 0], [1, 0, 0], [1, 0, 0]]
 WHERE = ["Peru", "Peru", "Chile", "Chile", None]
 
 
-def test_two_countries_have_two_favourites() -> None:
+def test_two_countries_have_two_rankings() -> None:
     recs = model("country", LOCAL, WHERE).recommend(np.arange(5, dtype=np.int32), 2)
 
     assert recs.items.tolist() == [[1, 0], [2, 0], [1, 2], [1, 2], [1, 2]]
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "alike"),
+    ("one", "other", "same"),
     [(0, 17, True), (17, 18, False), (18, 24, True), (24, 25, False), (34, 35, False),
      (35, 44, True), (44, 45, False), (54, 55, False), (55, 100, True)],
 )  # fmt: skip
-def test_age_bands_end_where_they_are_said_to(one: float, other: float, alike: bool) -> None:
-    """The first has heard nothing; the second likes item 1, which is less popular than 0."""
+def test_age_bands_end_at_their_ages(one: float, other: float, same: bool) -> None:
+    """The first has no history; the second plays item 1, which is less popular than 0."""
     dense = [[0, 0], [0, 1], [1, 0], [1, 0]]
     nowhere: list[str | None] = [None] * 4
 
@@ -98,10 +197,10 @@ def test_age_bands_end_where_they_are_said_to(one: float, other: float, alike: b
         np.array([0], np.int32), 1
     )
 
-    assert recs.items.tolist() == [[1 if alike else 0]]
+    assert recs.items.tolist() == [[1 if same else 0]]
 
 
-def test_a_stranger_is_shown_what_their_own_country_listens_to() -> None:
+def test_a_new_user_gets_the_popular_items_of_their_country() -> None:
     fitted = model("country", LOCAL, WHERE)
     history = cells_of(np.zeros((3, 3)))
     theirs = profiles_of(history.users, ["Chile", "Peru", "Atlantis"])
@@ -114,6 +213,6 @@ def test_a_stranger_is_shown_what_their_own_country_listens_to() -> None:
 
 
 @pytest.mark.parametrize("within", ["country", "age"])
-def test_without_profiles_it_says_what_to_pass(within: str) -> None:
+def test_without_profiles_the_error_names_the_option(within: str) -> None:
     with pytest.raises(InputError, match="pass --profiles FILE"):
         Popularity(PopularityConfig(kind="popularity-plays", within=within))

@@ -36,10 +36,10 @@ def test_best_is_a_full_sort_with_ties_to_the_lower_item(
 
     assert [[int(i) for i in row if i != NO_ITEM] for row in items] == slow_best(scores, k)
     for row, shown, theirs in zip(scores, items, values, strict=True):
-        there = shown != NO_ITEM
-        np.testing.assert_array_equal(theirs[there], row[shown[there]])
-        assert np.isnan(theirs[~there]).all()
-        assert not there[np.argmin(there) :].any() or there.all()
+        filled = shown != NO_ITEM
+        np.testing.assert_array_equal(theirs[filled], row[shown[filled]])
+        assert np.isnan(theirs[~filled]).all()
+        assert not filled[np.argmin(filled) :].any() or filled.all()
 
 
 @pytest.fixture
@@ -50,16 +50,16 @@ def factors(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, csr_matri
     return users, items, seen
 
 
-def test_top_k_never_shows_what_was_seen(
+def test_top_k_has_none_of_the_seen_items(
     factors: tuple[np.ndarray, np.ndarray, csr_matrix],
 ) -> None:
     users, items, seen = factors
 
-    found, _ = top_k(users, items, seen, 10)
+    items_of, _ = top_k(users, items, seen, 10)
 
     scores = users @ items.T
     scores[seen.nonzero()] = -np.inf
-    assert [list(map(int, row)) for row in found] == slow_best(scores, 10)
+    assert [list(map(int, row)) for row in items_of] == slow_best(scores, 10)
 
 
 def test_the_number_of_threads_changes_no_bit(
@@ -71,7 +71,7 @@ def test_the_number_of_threads_changes_no_bit(
     np.testing.assert_array_equal(one[1], three[1])
 
 
-def test_nobody_to_rank_for_is_an_empty_answer() -> None:
+def test_no_users_get_no_lists() -> None:
     items, scores = top_k(
         np.zeros((0, 4), np.float32), np.ones((9, 4), np.float32), csr_matrix((0, 9)), 3
     )

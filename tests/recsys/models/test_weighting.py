@@ -22,8 +22,8 @@ matrices = arrays(np.float64, (4, 5), elements=st.integers(0, 30).map(float))
 
 
 def idf(train: Dense, item: int) -> float:
-    listeners = sum(1 for user in range(len(train)) if train[user, item])
-    return math.log(n_active(train) / max(listeners, 1))
+    users = sum(1 for user in range(len(train)) if train[user, item])
+    return math.log(n_active(train) / max(users, 1))
 
 
 def n_active(train: Dense) -> int:
@@ -98,16 +98,16 @@ def test_users_without_a_training_cell_change_no_weight(
     train[0, 0] = 1.0
     config = AlsConfig(weighting=slow.__name__)
     with_idle = cells_of(np.insert(train, places, 0, axis=0))
-    asked = cells_of(plays)
+    history = cells_of(plays)
 
-    weights = Weights(config, with_idle)(asked)
+    weights = Weights(config, with_idle)(history)
 
-    alone = Weights(config, cells_of(train))(asked)
+    alone = Weights(config, cells_of(train))(history)
     np.testing.assert_array_equal(weights.toarray(), alone.toarray())
 
 
 @pytest.mark.parametrize("weighting", ["linear", "binary", "log", "share", "tfidf", "bm25"])
-def test_weighing_leaves_the_plays_alone(weighting: str) -> None:
+def test_weights_leave_the_plays_alone(weighting: str) -> None:
     plays = cells_of([[1, 2, 0], [0, 4, 5]])
     before = plays.matrix().toarray()
 
@@ -117,7 +117,7 @@ def test_weighing_leaves_the_plays_alone(weighting: str) -> None:
 
 
 @pytest.mark.parametrize("weighting", ["linear", "binary", "log", "share", "tfidf", "bm25"])
-def test_a_listener_without_plays_has_no_weights(weighting: str) -> None:
+def test_a_user_without_plays_has_no_weights(weighting: str) -> None:
     plays = cells_of([[0, 0, 0], [0, 4, 5]])
 
     weights = Weights(AlsConfig(weighting=weighting), plays)(plays)
@@ -126,7 +126,7 @@ def test_a_listener_without_plays_has_no_weights(weighting: str) -> None:
     assert np.isfinite(weights.data).all()
 
 
-def test_an_artist_unseen_in_training_weighs_as_if_one_had_listened() -> None:
+def test_an_item_without_users_in_training_weighs_as_with_one_user() -> None:
     train = cells_of([[1, 1, 0], [1, 0, 0]])
 
     weights = Weights(AlsConfig(weighting="tfidf"), train)(cells_of([[0, 4, 4]]))
@@ -152,7 +152,7 @@ def test_plays_decay_with_their_half_life_counted_from_the_last_play_of_training
     assert weights(later, np.array([1, 0], np.int32)).toarray().tolist() == [[0, 0], [4, 8]]
 
 
-def test_a_play_long_past_stays_a_cell() -> None:
+def test_an_old_play_stays_a_cell() -> None:
     train = timed([[1, 1]], [0, 10**9])
 
     weights = Weights(AlsConfig(weighting="linear", half_life=0.01), train)(train)
