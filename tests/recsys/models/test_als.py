@@ -8,8 +8,9 @@ from threadpoolctl import threadpool_info
 from recsys.data.interactions import Interactions
 from recsys.models.als import Als, AlsConfig
 from recsys.models.iterative import Factors, Iteration, OnIteration, State, StopTraining
+from recsys.models.recommender import NO_ITEM
 from recsys.models.weighting import Weights
-from tests.conftest import cells_of
+from tests.conftest import cells_of, two_camps
 
 Dense = npt.NDArray[np.float64]
 WEIGHTINGS = ["linear", "log", "share", "bm25", "tfidf", "binary"]
@@ -310,3 +311,20 @@ def test_a_training_that_is_stopped_among_numbers_that_are_none_is_an_error_all_
 
     with pytest.raises(Exception, match="NaN"):
         Als(config_of("share", iterations=9), 1).fit(train, on_iteration=tell)
+
+
+def test_a_trained_user_is_folded_in_close_to_the_trained_factor() -> None:
+    rng = np.random.default_rng(3)
+    dense = two_camps(40, 30, of_other=2) * rng.integers(0, 3, (40, 30))
+    users = np.arange(40, dtype=np.int32)
+    model = Als(AlsConfig(factors=4, iterations=60, regularization=1.0), 1).fit(cells_of(dense))
+
+    recs = model.recommend(users, 10)
+    folded = model.fold_in(cells_of(dense), users, 10)
+
+    both = [
+        len(({*one} & {*other}) - {NO_ITEM})
+        for one, other in zip(recs.items.tolist(), folded.items.tolist(), strict=True)
+    ]
+    assert np.mean(both) > 9.5
+    np.testing.assert_allclose(recs.scores, folded.scores, atol=5e-3)

@@ -1,7 +1,6 @@
-"""The networks: the contract of all models, and what is theirs alone."""
+"""The networks; the contracts of all models and of iterative models are tested elsewhere."""
 
 import sys
-from collections.abc import Callable
 from importlib.util import find_spec
 
 import numpy as np
@@ -26,63 +25,11 @@ neural = pytest.mark.neural
 NCF = NcfConfig(factors=3, iterations=4, learning_rate=0.05)
 VAE = MultVaeConfig(factors=3, iterations=5, learning_rate=0.05)
 DEEP = MultVaeConfig(hidden=4, factors=3, iterations=5, learning_rate=0.05, weighting="share")
-NETWORKS = [NCF, VAE, DEEP]
-every_network = pytest.mark.parametrize("config", NETWORKS, ids=["ncf", "mult-vae", "deep"])
-
-Check = Callable[..., None]
+every_network = pytest.mark.parametrize("config", [NCF, VAE, DEEP], ids=["ncf", "mult-vae", "deep"])
 
 
-def checks_of_every_model() -> dict[str, Check]:
-    """The tests of the contract whose only parameter is a model, and which hold for all."""
-    found = {}
-    for name, function in vars(contract).items():
-        marks = [m for m in getattr(function, "pytestmark", []) if m.name == "parametrize"]
-        names, *values = marks[0].args if len(marks) == 1 else ("",)
-        if names == "config" and all(model in values[0] for model in contract.MODELS):
-            found[name] = function
-    return found
-
-
-CHECKS = checks_of_every_model()
-
-
-def everybody(n: int) -> npt.NDArray[np.int32]:
+def users_of(n: int) -> npt.NDArray[np.int32]:
     return np.arange(n, dtype=np.int32)
-
-
-def test_the_contract_was_found() -> None:
-    assert "test_the_catalogue_is_never_cut" in CHECKS
-    assert len(CHECKS) >= 10
-
-
-@neural
-@with_torch
-@every_network
-@pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)
-def test_contract(check: Check, config: ModelConfig) -> None:
-    check(config=config)
-
-
-@neural
-@with_torch
-@every_network
-def test_a_whole_catalogue_heard_leaves_an_empty_list(config: ModelConfig) -> None:
-    recs = contract.fitted(config, np.ones((2, 3))).recommend(everybody(2), 2)
-
-    assert contract.lists(recs) == [[], []]
-
-
-@neural
-@with_torch
-@every_network
-def test_fitting_and_asking_leave_the_cells_alone(config: ModelConfig) -> None:
-    cells = cells_of(two_camps(5, 7))
-    before = [cells.rows.copy(), cells.cols.copy(), cells.plays.copy()]
-    model = build(config, 1).fit(cells)
-    model.recommend(everybody(5), 3)
-    model.fold_in(cells, everybody(5), 3)
-
-    assert contract.same(before, cells)
 
 
 @neural
@@ -105,46 +52,13 @@ def test_restoring_trains_nothing(config: ModelConfig, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("config", [NCF, VAE], ids=lambda config: config.kind)
-def test_without_pytorch_the_remedy_is_told(
+def test_without_pytorch_the_error_names_the_remedy(
     config: ModelConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)  # an import of it fails
 
     with pytest.raises(InputError, match=r"pip install 'recsys\[neural\]'"):
         build(config, 1)
-
-
-CAMPS = [
-    NcfConfig(factors=4, iterations=60, learning_rate=0.02),
-    MultVaeConfig(factors=2, iterations=150, learning_rate=0.02, dropout=0.3),
-    MultVaeConfig(hidden=8, factors=2, iterations=150, learning_rate=0.02, dropout=0.3),
-]
-of_camps = pytest.mark.parametrize("config", CAMPS, ids=["ncf", "mult-vae", "deep"])
-
-
-@neural
-@with_torch
-@of_camps
-@pytest.mark.parametrize("seed", range(3))
-def test_the_hidden_item_of_each_camp_is_found(config: ModelConfig, seed: int) -> None:
-    dense = two_camps(12, 12)
-
-    recs = contract.fitted(config, dense, seed).recommend(everybody(12), 1)
-
-    assert recs.items[:, 0].tolist() == everybody(12).tolist()
-
-
-@neural
-@with_torch
-@of_camps
-def test_a_stranger_is_folded_into_their_camp(config: ModelConfig) -> None:
-    model = contract.fitted(config, two_camps(24, 12))
-    history = cells_of([[0, 0, 3, 0, 2, 0, 9, 0, 0, 0, 0, 0], [0, 5, 0, 5, 0, 5, 0, 0, 0, 0, 0, 0]])
-
-    even, odd = contract.lists(model.fold_in(history, everybody(2), 3))
-
-    assert {*even} == {0, 8, 10}
-    assert {*odd} == {7, 9, 11}
 
 
 @neural
@@ -162,30 +76,18 @@ def test_the_loss_falls(config: NcfConfig | MultVaeConfig) -> None:
 @neural
 @with_torch
 @every_network
-def test_another_seed_gives_another_model(config: ModelConfig) -> None:
-    dense = two_camps(5, 7)
-    one, other = (contract.fitted(config, dense, seed) for seed in (1, 2))
-
-    assert contract.told(one.recommend(everybody(5), 3)) != contract.told(
-        other.recommend(everybody(5), 3)
-    )
-
-
-@neural
-@with_torch
-@every_network
-def test_the_bits_do_not_depend_on_the_threads_or_the_chance_of_the_process(
+def test_threads_and_random_numbers_of_the_process_change_no_bit(
     config: ModelConfig,
 ) -> None:
     import torch
 
     threads, dense = torch.get_num_threads(), two_camps(5, 7)
-    once = contract.told(contract.fitted(config, dense).recommend(everybody(5), 3))
+    once = contract.bits(contract.fitted(config, dense).recommend(users_of(5), 3))
     try:
         torch.set_num_threads(2)
         torch.manual_seed(99)
         state = torch.random.get_rng_state()
-        again = contract.told(contract.fitted(config, dense).recommend(everybody(5), 3))
+        again = contract.bits(contract.fitted(config, dense).recommend(users_of(5), 3))
         assert torch.get_num_threads() == 2
         assert torch.equal(torch.random.get_rng_state(), state)
         assert not torch.are_deterministic_algorithms_enabled()
@@ -198,35 +100,21 @@ def test_the_bits_do_not_depend_on_the_threads_or_the_chance_of_the_process(
 @neural
 @with_torch
 @every_network
-def test_scores_are_those_by_which_is_ranked_and_nothing_drops_out(
+def test_the_ranking_follows_the_scores_and_nothing_drops_out(
     config: NcfConfig | MultVaeConfig,
 ) -> None:
     cells = cells_of(two_camps(5, 7))
     model = build(config.model_copy(update={"dropout": 0.9}), 1).fit(cells)
     assert isinstance(model, Scoring)
 
-    recs = model.fold_in(cells, everybody(5), 3)
+    recs = model.fold_in(cells, users_of(5), 3)
 
-    assert contract.told(recs) == contract.told(model.fold_in(cells, everybody(5), 3))
+    assert contract.bits(recs) == contract.bits(model.fold_in(cells, users_of(5), 3))
     for user in range(5):
         scores = model.score(cells, user)
         assert scores.shape == (7,)
         shown = recs.items[user][recs.items[user] >= 0]
         np.testing.assert_allclose(scores[shown], recs.scores[user, : len(shown)], rtol=1e-5)
-
-
-@neural
-@with_torch
-def test_a_stranger_without_history_gets_nothing_of_the_autoencoder_and_something_of_ncf() -> None:
-    dense = two_camps(6, 7)
-    dense[2] = 0
-    for config, shown in ((VAE, 0), (DEEP, 0), (NCF, 4)):
-        model = contract.fitted(config, dense)
-        for recs in (
-            model.recommend(everybody(6), 4),
-            model.fold_in(cells_of(dense), everybody(6), 4),
-        ):
-            assert len(contract.lists(recs)[2]) == shown
 
 
 @neural
@@ -273,7 +161,7 @@ def test_ncf_scores_as_its_equations_say() -> None:
 
 @neural
 @with_torch
-def test_negatives_are_never_among_what_was_heard() -> None:
+def test_negatives_are_never_items_of_the_user() -> None:
     dense = two_camps(9, 30)
     rng = np.random.default_rng(1)
 
