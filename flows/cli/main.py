@@ -613,10 +613,13 @@ def _ui(args: argparse.Namespace, workspace: Workspace) -> None:
             f"MLflow is at {workspace.tracking_server} (MLFLOW_TRACKING_URI): open that address"
         )
     port = args.port or usual
-    command, more = opened(workspace, args.host, port)
-    print(f"http://{args.host}:{port}  (Ctrl-C ends it)", flush=True)
-    os.environ.update(more)
-    os.execv(command[0], command)
+    from tasks.orchestration.web import serve_interface
+
+    def ready(address: str) -> None:
+        print(f"{address}  (Ctrl-C ends it)", flush=True)
+
+    log = workspace.libraries / f"{opened.__name__}.log"
+    serve_interface(opened(workspace, args.host, port), args.host, port, log, ready)
 
 
 HANDLERS: dict[str, Callable[[argparse.Namespace, Workspace], None]] = {

@@ -146,7 +146,7 @@ def interfaces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, I
             cwd=place,
             env=environment(place / "home"),
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
         )
@@ -175,9 +175,10 @@ def test_the_interfaces_answer_on_loopback_and_end_when_told(
     assert ui.process.stdout.readline().startswith(f"http://127.0.0.1:{ui.port} ")
     assert answer(f"http://127.0.0.1:{ui.port}/{path}", ui.process) == expected
 
-    ui.process.terminate()
-    ui.process.communicate(timeout=60)
+    ui.process.send_signal(signal.SIGINT)
+    out, err = ui.process.communicate(timeout=60)
 
+    assert (ui.process.returncode, out, err) == (0, "", "")  # quietly
     with socket.socket() as gone:
         assert gone.connect_ex(("127.0.0.1", ui.port)) != 0
     assert list(ui.home.iterdir()) == []
