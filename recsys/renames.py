@@ -78,6 +78,8 @@ def current_params(stored: Table) -> dict[str, Any]:
     params = {PARAMETERS.get(name, name): value for name, value in stored.items()}
     if "kind" in params:
         params["kind"] = MODELS.get(params["kind"], params["kind"])
+    if params.get("kind") == "mult-vae" and "epochs" in stored:
+        params.setdefault("annealing", params["iterations"])  # it rose over the whole training
     if "members" in params:
         params["members"] = [current_params(member) for member in params["members"]]
     return params

@@ -4,6 +4,9 @@ import pytest
 
 from recsys.config import changed, checked, load_config
 from recsys.errors import InputError
+from recsys.models import read_config
+from recsys.models.fm import FmConfig
+from recsys.models.mult_vae import MultVaeConfig
 from recsys.renames import MODELS, PARAMETERS, SETTINGS, current_config, current_params
 
 
@@ -45,3 +48,31 @@ def test_stored_parameters_get_their_new_names_in_ensembles_too() -> None:
     assert current_params({"kind": "ensemble", "members": [old]})["members"] == [new]
     for name, now in MODELS.items():
         assert current_params({"kind": name})["kind"] == now
+
+
+def test_a_stored_model_of_an_earlier_version_is_read() -> None:
+    config = read_config({"kind": "fm", "epochs": 7, "listener_regularization": 2.0})
+    network = read_config({"kind": "mult-vae", "epochs": 30})
+
+    assert config == FmConfig(iterations=7, user_regularization=2.0)
+    assert network == MultVaeConfig(iterations=30, annealing=30)
+    assert read_config({"kind": "popularity-listeners"}).kind == "popularity-users"
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("[search]\nepochs = 3", r"search\.epochs is now called search\.iterations"),
+        ("[study]\nfirst = [{epochs = 3}]", r"study\.first\.epochs is now called"),
+        ("model = 'popularity-listeners'", "model 'popularity-listeners' is now called"),
+        ("judge.baseline = 'popularity-listeners'", r"judge\.baseline .* 'popularity-users'"),
+    ],
+)
+def test_an_old_name_in_a_file_is_refused_with_the_new_one(
+    tmp_path: Path, text: str, error: str
+) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text(f"{text}\n", encoding="utf-8")
+
+    with pytest.raises(InputError, match=error):
+        load_config(path)
