@@ -1,1 +1,1 @@
-"""Ids, events, interactions and profiles; filters; what a log looks like."""
+"""Ids, events, interactions and profiles; filters, description and drift of a log."""

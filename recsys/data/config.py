@@ -1,4 +1,4 @@
-"""Which users and items stay: the `[filter]` table."""
+"""The `[filter]` table: which users and items stay."""
 
 from typing import Annotated, Literal, Self
 

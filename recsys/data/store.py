@@ -48,7 +48,8 @@ def load_events(folder: Path) -> Events:
         return Events(users, items, arrays["rows"], arrays["cols"], arrays["plays"], times)
 
 
-_PROFILES = "profiles.parquet"
+PROFILES = "profiles.parquet"
+"""File that is missing where a folder has no profiles."""
 
 
 def save_profiles(profiles: Profiles, folder: Path) -> None:
@@ -62,12 +63,12 @@ def save_profiles(profiles: Profiles, folder: Path) -> None:
             "signup": profiles.signup,
         }
     )
-    pq.write_table(table, folder / _PROFILES)
+    pq.write_table(table, folder / PROFILES)
 
 
 def load_profiles(folder: Path) -> Profiles:
     """Read what save_profiles wrote."""
-    table = pq.read_table(folder / _PROFILES).combine_chunks()
+    table = pq.read_table(folder / PROFILES).combine_chunks()
     text = {
         name: pa.concat_arrays(table[name].cast(pa.string()).chunks or [pa.array([], pa.string())])
         for name in ("user", "gender", "country")
@@ -83,7 +84,7 @@ def save_data(cells: Interactions, profiles: Profiles | None, folder: Path) -> N
     """Write users.parquet, items.parquet, cells.npz and, where there are any, profiles.parquet."""
     save_ids(cells.users, folder / "users.parquet")
     save_ids(cells.items, folder / "items.parquet")
-    _save_cells(cells, folder / "cells.npz")
+    save_cells(cells, folder / "cells.npz")
     if profiles is not None:
         save_profiles(profiles, folder)
 
@@ -91,12 +92,13 @@ def save_data(cells: Interactions, profiles: Profiles | None, folder: Path) -> N
 def load_data(folder: Path) -> tuple[Interactions, Profiles | None]:
     """Read what save_data wrote; the profiles are aligned with the users."""
     users, items = load_ids(folder / "users.parquet"), load_ids(folder / "items.parquet")
-    known = (folder / _PROFILES).exists()
+    known = (folder / PROFILES).exists()
     profiles = load_profiles(folder).aligned(users) if known else None
-    return _load_cells(folder / "cells.npz", users, items), profiles
+    return load_cells(folder / "cells.npz", users, items), profiles
 
 
-def _save_cells(cells: Interactions, path: Path) -> None:
+def save_cells(cells: Interactions, path: Path) -> None:
+    """Write rows, cols, plays and, where there are any, times as one .npz."""
     columns: Columns = {"rows": cells.rows, "cols": cells.cols, "plays": cells.plays}
     _save_arrays(path, columns, {"first": cells.first, "last": cells.last})
 
@@ -111,7 +113,8 @@ def _save_arrays(
     np.savez(path, allow_pickle=False, **columns, **known)
 
 
-def _load_cells(path: Path, users: IdMap, items: IdMap) -> Interactions:
+def load_cells(path: Path, users: IdMap, items: IdMap) -> Interactions:
+    """Read what save_cells wrote, over the id maps of its rows and cols."""
     with np.load(path, allow_pickle=False) as arrays:
         first, last = (arrays.get(name) for name in ("first", "last"))
         return Interactions(

@@ -1,4 +1,4 @@
-"""How the space is searched: the `[study]` table."""
+"""The `[study]` table: how the space is searched."""
 
 from typing import Literal
 
@@ -18,11 +18,11 @@ class StudyConfig(Config):
     sampler: Literal["random", "tpe", "grid"] = setting("tpe", identity="points")
     trials: PositiveInt = setting(40, identity=False)
     metric: str = setting("ndcg@10", identity="stop")
-    """What is maximised on validation; it picks the winner."""
+    """Maximised on validation; it picks the winner."""
     also: Texts = setting((), identity="points")
     """Further objectives: the study then looks for the Pareto front, and nothing is pruned."""
     pruner: Pruner = setting("none", identity="points")
-    """What stops a trial whose curve is behind those of the trials before it."""
+    """Stops a trial whose curve is behind those of earlier trials."""
     patience: PositiveInt | None = setting(None, identity="stop")
     """Points of the curve without a new best after which the training ends."""
     prefer: Literal["best", "cheapest"] = setting("best", identity=False)
@@ -30,11 +30,11 @@ class StudyConfig(Config):
     finalists: PositiveInt = setting(5, identity=False)
     """How many trials are judged again on all users where trials see a sample of them."""
     fresh: bool = setting(False, identity=False)
-    """Train also what was measured before on the same data, split and code."""
+    """Train again what was measured before on the same data, split and code."""
     timeout: PositiveFloat | None = setting(None, identity=False)
     """Seconds after which no further trial starts."""
     default_first: bool = setting(False, identity="points")
     """Try the model's default point first, so that a search never ends below it."""
     first: tuple[dict[str, Value], ...] = setting((), identity="points")
-    """Points to try next, before the sampler takes over: ones that were good elsewhere."""
+    """Points to try before the sampler takes over, such as good points of other studies."""
     keep_factors: Literal["all", "best", "none"] = setting("all", identity=False)

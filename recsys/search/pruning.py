@@ -1,11 +1,10 @@
-"""Which running trials of a search to give up, judged by their learning curves.
+"""Pruning: which running trials of a search to stop, by their learning curves.
 
 A decision depends on the rule, the trial's own curve so far, its slot (its stable place in the
-study, from 0), the curves of finished slots, the range of iterations and a seed, and on nothing
-else: no clock, no order of arrival, no other running trial. So a study that was interrupted and
-resumed decides the same.
+study, from 0), the curves of finished slots, the range of iterations and a seed: not on the clock,
+the order of arrival or other running trials. A resumed study decides the same.
 
-A curve may be measured at every n-th iteration only, and each curve at iterations of its own.
+A curve may be measured at every n-th iteration only, and each curve at different iterations.
 """
 
 from bisect import bisect_left, bisect_right
@@ -22,21 +21,21 @@ CurveValues = Sequence[tuple[int, float]]
 
 Pruner = Literal["none", "median", "halving", "hyperband"]
 
-# Of fewer, the median says more of which trials came first than of what can be reached; Optuna's
-# median pruner waits for as many.
+# The median of fewer trials depends on which trials came first; Optuna's median pruner also waits
+# for five.
 N_BEFORE_MEDIAN = 5
 
-# One in three goes on; Li et al. 2018 advise 3 or 4.
+# One in three continues; Li et al. 2018 advise 3 or 4.
 ETA = 3
 
 
 @dataclass(frozen=True, slots=True)
 class FinishedCurve:
-    """What is left of a trial that no longer runs.
+    """The curve of a trial that no longer runs.
 
     Attributes:
         curve: All its points.
-        pruned: Was it given up? Otherwise it ran to its end, or to where it got no better.
+        pruned: Whether it was pruned. Otherwise it ran to its end, or stopped early.
     """
 
     curve: CurveValues
@@ -52,16 +51,16 @@ def hopeless(
     high: int,
     seed: int,
 ) -> bool:
-    """Should the trial be stopped at the last point of its curve? To be asked after each point.
+    """Whether to stop the trial at the last point of its curve; called after each point.
 
-    Never before the first point, and never at `high`: what has run to its end is complete, and
+    Never before the first point, and never at `high`: a trial at its end is complete, and
     stopping it saves nothing. Equal values do not stop a trial.
 
     median: the median stopping rule of Golovin et al. 2017 (Google Vizier). From iteration `low`
     on, stop if the best value so far is below the median, over the slots that finished unpruned,
     of their best value up to the same iteration. Vizier takes the running averages of these
-    instead, which a slow start pulls down for good. Slots without a point by then do not count,
-    and at least N_BEFORE_MEDIAN have to.
+    instead, which a slow start lowers for the whole training. Slots without a point by then do not count;
+    at least N_BEFORE_MEDIAN slots must count.
 
     halving: asynchronous successive halving, ASHA (Li et al. 2020, A System for Massively
     Parallel Hyperparameter Tuning). Rungs are at max(1, low) * ETA^k up to `high`. At the first
@@ -69,20 +68,20 @@ def hopeless(
     top 1 / ETA, rounded down, of itself and the finished slots that reached the rung, pruned or
     not; each counts with its best value up to its own first such point. ASHA pauses trials and
     may promote them later; we stop them for good, and therefore stop none while fewer than ETA
-    are at the rung, the trial included: there is no third of so few.
+    trials, this one included, are at the rung.
 
     hyperband: Li et al. 2018. There are as many brackets as rungs; bracket b leaves out the
     first b rungs, so that a slow starter has a chance in some. Bracket b of n gets a share of
-    slots in proportion to ETA^s / (s + 1), where s = n - 1 - b, as in the paper; the slot and
-    the seed alone draw which. Halving then runs among the slots of a bracket, asynchronously
-    and not, as in the paper, in rounds.
+    slots in proportion to ETA^s / (s + 1), where s = n - 1 - b, as in the paper; only
+    the slot and the seed decide the bracket. Halving then runs among the slots of a bracket,
+    asynchronously, where the paper has rounds.
 
     Args:
         pruner: The rule.
         slot: Place of the trial in the study, >= 0.
         curve: Its points so far.
-        finished: Slots that run no more, by their place.
-        low: Least number of iterations a trial is to be judged by.
+        finished: Slot to the curve of its finished trial.
+        low: Least number of iterations before a trial is judged.
         high: Number of iterations of a complete trial.
         seed: Draws the bracket of each slot.
 
@@ -111,9 +110,9 @@ def hopeless(
 
 
 def plateau(curve: CurveValues, patience: int | None) -> bool:
-    """Did the last `patience` points bring nothing better than the best before them?
+    """Whether the last `patience` points are no better than the best before them.
 
-    False while there is no point before them, and always if `patience` is None.
+    False without a point before them, and always if `patience` is None.
 
     Raises:
         ValueError: `patience` is below 1.
@@ -121,7 +120,7 @@ def plateau(curve: CurveValues, patience: int | None) -> bool:
     if patience is None:
         return False
     if patience < 1:
-        raise ValueError(f"patience is {patience}, but at least 1 point has to be waited for")
+        raise ValueError(f"patience is {patience}; give a number of points from 1")
     if len(curve) <= patience:
         return False
     return _best(curve[-patience:]) <= _best(curve[:-patience])
@@ -146,12 +145,12 @@ def _best(curve: CurveValues) -> float:
 
 
 def _place(curve: CurveValues, iteration: int) -> int:
-    """Where in the curve the first point at or beyond `iteration` is; its length, if none is."""
+    """Position of the first point at or beyond `iteration`; the length of the curve without one."""
     return bisect_left(curve, iteration, key=lambda point: point[0])
 
 
 def _below_median(curve: CurveValues, finished: Iterable[FinishedCurve]) -> bool:
-    """Is the best value so far below the median of what others had by the same iteration?"""
+    """Whether the best value so far is below the median of the others at the same iteration."""
     now = curve[-1][0]
     curves = [other.curve for other in finished if not other.pruned]
     by_now = [past[: bisect_right(past, now, key=lambda point: point[0])] for past in curves]
@@ -160,19 +159,19 @@ def _below_median(curve: CurveValues, finished: Iterable[FinishedCurve]) -> bool
 
 
 def _falls_off(curve: CurveValues, rivals: Iterable[CurveValues], rungs: Sequence[int]) -> bool:
-    """Does the last point of the curve reach a rung without being in the top 1 / ETA there?"""
+    """Whether the last point of the curve reaches a rung outside of the top 1 / ETA there."""
     before = curve[-2][0] if len(curve) > 1 else 0
     reached = [rung for rung in rungs if before < rung <= curve[-1][0]]
     if not reached:
         return False
     ends = ((rival, _place(rival, reached[-1])) for rival in rivals)
     values = [_best(rival[: end + 1]) for rival, end in ends if end < len(rival)]
-    n_there, n_better = len(values) + 1, sum(value > _best(curve) for value in values)
-    return n_there >= ETA and n_better >= n_there // ETA
+    n_at_rung, n_better = len(values) + 1, sum(value > _best(curve) for value in values)
+    return n_at_rung >= ETA and n_better >= n_at_rung // ETA
 
 
 def _rungs(low: int, high: int) -> list[int]:
-    """Iterations max(1, low) * ETA^k up to `high`, at least one; ValueError if there is none."""
+    """Iterations max(1, low) * ETA^k up to `high`, at least one; ValueError without any."""
     rung = max(1, low)
     if rung > high:
         raise ValueError(f"there are no iterations from {rung} to {high}")

@@ -1,1 +1,1 @@
-"""What a fitted model answers: lists, similar items, explanations, packaged models."""
+"""Served models: recommendations, similar items, explanations, published lists, packages."""

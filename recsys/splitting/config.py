@@ -1,4 +1,4 @@
-"""How the log is split: the `[split]` table, one class per kind."""
+"""The `[split]` table: how the log is split, one class per kind."""
 
 from pathlib import Path
 from typing import Annotated, Literal

@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 from recsys.data.store import (
-    _PROFILES,
-    _load_cells,
-    _save_cells,
+    PROFILES,
+    load_cells,
     load_ids,
     load_profiles,
+    save_cells,
     save_ids,
     save_profiles,
 )
@@ -23,7 +23,7 @@ def save_fold(fold: Fold, folder: Path) -> None:
     save_ids(fold.train.items, folder / "items.parquet")
     sides = _SIDES if fold.folds_in else ("train", "held_out")
     for side in sides:
-        _save_cells(getattr(fold, side), folder / f"{side}.npz")
+        save_cells(getattr(fold, side), folder / f"{side}.npz")
     if fold.profiles is not None:
         save_profiles(fold.profiles, folder)
     (folder / "fold.json").write_text(json.dumps({"sides": sides}), encoding="utf-8")
@@ -33,7 +33,7 @@ def load_fold(folder: Path) -> Fold:
     """Read what save_fold wrote."""
     users, items = load_ids(folder / "users.parquet"), load_ids(folder / "items.parquet")
     sides = json.loads((folder / "fold.json").read_text(encoding="utf-8"))["sides"]
-    cells = {side: _load_cells(folder / f"{side}.npz", users, items) for side in sides}
-    known = (folder / _PROFILES).exists()
+    cells = {side: load_cells(folder / f"{side}.npz", users, items) for side in sides}
+    known = (folder / PROFILES).exists()
     profiles = load_profiles(folder).aligned(users) if known else None
     return Fold(cells["train"], cells.get("history", cells["train"]), cells["held_out"], profiles)
