@@ -59,8 +59,8 @@ def hopeless(
     median: the median stopping rule of Golovin et al. 2017 (Google Vizier). From iteration `low`
     on, stop if the best value so far is below the median, over the slots that finished unpruned,
     of their best value up to the same iteration. Vizier takes the running averages of these
-    instead, which a slow start lowers for the whole training. Slots without a point by then do not count;
-    at least N_BEFORE_MEDIAN slots must count.
+    instead, which a slow start lowers for the whole training. Slots without a
+    point by then do not count; at least N_BEFORE_MEDIAN slots must count.
 
     halving: asynchronous successive halving, ASHA (Li et al. 2020, A System for Massively
     Parallel Hyperparameter Tuning). Rungs are at max(1, low) * ETA^k up to `high`. At the first
