@@ -83,20 +83,6 @@ def _drawn(params: Point, search: Search) -> Point:
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_neither_the_name_nor_the_number_of_openings_moves_a_point(
-    workspace: Workspace, sampler: Sampler
-) -> None:
-    config = config_of(None, sampler)
-    whole = measure(opened(workspace, config, "whole"))
-
-    for _ in range(12):
-        measure(opened(workspace, config, "by one"), 1)
-
-    assert [slot for slot, _ in whole] == list(range(12))
-    assert points_of(opened(workspace, config, "by one")) == whole
-
-
-@pytest.mark.parametrize("sampler", SAMPLERS)
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
 def test_the_storage_moves_no_point(
     workspace: Workspace, tmp_path: Path, sampler: Sampler, kind: str
@@ -105,6 +91,7 @@ def test_the_storage_moves_no_point(
     expected = measure(opened(workspace, config))
     storage = InMemoryStorage() if kind == "memory" else get_storage(f"sqlite:///{tmp_path}/o.db")
 
+    assert [slot for slot, _ in expected] == list(range(12))
     assert measure(in_storage(storage, workspace, config)) == expected
 
 
@@ -224,15 +211,6 @@ def test_more_trials_can_be_asked_for_and_are_those_of_a_wider_study(workspace: 
     assert more == whole[5:]
 
 
-def test_a_failure_does_not_change_the_planned_points_of_the_others(workspace: Workspace) -> None:
-    config = config_of(MIXED)
-    whole = measure(opened(workspace, config, "whole"))
-    search = opened(workspace, config, "failing")
-    search.fail(claimed(search), "error")
-
-    assert measure(search) == whole[1:]
-
-
 def test_a_claim_is_one_line_of_the_journal(workspace: Workspace) -> None:
     search = opened(workspace, config_of(MIXED, "tpe", default_first=True))
     measure(search, 2)
@@ -296,14 +274,19 @@ def test_a_dead_workers_slot_is_claimed_again_with_its_point_and_counts_the_atte
 def test_a_living_workers_slot_is_not_claimed_again(workspace: Workspace, locks: Locks) -> None:
     search = opened(workspace, config_of(MIXED, trials=2))
     with locks.living("other"):
-        claimed(search, "other")
+        theirs = claimed(search, "other")
 
         assert [claimed(search, name).slot for name in ("a", "b", "c")] == [1, 1, 1]
+        told(search, claimed(search), 0.5)
+        assert claim(search) is None
         assert search.others(ME) == [0]
         assert search.others("other") == []
 
     assert search.others(ME) == []
-    assert claimed(search).slot == 0
+    again = claimed(search)
+    assert (again.slot, again.params) == (0, theirs.params)
+    told(search, again, 0.25)
+    assert [each.slot for each in search.done] == [each.slot for each in search.finished] == [0, 1]
 
 
 def test_who_is_taken_for_dead_claims_nothing(workspace: Workspace) -> None:
@@ -313,20 +296,6 @@ def test_who_is_taken_for_dead_claims_nothing(workspace: Workspace) -> None:
         search.claim("dead")
 
     assert search.outcomes() == {}
-
-
-def test_none_is_free_while_others_are_at_the_last_trials(
-    workspace: Workspace, enter: Enter
-) -> None:
-    enter("other")
-    search = opened(workspace, config_of(MIXED, trials=1))
-    theirs = claimed(search, "other")
-
-    assert claim(search, ME) is None
-    assert search.others(ME) == [0]
-    told(search, theirs, 0.5)
-    assert claim(search, ME) is None
-    assert search.others(ME) == []
 
 
 def test_workers_that_claim_at_once_never_get_the_same_slot_or_point(
@@ -350,15 +319,16 @@ def test_an_interrupted_trial_is_claimed_again_and_a_failed_one_is_not(
     workspace: Workspace,
 ) -> None:
     search = opened(workspace, config_of(MIXED, trials=3))
-    search.fail(claimed(search), "ValueError: too big")
-    search.interrupt(claimed(search))
+    search.fail(claimed(search), "x" * 100_000)
+    cut_off = claimed(search)
 
+    assert search.interrupt(cut_off)
+    assert not search.interrupt(cut_off)
     points = measure(search)
 
     assert [slot for slot, _ in points] == [1, 2]
-    assert search.failed == {0: "ValueError: too big"}
-    assert [each.slot for each in search.done] == [1, 2]
-    assert search.done[0].attempts == 2
+    assert search.failed == {0: "x" * 2000}
+    assert [(each.slot, each.attempts) for each in search.done] == [(1, 2), (2, 1)]
     assert search.ended == 3
 
 
@@ -370,14 +340,6 @@ def test_a_worker_that_dies_while_it_tells_a_failure_has_told_it(workspace: Work
 
     assert claimed(search).slot == 1
     assert search.failed == {0: "ValueError: too big"}
-
-
-def test_an_error_of_any_length_can_be_kept(workspace: Workspace) -> None:
-    search = opened(workspace, config_of(MIXED))
-
-    search.fail(claimed(search), "x" * 100_000)
-
-    assert search.failed == {0: "x" * 2000}
 
 
 def taken_over(search: Search) -> tuple[Trial, Trial]:
@@ -419,16 +381,6 @@ def test_a_trial_that_was_taken_over_can_not_be_told_and_changes_nothing(
     told(search, theirs, 0.5)
     assert [(each.value, each.attempts) for each in search.done] == [(0.5, 2)]
     assert [each.value for each in opened(workspace, config_of(MIXED, trials=2)).done] == [0.5]
-
-
-def test_interrupting_what_has_ended_changes_nothing(workspace: Workspace) -> None:
-    search = opened(workspace, config_of(MIXED, trials=1))
-    trial = claimed(search)
-    told(search, trial, 0.5)
-
-    search.interrupt(trial)
-
-    assert [each.value for each in search.done] == [0.5]
 
 
 def test_freeing_the_dead_cuts_off_theirs_alone(workspace: Workspace, enter: Enter) -> None:
@@ -504,18 +456,6 @@ def test_a_pruned_trial_is_finished_with_its_curve_and_without_a_value(
     assert found.ended == 2
 
 
-def test_trials_are_listed_by_slot_whatever_the_order_they_ended_in(
-    workspace: Workspace, enter: Enter
-) -> None:
-    enter("other")
-    search = opened(workspace, config_of(MIXED))
-    theirs = claimed(search, "other")
-    told(search, claimed(search), 0.5)
-    told(search, theirs, 0.25)
-
-    assert [each.slot for each in search.done] == [each.slot for each in search.finished] == [0, 1]
-
-
 def test_the_best_of_equals_is_the_first_and_no_pruned_one(workspace: Workspace) -> None:
     search = opened(workspace, config_of(MIXED, trials=6))
     told(search, claimed(search))
@@ -560,32 +500,24 @@ def test_no_more_trials_are_given_than_are_wanted(workspace: Workspace) -> None:
 PINNED = {"factors": [8, 16], "iterations": [5, 10, 15], "alpha": [1.0]}
 
 
+@pytest.mark.parametrize("trials", [3, 6])
 @pytest.mark.parametrize("sampler", ["random", "grid"])
-def test_waypoints_are_the_iterations_that_others_ask_for_on_the_same_path(
-    workspace: Workspace, sampler: Sampler
+def test_shared_iterations_are_those_of_other_trials_on_the_same_path(
+    workspace: Workspace, sampler: Sampler, trials: int
 ) -> None:
-    search = opened(workspace, config_of(PINNED, sampler, trials=6))
-    trials = []
-    while (trial := claim(search, ME)) is not None:
-        trials.append(trial)
-        told(search, trial, 0.5)
-
-    for trial in trials:
-        asked = int(trial.params["iterations"])
-        assert search.shared_iterations(trial) == sorted({5, 10, 15} - {asked})
-
-
-def test_waypoints_are_those_of_trials_that_are_asked_for(workspace: Workspace) -> None:
-    config = config_of(PINNED, trials=3)
+    config = config_of(PINNED, sampler, trials=trials)
     search = opened(workspace, config)
-    trial = claimed(search)
-    planned = sampling.Points(config.space, config.study, config.seed).planned(3)
-    alike = [p for p in planned[1:] if p["factors"] == trial.params["factors"]]
+    planned = sampling.Points(config.space, config.study, config.seed).planned(trials)
 
-    assert search.shared_iterations(trial) == sorted(int(p["iterations"]) for p in alike)
+    for point in planned:
+        trial = claimed(search)
+        told(search, trial, 0.5)
+        same_path = [p for p in planned if p["factors"] == point["factors"] and p != point]
+        expected = sorted(int(p["iterations"]) for p in same_path)
+        assert (trial.params, search.shared_iterations(trial)) == (point, expected)
 
 
-def test_a_study_that_learns_or_finds_its_iterations_knows_no_waypoints(
+def test_a_study_that_learns_or_finds_its_iterations_knows_no_shared_iterations(
     workspace: Workspace,
 ) -> None:
     learns = opened(workspace, config_of(PINNED, "tpe"), "learns")
@@ -639,29 +571,25 @@ def test_the_parameter_that_matters_is_the_most_important(workspace: Workspace) 
     assert search.importances() == shares
 
 
-def test_too_few_or_equal_trials_have_no_importances(workspace: Workspace) -> None:
+@pytest.mark.parametrize("values", [(0.1, 0.2, 0.3), (0.5,) * 9])
+def test_too_few_or_equal_trials_have_no_importances(
+    workspace: Workspace, values: tuple[float, ...]
+) -> None:
     search = opened(workspace, config_of(MIXED, trials=9))
-    for value in (0.1, 0.2, 0.3):
+    for value in values:
         told(search, claimed(search), value)
+
     assert search.importances() == {}
 
-    equal = opened(workspace, config_of(MIXED, trials=9), "equal")
-    for _ in range(9):
-        told(equal, claimed(equal), 0.5)
-    assert equal.importances() == {}
 
-
-def test_a_space_of_single_values_and_conditions_has_no_importances(workspace: Workspace) -> None:
-    table = {
-        "weighting": ["share", "log", "linear", "binary", "tfidf"],
-        "power": {"low": 0.1, "high": 1.0, "when": {"weighting": "share"}},
-        "alpha": 2.0,
-    }
-    search = opened(workspace, config_of(table, trials=9))
+def test_parameters_with_a_condition_have_no_importance(
+    workspace: Workspace,
+) -> None:
+    search = opened(workspace, config_of(MIXED, trials=9))
     for value in range(9):
         told(search, claimed(search), float(value))
 
-    assert set(search.importances()) <= {"weighting", "alpha"}
+    assert not search.importances().keys() & {"power", "epsilon"}
 
 
 def test_facts_about_a_study_are_remembered(workspace: Workspace) -> None:

@@ -28,34 +28,19 @@ class Maker:
         (folder / "deep").mkdir()
         (folder / "values.bin").write_bytes(b"values")
         (folder / "deep" / "names.txt").write_text("names", encoding="utf-8")
-        return {"rows": 3, "calls": self.calls}
+        return {"rows": (3, 3), "calls": self.calls}
 
 
 def test_a_stage_is_made_once_and_then_reused(workspace: Workspace) -> None:
     make = Maker()
 
-    first = stage(workspace, "split", {"of": "a"}, make)
-    second = stage(workspace, "split", {"of": "a"}, make)
+    first = stage(workspace, "split", {"of": "a", "b": 1}, make)
+    second = stage(workspace, "split", {"b": 1, "of": "a"}, make)
 
     assert (first.reused, second.reused, make.calls) == (False, True, 1)
-    assert first.folder == second.folder
+    assert (second.folder, second.facts) == (first.folder, {"rows": [3, 3], "calls": 1})
+    assert second.facts == first.facts
     assert (second.folder / "deep" / "names.txt").read_text(encoding="utf-8") == "names"
-
-
-def test_facts_come_back_from_the_cache_as_they_were_told(workspace: Workspace) -> None:
-    def make(folder: Path) -> dict[str, Any]:
-        return {"shape": (2, 3), "names": {"a": 1}}
-
-    first = stage(workspace, "split", {}, make)
-    second = stage(workspace, "split", {}, make)
-
-    assert first.facts == second.facts == {"shape": [2, 3], "names": {"a": 1}}
-
-
-def test_the_order_of_the_inputs_does_not_matter(workspace: Workspace) -> None:
-    stage(workspace, "split", {"a": 1, "b": 2}, Maker())
-
-    assert stage(workspace, "split", {"b": 2, "a": 1}, Maker()).reused
 
 
 @pytest.mark.parametrize(
@@ -150,6 +135,11 @@ def break_the_manifest(folder: Path) -> None:
     (folder / cache.MANIFEST).write_text('{"files": {', encoding="utf-8")
 
 
+def alter_the_manifest(folder: Path) -> None:
+    manifest = folder / cache.MANIFEST
+    manifest.write_text(manifest.read_text(encoding="utf-8").replace('"calls": 1', '"calls": 9'))
+
+
 def empty_the_manifest(folder: Path) -> None:
     (folder / cache.MANIFEST).write_text("[]", encoding="utf-8")
 
@@ -158,7 +148,7 @@ def empty_the_manifest(folder: Path) -> None:
     "damage",
     [
         *(alter, shorten, lose_a_file, lose_the_manifest),
-        *(break_the_manifest, empty_the_manifest, shutil.rmtree),
+        *(alter_the_manifest, break_the_manifest, empty_the_manifest, shutil.rmtree),
     ],
 )
 def test_a_damaged_entry_is_made_again(
@@ -173,6 +163,7 @@ def test_a_damaged_entry_is_made_again(
     assert (again.folder / "values.bin").read_bytes() == b"values"
     assert again.facts["calls"] == 2
     assert stage(workspace, "split", {}, make).reused
+    assert list((workspace.cache / "split").iterdir()) == [again.folder]
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
@@ -188,14 +179,6 @@ def test_a_stage_that_fails_leaves_nothing_behind(
 
     assert list((workspace.cache / "split").iterdir()) == []
     assert not stage(workspace, "split", {}, Maker()).reused
-
-
-def test_nothing_but_entries_is_left_in_the_cache(workspace: Workspace) -> None:
-    entry = stage(workspace, "split", {}, Maker())
-    alter(entry.folder)
-    stage(workspace, "split", {}, Maker())
-
-    assert list((workspace.cache / "split").iterdir()) == [entry.folder]
 
 
 def test_an_entry_tells_what_it_was_made_from(workspace: Workspace) -> None:
@@ -314,18 +297,6 @@ def test_a_file_that_changed_in_any_way_is_hashed_again(
     assert (after == before) == (change is change_time)
 
 
-def test_a_moved_file_is_hashed_again_and_has_the_same_hash(
-    workspace: Workspace, tmp_path: Path, reads: list[Path]
-) -> None:
-    file, moved = tmp_path / "a.tsv", tmp_path / "b.tsv"
-    file.write_bytes(b"abc")
-    before = file_hash(workspace, file)
-    file.rename(moved)
-
-    assert file_hash(workspace, moved) == before
-    assert reads == [file, moved]
-
-
 def test_a_broken_index_of_files_only_costs_hashing_again(
     workspace: Workspace, tmp_path: Path, reads: list[Path]
 ) -> None:
@@ -336,19 +307,6 @@ def test_a_broken_index_of_files_only_costs_hashing_again(
 
     assert file_hash(workspace, file) == before
     assert len(reads) == 2
-
-
-def test_files_known_before_stay_known(
-    workspace: Workspace, tmp_path: Path, reads: list[Path]
-) -> None:
-    one, other = tmp_path / "1", tmp_path / "2"
-    for file in (one, other):
-        file.write_bytes(b"abc")
-        file_hash(workspace, file)
-
-    file_hash(workspace, one)
-
-    assert reads == [one, other]
 
 
 def test_who_was_killed_at_the_index_of_files_leaves_nothing_after_the_next(
@@ -375,19 +333,3 @@ def test_a_file_that_cannot_be_read_is_an_error_with_a_remedy(
         file_hash(workspace, tmp_path / "plays.tsv")
     with pytest.raises(InputError, match="Is a directory; pass a file"):
         file_hash(workspace, tmp_path)
-
-
-def test_a_manifest_that_was_altered_is_not_believed(tmp_path: Path) -> None:
-    workspace = Workspace.at(tmp_path)
-
-    def make(folder: Path) -> dict[str, int]:
-        (folder / "x.txt").write_text("x")
-        return {"rows": 12}
-
-    manifest = stage(workspace, "made", {}, make).folder / MANIFEST
-    manifest.write_text(manifest.read_text().replace("12", "99"))
-
-    again = stage(workspace, "made", {}, make)
-
-    assert not again.reused
-    assert again.facts == {"rows": 12}
