@@ -52,9 +52,11 @@ class Gate:
         if self.rule not in RULES:
             raise ValueError(f"gate {self.rule!r}: use one of {', '.join(RULES)}")
         if not 0 <= self.margin < 1:
-            raise ValueError(f"margin {self.margin:g}: a share of the champion's value, 0 to 1")
+            raise ValueError(
+                f"margin is {self.margin:g}; give a share of the value from 0 to below 1"
+            )
         if not 0 <= self.coverage <= 1:
-            raise ValueError(f"coverage {self.coverage:g}: a share of the champion's, 0 to 1")
+            raise ValueError(f"coverage is {self.coverage:g}; give a share of it from 0 to 1")
 
 
 @dataclass(frozen=True, slots=True)

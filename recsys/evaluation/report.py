@@ -175,7 +175,9 @@ def _check_train(
             f"numbers of users of {len(users_per_item)} items, catalogue of {len(held_out.items)}"
         )
     if not max(1, int(users_per_item.max(initial=0))) <= n_train_users:
-        raise ValueError(f"an item has {users_per_item.max()} users among {n_train_users} users")
+        raise ValueError(
+            f"an item has {users_per_item.max()} users, the training has {n_train_users}"
+        )
 
 
 def _check_users(users: npt.NDArray[np.int32], held_out: Interactions) -> None:

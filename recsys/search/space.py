@@ -104,7 +104,9 @@ def space_of(table: SpaceTable, whole: Collection[str]) -> Space:
     for name, spec in space.items():
         for other in spec.when:
             if other not in space or space[other].when:
-                raise ValueError(f"search.{name}.when names {other!r}, no unconditional parameter")
+                raise ValueError(
+                    f"search.{name}.when names {other!r}; name a parameter without when"
+                )
     kept = {name: spec for name, spec in space.items() if _possible(spec, space)}
     return dict(sorted(kept.items(), key=lambda entry: bool(entry[1].when)))
 

@@ -203,7 +203,7 @@ def _history(served: Served, items: Any, plays: Any) -> dict[int, float]:
             )
         history = listed(items, served.names)
         if not history:
-            raise InputError(f"no item in {items!r}")
+            raise InputError(f"no item in {items!r}; name at least one")
         return history
     if not isinstance(items, list):
         raise InputError(f"`items` is {items!r}; give a text or a list of names or ids")

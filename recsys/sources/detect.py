@@ -105,12 +105,10 @@ def _detected(path: Path, first: Sequence[str]) -> Layout:
     if lastfm.is_profiles(first):
         raise InputError(
             f"{path}:1: these are profiles of users, not plays: {excerpt(first[0])}; give the "
-            "plays file here and this one as profiles"
+            "plays here and this file with --profiles"
         )
     if any("\0" in line for line in first):
-        raise InputError(
-            f"{path} is not a text table but binary or UTF-16; give a listening log in UTF-8"
-        )
+        raise InputError(f"{path} is not a text table but binary or UTF-16; give a log in UTF-8")
     raise InputError(
         f"{path}:1: no known format starts like this: {excerpt(first[0])}; {_NAME_THEM}, "
         "or give --format"

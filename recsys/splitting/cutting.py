@@ -60,7 +60,7 @@ def _cut(events: Events, config: ExperimentConfig, test: Events | None) -> Split
             return user_split(events.cells(), shares, how.history, seeds)
         case GivenSplit() as how:
             if test is None:
-                raise ValueError("the test file was not read")
+                raise ValueError("it needs a test file")
             train, held_out = together(events, test)
             return given_split(
                 train.cells(), held_out.cells(), how.fraction, how.min_items, seeds[1]

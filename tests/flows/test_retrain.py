@@ -546,7 +546,7 @@ def test_a_champion_that_could_not_be_published_is_published_by_the_same_command
     ("given", "message"),
     [
         (("often", 0.01, 0.8, []), "--gate often: use one of always, better, not-worse, never"),
-        (("better", 2.0, 0.8, []), "margin 2: a share"),
+        (("better", 2.0, 0.8, []), "margin is 2; give a share"),
         (("better", 0.01, 0.8, ["size=2"]), "--drift size=2: write NAME=X with one of shrink"),
         (("better", 0.01, 0.8, ["grow=big"]), "--drift grow=big: 'big' is no number"),
         (("better", 0.01, 0.8, ["grow=0.1"]), "drift limit grow is 0.1: use 1 to inf"),

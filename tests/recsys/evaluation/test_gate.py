@@ -144,9 +144,9 @@ def test_the_first_model_is_promoted_unless_the_gate_is_never(
     ("settings", "message"),
     [
         ({"rule": "often"}, "gate 'often': use one of always, better, not-worse, never"),
-        ({"margin": 1.0}, "margin 1: a share of the champion's value"),
-        ({"margin": -0.1}, "margin -0.1"),
-        ({"coverage": 1.5}, "coverage 1.5"),
+        ({"margin": 1.0}, "margin is 1; give a share"),
+        ({"margin": -0.1}, "margin is -0.1"),
+        ({"coverage": 1.5}, "coverage is 1.5"),
     ],
 )
 def test_a_gate_out_of_range_is_refused(settings: dict[str, float], message: str) -> None:

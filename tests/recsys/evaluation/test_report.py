@@ -212,7 +212,7 @@ def test_training_counts_of_other_data_are_refused() -> None:
 
     with pytest.raises(ValueError, match="numbers of users of 7 items, catalogue of 8"):
         evaluate(recs, held_out, USERS_PER_ITEM[1:], N_USERS, (1,))
-    with pytest.raises(ValueError, match="5 users among 4 users"):
+    with pytest.raises(ValueError, match="5 users, the training has 4"):
         evaluate(recs, held_out, USERS_PER_ITEM, 4, (1,))
 
 

@@ -203,7 +203,7 @@ def test_without_moments_a_time_split_leaves_shares_of_the_events() -> None:
         (RandomSplit(), events_of([(0, 0, 1, 0), (0, 1, 1, 0)]), "nothing is held out"),
         (TimeSplit(kind="time"), events_of([(0, n, 1, 5) for n in range(9)]), "must be before"),
         (UserSplit(kind="users"), events_of([(0, 0, 1, 0), (1, 0, 1, 0)]), "nothing is left to"),
-        (PUBLISHED, crowd(), "the test file was not read"),
+        (PUBLISHED, crowd(), "it needs a test file"),
     ],
     ids=["last", "time", "random", "moments", "users", "given"],
 )
