@@ -11,13 +11,13 @@ from tasks.workspace.layout import Workspace
 
 @dataclass(frozen=True, slots=True)
 class Cleaned:
-    """What was removed, or would be.
+    """Entries that were removed, or could be.
 
     Attributes:
         entries: How many.
         size: In bytes.
-        days: For which nobody had used them.
-        removed: Whether they are gone.
+        days: For which they were unused.
+        removed: Whether they are removed.
     """
 
     entries: int
@@ -45,12 +45,12 @@ class Cleaned:
 
 
 def clean(workspace: Workspace, days: float = UNUSED_DAYS, dry_run: bool = False) -> Cleaned:
-    """Remove what can be made again, and nobody has used for so many days.
+    """Remove entries that can be computed again and were unused for so many days.
 
     Raises:
         InputError: days is below 0.
     """
-    found = cleaning.unused(workspace, time.time(), days)
+    unused = cleaning.unused(workspace, time.time(), days)
     if not dry_run:
-        cleaning.remove(workspace, found)
-    return Cleaned(len(found), sum(each.size for each in found), days, not dry_run)
+        cleaning.remove(workspace, unused)
+    return Cleaned(len(unused), sum(each.size for each in unused), days, not dry_run)

@@ -1,4 +1,4 @@
-"""The deployments of prefect.yaml, served from one process, for those who have no work pool.
+"""The deployments of prefect.yaml, served from one process, without a work pool.
 
 `prefect deploy --all` and this read the same file, so that a deployment is the same either way.
 """
@@ -39,7 +39,7 @@ def deployment_specs(file: Path) -> list[DeploymentSpec]:
 
 
 def job_environment(deployments: list[DeploymentSpec]) -> dict[str, str]:
-    """What a worker would set for their runs; set it before Prefect is imported."""
+    """Variables that a worker would set for their runs; set them before Prefect is imported."""
     return {
         name: value
         for entry in deployments
@@ -48,17 +48,17 @@ def job_environment(deployments: list[DeploymentSpec]) -> dict[str, str]:
 
 
 def serve(deployments: list[DeploymentSpec]) -> None:
-    """Deploy, then run what is due or asked for, one at a time, until interrupted.
+    """Deploy, then run scheduled and requested runs, one at a time, until interrupted.
 
     Raises:
-        InputError: a deployment belongs to a work pool, which Prefect would not take it out of.
+        InputError: a deployment belongs to a work pool, and Prefect would leave it there.
     """
     import prefect
 
-    made = [_deployment(entry) for entry in deployments]
-    asyncio.run(_refuse_pooled([f"{each.flow_name}/{each.name}" for each in made]))
+    ready = [_deployment(entry) for entry in deployments]
+    asyncio.run(_refuse_pooled([f"{each.flow_name}/{each.name}" for each in ready]))
     make_automations()
-    prefect.serve(*made, limit=1)
+    prefect.serve(*ready, limit=1)
 
 
 async def _refuse_pooled(names: list[str]) -> None:
@@ -79,7 +79,7 @@ async def _refuse_pooled(names: list[str]) -> None:
 
 
 def make_automations() -> None:
-    """Bring the automations that come with recsys to the server, if it lacks them."""
+    """Create the automations of recsys on the server, where they are missing; idempotent."""
     from prefect.automations import Automation
 
     for table in yaml.safe_load(AUTOMATIONS.read_text(encoding="utf-8"))["automations"]:

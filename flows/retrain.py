@@ -4,9 +4,8 @@
         |          |                  |
         +-- stopped               refused
 
-The champion is what it was until one move of an alias, and its lists are replaced after that, all
-at once. Whoever is killed repeats the command: the study is named after the plays, so its trials
-are there.
+Atomic: the champion changes by one move of an alias; then its lists are replaced, all at once.
+Idempotent: after a kill, the same command resumes, because the study is named after the plays.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -34,8 +33,7 @@ from recsys.models import MODELS, make_config
 from recsys.models.config import ModelConfig
 from recsys.seeds import seed_for
 from recsys.sources.config import DataConfig
-from tasks.data import database
-from tasks.data import new_plays as arriving
+from tasks.data import database, new_plays
 from tasks.data.new_plays import Incoming
 from tasks.data.stages import Plays
 from tasks.retraining import history
@@ -55,20 +53,20 @@ from tasks.workspace.locking import workspace_locks
 
 @dataclass(frozen=True, slots=True)
 class Retrained:
-    """What came of it.
+    """The result of a retraining.
 
     Attributes:
         name: Of the registered model.
-        verdict: "promoted", "refused", or "unchanged" where the same was retrained before.
-        reasons: In words.
+        verdict: "promoted", "refused", or "unchanged" where the same retraining is done already.
+        reasons: Of the verdict, a sentence each.
         table: Facts of the plays, findings and the decision.
         run: MLflow id of the retraining.
         study: Name of the study that was searched.
         version: Number of the challenger.
         champion: Number of the version that serves now; None where none does.
         seconds: By part.
-        published: What became of its lists; None where they were not to be published.
-        cleaned: What nobody had used for long, and is gone.
+        published: The publication of its lists; None where they are not published.
+        cleaned: Cache entries that were unused for long and are removed.
     """
 
     name: str
@@ -90,7 +88,7 @@ class Retrained:
         return {**asdict(self), "published": lists, "cleaned": room}
 
     def lines(self) -> list[str]:
-        """For the terminal: what was decided, why, and what serves."""
+        """For the terminal: verdict, reasons, and the version that serves."""
         serving = "nothing serves" if self.champion is None else f"version {self.champion} serves"
         head = f"{self.name} version {self.version}: {self.verdict}; {serving}"
         where = f"study {self.study}, MLflow run {self.run}"
@@ -101,95 +99,95 @@ class Retrained:
 
 @flow(
     name="retrain",
-    flow_run_name="retrain {asked.name}",
+    flow_run_name="retrain {request.name}",
     on_completion=[send_verdict],
     on_failure=ALERTS,
     on_crashed=ALERTS,
 )
-def retrain(asked: RetrainRequest, workspace: Path = Path("mlruns")) -> Retrained:
+def retrain(request: RetrainRequest, workspace: Path = Path("mlruns")) -> Retrained:
     """Check the new plays, search, gate, register, promote what passed, and publish its lists.
 
     Args:
-        asked: What is retrained.
+        request: Plays, configuration and gate.
         workspace: Where state lives.
 
     Raises:
-        InputError: the plays are not as the last ones were, or they or the configuration cannot
-            be used, or the lists of the new champion cannot be published.
+        InputError: the plays have drifted from the last ones, they or the configuration cannot be
+            used, or the lists of the new champion cannot be published.
     """
-    registry.check_name(asked.name)
-    asked.check()
+    registry.check_name(request.name)
+    request.check()
     place = environment.place(workspace)
     clock = Clock()
-    with workspace_locks(place).exclusive(f"retrain-{asked.name}"):
-        done = _retrained(place, asked, clock)
-    lists = _published(place, asked, done, clock)
+    with workspace_locks(place).exclusive(f"retrain-{request.name}"):
+        done = _retrained(place, request, clock)
+    lists = _published(place, request, done, clock)
     clock.seconds["total"] = clock.total
     return replace(done, published=lists, cleaned=clean(place), seconds=clock.seconds)
 
 
-def _retrained(place: Workspace, asked: RetrainRequest, clock: Clock) -> Retrained:
-    """All but the publishing; only for who holds the lock on retraining."""
-    ledger = RetrainHistory.of(place, asked.name)
+def _retrained(place: Workspace, request: RetrainRequest, clock: Clock) -> Retrained:
+    """All but the publishing; the caller holds the lock on retraining."""
+    past = RetrainHistory.of(place, request.name)
     with clock.part("data"):
-        incoming = _gathered(place, asked, ledger)
-    key = _key(place, asked, incoming)
-    done = ledger.done(key)
+        incoming = _gathered(place, request, past)
+    key = _key(place, request, incoming)
+    done = past.done(key)
     if done is not None:
-        return _unchanged(place, asked.name, done)
-    return _Retraining(place, asked, incoming, ledger, key, clock).run()
+        return _unchanged(place, request.name, done)
+    return _Retraining(place, request, incoming, past, key, clock).run()
 
 
-def _gathered(place: Workspace, asked: RetrainRequest, ledger: RetrainHistory) -> Incoming:
-    """The new plays; that they cannot be used is recorded, too."""
-    data, plays = asked.config.data, asked.plays
+def _gathered(place: Workspace, request: RetrainRequest, past: RetrainHistory) -> Incoming:
+    """The new plays; plays that cannot be used are recorded, too."""
+    data, plays = request.config.data, request.plays
     try:
-        if asked.query is not None:
-            plays, columns = database.query_plays(place, asked.query, environment.database())
+        if request.query is not None:
+            plays, columns = database.query_plays(place, request.query, environment.database())
             data = DataConfig(columns=columns, strict=data.strict)
         assert plays is not None
-        return arriving.gather(place, plays, data)
+        return new_plays.gather(place, plays, data)
     except InputError as error:
-        tags = {"key": UNREAD, "champion": _number(champion(place, asked.name))}
-        run = history.begin(ledger, None, asked.called, _params(asked, asked.config), tags)
-        _stop(asked, run, [str(error)], {})
+        tags = {"key": UNREAD, "champion": _number(champion(place, request.name))}
+        run = history.begin(past, None, request.plays_name, _params(request, request.config), tags)
+        _stop(request, run, [str(error)], {})
         raise
 
 
 def _published(
-    place: Workspace, asked: RetrainRequest, done: Retrained, clock: Clock
+    place: Workspace, request: RetrainRequest, done: Retrained, clock: Clock
 ) -> PublishResult | None:
-    """Publish the champion, where it is what was retrained."""
-    if not asked.publishes or done.champion != done.version:
+    """Publish the champion, if it is the retrained version."""
+    if not request.publishes or done.champion != done.version:
         return None
     with clock.part("publishing"):
         try:
-            return publish(place.root, name=asked.name)
+            return publish(place.root, name=request.name)
         except InputError as error:
             raise InputError(
-                f"{asked.name} version {done.version} serves, but its lists are not published: "
-                f"{error}. The same command, or `recsys publish`, tries again"
+                f"{request.name} version {done.version} serves, but its lists are not published: "
+                f"{error}. Run the same command, or `recsys publish`, again"
             ) from error
 
 
-def _key(place: Workspace, asked: RetrainRequest, incoming: Incoming) -> str:
+def _key(place: Workspace, request: RetrainRequest, incoming: Incoming) -> str:
     described = {
-        **_data(place, asked, incoming),
-        "config": asked.config.model_dump(mode="json", exclude={"data"}),
-        "gate": asdict(asked.gate),
-        "refit": asked.refit,
-        "follows": asked.follows,
-        "sources": asked.sources,
+        **_data(place, request, incoming),
+        "config": request.config.model_dump(mode="json", exclude={"data"}),
+        "gate": asdict(request.gate),
+        "refit": request.refit,
+        "follows": request.follows,
+        "sources": request.sources,
     }
     return key_of(described, 16)
 
 
-def _data(place: Workspace, asked: RetrainRequest, incoming: Incoming) -> dict[str, Any]:
-    profiles = None if asked.profiles is None else file_hash(place, asked.profiles)
+def _data(place: Workspace, request: RetrainRequest, incoming: Incoming) -> dict[str, Any]:
+    profiles = None if request.profiles is None else file_hash(place, request.profiles)
     return {
         "data": incoming.fingerprint,
         "profiles": profiles,
-        "code": code_id(MEASURING, asked.config.model),
+        "code": code_id(MEASURING, request.config.model),
     }
 
 
@@ -199,7 +197,7 @@ def _unchanged(place: Workspace, name: str, done: Recorded) -> Retrained:
         name=name,
         verdict="unchanged",
         reasons=(
-            f"the same plays were retrained with the same settings before, and version "
+            f"these plays are retrained already with these settings, and version "
             f"{done.tags['version']} was {done.tags['verdict']}: nothing is changed",
         ),
         table=history.read_table(place, done.id),
@@ -212,33 +210,33 @@ def _unchanged(place: Workspace, name: str, done: Recorded) -> Retrained:
 
 
 class _Retraining:
-    """One retraining, which is neither done nor given up."""
+    """A retraining that has to run."""
 
     def __init__(
         self,
         place: Workspace,
-        asked: RetrainRequest,
+        request: RetrainRequest,
         incoming: Incoming,
-        ledger: RetrainHistory,
+        past: RetrainHistory,
         key: str,
         clock: Clock,
     ) -> None:
-        self.place, self.asked, self.incoming = place, asked, incoming
-        self.ledger, self.key, self.clock = ledger, key, clock
-        self.left = ledger.unfinished(key)
+        self.place, self.request, self.incoming = place, request, incoming
+        self.past, self.key, self.clock = past, key, clock
+        self.unfinished = past.unfinished(key)
         self.champion = self._compared_with()
-        self.last = ledger.last()
-        self.findings = history.drifted(incoming, self.last, asked.limits)
+        self.last = past.last()
+        self.findings = history.drifted(incoming, self.last, request.limits)
 
     def run(self) -> Retrained:
-        """To its end."""
-        if self.findings and not self.asked.accept_drift:
+        """Search, judge, register, promote."""
+        if self.findings and not self.request.accept_drift:
             self._drifted()
         served = None if self.champion is None else self._config_of(self.champion)
-        config = searched(self.asked, self.incoming, served)
+        config = searched(self.request, self.incoming, served)
         study = self._study_name(config)
         tags = {"key": self.key, "champion": _number(self.champion), "study": study}
-        run = self._begin(self.left, config, tags)
+        run = self._begin(self.unfinished, config, tags)
         with run.closing():
             decision, challenger = self._decided(config, study, served)
             self._write(run, decision)
@@ -246,25 +244,25 @@ class _Retraining:
             noted = run.steps(next(iter(numbers)))  # one batch: all are there or none
             run.log({} if noted else numbers, tags={"challenger": challenger})
             with self.clock.part("registering"):
-                version = registry.register(self.place, challenger, self.asked.name).version
-            # Before the promotion: who is killed after it finds what to say.
+                version = registry.register(self.place, challenger, self.request.name).version
+            # Before the promotion: after a kill the verdict can still be reported.
             run.log({}, tags={"version": str(version.number)})
             if decision.promoted:
                 self._promote(version)
             run.log({}, tags={"verdict": decision.verdict, "reasons": _short(in_words(decision))})
-        return self._told(run, study, version, decision)
+        return self._result(run, study, version, decision)
 
     def _compared_with(self) -> Version | None:
-        """What serves, or served when the retraining that is gone on with began."""
-        serving = champion(self.place, self.asked.name)
-        if self.left is None:
+        """The champion, or that of the moment when the retraining to resume began."""
+        serving = champion(self.place, self.request.name)
+        if self.unfinished is None:
             return serving
-        before = self.left.tags["champion"]
-        if serving is not None and serving.run == self.left.tags.get("challenger"):
-            every = versions(self.place, self.asked.name)
+        before = self.unfinished.tags["champion"]
+        if serving is not None and serving.run == self.unfinished.tags.get("challenger"):
+            every = versions(self.place, self.request.name)
             return next((each for each in every if str(each.number) == before), None)
         if before != _number(serving):
-            self.left = None  # somebody has chosen another one meanwhile
+            self.unfinished = None  # another version was promoted meanwhile
         return serving
 
     def _config_of(self, version: Version) -> ModelConfig:
@@ -274,37 +272,37 @@ class _Retraining:
             return load_version(self.place, version).config
 
     def _begin(
-        self, left: Recorded | None, config: ExperimentConfig, tags: Mapping[str, str]
+        self, unfinished: Recorded | None, config: ExperimentConfig, tags: Mapping[str, str]
     ) -> Run:
         name = self.incoming.parts[-1].name
-        params = _params(self.asked, config)
-        return history.begin(self.ledger, left, name, params, tags, self.incoming)
+        params = _params(self.request, config)
+        return history.begin(self.past, unfinished, name, params, tags, self.incoming)
 
     def _drifted(self) -> None:
         """Record it, and raise InputError."""
         words = [f"{name}: {each.words}" for name, found in self.findings.items() for each in found]
         values = {f"drift/{each.what}": each.value for f in self.findings.values() for each in f}
         tags = {"key": self.key, "champion": _number(self.champion)}
-        run = self._begin(None, self.asked.config, tags)
-        _stop(self.asked, run, words, values, lambda: self._write(run, None))
+        run = self._begin(None, self.request.config, tags)
+        _stop(self.request, run, words, values, lambda: self._write(run, None))
         raise InputError(
-            f"the plays are not as the last ones were: {'; '.join(words)}. Nothing is changed; "
-            "correct the plays, or go on with --accept-drift"
+            f"the plays have drifted from the last ones: {'; '.join(words)}. Nothing is changed; "
+            "correct the plays, or repeat with --accept-drift"
         )
 
     def _study_name(self, config: ExperimentConfig) -> str:
         table = config.model_dump(mode="json", exclude={"data": True, "study": {"trials"}})
         described = {
-            **_data(self.place, self.asked, self.incoming),
+            **_data(self.place, self.request, self.incoming),
             "champion": None if self.champion is None else self.champion.run,
             "config": table,
-            "sources": self.asked.sources,
+            "sources": self.request.sources,
         }
-        return f"retrain-{self.asked.name}-{key_of(described, 12)}"
+        return f"retrain-{self.request.name}-{key_of(described, 12)}"
 
     def _table(self, decision: Decision | None) -> dict[str, Any]:
-        told = None if decision is None else decision.as_json()
-        return history.table_of(self.incoming, self.findings, told, self.last)
+        decided = None if decision is None else decision.as_json()
+        return history.table_of(self.incoming, self.findings, decided, self.last)
 
     def _write(self, run: Run, decision: Decision | None) -> None:
         history.write_table(self.place, run, self._table(decision))
@@ -312,18 +310,18 @@ class _Retraining:
     def _decided(
         self, config: ExperimentConfig, name: str, served: ModelConfig | None
     ) -> tuple[Decision, str]:
-        """What the gate says, and the run of the challenger."""
-        source = Plays(self.incoming.plays, self.asked.profiles)
-        sources = self.asked.sources
+        """The decision of the gate, and the run of the challenger."""
+        source = Plays(self.incoming.plays, self.request.profiles)
+        sources = self.request.sources
         with opened(self.place, source, config, name, sources, self.clock) as parts:
             study, search, stages = parts
             folds = stages["split"].folder
             with joined(study, search):
                 search_all(study, search, folds / "validation", with_prefect, self.clock)
-                # Of two who come this far together, the second finds everything judged.
+                # Of two processes here at once, the second finds everything judged.
                 with workspace_locks(self.place).exclusive(f"judge-{study.name}"):
-                    found = self._judged(study, search, folds, served)
-        return found
+                    judged = self._judged(study, search, folds, served)
+        return judged
 
     def _judged(
         self, study: Study, search: Search, folds: Path, served: ModelConfig | None
@@ -331,13 +329,13 @@ class _Retraining:
         with self.clock.part("choose"):
             chosen = choose(study, search, folds / "validation")
         winner: ModelConfig = make_config(study.config.model, chosen.winner.params)
-        if self.asked.refit and served is not None and served.kind not in MODELS:
-            winner = served  # its first model stood for it in the search
+        if self.request.refit and served is not None and served.kind not in MODELS:
+            winner = served  # its first model was searched in its place
         with study.scratch() as folder:
             with self.clock.part("final"):
                 if served is not None:
                     run_final(study, folds / "test", served, folder / "champion")
-                # The last: it is what the run of the study stands for.
+                # The last: the run of the study shows its values.
                 measured = run_final(study, folds / "test", winner, folder / "challenger")
             with self.clock.part("gate"):
                 decision = self._gate(study, folds / "test", winner, folder)
@@ -348,12 +346,12 @@ class _Retraining:
     def _gate(self, study: Study, test: Path, winner: ModelConfig, folder: Path) -> Decision:
         challenger, metric = load_report(folder / "challenger"), study.config.study.metric
         if self.champion is None:
-            return without_champion(challenger, self.asked.gate, metric)
+            return without_champion(challenger, self.request.gate, metric)
         on_new, besides = self._as_it_serves(self.champion, study, test, winner, folder)
         decision = decide(
             challenger,
             load_report(folder / "champion"),
-            self.asked.gate,
+            self.request.gate,
             metric,
             seed_for(study.config.seed, "judge", "bootstrap"),
             study.config.judge.resamples,
@@ -364,30 +362,30 @@ class _Retraining:
     def _as_it_serves(
         self, serving: Version, study: Study, test: Path, winner: ModelConfig, folder: Path
     ) -> tuple[OnNew | None, Sequence[str]]:
-        """The champion on what is new to it, or why not: a damaged one can still be replaced."""
+        """The champion on plays that are new to it, or why not: a damaged one can be replaced."""
         measured = folder / "challenger"
         try:
             return history.judge_frozen(study, test, serving, winner, measured), ()
         except InputError as error:
-            return None, (f"as it serves it cannot be judged, which decides nothing: {error}",)
+            return None, (f"the served champion cannot be judged, which decides nothing: {error}",)
 
     def _promote(self, version: Version) -> None:
-        """Let the challenger serve, if what serves is still what it was compared with."""
-        serving = champion(self.place, self.asked.name)
+        """Promote the challenger, if the champion is still the one it was compared with."""
+        serving = champion(self.place, self.request.name)
         if _number(serving) not in (_number(self.champion), str(version.number)):
             raise InputError(
-                f"{self.asked.name}: version {_number(serving)} serves now, and the challenger was "
-                f"compared with {_number(self.champion)}; run it again"
+                f"{self.request.name}: version {_number(serving)} serves now, and the challenger "
+                f"was compared with {_number(self.champion)}; run it again"
             )
-        registry.promote(self.place, str(version.number), self.asked.name)
+        registry.promote(self.place, str(version.number), self.request.name)
 
-    def _told(self, run: Run, study: str, version: Version, decision: Decision) -> Retrained:
+    def _result(self, run: Run, study: str, version: Version, decision: Decision) -> Retrained:
         reasons = tuple(in_words(decision))
-        title = f"{self.asked.name} version {version.number}: {decision.verdict}"
+        title = f"{self.request.name} version {version.number}: {decision.verdict}"
         history.show_decision(title, reasons, decision.numbers())
-        serving = champion(self.place, self.asked.name)
+        serving = champion(self.place, self.request.name)
         return Retrained(
-            name=self.asked.name,
+            name=self.request.name,
             verdict=decision.verdict,
             reasons=reasons,
             table=self._table(decision),
@@ -400,31 +398,31 @@ class _Retraining:
 
 
 def _stop(
-    asked: RetrainRequest,
+    request: RetrainRequest,
     run: Run,
     words: Sequence[str],
     values: Mapping[str, float],
     write: Callable[[], None] = lambda: None,
 ) -> None:
-    """Record why nothing was retrained."""
+    """Record why the retraining stopped."""
     with run.closing():
         write()
         run.log(values, tags={"verdict": "stopped", "reasons": _short(words)})
-    history.show_decision(f"{asked.name}: stopped", words, values)
+    history.show_decision(f"{request.name}: stopped", words, values)
 
 
-def _params(asked: RetrainRequest, config: ExperimentConfig) -> dict[str, object]:
+def _params(request: RetrainRequest, config: ExperimentConfig) -> dict[str, object]:
     """Of the run of a retraining."""
     return {
-        "plays": asked.called,
+        "plays": request.plays_name,
         "model": config.model,
-        "trials": 0 if asked.refit else config.study.trials,
+        "trials": 0 if request.refit else config.study.trials,
         "metric": config.study.metric,
-        "gate": asked.gate.rule,
-        "margin": asked.gate.margin,
-        "coverage": asked.gate.coverage,
-        "accept_drift": asked.accept_drift,
-        **{f"drift.{name}": value for name, value in asdict(asked.limits).items()},
+        "gate": request.gate.rule,
+        "margin": request.gate.margin,
+        "coverage": request.gate.coverage,
+        "accept_drift": request.accept_drift,
+        **{f"drift.{name}": value for name, value in asdict(request.limits).items()},
     }
 
 

@@ -1,4 +1,4 @@
-"""What a retraining is asked for, and the search that it begins."""
+"""The request of a retraining, and the search that it begins."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -18,23 +18,23 @@ from tasks.orchestration.interfaces import MODEL
 
 @dataclass(frozen=True, slots=True)
 class RetrainRequest:
-    """What is retrained, and how.
+    """Plays, configuration and gate of a retraining.
 
     Attributes:
         plays: A file, or a folder of files; None with a query.
-        profiles: Of the listeners.
+        profiles: Of the users.
         config: Data, filter, split, budget, judging and, without a champion, search.
-        gate: What the challenger has to show.
-        limits: What the plays may differ by from the last.
-        accept_drift: Whether to go on where they differ by more.
-        refit: Whether the champion's parameters are taken as they are, without a search.
-        follows: Whether the model of the champion is searched, and not that of the configuration.
+        gate: Conditions for the challenger to be promoted.
+        limits: How much the plays may differ from the last ones.
+        accept_drift: Whether to continue where they differ by more.
+        refit: Whether the champion's parameters are used without a search.
+        follows: Whether the model of the champion is searched, instead of the configured one.
         name: Of the registered model.
         sources: Studies whose best points a new study begins with.
-        query: SQL that asks a database for the plays. Its address is not a parameter, for it may
+        query: SQL that selects the plays in a database. The address is not a parameter, for it may
             hold a password: `flows.environment.database`.
-        publish: Whether the lists of a new champion are published; None: those of the model that
-            `recsys recommend` asks, and of no other.
+        publish: Whether the lists of a new champion are published; None: only those of the model
+            that `recsys recommend` serves.
     """
 
     plays: Path | None
@@ -56,19 +56,18 @@ class RetrainRequest:
         return self.name == MODEL if self.publish is None else self.publish
 
     @property
-    def called(self) -> str:
+    def plays_name(self) -> str:
         """The plays in a word, for people."""
         return "query" if self.plays is None else self.plays.name
 
     def check(self) -> None:
-        """Refuse what cannot be retrained, before anything is read.
+        """Check the request before anything is read.
 
         Raises:
-            InputError: the plays are to come from nowhere or from two places, or the test side
-                from another place.
+            InputError: there are no plays or two sources of plays, or a published test side.
         """
         if (self.plays is None) == (self.query is None):
-            raise InputError("give the plays either as a file or folder, or by a query")
+            raise InputError("pass the plays either as a file or folder, or by a query")
         if isinstance(self.config.split, GivenSplit):
             raise InputError(
                 "a retraining is judged on a part of the new plays that it holds out; leave out "
@@ -79,10 +78,10 @@ class RetrainRequest:
 def conditions(
     rule: str, margin: float, coverage: float, drift: Sequence[str]
 ) -> tuple[Gate, Limits]:
-    """What was written on the command line, checked.
+    """Gate and limits from options of the command line.
 
     Raises:
-        InputError: a value is none that can be used; the message names the option.
+        InputError: a value cannot be used; the message names the option.
     """
     if rule not in RULES:
         raise InputError(f"--gate {rule}: use one of {', '.join(RULES)}")
@@ -103,24 +102,24 @@ def conditions(
 
 
 def searched(
-    asked: RetrainRequest, incoming: Incoming, served: ModelConfig | None
+    request: RetrainRequest, incoming: Incoming, served: ModelConfig | None
 ) -> ExperimentConfig:
-    """The search of the challenger: from the parameters of the champion on, or these alone.
+    """The search of the challenger: it begins at the parameters of the champion, or has only these.
 
-    An ensemble is not searched: the model of the configuration challenges it. Where it is refitted,
-    its first model stands for it in the study.
+    An ensemble is not searched: the configured model challenges it. To refit an ensemble, its first
+    model is searched in its place.
     """
-    table = asked.config.model_dump(mode="json", exclude_none=True)
+    table = request.config.model_dump(mode="json", exclude_none=True)
     table["data"] = incoming.data.model_dump(mode="json", exclude_none=True)
     config = checked(table, "of the retraining")
     if served is not None and served.kind not in MODELS:
-        if not asked.refit:
+        if not request.refit:
             return config
         served = served.parts[0]
-    if served is not None and (asked.follows or asked.refit):
-        has_profiles = asked.profiles is not None
+    if served is not None and (request.follows or request.refit):
+        has_profiles = request.profiles is not None
         config = model_config(config, served.kind, config.seed, has_profiles)
-    if asked.refit:
+    if request.refit:
         return pinned(config, served or make_config(config.model, {}))
     if served is None or served.kind != config.model:
         return config

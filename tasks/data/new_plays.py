@@ -1,11 +1,11 @@
-"""New plays for `recsys retrain`: a file, a folder of dated files, or what a database answers.
+"""New plays for `recsys retrain`: a file, a folder of dated files, or the result of a query.
 
     FILE      is read as it is
     FOLDER    its files, by name, are one log; a Parquet of all their events in the workspace
     query     its rows; a Parquet in the workspace
 
-What is written is named by its content, and stays while it is used: what was learned from it can be
-made again. `tasks.workspace.cleaning` removes it when nobody has used it for long.
+Written files are named by their content, and stay while they are used, so that a study on them can
+be repeated. `tasks.workspace.cleaning` removes those that were unused for long.
 """
 
 from collections.abc import Sequence
@@ -53,9 +53,9 @@ class Incoming:
     Attributes:
         plays: One file.
         data: How it is read.
-        parts: What it is made of, by name; one where it is a file of the user's.
-        whole: All of it.
-        fingerprint: Of the events, whatever files they are in, 16 hex digits.
+        parts: The files it is made of, by name; one where the user passed a file.
+        whole: Facts of all rows.
+        fingerprint: Of the events, independent of the files they are in, 16 hex digits.
     """
 
     plays: Path
@@ -80,13 +80,13 @@ def gather(workspace: Workspace, plays: Path, config: DataConfig) -> Incoming:
     files = sorted(each for each in plays.iterdir() if each.is_file() and each.name[0] != ".")
     if not files:
         raise InputError(f"{plays}: no file is in this folder; put the plays there")
-    found = [_part(workspace, file, config) for file in files]
-    _refuse_copies(plays, [part for part, _ in found])
-    parts, entries = [part for part, _ in found], [entry for _, entry in found]
-    formats = {entry.facts["format"]: part.name for part, entry in found}
+    read = [_part(workspace, file, config) for file in files]
+    parts, entries = [part for part, _ in read], [entry for _, entry in read]
+    _refuse_copies(plays, parts)
+    formats = {entry.facts["format"]: part.name for part, entry in read}
     if len(formats) > 1:
-        told = ", ".join(f"{name} is {kind}" for kind, name in formats.items())
-        raise InputError(f"{plays}: the files differ in format ({told}); keep those of one format")
+        kinds = ", ".join(f"{name} is {kind}" for kind, name in formats.items())
+        raise InputError(f"{plays}: the files differ in format ({kinds}); keep those of one format")
     events = [load_events(entry.folder) for entry in entries]
     with_times = {each.times is not None for each in events}
     if len(with_times) > 1:
@@ -94,7 +94,7 @@ def gather(workspace: Workspace, plays: Path, config: DataConfig) -> Incoming:
     digest = sha256("".join(entry.key for entry in entries).encode()).hexdigest()[:16]
     merged = workspace.incoming / f"{plays.resolve().name}-{digest}.parquet"
     if merged.exists():
-        merged.touch()  # when it was used last
+        merged.touch()  # the time of its last use
     else:
         report_progress(f"adding up {len(parts)} files", 0, None)
         _write([_table(each) for each in events], merged)
@@ -119,8 +119,8 @@ def _refuse_copies(folder: Path, parts: Sequence[Part]) -> None:
 
 def _part(workspace: Workspace, path: Path, config: DataConfig) -> tuple[Part, StageEntry]:
     entry = ingest.fn(workspace, Plays(path), config)
-    told = {name: entry.facts[name] for name in ("rows", "rejected", "users", "items")}
-    facts = LogProfile.of(**told, plays=load_events(entry.folder).plays)
+    counts = {name: entry.facts[name] for name in ("rows", "rejected", "users", "items")}
+    facts = LogProfile.of(**counts, plays=load_events(entry.folder).plays)
     return Part(path.name, file_hash(workspace, path), facts), entry
 
 
@@ -147,7 +147,7 @@ def _table(events: Events) -> Any:  # pyarrow.Table; pyarrow ships no types
 
 
 def _write(tables: Sequence[Any], path: Path) -> None:
-    """One Parquet file, whole or not there."""
+    """One Parquet file; atomic."""
     with atomic_file(path) as part, pq.ParquetWriter(part, tables[0].schema) as writer:
         for table in tables:
             writer.write_table(table)

@@ -1,8 +1,8 @@
-"""What a retraining leaves in MLflow and Prefect, and the champion as it serves.
+"""Retrainings in MLflow and Prefect, and the judging of the champion as it serves.
 
 run of stage "retrain"   one per retraining, in an experiment of its own per registered model
-tag `key`                hash of plays, profiles, settings and code: the same asked again; "unread"
-                         where the plays cannot be read
+tag `key`                hash of plays, profiles, settings and code: the same for the same request;
+                         "unread" where the plays cannot be read
 tag `champion`           version that served when it began; "none" without one
 tag `challenger`         run of the model that was judged; set before anything is promoted
 tag `verdict`            promoted, refused or stopped
@@ -46,10 +46,10 @@ from tasks.workspace.layout import Workspace
 
 STAGE = "retrain"
 NO_CHAMPION = "none"
-UNREAD = "unread"  # key of one whose plays cannot be read
+UNREAD = "unread"  # key where the plays cannot be read
 WHOLE = "all files together"  # in findings, beside the names of files
 _FILES, _TABLE = "retrain", "retrain.json"
-_LEARNED = ("promoted", "refused")  # verdicts of plays that were learned from
+_LEARNED = ("promoted", "refused")  # verdicts of retrainings that reached the gate
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,21 +82,21 @@ class RetrainHistory:
         )
 
     def done(self, key: str) -> Recorded | None:
-        """The retraining that was asked for exactly this, and came to its end."""
+        """The finished retraining of this key."""
         return next((run for run in self._finished if run.tags["key"] == key), None)
 
     def unfinished(self, key: str) -> Recorded | None:
-        """One that was asked for exactly this, and was interrupted, or failed."""
+        """A retraining of this key that was interrupted, or failed."""
         return next((r for r in self.runs if r.status != "FINISHED" and r.tags["key"] == key), None)
 
     def last(self) -> Mapping[str, Any] | None:
-        """What the last one that learned from its plays has written."""
+        """The table of the last retraining that reached the gate."""
         run = next(self._finished, None)
         return None if run is None else read_table(self.workspace, run.id)
 
 
 def read_table(workspace: Workspace, run: str) -> Mapping[str, Any]:
-    """What a retraining has written about itself."""
+    """The table that a retraining has attached."""
     with temporary_folder(workspace.scratch, "retrain-") as folder:
         path = Run.of(workspace, run).fetch(f"{_FILES}/{_TABLE}", folder)
         table: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -106,34 +106,34 @@ def read_table(workspace: Workspace, run: str) -> Mapping[str, Any]:
 def drifted(
     incoming: Incoming, last: Mapping[str, Any] | None, limits: Limits
 ) -> dict[str, list[Finding]]:
-    """What is wrong with each new file, by name, and with all of them; nothing where all is well.
+    """Findings of drift in each new file, by name, and in all of them; empty without drift.
 
-    A file is held against the last that was learned from, and against the last before it that was
-    as it should be: so a day that was let pass does not make the next one look odd. Together they
-    may grow by any number, and shrink as little as a file: that files are gone would else not be
-    noticed, for those that are left are known.
+    A file is compared with the last file of the last retraining, and with the last file without
+    drift: so an accepted day does not make the next one look odd. All files together may grow by
+    any number, and shrink as little as a file: otherwise missing files would not be noticed,
+    because the remaining files are known.
 
     Args:
         incoming: The new plays.
-        last: What the last retraining has written; None where it is the first.
-        limits: What is let pass.
+        last: The table of the last retraining; None for the first one.
+        limits: Accepted differences.
     """
     if last is None:
         return {}
     known = {part["digest"] for part in last["parts"]}
     against = [LogProfile.from_json(each) for each in (last["clean"], last["parts"][-1]["facts"])]
-    found = {
+    findings = {
         part.name: [check(part.facts, facts, limits) for facts in against]
         for part in incoming.parts
         if part.digest not in known
     }
-    odd = {name: each[0] for name, each in found.items() if all(each)}
+    odd = {name: each[0] for name, each in findings.items() if all(each)}
     lost = _lost(incoming, last, limits)
     return odd if not lost else {**odd, WHOLE: lost}
 
 
 def _lost(incoming: Incoming, last: Mapping[str, Any], limits: Limits) -> list[Finding]:
-    alone = len(incoming.parts) == len(last["parts"]) == 1  # then the file itself says so
+    alone = len(incoming.parts) == len(last["parts"]) == 1  # then the file itself is checked
     if alone or "whole" not in last:  # of an earlier version
         return []
     return shrunk(incoming.whole, LogProfile.from_json(last["whole"]), limits)
@@ -145,7 +145,7 @@ def table_of(
     decision: Mapping[str, Any] | None,
     last: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    """What a retraining writes about itself, with the facts of the last file that was as usual."""
+    """The table of a retraining, with the facts of the last file without drift."""
     parts = [asdict(part) for part in incoming.parts]
     usual = [part["facts"] for part in parts if part["name"] not in findings]
     before = parts[-1]["facts"] if last is None else last["clean"]
@@ -159,45 +159,45 @@ def table_of(
 
 
 def begin(
-    ledger: RetrainHistory,
-    left: Recorded | None,
+    past: RetrainHistory,
+    unfinished: Recorded | None,
     name: str,
     params: Mapping[str, object],
     tags: Mapping[str, str],
     incoming: Incoming | None = None,
 ) -> Run:
-    """The run of a retraining, new or gone on with; only for who holds the lock on retraining.
+    """The run of a retraining, new or resumed; the caller holds the lock on retraining.
 
-    Others that are RUNNING were killed: they are closed.
+    Other runs that are RUNNING were killed: they are closed.
 
     Args:
-        ledger: All retrainings of the model.
-        left: The one to go on with.
+        past: All retrainings of the model.
+        unfinished: The run to resume.
         name: Of a new run.
         params: Of the run.
         tags: Of the run: its key, the champion.
         incoming: The plays; None where they cannot be read.
     """
-    for other in ledger.runs:
-        if other.status == "RUNNING" and (left is None or other.id != left.id):
-            Run.of(ledger.workspace, other.id).end("KILLED", {"error": "interrupted"})
+    for other in past.runs:
+        if other.status == "RUNNING" and (unfinished is None or other.id != unfinished.id):
+            Run.of(past.workspace, other.id).end("KILLED", {"error": "interrupted"})
     data = None
     if incoming is not None:
         path = incoming.plays.resolve()
         data = DataSet(f"{path.parent.name}/{path.name}", incoming.fingerprint, str(path))
         tags = {**tags, "data": incoming.fingerprint}
-    if left is not None:
-        run = reopen_run(ledger.workspace, left.id)
-        # Who was killed at once has not said all; what is said stays, though limits may differ now.
-        unsaid = {name: value for name, value in params.items() if name not in left.params}
-        describe_run(ledger.workspace, run, unsaid, data)
+    if unfinished is not None:
+        run = reopen_run(past.workspace, unfinished.id)
+        # A run killed at its start lacks parameters; recorded ones stay, though limits may differ.
+        missing = {name: value for name, value in params.items() if name not in unfinished.params}
+        describe_run(past.workspace, run, missing, data)
         return run
     every = {**tags, "stage": STAGE}
-    return start_run(ledger.workspace, ledger.experiment, name, params, every, data)
+    return start_run(past.workspace, past.experiment, name, params, every, data)
 
 
 def write_table(workspace: Workspace, run: Run, table: Mapping[str, Any]) -> None:
-    """Attach what a retraining writes about itself."""
+    """Attach the table of a retraining."""
     with temporary_folder(workspace.scratch, "retrain-") as folder:
         text = json.dumps(dict(table), indent=1)
         (folder / _TABLE).write_text(text, encoding="utf-8")
@@ -215,7 +215,7 @@ def judge_frozen(
         test: Folder of the test fold.
         champion: The version that serves.
         challenger: The model with its parameters.
-        measured: What `run_final` wrote of the challenger.
+        measured: The folder that `run_final` wrote of the challenger.
     """
     fold = fold_at(test)
     if fold.folds_in:

@@ -70,9 +70,9 @@ def test_what_is_deployed_is_the_default_configuration() -> None:
     default = load_config(ROOT / "flows" / "configs" / "default.toml")
     deployed = {
         "experiment": (ENTRIES["experiment"]["parameters"], default),
-        "compare": (ENTRIES["compare"]["parameters"]["asked"], default),
+        "compare": (ENTRIES["compare"]["parameters"]["request"], default),
         "retrain": (
-            ENTRIES["retrain"]["parameters"]["asked"],
+            ENTRIES["retrain"]["parameters"]["request"],
             changed(default, {"study.trials": main.RETRAIN_TRIALS}),
         ),
     }
@@ -188,8 +188,8 @@ def test_a_retraining_is_served_without_a_pool_until_the_process_is_told_to_end(
         site.run(*RECSYS, "serve-flows")
     site.run(*PREFECT, "--no-prompt", "deployment", "delete", "--all")
     before = len(finished(site, "tags.stage = 'retrain'"))
-    asked = {"plays": "mlruns/sample/plays.tsv", "profiles": None, "config": SMALL}
-    parameters = json.dumps({"asked": asked})
+    request = {"plays": "mlruns/sample/plays.tsv", "profiles": None, "config": SMALL}
+    parameters = json.dumps({"request": request})
     with site.running(*RECSYS, "serve-flows", log="serving") as said:
         until(lambda: "retrain/retrain" in said.read_text(encoding="utf-8"))
         run = ("deployment", "run", "retrain/retrain", "--params", parameters, "--watch")

@@ -113,7 +113,7 @@ def test_the_first_is_promoted_and_the_same_plays_again_change_nothing(
     assert (first.verdict, first.version, first.champion) == ("promoted", 1, 1)
     assert first.reasons == ("first: nothing serves yet",)
     assert (again.verdict, again.version, again.champion) == ("unchanged", 1, 1)
-    assert "retrained with the same settings before, and version 1 was promoted" in again.reasons[0]
+    assert "retrained already with these settings, and version 1 was promoted" in again.reasons[0]
     assert runs(lab, ask()) == before
     assert len(store.versions(lab.workspace, ask().name)) == 1
     (recorded,) = before
@@ -171,7 +171,7 @@ def test_the_champion_as_it_serves_is_judged_on_new_pairs_unless_its_files_are_l
 
     assert (third.verdict, third.champion) == ("promoted", third.version)
     assert third.table["decision"]["on_new"] is None
-    assert third.reasons[-1].startswith("as it serves it cannot be judged, which decides nothing: ")
+    assert third.reasons[-1].startswith("the served champion cannot be judged, which decides nothing: ")
 
 
 def test_another_model_that_is_better_takes_the_place_and_one_that_is_worse_does_not(
@@ -267,7 +267,7 @@ def test_a_broken_day_stops_and_goes_on_when_that_is_accepted(
     broken = written(tmp_path / "day.tsv", breaks(lines_of(lab)))
 
     with pytest.raises(
-        InputError, match=r"Nothing is changed; .* go on with --accept-drift"
+        InputError, match=r"Nothing is changed; .* repeat with --accept-drift"
     ) as why:
         run(lab, ask(broken, gate=Gate("always")))
     stopped = runs(lab, ask())[0]
@@ -401,7 +401,7 @@ def test_the_files_of_a_folder_are_one_log_and_a_broken_one_is_named(
     for name in ("2026-01-01.tsv", "2026-01-02.tsv"):
         (folder / name).unlink()
     # What is left is known, and yet it is not what there was.
-    with pytest.raises(InputError, match="as the last ones were: all files together: fewer rows"):
+    with pytest.raises(InputError, match="have drifted from the last ones: all files together: fewer rows"):
         run(lab, ask(folder))
 
     assert (first.champion, second.champion) == (1, 2)
@@ -589,7 +589,7 @@ def test_the_command_tells_the_decision_and_stops_with_2(
 
     assert told.startswith("commanded version 1: promoted; version 1 serves\n  first: nothing")
     assert again["verdict"] == "unchanged"
-    assert "recsys: the plays are not as the last ones were: day.tsv: more rows" in stopped
+    assert "recsys: the plays have drifted from the last ones: day.tsv: more rows" in stopped
 
     assert command("clean", "--dry-run") == 0
     assert re.fullmatch(
