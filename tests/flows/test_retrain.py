@@ -171,7 +171,9 @@ def test_the_champion_as_it_serves_is_judged_on_new_pairs_unless_its_files_are_l
 
     assert (third.verdict, third.champion) == ("promoted", third.version)
     assert third.table["decision"]["on_new"] is None
-    assert third.reasons[-1].startswith("the served champion cannot be judged, which decides nothing: ")
+    assert third.reasons[-1].startswith(
+        "the served champion cannot be judged, which decides nothing: "
+    )
 
 
 def test_another_model_that_is_better_takes_the_place_and_one_that_is_worse_does_not(
@@ -401,7 +403,9 @@ def test_the_files_of_a_folder_are_one_log_and_a_broken_one_is_named(
     for name in ("2026-01-01.tsv", "2026-01-02.tsv"):
         (folder / name).unlink()
     # What is left is known, and yet it is not what there was.
-    with pytest.raises(InputError, match="have drifted from the last ones: all files together: fewer rows"):
+    with pytest.raises(
+        InputError, match="have drifted from the last ones: all files together: fewer rows"
+    ):
         run(lab, ask(folder))
 
     assert (first.champion, second.champion) == (1, 2)
