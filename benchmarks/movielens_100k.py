@@ -156,9 +156,7 @@ class Tried:
     @property
     def name(self) -> str:
         """Kind of the model, or of its members."""
-        if not isinstance(self.config, EnsembleConfig):
-            return self.config.kind
-        counts = Counter(member.kind for member in self.config.members)
+        counts = Counter(member.kind for member in self.config.parts)
         return " + ".join(f"{n} {kind}" if n > 1 else kind for kind, n in counts.items())
 
 
@@ -375,8 +373,7 @@ def grown(points: Sequence[Tried], inner: Sequence[Fold], seed: int) -> Tried:
     configs = [points[n].config for n in sorted(members)]
     if len(configs) == 1:
         return points[members[0]]
-    chosen = [config for config in configs if not isinstance(config, EnsembleConfig)]
-    return Tried(EnsembleConfig(members=tuple(chosen), depth=DEPTH), value)
+    return Tried(EnsembleConfig(members=tuple(configs), depth=DEPTH), value)
 
 
 def merged(lists: Sequence[Sequence[Recommendations]], inner: Sequence[Fold]) -> float:
@@ -453,9 +450,8 @@ def numbers(values: Sequence[float], digits: int = 4) -> str:
 
 def told(config: ModelConfig) -> str:
     """A model with its parameters that are not the defaults, in a line."""
-    members = config.members if isinstance(config, EnsembleConfig) else (config,)
     texts = []
-    for member in members:
+    for member in config.parts:
         changed = member.model_dump(exclude_defaults=True, exclude={"kind"})
         values = (f"{v:.3g}" if isinstance(v, float) else str(v) for v in changed.values())
         pairs = zip(changed, values, strict=True)

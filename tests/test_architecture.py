@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from recsys.models import COMPOSITES, MODELS
+
 ROOT = Path(__file__).parent.parent
 LAYERS = ("recsys", "tasks", "flows")  # each may import itself and what stands before it
 DOORS = {
@@ -129,6 +131,17 @@ def test_each_outside_library_has_one_door(library: str) -> None:
     users = {path for path, tree in sources(*LAYERS) if within(imported(tree), [library])}
 
     assert {user for user in users if not through(user, DOORS[library])} == set()
+
+
+def test_no_module_outside_the_models_knows_one_of_them() -> None:
+    models = {*MODELS.values(), *COMPOSITES.values()}
+    users = {
+        path
+        for path, tree in sources(*LAYERS)
+        if not path.startswith("recsys/models/") and models & set(imported(tree))
+    }
+
+    assert users == set()
 
 
 def test_what_travels_with_a_registered_model_needs_nothing_else_of_ours() -> None:
