@@ -262,13 +262,13 @@ class Als:
 
         Returns:
             Items int32 and cosines float32, both of shape (m,), m at most k. Nothing for an item
-            that nobody plays, whose factors are zeros; nor are such items similar to any.
+            without users, whose factors are zeros, and none such among the similar ones.
         """
         near = cosines(self.item_factors, item)
         near[item] = -np.inf
         items, scores = best(near[None, :], k)
-        found = items[0] != NO_ITEM
-        return items[0, found], scores[0, found]
+        known = items[0] != NO_ITEM
+        return items[0, known], scores[0, known]
 
     def similar_many(
         self, items: npt.NDArray[np.int32], k: int

@@ -20,7 +20,7 @@ from recsys.models.top_k import top_k
 Floats = npt.NDArray[np.float32]
 Users = npt.NDArray[np.int32]
 
-RIVALS = 64  # artists that a history is compared with when it is folded in
+RIVALS = 64  # items that a history is compared with when it is folded in
 STEPS = 100  # of the solver that does it
 PAIRS = 1 << 20  # compared at once, 4 MiB of float32
 
@@ -38,27 +38,27 @@ class BprConfig(ModelConfig):
 
 
 class Bpr:
-    """Matrix factorization that ranks heard artists i above unheard ones j.
+    """Matrix factorization that ranks the items i of a user above the others j.
 
-    The score of artist i is x_u q_i + b_i; what is maximised by stochastic gradient is the
+    The score of item i is x_u q_i + b_i; stochastic gradient maximises the
     sum over pairs of ln sigmoid(score_i - score_j) less the regularization (Rendle et al.
     2009, section 4). implicit draws j as often as it is played, and checks that u has not
     heard it. It runs on one thread, with which alone it is repeatable.
 
-    Plays count as heard or not: BPR knows no weights. A listener without history has a
-    factor of zeros, and is shown the artists with the highest b. An artist that nobody has in
+    A play counts, however often: BPR has no weights. A user without history has a
+    factor of zeros, and gets the items with the highest b. An item without users in
     training is never drawn: it keeps zeros, and is given the lowest b there is.
 
     The loss of an iteration is the share of its pairs that the model ranked wrongly when they
     were drawn.
 
     Attributes:
-        rivals: Artists that histories are compared with, int64, shape (64,), drawn as often as
+        rivals: Items that histories are compared with, int64, shape (64,), drawn as often as
             they are played.
     """
 
     _iteration: int
-    _heard: npt.NDArray[np.bool_]
+    _played: npt.NDArray[np.bool_]
     _users: Floats
     _items: Floats
     _seen: csr_matrix
@@ -83,7 +83,7 @@ class Bpr:
         """Factorise; see `recsys.models.iterative`."""
         self._seen = train.matrix()
         self._iteration = 0
-        self._heard = train.per_item() > 0
+        self._played = train.per_item() > 0
         drawn = np.random.default_rng(self._seed).choice(len(train), RIVALS)
         self.rivals = train.cols[drawn].astype(np.int64)
         if start is not None:
@@ -132,10 +132,10 @@ class Bpr:
             model._check_fit_errors()  # which fit does at its end
 
     def _take(self, model: Any) -> None:
-        """Take the factors of implicit; artists that are never drawn get the lowest b."""
+        """Take the factors of implicit; items that are never drawn get the lowest b."""
         self._users = np.asarray(model.user_factors)
         self._items = np.asarray(model.item_factors)
-        self._items[~self._heard, -1] = self._items[self._heard, -1].min(initial=np.inf)
+        self._items[~self._played, -1] = self._items[self._played, -1].min(initial=np.inf)
 
     def state(self, into: State | None = None) -> State:
         """A copy of the factors; random numbers follow from the seed and the iteration."""
@@ -176,7 +176,7 @@ class Bpr:
         return self._items
 
     def recommend(self, users: Users, k: int) -> Recommendations:
-        """The k artists with the highest scores for each user, none met in training."""
+        """The k items with the highest scores for each user, without known ones."""
         return self._ranked(self._users[users], self._seen[users], users, k)
 
     def fold_in(
@@ -190,9 +190,9 @@ class Bpr:
 
         The q and b stay as they are, and x_u becomes what the gradient of training has at
         rest: the mean over i in the history and j of the rivals, those of a fixed draw of 64
-        artists that u has not heard, of sigmoid(score_j - score_i) (q_i - q_j), equal to
+        items that are not in the history, of sigmoid(score_j - score_i) (q_i - q_j), equal to
         regularization * x_u. It is found by 100 steps of accelerated gradient from zeros
-        (Nesterov 1983), which is deterministic and the same whoever else is asked for.
+        (Nesterov 1983), which is deterministic, whatever other users are in the request.
         """
         seen = history.matrix()[users]
         return self._ranked(self.folded(seen), seen, users, k)
@@ -202,14 +202,14 @@ class Bpr:
         return Recommendations(users.astype(np.int32), items, scores)
 
     def folded(self, seen: csr_matrix) -> Floats:
-        """The x_u of listeners with these artists and a 1, float32, shape (m, factors + 1)."""
-        found = np.zeros((seen.shape[0], self._items.shape[1]), np.float32)
-        found[:, -1] = 1
+        """The x_u of users with these items and a 1, float32, shape (m, factors + 1)."""
+        factors = np.zeros((seen.shape[0], self._items.shape[1]), np.float32)
+        factors[:, -1] = 1
         cells = max(1, PAIRS // RIVALS)
         bounds = np.searchsorted(seen.indptr, np.arange(0, seen.nnz + cells, cells))
-        for start, end in pairwise(np.unique([*np.minimum(bounds, len(found)), len(found)])):
-            found[start:end, :-1] = self._solved(seen[start:end])
-        return found
+        for start, end in pairwise(np.unique([*np.minimum(bounds, len(factors)), len(factors)])):
+            factors[start:end, :-1] = self._solved(seen[start:end])
+        return factors
 
     def _solved(self, seen: csr_matrix) -> Floats:
         """The x_u of each row, float32, shape (m, factors)."""

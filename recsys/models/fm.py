@@ -31,15 +31,15 @@ Floats = npt.NDArray[np.float32]
 Users = npt.NDArray[np.int32]
 Rows = npt.NDArray[np.integer]
 
-BATCH = 256  # listeners of a step
+BATCH = 256  # users of a step
 SPREAD = 0.05  # standard deviation of the first factors
 FIRST = 1e-6  # what the sums of squares of Adagrad begin with
 
 
 class FmConfig(WeightedConfig):
-    """Factorization machine over listener, profile, history and artist, trained for ranking.
+    """Factorization machine over user, profile, history and item, trained for ranking.
 
-    Its plays are weighed as features; what is asked for counts alike.
+    Its plays are weighed as features; all targets count alike.
     """
 
     iterative: ClassVar[bool] = True
@@ -50,15 +50,15 @@ class FmConfig(WeightedConfig):
     iterations: PositiveInt = 100
     learning_rate: PositiveFloat = 0.05
     regularization: NonNegativeFloat = 0.05
-    """Of artists and features."""
+    """Of items and features."""
     user_regularization: NonNegativeFloat = 300.0
-    """Of listener ids: the higher, the more is explained by profile and history."""
+    """Of user ids: the higher, the more is explained by profile and history."""
     negatives: PositiveInt = 4000
-    """Artists drawn at each step, which those heard have to beat; all where there are no more."""
+    """Items drawn at each step, which the targets have to beat; at most all."""
     history: bool = True
-    """Whether the artists of the history are features of the listener, as in SVD++."""
+    """Whether the items of the history are features of the user, as in SVD++."""
     dropout: Annotated[float, Field(gt=0, lt=1)] = 0.8
-    """Share of the history that is hidden in a step and asked for."""
+    """Share of the history that is hidden in a step: its targets."""
 
     @property
     def uses_profiles(self) -> bool:
@@ -67,10 +67,10 @@ class FmConfig(WeightedConfig):
 
 
 class Fm:
-    """A score for the features x of a listener together with an artist i.
+    """A score for the features x of a user together with an item i.
 
-    The machine of second order (Rendle 2010, equation 1) over listener id, gender, country,
-    age band, the artists of the history and the artist i is
+    The machine of second order (Rendle 2010, equation 1) over user id, gender, country,
+    age band, the items of the history and the item i is
 
         w_0 + sum_a w_a x_a + sum over pairs a < b of <v_a, v_b> x_a x_b
 
@@ -78,27 +78,27 @@ class Fm:
 
         score(x, i) = w_i + <q_i, sum_a v_a x_a>
 
-    with a running over the features of the listener alone: the inner product of one vector of
-    the listener with one of the artist. The history has the weighted plays
+    with a running over the features of the user alone: the inner product of one vector of
+    the user with one of the item. The history has the weighted plays
     (`recsys.models.weighting`) p as x, divided by |p|: with equal plays n^(-1/2) for each of n
-    artists, as in SVD++ (Koren 2008). Its v are others than the q of the same artists.
+    items, as in SVD++ (Koren 2008). Its v are others than the q of the same items.
 
-    Learned by minibatches of listeners with Adagrad (Duchi et al. 2011). At each step a share
-    `dropout` of the history, drawn anew, is hidden and asked for, because an artist must not
+    Learned by minibatches of users with Adagrad (Duchi et al. 2011). At each step a share
+    `dropout` of the history, drawn anew, is hidden: the targets, because an item must not
     explain itself (as in FISM, Kabbur et al. 2013). The loss is a softmax as of Liang et al.
-    2018: for each artist i that is asked for of a listener with score s,
+    2018: for each target i of a user with score s,
 
-        -ln(exp s_i / (sum over j asked for of exp s_j + n / m sum over j of exp s_j))
+        -ln(exp s_i / (sum over targets j of exp s_j + n / m sum over j of exp s_j))
 
-    where the last sum is over those of m artists, drawn of all n for the step, that the
-    listener has not heard. To it is added half the squared length of the factors of artists
-    and features times `regularization`, and of listeners times `user_regularization`.
+    where the last sum is over those of m items, drawn of all n for the step, that are
+    not in the history. To it is added half the squared length of the factors of items
+    and features times `regularization`, and of users times `user_regularization`.
 
-    The loss of an iteration is the mean of that softmax over all that was asked for, without the
+    The loss of an iteration is the mean of that softmax over all targets, without the
     regularization.
 
-    A listener who is folded in has no id that is known, but profile and history; who has
-    neither is shown the artists with the highest w.
+    A user who is folded in has no known id, but profile and history; a user with neither
+    gets the items with the highest w.
     """
 
     _iteration: int
@@ -111,16 +111,16 @@ class Fm:
     _profile: csr_matrix
     _history: csr_matrix
     _features: csr_matrix
-    _listeners: "Table"
+    _users: "Table"
     _of_features: "Table"
-    _artists: "Table"
+    _items: "Table"
 
     def __init__(self, config: FmConfig, seed: int, profiles: Profiles | None = None) -> None:
         """An untrained model.
 
         Args:
             config: Hyper-parameters.
-            seed: Of the first factors, the order of listeners, and what is hidden and drawn.
+            seed: Of the first factors, the order of users, the hidden and the drawn items.
             profiles: Of the users of the training data, aligned with them.
         """
         self._config = config
@@ -128,9 +128,9 @@ class Fm:
         self._profiles = profiles
 
     @property
-    def artists(self) -> Floats:
+    def item_vectors(self) -> Floats:
         """q_i and, as the last column, w_i, float32, shape (n_items, factors + 1)."""
-        return self._artists.values
+        return self._items.values
 
     @property
     def of_features(self) -> Floats:
@@ -138,9 +138,9 @@ class Fm:
         return self._of_features.values
 
     @property
-    def listeners(self) -> Floats:
-        """The v of the listener ids, float32, shape (n_users, factors)."""
-        return self._listeners.values
+    def user_vectors(self) -> Floats:
+        """The v of the user ids, float32, shape (n_users, factors)."""
+        return self._users.values
 
     def fit(
         self,
@@ -153,11 +153,11 @@ class Fm:
         self._iteration = 0
         self._rng = np.random.default_rng(self._seed)
         factors = self._config.factors
-        artists = self._rng.normal(0, SPREAD, (len(train.items), factors + 1))
-        artists[:, -1] = 0
-        self._artists = Table(artists)
+        items = self._rng.normal(0, SPREAD, (len(train.items), factors + 1))
+        items[:, -1] = 0
+        self._items = Table(items)
         self._of_features = Table(self._rng.normal(0, SPREAD, (self._features.shape[1], factors)))
-        self._listeners = Table(np.zeros((len(train.users), factors)))
+        self._users = Table(np.zeros((len(train.users), factors)))
         if start is not None:
             self.rewind(start)
         with threadpool_limits(1, "blas"):
@@ -183,30 +183,30 @@ class Fm:
 
     def _tables(self) -> dict[str, "Table"]:
         return {
-            "listeners": self._listeners,
+            "users": self._users,
             "of_features": self._of_features,
-            "artists": self._artists,
+            "items": self._items,
         }
 
     def learned(self) -> ModelArrays:
-        """All parameters."""
+        """All parameters; the files are called as the earlier versions did."""
         return {
-            "artists": self.artists,
+            "artists": self.item_vectors,
             "of_features": self.of_features,
-            "listeners": self.listeners,
+            "listeners": self.user_vectors,
         }
 
     def restore(self, train: Interactions, stored: StoredArrays) -> Self:
-        """Describe the listeners and take the parameters."""
+        """Describe the users and take the parameters."""
         self._describe(train)
         n_factors, n_features = self._config.factors, self._features.shape[1]
-        self._artists = Table(stored.dense("artists", np.float32, len(train.items), n_factors + 1))
+        self._items = Table(stored.dense("artists", np.float32, len(train.items), n_factors + 1))
         self._of_features = Table(stored.dense("of_features", np.float32, n_features, n_factors))
-        self._listeners = Table(stored.dense("listeners", np.float32, len(train.users), n_factors))
+        self._users = Table(stored.dense("listeners", np.float32, len(train.users), n_factors))
         return self
 
     def _describe(self, train: Interactions) -> None:
-        """The x of every listener."""
+        """The x of every user."""
         self._train, self._seen = train, train.matrix()
         self._weights = Weights(self._config, train)
         self._genders = known(None if self._profiles is None else self._profiles.gender)
@@ -231,11 +231,11 @@ class Fm:
         iterate(self, self._iteration + 1, self._config.iterations, step, on_iteration)
 
     def batch(self, users: Users, rng: np.random.Generator) -> "Batch":
-        """Hide a part of each history and draw the artists it is compared with."""
-        hidden = rng.random(self._seen[users].nnz) < self._asked
+        """Hide a part of each history, and draw the items that the targets have to beat."""
+        hidden = rng.random(self._seen[users].nnz) < self._target_share
         rows = np.repeat(np.arange(len(users)), np.diff(self._seen[users].indptr))
-        asked_of = np.bincount(rows, hidden, len(users)) > 0
-        users, hidden = users[asked_of], hidden[asked_of[rows]]
+        has_target = np.bincount(rows, hidden, len(users)) > 0
+        users, hidden = users[has_target], hidden[has_target[rows]]
         history = self._history[users]
         items = history.indices
         history.data = history.data * ~hidden
@@ -247,9 +247,11 @@ class Fm:
         counts = np.where(np.isin(candidates, drawn), self._seen.shape[1] / self._n_drawn, 0)
         weights = np.tile(counts.astype(np.float32), (len(users), 1))
         weights[rows[there], at[there]] = hidden[there]
-        asked = np.zeros_like(weights)
-        asked[rows[hidden], at[hidden]] = 1
-        return Batch(users, self._joined(self._profile[users], history), candidates, weights, asked)
+        targets = np.zeros_like(weights)
+        targets[rows[hidden], at[hidden]] = 1
+        return Batch(
+            users, self._joined(self._profile[users], history), candidates, weights, targets
+        )
 
     def gradients(
         self, batch: "Batch", losses: list[tuple[float, int]] | None = None
@@ -257,18 +259,18 @@ class Fm:
         """Of the loss of a batch, without the regularization.
 
         Args:
-            batch: What is learned from.
-            losses: Takes the loss of the batch, a sum, and over how many artists it runs.
+            batch: The users, features and items of the step.
+            losses: Takes the loss of the batch, a sum, and over how many items it runs.
         """
-        x, artists = batch.features, self.artists[batch.candidates]
-        vectors = self.listeners[batch.users] + x @ self.of_features
-        scores = vectors @ artists[:, :-1].T + artists[:, -1]
+        x, items = batch.features, self.item_vectors[batch.candidates]
+        vectors = self.user_vectors[batch.users] + x @ self.of_features
+        scores = vectors @ items[:, :-1].T + items[:, -1]
         if losses is not None:
             losses.append(
-                (softmax_loss(scores, batch.weights, batch.asked), int(batch.asked.sum()))
+                (softmax_loss(scores, batch.weights, batch.targets), int(batch.targets.sum()))
             )
-        pull = slopes(scores, batch.weights, batch.asked)
-        back = pull @ artists[:, :-1]
+        pull = slopes(scores, batch.weights, batch.targets)
+        back = pull @ items[:, :-1]
         used = np.unique(x.indices)
         return (
             (batch.users, back),
@@ -288,8 +290,8 @@ class Fm:
             table.descend(rows, slope, penalty[rows], self._config.learning_rate)
 
     @property
-    def _asked(self) -> float:
-        """Share of a history that is asked for; all of it where it is no feature."""
+    def _target_share(self) -> float:
+        """Share of a history that is hidden; all of it where it is no feature."""
         return self._config.dropout if self._config.history else 1.0
 
     @property
@@ -299,17 +301,17 @@ class Fm:
     def _penalties(self, n_steps: int) -> Sequence[Floats]:
         """The regularization of a row in a step it is in: that of an epoch over their number.
 
-        How many steps of an epoch a feature or an artist is in is an expectation.
+        How many steps of an epoch a feature or an item is in is an expectation.
 
         Returns:
-            Of listeners, features and artists, float32, shape (n, 1) each.
+            Of users, features and items, float32, shape (n, 1) each.
         """
-        heard = np.bincount(self._seen.indices, minlength=self._seen.shape[1])
-        uses = self._profile.sum(axis=0), heard * (1 - self._asked)
+        users_per_item = np.bincount(self._seen.indices, minlength=self._seen.shape[1])
+        uses = self._profile.sum(axis=0), users_per_item * (1 - self._target_share)
         use = np.concatenate([np.ravel(each) for each in uses[: 1 + self._config.history]])
         in_step = 1 - np.exp(-use / n_steps)
         missed = 1 - self._n_drawn / self._seen.shape[1]
-        drawn = 1 - missed * np.exp(-heard * self._asked / n_steps)
+        drawn = 1 - missed * np.exp(-users_per_item * self._target_share / n_steps)
         config = self._config
         return (
             np.full((len(self._train.users), 1), config.user_regularization, np.float32),
@@ -318,8 +320,8 @@ class Fm:
         )
 
     def recommend(self, users: Users, k: int) -> Recommendations:
-        """The k artists with the highest scores for each user, none met in training."""
-        vectors = self.listeners[users] + self._features[users] @ self.of_features
+        """The k items with the highest scores for each user, without known ones."""
+        vectors = self.user_vectors[users] + self._features[users] @ self.of_features
         return self._ranked(vectors, self._seen[users], users, k)
 
     def fold_in(
@@ -329,9 +331,9 @@ class Fm:
         k: int,
         profiles: Profiles | None = None,
     ) -> Recommendations:
-        """As `recommend`, from profile and history alone, whether the listener is known or not.
+        """As `recommend`, from profile and history alone, whether the user is known or not.
 
-        Without `config.history` and without profile: the artists with the highest w.
+        Without `config.history` and without profile: the items with the highest w.
         """
         vectors = self.features(history, users, profiles) @ self.of_features
         return self._ranked(vectors, history.matrix()[users], users, k)
@@ -339,7 +341,7 @@ class Fm:
     def features(
         self, history: Interactions, users: Users, profiles: Profiles | None = None
     ) -> csr_matrix:
-        """The x of some listeners: gender, country, age band, history.
+        """The x of some users: gender, country, age band, history.
 
         Returns:
             float32 CSR, shape (len(users), n_features); without `config.history` the part of
@@ -368,7 +370,7 @@ class Fm:
 
     def _ranked(self, vectors: Floats, seen: csr_matrix, users: Users, k: int) -> Recommendations:
         ones = np.ones((len(vectors), 1), np.float32)
-        items, scores = top_k(np.hstack([vectors, ones]), self.artists, seen, k)
+        items, scores = top_k(np.hstack([vectors, ones]), self.item_vectors, seen, k)
         return Recommendations(users.astype(np.int32), items, scores)
 
 
@@ -405,58 +407,58 @@ class Table:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """What one step learns from.
+    """The data of one step.
 
     Attributes:
-        users: Listeners of whom something is asked, int32, shape (m,).
-        features: Their x, without what is asked for, float32 CSR, shape (m, n_features).
-        candidates: Artists that are scored, rising, shape (c,).
-        weights: How often each counts in the denominator of the softmax: 1 where it is asked
-            for, n / m where it was drawn and the listener has not heard it, else 0; float32,
+        users: Users with targets, int32, shape (m,).
+        features: Their x, without the targets, float32 CSR, shape (m, n_features).
+        candidates: Items that are scored, rising, shape (c,).
+        weights: How often each counts in the denominator of the softmax: 1 for a target,
+            n / m where it was drawn and is not in the history, else 0; float32,
             shape (m, c).
-        asked: 1 where it is asked for, else 0; float32, shape (m, c).
+        targets: 1 for a target, else 0; float32, shape (m, c).
     """
 
     users: Users
     features: csr_matrix
     candidates: Rows
     weights: Floats
-    asked: Floats
+    targets: Floats
 
 
 Gradients = tuple[tuple[Rows, Floats], tuple[Rows, Floats], tuple[Rows, Floats]]
-"""Rows and their slopes, of listeners, features and artists."""
+"""Rows and their slopes, of users, features and items."""
 
 
-def softmax_loss(scores: Floats, weights: Floats, asked: Floats) -> float:
-    """The loss that `Fm` describes, summed over all that is asked for.
+def softmax_loss(scores: Floats, weights: Floats, targets: Floats) -> float:
+    """The loss that `Fm` describes, summed over all targets.
 
     Args:
         scores: float32, shape (m, c).
         weights: See `Batch`; each row has one above 0.
-        asked: See `Batch`.
+        targets: See `Batch`.
     """
     highest = np.where(weights > 0, scores, -np.inf).max(axis=1, keepdims=True)
     odds = np.exp(np.minimum(scores - highest, 0)) * weights
     norms = highest[:, 0] + np.log(odds.sum(axis=1))
-    return float(asked.sum(axis=1) @ norms - np.vdot(asked, scores))
+    return float(targets.sum(axis=1) @ norms - np.vdot(targets, scores))
 
 
-def slopes(scores: Floats, weights: Floats, asked: Floats) -> Floats:
+def slopes(scores: Floats, weights: Floats, targets: Floats) -> Floats:
     """Derivative by the scores of the loss that `Fm` describes.
 
     Args:
         scores: float32, shape (m, c).
         weights: See `Batch`; each row has one above 0.
-        asked: See `Batch`.
+        targets: See `Batch`.
 
     Returns:
         float32, shape (m, c).
     """
     counted = np.where(weights > 0, scores, -np.inf)
     odds = weights * np.exp(counted - counted.max(axis=1, keepdims=True))
-    odds *= asked.sum(axis=1, keepdims=True) / odds.sum(axis=1, keepdims=True)
-    return np.asarray(odds - asked)
+    odds *= targets.sum(axis=1, keepdims=True) / odds.sum(axis=1, keepdims=True)
+    return np.asarray(odds - targets)
 
 
 def scaled(history: csr_matrix) -> csr_matrix:

@@ -37,13 +37,13 @@ class MultVaeConfig(WeightedConfig):
 
     kind: Literal["mult-vae"] = "mult-vae"
     weighting: Weighting = "bm25"
-    """Of what goes in; what is to come out is heard or not."""
+    """Of the input; the output is 1 for each item of the history."""
     hidden: NonNegativeInt = 0
-    """Units of the layers between artists and factors; 0: there are none."""
+    """Units of the layers between items and factors; 0: no such layers."""
     factors: PositiveInt = 400
     iterations: PositiveInt = 70
     batch: PositiveInt = 500
-    """Listeners of a step."""
+    """Users of a step."""
     learning_rate: PositiveFloat = 0.003
     regularization: NonNegativeFloat = 2.0
     """Decay of the weights."""
@@ -56,7 +56,7 @@ class MultVaeConfig(WeightedConfig):
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Layers:
-    """What is learned, as arrays of float32 or, while it is learned, as tensors.
+    """The parameters, as arrays of float32 or, during the training, as tensors.
 
     With `hidden` of 0 there are no inner layers: those are None.
 
@@ -81,13 +81,13 @@ class Layers:
     decoder_bias: Any
 
     def named(self) -> dict[str, Any]:
-        """The arrays that there are, by the names of the attributes and in their order."""
+        """The arrays by the names of the attributes and in their order."""
         every = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: part for name, part in every.items() if part is not None}
 
 
 def _shapes(config: MultVaeConfig, n_items: int) -> dict[str, tuple[int, int]]:
-    """Of the layers that there are; the bias of each is as long as its columns are many."""
+    """Shapes of the layers; each bias has one number per column."""
     hidden, latent = config.hidden, config.factors
     inner = {"inner": (hidden, 2 * latent), "outer": (latent, hidden)} if hidden else {}
     return {
@@ -98,7 +98,7 @@ def _shapes(config: MultVaeConfig, n_items: int) -> dict[str, tuple[int, int]]:
 
 
 class MultVae:
-    """Mult-VAE: a listener's artists are squeezed through a few factors and come back as odds.
+    """Mult-VAE: the items of a user pass through a few factors and come back as log odds.
 
         z ~ N(mu(x), sigma(x)),   log p(y | z) = sum_i y_i log softmax(f(z))_i
         minimise   -log p(y | z) + beta * KL(q(z | x) | N(0, 1))
@@ -106,12 +106,12 @@ class MultVae:
     (Liang et al. 2018, equations 2, 5 and 7; beta rises from 0 to its value over the
     first `annealing` iterations.) The loss of an iteration is the mean of -log p(y | z) of a user.
     x are the weights of the plays, divided by their Euclidean length, of which a share is dropped
-    while training; y is 1 for what is heard, as in the paper, whatever the weights are: targets
+    while training; y is 1 for each item of the history, as in the paper: targets
     that are weighed did worse. Adam; `regularization` is the decay of the weights beside it
     (Loshchilov & Hutter 2019).
 
-    Nothing is dropped and nothing drawn when it recommends: z is mu. A listener without history
-    gets no list; whoever has one is folded in by the same pass, trained on or not.
+    It recommends without dropout and without drawing: z is mu. A user without history gets no
+    list; known and new users are folded in by the same pass.
     """
 
     _train: csr_matrix
@@ -126,7 +126,7 @@ class MultVae:
 
         Args:
             config: Hyper-parameters.
-            seed: Of the first weights, the order of the listeners, what is dropped and z.
+            seed: Of the first weights, the order of the users, the dropout and z.
 
         Raises:
             InputError: PyTorch is not installed.
@@ -254,7 +254,7 @@ def _scores(layers: Layers, weighted: csr_matrix) -> Floats:
 
 
 class _Training:
-    """One training: its data, its layers, its source of chance."""
+    """One training: its data, its layers, its random numbers."""
 
     def __init__(
         self, torch: Torch, config: MultVaeConfig, weighted: csr_matrix, seed: int
@@ -317,7 +317,7 @@ class _Training:
         return [self._users[order[at : at + size]] for at in range(0, len(order), size)]
 
     def _loss(self, cells: csr_matrix) -> tuple[Tensor, Tensor]:
-        """-log p(y | z) and the divergence from the prior, means over the listeners."""
+        """-log p(y | z) and the divergence from the prior, means over the users."""
         torch, layers, m = self._torch, self._layers, cells.shape[0]
         rows = torch.from_numpy(np.repeat(np.arange(m), np.diff(cells.indptr)))
         cols = torch.from_numpy(cells.indices.astype(np.int64))

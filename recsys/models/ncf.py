@@ -37,10 +37,10 @@ from recsys.models.recommender import Recommendations
 
 BATCH = 1024  # plays of a step; each brings its negatives
 SPREAD = 0.01  # standard deviation of the first embeddings, as in the paper
-RIVALS = 64  # artists that a history is compared with when it is folded in
+RIVALS = 64  # items that a history is compared with when it is folded in
 STEPS = 20  # of the solver that does it; as training stops early, so does it
 RATE = 0.05  # length of such a step
-AT_ONCE = 256  # listeners that are folded in together
+AT_ONCE = 256  # users that are folded in together
 
 
 class NcfConfig(ModelConfig):
@@ -60,13 +60,13 @@ class NcfConfig(ModelConfig):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Network:
-    """What is learned, as arrays of float32 or, while it is learned, as tensors.
+    """The parameters, as arrays of float32 or, during the training, as tensors.
 
     Attributes:
         user_gmf: p of the product, shape (n_users, factors).
         item_gmf: q of the product, shape (n_items, factors).
-        user_mlp: What the network is told of a user, shape (n_users, factors).
-        item_mlp: What it is told of an item, shape (n_items, factors).
+        user_mlp: Input of the network for a user, shape (n_users, factors).
+        item_mlp: Its input for an item, shape (n_items, factors).
         first_user: First layer, from a user, shape (factors, factors).
         first_item: First layer, from an item, shape (factors, factors).
         first_bias: Shape (factors,).
@@ -104,14 +104,14 @@ class Ncf:
 
         score(u, i) = h_g . (p_u * q_i) + h_m . relu(W2 relu(W1 [p'_u, q'_i] + b1) + b2) + b
 
-    (He et al. 2017, equations 9, 10 and 12, with two layers.) What is minimised is the binary
+    (He et al. 2017, equations 9, 10 and 12, with two layers.) The loss is the binary
     cross-entropy of sigmoid(score) (equation 7) over the plays and, beside each, `negatives`
-    artists drawn anew in each epoch, all alike; one drawn that the listener has played does not
+    items drawn anew in each epoch, all alike; one drawn that the user has played does not
     count. Adam; `regularization` is its L2 on all parameters, `dropout` falls on what enters the
     network. The loss of an iteration is the mean of that cross-entropy over its pairs.
 
-    Plays count as heard or not. A listener without history is given the mean of the embeddings
-    of the others.
+    A play counts, however often. A user without history gets the mean of the embeddings of the
+    others.
     """
 
     _train: csr_matrix
@@ -206,9 +206,9 @@ class Ncf:
         """As `recommend`, for embeddings fitted to each history while all else stays.
 
         From the mean of the embeddings, 20 steps of Adam go down the cross-entropy over the
-        history and those of a fixed draw of 64 artists that are not in it, which weigh together
+        history and those of a fixed draw of 64 items that are not in it, which weigh together
         `negatives` times what the history weighs. It draws nothing, and in float64 it comes to
-        the same whoever else is asked for.
+        the same for every set of users.
         """
         seen = history.matrix()[users]
         return self._ranked(*self._folded(seen), seen, users, k)
@@ -227,16 +227,16 @@ class Ncf:
         return ranked(scored, seen, users, k, width=2 * mlp.shape[1])
 
     def _folded(self, seen: csr_matrix) -> tuple[Floats, Floats]:
-        """Both embeddings of listeners with these artists, float32, shape (m, factors)."""
+        """Both embeddings of users with these items, float32, shape (m, factors)."""
         parts = [seen[start : start + AT_ONCE] for start in range(0, seen.shape[0], AT_ONCE)]
         factors = self._network.user_gmf.shape[1]
-        found = [np.zeros((0, factors), np.float32)], [np.zeros((0, factors), np.float32)]
+        tables = [np.zeros((0, factors), np.float32)], [np.zeros((0, factors), np.float32)]
         with repeatable() as torch:
             for part in parts:
                 solved = _solved(torch, self._config, self._network, part, self._rivals)
-                for table, rows in zip(found, solved, strict=True):
+                for table, rows in zip(tables, solved, strict=True):
                     table.append(rows)
-        return np.concatenate(found[0]), np.concatenate(found[1])
+        return np.concatenate(tables[0]), np.concatenate(tables[1])
 
 
 CONFIG = NcfConfig
@@ -313,8 +313,8 @@ class _Training:
         """Train one iteration, all plays once; the mean loss of a pair."""
         torch, config, network = self._torch, self._config, self._network
         lost, counted = 0.0, 0
-        for rows, cols, heard in _batches(self._train, config.negatives, self.rng):
-            users, items, labels = map(torch.from_numpy, (rows, cols, heard))
+        for rows, cols, played in _batches(self._train, config.negatives, self.rng):
+            users, items, labels = map(torch.from_numpy, (rows, cols, played))
             scores = _pair_scores(torch, network, users, items, config.dropout, self._chance)
             loss = torch.nn.functional.binary_cross_entropy_with_logits(scores, labels)
             self._adam.zero_grad()
@@ -348,7 +348,7 @@ class _Training:
 def _batches(
     train: csr_matrix, negatives: int, rng: np.random.Generator
 ) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Floats]]:
-    """Users, items and whether heard (0 or 1): every play once, and what is drawn beside it."""
+    """Users, items and labels (1: a play, 0: drawn beside it); every play once."""
     n_items = train.shape[1]
     rows = np.repeat(np.arange(train.shape[0]), np.diff(train.indptr))
     keys = rows * n_items + train.indices
@@ -359,9 +359,9 @@ def _batches(
         drawn += rng.integers(0, n_items, len(drawn))
         place = np.minimum(np.searchsorted(keys, drawn), len(keys) - 1)
         pairs = np.concatenate([chosen, drawn[keys[place] != drawn]])
-        heard = np.zeros(len(pairs), np.float32)
-        heard[: len(chosen)] = 1
-        yield pairs // n_items, pairs % n_items, heard
+        played = np.zeros(len(pairs), np.float32)
+        played[: len(chosen)] = 1
+        yield pairs // n_items, pairs % n_items, played
 
 
 def _pair_scores(
@@ -395,7 +395,7 @@ def _solved(
     seen: csr_matrix,
     rivals: npt.NDArray[np.int64],
 ) -> tuple[Floats, Floats]:
-    """The embeddings of a few listeners, float32, shape (m, factors)."""
+    """The embeddings of a few users, float32, shape (m, factors)."""
     network = Network(*(torch.from_numpy(part.astype(np.float64)) for part in learned.parts()))
     rows, cols, labels, weights = map(torch.from_numpy, _pairs(seen, rivals, config.negatives))
     theirs = network.item_mlp[cols] @ network.first_item
@@ -421,12 +421,12 @@ def _pairs(
 ) -> tuple[npt.NDArray[Any], ...]:
     """Rows, items, labels and weights of what embeddings are fitted to.
 
-    The plays of a listener weigh 1 together, the rivals `negatives`.
+    The plays of a user weigh 1 together, the rivals `negatives`.
     """
     sizes = np.diff(seen.indptr)
     rows = np.repeat(np.arange(len(sizes)), sizes)
-    heard = csr_matrix((np.ones(seen.nnz), seen.indices, seen.indptr), seen.shape)
-    free = heard[:, rivals].toarray() == 0
+    played = csr_matrix((np.ones(seen.nnz), seen.indices, seen.indptr), seen.shape)
+    free = played[:, rivals].toarray() == 0
     free[sizes == 0] = False
     of, which = np.nonzero(free)
     labels = np.concatenate([np.ones(len(rows)), np.zeros(len(of))])

@@ -32,26 +32,26 @@ class SlimConfig(WeightedConfig):
     l2: PositiveFloat = 200.0
     """Both penalties are in units of the mean square of the weights."""
     neighbours: PositiveInt = 200
-    """Candidates of each artist, the most similar ones by cosine."""
+    """Candidates of each item, the most similar ones by cosine."""
     iterations: PositiveInt = 30
-    """Sweeps over the coefficients of an artist, at most; fewer once they stand still."""
+    """Sweeps over the coefficients of an item, at most; fewer once they stand still."""
 
 
 class Slim(Linear):
     """The elastic net of the paper with its feature selection (fsSLIM).
 
-    For each artist j,
+    For each item j,
 
         minimise |w_j - W b_j|^2 / 2 + l2 * s * |b_j|^2 / 2 + l1 * s * sum(b_j)
         where    b_j >= 0,   b_jj = 0,   b_ij = 0 unless i is one of the `neighbours` of j
 
     W are the weights of the plays and s their mean square, so that the penalties mean the same
     under every weighting; under binary weights s = 1. The neighbours are the most similar
-    artists by cosine.
+    items by cosine.
 
     The loss of an iteration is this objective, summed over all j and divided by its value without
-    any link. In each iteration every coefficient is visited once, except those of artists that
-    have converged. Beyond DENSE artists the observer hears of the last iteration only, because
+    any link. In each iteration every coefficient is visited once, except those of items that
+    have converged. Beyond DENSE items the observer hears of the last iteration only, because
     their products would have to be made anew for each.
     """
 

@@ -29,13 +29,13 @@ def trained() -> tuple[Bpr, Interactions]:
     return Bpr(config, 1).fit(cells), cells
 
 
-def slope(model: Bpr, x: npt.NDArray[np.float32], heard: set[int]) -> npt.NDArray[np.float64]:
-    """Of the folded factor of one listener, by a loop over the pairs (i, j)."""
+def slope(model: Bpr, x: npt.NDArray[np.float32], known: set[int]) -> npt.NDArray[np.float64]:
+    """Of the folded factor of one user, by a loop over the pairs (i, j)."""
     q, b = model.item_factors[:, :-1].astype(float), model.item_factors[:, -1].astype(float)
     total, n = np.zeros(q.shape[1]), 0
-    for i in heard:
+    for i in known:
         for j in model.rivals:
-            if j not in heard:
+            if j not in known:
                 margin = x @ (q[i] - q[j]) + b[i] - b[j]
                 total += (q[i] - q[j]) / (1 + math.exp(margin))
                 n += 1
@@ -48,20 +48,20 @@ SLOPE_REGULARIZATION = 0.05
 def test_the_gradient_vanishes_at_a_folded_factor() -> None:
     model, cells = trained()
     users = np.arange(60)
-    found = model.folded(cells.matrix())
+    factors = model.folded(cells.matrix())
 
     for user in users[::7]:
-        heard = set(cells.cols[cells.rows == user].tolist())
-        x = found[user, :-1].astype(float)
-        start = slope(model, np.zeros_like(x), heard)
+        known = set(cells.cols[cells.rows == user].tolist())
+        x = factors[user, :-1].astype(float)
+        start = slope(model, np.zeros_like(x), known)
 
-        assert np.abs(slope(model, x, heard)).max() < 0.02 * np.abs(start).max()
+        assert np.abs(slope(model, x, known)).max() < 0.02 * np.abs(start).max()
 
 
-def test_folding_in_comes_close_to_what_training_found() -> None:
+def test_folding_in_comes_close_to_the_training() -> None:
     model, cells = trained()
-    everybody = np.arange(60, dtype=np.int32)
-    recs, folded = model.recommend(everybody, 10), model.fold_in(cells, everybody, 10)
+    users = np.arange(60, dtype=np.int32)
+    recs, folded = model.recommend(users, 10), model.fold_in(cells, users, 10)
 
     common = [len({*a} & {*b}) for a, b in zip(recs.items, folded.items, strict=True)]
 
@@ -70,15 +70,15 @@ def test_folding_in_comes_close_to_what_training_found() -> None:
 
 def test_the_size_of_a_block_changes_no_list(monkeypatch: pytest.MonkeyPatch) -> None:
     model, cells = trained()
-    everybody = np.arange(60, dtype=np.int32)
-    whole = model.fold_in(cells, everybody, 5)
+    users = np.arange(60, dtype=np.int32)
+    whole = model.fold_in(cells, users, 5)
 
     monkeypatch.setattr("recsys.models.bpr.PAIRS", 700)
 
-    assert model.fold_in(cells, everybody, 5).items.tolist() == whole.items.tolist()
+    assert model.fold_in(cells, users, 5).items.tolist() == whole.items.tolist()
 
 
-def test_who_has_heard_nothing_is_shown_what_is_good_for_anybody() -> None:
+def test_a_user_without_history_gets_the_items_with_the_highest_b() -> None:
     model, _ = trained()
 
     recs = model.fold_in(cells_of(np.zeros((1, 40))), np.array([0], np.int32), 3)
@@ -86,7 +86,7 @@ def test_who_has_heard_nothing_is_shown_what_is_good_for_anybody() -> None:
     assert recs.items[0].tolist() == np.argsort(-model.item_factors[:, -1])[:3].tolist()
 
 
-def test_an_artist_nobody_has_stands_behind_those_somebody_has_for_a_stranger() -> None:
+def test_an_item_without_users_comes_last_for_a_new_user() -> None:
     dense = two_camps(20, 16)
     dense[:, 5] = 0
     model = Bpr(SMALL, 1).fit(cells_of(dense))

@@ -51,25 +51,25 @@ def machine(
 
 @pytest.mark.parametrize("history", [True, False])
 def test_scores_differ_as_those_of_the_full_machine_with_all_pairs(history: bool) -> None:
-    """The pairs among the features of the listener are the same for every artist."""
+    """The pairs among the features of the user are the same for every item."""
     config = SMALL.model_copy(update={"history": history, "user_regularization": 0.1})
     dense = two_camps(6, 8, of_other=1)
     model, cells = trained(config, dense)
-    everybody = np.arange(6, dtype=np.int32)
-    rows = model.features(cells, everybody).toarray()
-    recs = model.recommend(everybody, 8)
+    users = np.arange(6, dtype=np.int32)
+    rows = model.features(cells, users).toarray()
+    recs = model.recommend(users, 8)
 
-    for user in everybody:
+    for user in users:
         names = [f"x{n}" for n in np.flatnonzero(rows[user])]
-        x = {name: float(rows[user, int(name[1:])]) for name in names} | {"listener": 1.0}
+        x = {name: float(rows[user, int(name[1:])]) for name in names} | {"user": 1.0}
         factors = {name: model.of_features[int(name[1:])] for name in names}
-        factors["listener"] = model.listeners[user]
-        assert np.abs(factors["listener"]).max() > 0
+        factors["user"] = model.user_vectors[user]
+        assert np.abs(factors["user"]).max() > 0
         full = {}
         for item in recs.items[user][recs.items[user] >= 0].tolist():
-            every = factors | {"artist": model.artists[item, :-1]}
-            linear = {"artist": float(model.artists[item, -1]), "listener": 0.3}
-            full[item] = machine(linear, every, x | {"artist": 1.0})
+            every = factors | {"item": model.item_vectors[item, :-1]}
+            linear = {"item": float(model.item_vectors[item, -1]), "user": 0.3}
+            full[item] = machine(linear, every, x | {"item": 1.0})
         shown = list(full)
         gaps = [full[item] - full[shown[0]] for item in shown]
         np.testing.assert_allclose(
@@ -91,10 +91,12 @@ def test_features_are_gender_country_age_band_and_the_history_of_length_one() ->
     np.testing.assert_allclose(rows[:, 10:], [[0, 0.6, 0.8], [1, 0, 0], [0, 0, 0]], rtol=1e-6)
 
 
-def loss(scores: npt.NDArray[np.float64], weights: npt.NDArray[np.float32], asked: object) -> float:
+def loss(
+    scores: npt.NDArray[np.float64], weights: npt.NDArray[np.float32], targets: object
+) -> float:
     """What `Fm` describes, by loops."""
     total = 0.0
-    wanted = np.asarray(asked)
+    wanted = np.asarray(targets)
     for u in range(len(scores)):
         odds = zip(weights[u].tolist(), scores[u].tolist(), strict=True)
         everything = sum(weight * math.exp(score) for weight, score in odds)
@@ -107,18 +109,18 @@ def loss(scores: npt.NDArray[np.float64], weights: npt.NDArray[np.float32], aske
 def test_slopes_are_those_of_the_loss(seed: int) -> None:
     rng = np.random.default_rng(seed)
     scores = rng.normal(0, 2, (3, 5))
-    asked = (rng.random((3, 5)) < 0.4).astype(np.float32)
-    asked[:, 0] = 1
-    weights = np.where(asked > 0, 1, rng.choice([0, 2.5], (3, 5))).astype(np.float32)
+    targets = (rng.random((3, 5)) < 0.4).astype(np.float32)
+    targets[:, 0] = 1
+    weights = np.where(targets > 0, 1, rng.choice([0, 2.5], (3, 5))).astype(np.float32)
 
-    found = slopes(scores.astype(np.float32), weights, asked)
+    found = slopes(scores.astype(np.float32), weights, targets)
 
     step = 1e-5
     for at in np.ndindex(3, 5):
         more, less = scores.copy(), scores.copy()
         more[at] += step
         less[at] -= step
-        numeric = (loss(more, weights, asked) - loss(less, weights, asked)) / (2 * step)
+        numeric = (loss(more, weights, targets) - loss(less, weights, targets)) / (2 * step)
         assert found[at] == pytest.approx(numeric, abs=1e-4)
 
 
@@ -128,12 +130,12 @@ def test_a_step_goes_down_the_whole_loss_of_its_batch() -> None:
     config = SMALL.model_copy(update={"iterations": 1, "regularization": 0.0, "negatives": 5})
     model, _ = trained(config.model_copy(update={"user_regularization": 0.0}), dense)
     batch = model.batch(np.arange(6, dtype=np.int32), np.random.default_rng(2))
-    tables = (model.listeners, model.of_features, model.artists)
+    tables = (model.user_vectors, model.of_features, model.item_vectors)
 
     def whole() -> float:
-        v = model.listeners[batch.users] + batch.features @ model.of_features
-        q = model.artists[batch.candidates]
-        return loss((v @ q[:, :-1].T + q[:, -1]).astype(float), batch.weights, batch.asked)
+        v = model.user_vectors[batch.users] + batch.features @ model.of_features
+        q = model.item_vectors[batch.candidates]
+        return loss((v @ q[:, :-1].T + q[:, -1]).astype(float), batch.weights, batch.targets)
 
     numeric = []
     for table in tables:
@@ -154,23 +156,23 @@ def test_a_step_goes_down_the_whole_loss_of_its_batch() -> None:
         assert np.abs(slope[rest]).max(initial=0) < 1e-6
 
 
-def test_what_is_asked_for_is_no_feature_and_what_is_known_is_no_rival() -> None:
+def test_a_target_is_no_feature_and_a_known_item_is_no_rival() -> None:
     dense = two_camps(10, 12, of_other=2)
     model, cells = trained(SMALL.model_copy(update={"iterations": 1, "negatives": 12}), dense)
     batch = model.batch(np.arange(10, dtype=np.int32), np.random.default_rng(3))
     features = batch.features.toarray()[:, -12:]
     table = np.zeros((2, len(batch.users), 12))
-    table[:, :, batch.candidates] = batch.asked, batch.weights
-    asked, weights = table
-    heard = cells.matrix()[batch.users].toarray() > 0
+    table[:, :, batch.candidates] = batch.targets, batch.weights
+    targets, weights = table
+    known = cells.matrix()[batch.users].toarray() > 0
 
-    assert (asked.sum(axis=1) > 0).all()
-    assert ((asked > 0) | (features > 0) == heard).all()
-    assert not ((asked > 0) & (features > 0)).any()
-    assert (weights == np.where(heard, asked, 1)).all()
+    assert (targets.sum(axis=1) > 0).all()
+    assert ((targets > 0) | (features > 0) == known).all()
+    assert not ((targets > 0) & (features > 0)).any()
+    assert (weights == np.where(known, targets, 1)).all()
 
 
-def test_a_few_drawn_artists_stand_for_all_others() -> None:
+def test_a_few_drawn_items_stand_for_all_others() -> None:
     dense = two_camps(10, 30)
     model, _ = trained(SMALL.model_copy(update={"iterations": 1, "negatives": 6}), dense)
     rng = np.random.default_rng(3)
@@ -178,12 +180,12 @@ def test_a_few_drawn_artists_stand_for_all_others() -> None:
     for _ in range(300):
         batch = model.batch(np.arange(10, dtype=np.int32), rng)
         rows = np.ix_(batch.users, batch.candidates)
-        total[rows] += batch.weights * (batch.asked == 0)
+        total[rows] += batch.weights * (batch.targets == 0)
 
-    unheard = dense == 0
+    unknown = dense == 0
 
-    assert (total[~unheard] == 0).all()
-    np.testing.assert_allclose(total[unheard].mean() / 300, 1, atol=0.05)
+    assert (total[~unknown] == 0).all()
+    np.testing.assert_allclose(total[unknown].mean() / 300, 1, atol=0.05)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -191,15 +193,15 @@ def test_a_few_drawn_artists_stand_for_all_others() -> None:
 def test_the_hidden_item_of_each_camp_is_found(seed: int, history: bool) -> None:
     """Without profiles: those would tell the camps apart."""
     dense = two_camps(12, 12)
-    everybody = np.arange(12, dtype=np.int32)
+    users = np.arange(12, dtype=np.int32)
     config = SMALL.model_copy(update={"history": history, "user_regularization": 0.1})
-    recs = Fm(config, seed).fit(cells_of(dense)).recommend(everybody, 1)
+    recs = Fm(config, seed).fit(cells_of(dense)).recommend(users, 1)
 
-    assert recs.items[:, 0].tolist() == everybody.tolist()
+    assert recs.items[:, 0].tolist() == users.tolist()
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_who_plays_nothing_is_served_from_their_country(seed: int) -> None:
+def test_a_user_without_plays_gets_items_of_their_country(seed: int) -> None:
     dense = two_camps(12, 12)
     dense[[0, 1]] = 0
     model, _ = trained(SMALL, dense, seed)
@@ -213,21 +215,21 @@ def test_who_plays_nothing_is_served_from_their_country(seed: int) -> None:
     assert [set(row % 2) for row in folded.items] == [{1}, {0}]
 
 
-def test_of_whom_nothing_is_known_is_shown_what_is_good_for_anybody() -> None:
+def test_a_user_without_history_or_profile_gets_the_items_with_the_highest_w() -> None:
     model = Fm(SMALL, 1).fit(cells_of(two_camps(12, 9, of_other=2)))
 
     recs = model.fold_in(cells_of(np.zeros((1, 9))), np.array([0], np.int32), 4)
 
-    assert recs.items[0].tolist() == np.argsort(-model.artists[:, -1])[:4].tolist()
+    assert recs.items[0].tolist() == np.argsort(-model.item_vectors[:, -1])[:4].tolist()
 
 
 def test_the_seed_decides_every_bit() -> None:
     cells = cells_of(two_camps(10, 9, of_other=1))
     once, again, other = (Fm(SMALL, seed).fit(cells) for seed in (1, 1, 2))
 
-    assert once.artists.tobytes() == again.artists.tobytes()
+    assert once.item_vectors.tobytes() == again.item_vectors.tobytes()
     assert once.of_features.tobytes() == again.of_features.tobytes()
-    assert once.artists.tobytes() != other.artists.tobytes()
+    assert once.item_vectors.tobytes() != other.item_vectors.tobytes()
 
 
 def test_adagrad_divides_by_the_root_of_the_sum_of_squares() -> None:
@@ -242,7 +244,7 @@ def test_adagrad_divides_by_the_root_of_the_sum_of_squares() -> None:
     np.testing.assert_allclose(table.values, [[1, 2], [3 - moved, 4 + moved]], rtol=1e-5)
 
 
-def test_a_history_of_nothing_stays_nothing() -> None:
+def test_an_empty_history_stays_empty() -> None:
     rows = scaled(csr_matrix(np.array([[3.0, 4.0], [0.0, 0.0]])))
 
     np.testing.assert_allclose(rows.toarray(), [[0.6, 0.8], [0, 0]])
