@@ -64,7 +64,7 @@ def stage(
         scope: Whose code the result depends on, see `tasks.workspace.code`.
         adopt: Whether an entry of the same inputs is used though other code made it.
     """
-    described = {"stage": name, "inputs": dict(inputs), "code": dict(code_parts(scope))}
+    described = {"stage": name, "inputs": dict(inputs), "code": code_parts(scope)}
     key = key_of(described, 16)
     folder = workspace.cache / name / key
     if (entry := _reused(folder)) is not None:

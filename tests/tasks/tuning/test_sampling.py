@@ -49,7 +49,7 @@ def walk(points: Points, n: int, finished: Sequence[ObservedTrial] = ()) -> list
     return [each.params for each in known]
 
 
-def test_the_default_point_is_tried_first_where_it_is_asked_for() -> None:
+def test_the_default_point_is_tried_first_where_default_first_is_set() -> None:
     (first,) = walk(points_of(config_of(MIXED, "tpe", default_first=True)), 1)
 
     known = AlsConfig()
@@ -80,7 +80,7 @@ def test_a_default_that_the_space_does_not_hold_is_brought_inside() -> None:
     assert first == {"factors": 4, "weighting": "linear", "alpha": 1e4}
 
 
-def test_the_first_point_is_drawn_where_the_default_is_not_asked_for() -> None:
+def test_the_first_point_is_drawn_without_default_first() -> None:
     drawn = [walk(points_of(config_of(MIXED, seed=seed)), 1)[0] for seed in range(3)]
 
     assert len(set(map(key_of, drawn))) == 3
@@ -122,7 +122,7 @@ def test_the_same_seed_gives_the_same_points_and_another_seed_others(sampler: Sa
 
 
 @pytest.mark.parametrize("sampler", ["random", "tpe"])
-def test_every_slot_has_a_draw_of_its_own(sampler: Sampler) -> None:
+def test_every_slot_has_another_draw(sampler: Sampler) -> None:
     """Not only one that differs because another slot has that point."""
     points = points_of(config_of(MIXED, sampler))
 
@@ -154,7 +154,7 @@ def test_every_weighting_is_drawn_with_the_parameters_it_has() -> None:
 @pytest.mark.parametrize("sampler", ["random", "grid"])
 @settings(max_examples=20)
 @given(st.permutations(range(10)), st.integers(0, 10), st.integers(0, 3))
-def test_planned_points_are_the_same_whoever_asks_and_in_which_order(
+def test_planned_points_are_the_same_in_any_order_of_requests(
     sampler: Sampler, order: list[int], n_finished: int, seed: int
 ) -> None:
     config = config_of(LISTS, sampler, seed=seed)
@@ -215,7 +215,7 @@ def test_a_grid_over_real_numbers_is_an_error_with_a_remedy() -> None:
         points_of(config_of({"alpha": {"low": 0.5, "high": 1}}, "grid"))
 
 
-def test_only_what_tpe_finds_moves_its_points() -> None:
+def test_the_points_of_tpe_depend_on_values_alone() -> None:
     def after(sampler: Sampler, level: float) -> Point:
         points = points_of(config_of(MIXED, sampler))
         known = [tried(point) for point in walk(points, 8)]
@@ -327,7 +327,7 @@ def test_a_pruned_trial_is_never_among_the_best_that_are_shown() -> None:
     assert all(each in shown for each in sorted(known[200:], key=lambda t: -t.values[0])[:25])
 
 
-def test_of_several_objectives_what_no_trial_beats_is_always_shown() -> None:
+def test_trials_on_the_pareto_front_are_always_shown() -> None:
     known = [ObservedTrial({"b": n / 100}, (float(n), 0.0), []) for n in range(100)]
     known[0] = ObservedTrial({"b": 0.0}, (-1.0, 1.0), [])  # worst in the first, best in the second
 

@@ -12,7 +12,7 @@ import pytest
 from recsys.errors import InputError
 from tasks.progress import reporting_to
 from tasks.workspace import cache
-from tasks.workspace.cache import MANIFEST, StageEntry, file_hash, stage
+from tasks.workspace.cache import MANIFEST, file_hash, stage
 from tasks.workspace.code import READING, SPLITTING, code_parts
 from tasks.workspace.layout import Workspace
 
@@ -61,58 +61,42 @@ def test_other_inputs_or_another_stage_are_another_entry(
 CODE = {"recsys/data": "1", "recsys/splitting": "1"}
 
 
-def made_by(workspace: Workspace, code: Any, make: Maker, adopt: bool = False) -> StageEntry:
-    """A stage as other code makes it, or an earlier version where it is a text."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cache, "code_parts", lambda scope: code)
-        return stage(workspace, "split", {"of": "a"}, make, adopt=adopt)
+def test_what_other_code_made_is_made_again_and_the_folder_named(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, progress = dict(CODE), []
+    monkeypatch.setattr(cache, "code_parts", lambda scope: code)
+    stage(workspace, "split", {}, Maker())
+
+    code["recsys/data"] = "2"
+    with reporting_to(lambda what, done, total: progress.append(what)):
+        again = stage(workspace, "split", {}, Maker())
+
+    assert (again.reused, again.changed) == (False, "recsys/data changed")
+    assert progress == ["split: made again, for other code made the last (recsys/data changed)"]
+    code["recsys/data"] = "1"
+    assert stage(workspace, "split", {}, Maker()).reused  # the first is still there
 
 
-def test_what_other_code_made_is_made_again_and_the_folder_named(workspace: Workspace) -> None:
-    told: list[str] = []
+@pytest.mark.parametrize(
+    ("known", "changed"),
+    [(CODE, "recsys/data changed"), ("0123456789abcdef", "an earlier version of recsys")],
+)
+def test_what_other_code_made_is_used_where_it_is_adopted(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, known: Any, changed: str
+) -> None:
     make = Maker()
-    made_by(workspace, CODE, make)
+    monkeypatch.setattr(cache, "code_parts", lambda scope: known)
+    first = stage(workspace, "split", {"of": "a"}, make)
+    monkeypatch.setattr(cache, "code_parts", lambda scope: {**CODE, "recsys/data": "2"})
 
-    with reporting_to(lambda what, done, total: told.append(what)):
-        again = made_by(workspace, {**CODE, "recsys/data": "2"}, make)
-
-    assert (again.reused, again.changed, make.calls) == (False, "recsys/data changed", 2)
-    assert told == ["split: made again, for other code made the last (recsys/data changed)"]
-    assert made_by(workspace, CODE, make).reused  # the first is still there
-
-
-def test_what_other_code_made_is_used_where_it_is_adopted(workspace: Workspace) -> None:
-    make = Maker()
-    first = made_by(workspace, CODE, make)
-
-    entry = made_by(workspace, {**CODE, "recsys/data": "2"}, make, adopt=True)
+    entry = stage(workspace, "split", {"of": "a"}, make, adopt=True)
 
     assert (entry.folder, entry.key, entry.facts) == (first.folder, first.key, first.facts)
-    assert (entry.reused, entry.changed, make.calls) == (True, "recsys/data changed", 1)
+    assert (entry.reused, entry.changed, make.calls) == (True, changed, 1)
     assert not stage(workspace, "split", {"of": "b"}, make, adopt=True).reused
     alter(first.folder)
-    assert not made_by(workspace, {**CODE, "recsys/data": "2"}, make, adopt=True).reused
-
-
-def test_an_entry_of_an_earlier_version_may_be_adopted(workspace: Workspace) -> None:
-    manifest = made_by(workspace, {}, Maker()).folder / MANIFEST
-    table = json.loads(manifest.read_text(encoding="utf-8"))
-    del table["sha256"]
-    table["code"] = "0123456789abcdef"
-    table["sha256"] = cache._sum(table)
-    manifest.write_text(json.dumps(table), encoding="utf-8")
-
-    entry = made_by(workspace, CODE, Maker(), adopt=True)
-
-    assert (entry.reused, entry.changed) == (True, "an earlier version of recsys")
-
-
-@pytest.mark.parametrize("scope", [READING, SPLITTING])
-def test_an_entry_knows_the_code_of_its_scope(workspace: Workspace, scope: tuple[str, ...]) -> None:
-    folder = stage(workspace, "split", {}, Maker(), scope).folder
-
-    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    assert manifest["code"] == code_parts(scope)
+    assert not stage(workspace, "split", {"of": "a"}, make, adopt=True).reused
 
 
 def alter(folder: Path) -> None:
@@ -181,12 +165,15 @@ def test_a_stage_that_fails_leaves_nothing_behind(
     assert not stage(workspace, "split", {}, Maker()).reused
 
 
-def test_an_entry_tells_what_it_was_made_from(workspace: Workspace) -> None:
-    entry = stage(workspace, "split", {"of": "a"}, Maker())
+@pytest.mark.parametrize("scope", [READING, SPLITTING])
+def test_an_entry_stores_its_inputs_and_the_code_of_its_scope(
+    workspace: Workspace, scope: tuple[str, ...]
+) -> None:
+    folder = stage(workspace, "split", {"of": "a"}, Maker(), scope).folder
 
-    manifest = json.loads((entry.folder / cache.MANIFEST).read_text(encoding="utf-8"))
-    assert manifest["stage"] == "split"
-    assert manifest["inputs"] == {"of": "a"}
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    assert (manifest["stage"], manifest["inputs"]) == ("split", {"of": "a"})
+    assert manifest["code"] == code_parts(scope)
     assert set(manifest["files"]) == {"values.bin", "deep/names.txt"}
 
 

@@ -16,77 +16,6 @@ from recsys.errors import InputError
 from tasks.workspace.locking import FileLocks, Locks, locked, open_locks
 from tasks.workspace.postgres import PostgresLocks, masked, split_password, sqlalchemy_url
 
-HOLD = """
-import sys
-from pathlib import Path
-from tasks.workspace.locking import locked
-with locked(Path(sys.argv[1])):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "locks" / "study.lock"
-
-
-def held_elsewhere(path: Path) -> subprocess.Popen[str]:
-    """A process that holds the lock until its input ends or it is killed."""
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert holder.stdout is not None
-    assert holder.stdout.readline() == "held\n"
-    return holder
-
-
-def test_a_lock_that_another_process_holds_is_refused_in_the_words_given(path: Path) -> None:
-    with held_elsewhere(path) as holder:
-        with pytest.raises(InputError, match="study s is busy"), locked(path, "study s is busy"):
-            raise AssertionError("both hold it")
-        holder.communicate()
-
-
-def test_without_words_one_waits_until_the_other_is_done(path: Path) -> None:
-    with held_elsewhere(path) as holder:
-        waiting = subprocess.Popen(
-            [sys.executable, "-c", HOLD, str(path)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-        assert waiting.poll() is None
-        holder.communicate()
-        assert waiting.communicate(timeout=30)[0] == "held\n"
-
-
-def test_a_lock_is_free_when_its_owner_was_killed(path: Path) -> None:
-    with held_elsewhere(path) as holder:
-        holder.kill()
-        holder.wait()
-
-        with locked(path, "busy"):
-            pass
-
-
-def test_a_lock_is_free_after_an_error_inside(path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), locked(path, "busy"):
-        raise ZeroDivisionError
-
-    with locked(path, "busy"):
-        pass
-
-
-def test_different_locks_do_not_disturb_each_other(path: Path) -> None:
-    with locked(path, "busy"), locked(path.with_name("other.lock"), "busy"):
-        pass
-
-
 WORKER = """
 import os, sys
 from pathlib import Path
@@ -175,7 +104,20 @@ def shared(request: pytest.FixtureRequest, tmp_path: Path) -> Shared:
     return Shared(tmp_path, storage)
 
 
-def test_who_waits_enters_after_the_holder_has_left(shared: Shared) -> None:
+def test_a_lock_that_another_process_holds_is_an_error_in_the_words_given(tmp_path: Path) -> None:
+    shared = Shared(tmp_path, None)
+    with shared.holding("exclusive", "study") as holder:
+        (path,) = (tmp_path / "locks").glob("*.lock")
+        with pytest.raises(InputError, match="study s is busy"), locked(path, "study s is busy"):
+            raise AssertionError("both hold it")
+        holder.kill()
+        holder.wait()
+
+        with locked(path, "busy"):
+            pass
+
+
+def test_a_waiting_process_enters_after_the_holder_has_left(shared: Shared) -> None:
     with (
         shared.holding("exclusive", "study", "first ") as holder,
         shared.asking("exclusive", "study", "second ") as waiter,
@@ -188,7 +130,7 @@ def test_who_waits_enters_after_the_holder_has_left(shared: Shared) -> None:
         assert shared.log == "first second "
 
 
-def test_no_two_are_ever_inside_together(shared: Shared, tmp_path: Path) -> None:
+def test_two_processes_are_never_inside_together(shared: Shared, tmp_path: Path) -> None:
     (tmp_path / "counter").write_text("0")
     counters = [shared.start(COUNT) for _ in range(3)]
     for counter in counters:
@@ -216,7 +158,7 @@ def test_two_threads_exclude_each_other_too(shared: Shared) -> None:
     assert log == ["in", "out"] * 60
 
 
-def test_what_a_killed_holder_held_goes_to_who_waits(shared: Shared) -> None:
+def test_the_lock_of_a_killed_holder_goes_to_the_waiting_process(shared: Shared) -> None:
     with (
         shared.holding("exclusive", "study") as holder,
         shared.asking("exclusive", "study") as waiter,
@@ -233,8 +175,9 @@ def test_other_names_and_other_kinds_are_other_locks(shared: Shared) -> None:
         shared.locks.exclusive("a/b" * 200),
         shared.locks.living("a-b"),
     ):
-        assert shared.locks.lives("a-b")
+        assert [shared.locks.lives("a-b") for _ in range(3)] == [True] * 3  # its own worker
         assert not shared.locks.lives("a/b")
+    assert not shared.locks.lives("a-b")
 
 
 def test_an_error_inside_frees_the_lock(shared: Shared) -> None:
@@ -247,62 +190,43 @@ def test_an_error_inside_frees_the_lock(shared: Shared) -> None:
         assert not shared.locks.lives("me")
 
 
-def test_a_worker_lives_until_it_is_killed(shared: Shared) -> None:
+@pytest.mark.parametrize("killed", [True, False])
+def test_a_worker_lives_until_it_is_killed_or_leaves_the_block(
+    shared: Shared, killed: bool
+) -> None:
     with shared.holding("living", "worker") as worker:
         before = shared.locks.lives("worker")
-        worker.kill()
-        worker.wait()
+        if killed:
+            worker.kill()
+            worker.wait()
+        else:
+            tell(worker)
+            assert said(worker) == "left"
 
         assert before
         assert soon(lambda: not shared.locks.lives("worker"))
-
-
-def test_a_worker_lives_until_it_leaves_the_block(shared: Shared) -> None:
-    with shared.holding("living", "worker") as worker:
-        before = shared.locks.lives("worker")
-        tell(worker)
-
-        assert before
-        assert said(worker) == "left"
-        assert not shared.locks.lives("worker")
-
-
-def test_a_process_sees_its_own_workers(shared: Shared) -> None:
-    with shared.locks.living("mine"):
-        inside = [shared.locks.lives("mine") for _ in range(3)]
-
-    assert inside == [True] * 3
-    assert not shared.locks.lives("mine")
-
-
-def test_a_worker_nobody_knows_does_not_live(shared: Shared) -> None:
-    assert not shared.locks.lives("nobody")
 
 
 def workers(folder: Path) -> list[Path]:
     return list((folder / "locks" / "workers").iterdir())
 
 
-def test_a_worker_leaves_no_file_at_a_clean_end(tmp_path: Path) -> None:
-    with FileLocks(tmp_path / "locks").living("worker"):
-        inside = workers(tmp_path)
-
-    assert len(inside) == 1
-    assert workers(tmp_path) == []
-
-
-def test_who_finds_a_worker_dead_removes_its_file(tmp_path: Path) -> None:
+def test_a_worker_leaves_no_file_and_that_of_a_dead_one_is_removed(tmp_path: Path) -> None:
     shared = Shared(tmp_path, None)
+    with shared.locks.living("worker"):
+        inside = len(workers(tmp_path))
+    after = len(workers(tmp_path))
     with shared.holding("living", "worker") as worker:
         worker.kill()
-    left = workers(tmp_path)
+    left = len(workers(tmp_path))
 
     assert not shared.locks.lives("worker")
-    assert len(left) == 1
-    assert workers(tmp_path) == []
+    assert (inside, after, left, len(workers(tmp_path))) == (1, 0, 1, 0)
 
 
-def test_two_who_look_at_once_do_not_take_each_other_for_the_worker(tmp_path: Path) -> None:
+def test_two_processes_that_look_at_once_do_not_take_each_other_for_the_worker(
+    tmp_path: Path,
+) -> None:
     shared = Shared(tmp_path, None)
     with shared.holding("living", "worker") as worker:
         worker.kill()
@@ -342,7 +266,7 @@ def all_ended(url: str) -> bool:
 
 
 @pytest.mark.postgres
-def test_a_lost_connection_frees_and_whoever_was_exclusive_is_told(postgres: str) -> None:
+def test_a_lost_connection_frees_a_lock_and_is_an_error_for_its_holder(postgres: str) -> None:
     locks = PostgresLocks(postgres)
 
     def lose() -> None:
@@ -356,7 +280,9 @@ def test_a_lost_connection_frees_and_whoever_was_exclusive_is_told(postgres: str
 
 
 @pytest.mark.postgres
-def test_a_worker_that_lost_its_connection_is_dead_to_all_and_can_see_it(postgres: str) -> None:
+def test_a_worker_that_lost_its_connection_is_dead_to_all_processes_its_own_too(
+    postgres: str,
+) -> None:
     locks = PostgresLocks(postgres)
     with locks.living("me"):
         assert soon(lambda: all_ended(postgres))
@@ -364,35 +290,35 @@ def test_a_worker_that_lost_its_connection_is_dead_to_all_and_can_see_it(postgre
 
 
 @pytest.mark.postgres
-def test_a_wrong_password_is_told_without_it(postgres: str) -> None:
+def test_the_error_of_a_wrong_password_does_not_show_it(postgres: str) -> None:
     wrong = f"postgresql://recsys:wr%40ng@{postgres.split('@')[1]}"
 
-    with pytest.raises(InputError, match=r"recsys:\*\*\*@.*password authentication") as told:
+    with pytest.raises(InputError, match=r"recsys:\*\*\*@.*password authentication") as error:
         PostgresLocks(wrong).lives("anybody")
-    assert "ng@" not in str(told.value)
+    assert "ng@" not in str(error.value)
 
 
-def test_no_server_is_told_with_its_address_and_a_remedy() -> None:
+def test_the_error_without_a_server_has_its_address_and_a_remedy() -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))  # and does not listen
         port = nobody.getsockname()[1]
         locks = PostgresLocks(f"postgres://me:secret@127.0.0.1:{port}/studies")
 
-        with pytest.raises(InputError, match=r"refused.*check that the server runs") as told:
+        with pytest.raises(InputError, match=r"refused.*check that the server runs") as error:
             locks.lives("anybody")
-    assert f"postgres://me:***@127.0.0.1:{port}/studies" in str(told.value)
-    assert "secret" not in str(told.value)
+    assert f"postgres://me:***@127.0.0.1:{port}/studies" in str(error.value)
+    assert "secret" not in str(error.value)
 
 
 @pytest.mark.parametrize(
     "secret", ["se@cret", "se%cret", "se/cret", "se?cret", "se#cret", "cret@", "@/cret", "se:@cret"]
 )
 def test_a_password_that_is_not_escaped_is_never_shown(secret: str) -> None:
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as error:
         PostgresLocks(f"postgresql://me:{secret}@127.0.0.1:1/studies").lives("anybody")
 
-    assert "me:***@127.0.0.1:1/studies" in str(told.value)
-    assert "cret" not in str(told.value)
+    assert "me:***@127.0.0.1:1/studies" in str(error.value)
+    assert "cret" not in str(error.value)
 
 
 @pytest.mark.parametrize(
