@@ -35,7 +35,7 @@ COMMAND = [sys.executable, "-c", "import sys; from flows.cli.main import main; s
 KILLED = -signal.SIGKILL
 STUCK = 120.0  # seconds after which nobody thinks that an attempt will end
 NEEDED = (
-    *("flows.experiment", "flows.cli.study", "flows.cli.experiment_tables"),
+    *("flows.experiment", "flows.studies", "flows.cli.experiment_tables"),
     "mlflow.store.tracking.sqlalchemy_store",
 )
 

@@ -30,7 +30,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from flows.cli.main import CONFIGS
+from flows.cli.inputs import CONFIGS
 from flows.cli.progress import ProgressDisplay
 from recsys import sources
 from recsys.config import ExperimentConfig, load_config

@@ -127,7 +127,7 @@ def run(
     workspace: Workspace, plays: Path, config: str, columns: Any, **study: Any
 ) -> tuple[Any, Parts]:
     """An experiment with every part counted."""
-    from flows.cli.main import CONFIGS
+    from flows.cli.inputs import CONFIGS
     from flows.experiment import experiment
     from recsys.config import load_config
 

@@ -139,8 +139,8 @@ def _read(place: Workspace, subjects: Sequence[tuple[str, str]]) -> tuple[str, L
         ValueError: they are not all of one publication.
     """
     address = f"sqlite:///{place.published}"
-    ask = {"listener": lookup.listener, "artist": lookup.artist}
-    found = {(kind, each): ask[kind](address, each).found for kind, each in subjects}
+    ask = {"listener": lookup.user_list, "artist": lookup.similar_list}
+    found = {(kind, each): ask[kind](address, each).published for kind, each in subjects}
     (what,) = {each.published for each in found.values()}
     return what.version, {subject: each.entries for subject, each in found.items()}
 

@@ -89,7 +89,7 @@ def searched(plays: Path, where: Path, seed: int, trials: int, changed: Mapping[
     """One search in a workspace of its own."""
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-    from flows.cli.main import CONFIGS
+    from flows.cli.inputs import CONFIGS
     from flows.experiment import experiment
     from recsys.config import load_config
 

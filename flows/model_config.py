@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from recsys.config import ExperimentConfig, checked
+from recsys.errors import InputError
 from recsys.models import MODELS, config_class, default_point, make_config
 from recsys.models.config import ModelConfig
+from recsys.settings import hint
 
 SPACES = Path(__file__).parent / "configs" / "models"
 """A TOML file per model, called after it: its search space, and how that is searched."""
@@ -16,6 +18,22 @@ SPACES = Path(__file__).parent / "configs" / "models"
 def without_extras() -> tuple[str, ...]:
     """The models that need no library beyond those that are always installed."""
     return tuple(name for name in MODELS if config_class(name).library is None)
+
+
+def check_model(model: str, option: str = "model") -> None:
+    """Check that there is such a model.
+
+    Args:
+        model: Its name.
+        option: Where it was written, for the message.
+
+    Raises:
+        InputError: there is none.
+    """
+    if model not in MODELS:
+        raise InputError(
+            f"{option} {model}: no such model{hint(model, MODELS)}; there are {', '.join(MODELS)}"
+        )
 
 
 def model_config(

@@ -8,12 +8,11 @@ from prefect import flow
 
 from flows import environment
 from flows.alerting import ALERTS
-from flows.cli.lookup import described, moment
 from recsys.errors import InputError
 from tasks.orchestration.interfaces import MODEL
 from tasks.serving.publish import choose_subject, load, look, put
 from tasks.serving.published import open_store
-from tasks.serving.published.store import Published
+from tasks.serving.published.store import Published, described, moment
 
 K = 20  # items in a list by default
 

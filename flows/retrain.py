@@ -15,10 +15,9 @@ from typing import Any
 
 from prefect import flow
 
-from flows import environment
+from flows import environment, registering
 from flows.alerting import ALERTS, send_verdict
 from flows.cleaning import Cleaned, clean
-from flows.cli import registry
 from flows.clock import Clock
 from flows.experiment import opened
 from flows.publish import PublishResult, publish
@@ -115,7 +114,7 @@ def retrain(request: RetrainRequest, workspace: Path = Path("mlruns")) -> Retrai
         InputError: the plays have drifted from the last ones, they or the configuration cannot be
             used, or the lists of the new champion cannot be published.
     """
-    registry.check_name(request.name)
+    registering.check_name(request.name)
     request.check()
     place = environment.place(workspace)
     clock = Clock()
@@ -244,7 +243,7 @@ class _Retraining:
             noted = run.steps(next(iter(numbers)))  # one batch: all are there or none
             run.log({} if noted else numbers, tags={"challenger": challenger})
             with self.clock.part("registering"):
-                version = registry.register(self.place, challenger, self.request.name).version
+                version = registering.register(self.place, challenger, self.request.name).version
             # Before the promotion: after a kill the verdict can still be reported.
             run.log({}, tags={"version": str(version.number)})
             if decision.promoted:
@@ -377,7 +376,7 @@ class _Retraining:
                 f"{self.request.name}: version {_number(serving)} serves now, and the challenger "
                 f"was compared with {_number(self.champion)}; run it again"
             )
-        registry.promote(self.place, str(version.number), self.request.name)
+        registering.promote(self.place, str(version.number), self.request.name)
 
     def _result(self, run: Run, study: str, version: Version, decision: Decision) -> Retrained:
         reasons = tuple(in_words(decision))

@@ -3,17 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flows.model_config import model_config, pinned
 from recsys.config import ExperimentConfig, changed, checked
 from recsys.data.drift import Limits
 from recsys.errors import InputError
-from recsys.evaluation.gate import RULES, Gate
+from recsys.evaluation.gate import Gate
 from recsys.models import MODELS, make_config
 from recsys.models.config import ModelConfig
+from recsys.settings import hint
 from recsys.splitting.config import GivenSplit
-from tasks.data.new_plays import Incoming
 from tasks.orchestration.interfaces import MODEL
+
+if TYPE_CHECKING:
+    from tasks.data.new_plays import Incoming  # Prefect, which reads the environment
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,34 +79,32 @@ class RetrainRequest:
             )
 
 
-def conditions(
-    rule: str, margin: float, coverage: float, drift: Sequence[str]
-) -> tuple[Gate, Limits]:
-    """Gate and limits from options of the command line.
+def limits(texts: Sequence[str]) -> Limits:
+    """What `--drift` allows.
 
     Raises:
-        InputError: a value cannot be used; the message names the option.
+        InputError: a text is not NAME=X; the message names what is allowed.
     """
-    if rule not in RULES:
-        raise InputError(f"--gate {rule}: use one of {', '.join(RULES)}")
-    limits: dict[str, float] = {}
+    values: dict[str, float] = {}
     known = asdict(Limits())
-    for text in drift:
+    for text in texts:
         name, _, value = text.partition("=")
         if name not in known:
-            raise InputError(f"--drift {text}: write NAME=X with one of {', '.join(known)}")
+            raise InputError(
+                f"--drift {text}: write NAME=X with one of {', '.join(known)}{hint(name, known)}"
+            )
         try:
-            limits[name] = float(value)
+            values[name] = float(value)
         except ValueError as error:
             raise InputError(f"--drift {text}: {value!r} is no number") from error
     try:
-        return Gate(rule, margin, coverage), Limits(**limits)
+        return Limits(**values)
     except ValueError as error:
-        raise InputError(str(error)) from error
+        raise InputError(f"--drift: {error}") from error
 
 
 def searched(
-    request: RetrainRequest, incoming: Incoming, served: ModelConfig | None
+    request: RetrainRequest, incoming: "Incoming", served: ModelConfig | None
 ) -> ExperimentConfig:
     """The search of the challenger: it begins at the parameters of the champion, or has only these.
 

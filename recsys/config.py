@@ -1,7 +1,7 @@
 """What a user may ask for. A typo in a config file is an error, not a default."""
 
 import tomllib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,12 +16,29 @@ from recsys.data.config import FilterConfig
 from recsys.errors import InputError
 from recsys.evaluation.config import BEYOND, JudgeConfig
 from recsys.evaluation.metrics import METRICS
-from recsys.models import MODELS, config_class, make_config, parameters, whole_parameters
+from recsys.models import (
+    COMPOSITES,
+    MODELS,
+    config_class,
+    make_config,
+    parameters,
+    whole_parameters,
+)
 from recsys.renames import refuse_old_names
 from recsys.search.config import FOUND, StudyConfig
 from recsys.search.pruning import Pruner
 from recsys.search.space import Ints, Space, SpaceTable, space_of
-from recsys.settings import Config, Overrides, setting
+from recsys.settings import (
+    Config,
+    Origin,
+    Overrides,
+    SettingError,
+    allowed,
+    faults,
+    hint,
+    setting,
+    setting_lines,
+)
 from recsys.sources.config import DataConfig
 from recsys.splitting.config import RandomSplit, SplitConfig
 
@@ -74,36 +91,49 @@ class ExperimentConfig(Config):
     @field_validator("model")
     @classmethod
     def _is_searched(cls, model: str) -> str:
-        config_class(model)
+        if model in COMPOSITES:
+            raise SettingError("model", model, "made of other models; search those")
         if model not in MODELS:
-            raise ValueError(f"{model} is made of other models: search those")
+            reason = f"no such model{hint(model, MODELS)}; there are {', '.join(MODELS)}"
+            raise SettingError("model", model, reason)
         return model
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        names = parameters(self.model)
-        if unknown := sorted(self.search.keys() - names):
-            raise ValueError(
-                f"search.{unknown[0]} is no parameter of {self.model}; it has {sorted(names)}"
-            )
+        for name, entry in self.search.items():
+            self._check_parameter(name, entry)
         for name, spec in self.whole_space.items():
             for value in spec.ends:
-                make_config(self.model, {name: value, **spec.when})
+                self._check_point(f"search.{name}", {name: value, **spec.when}, value)
         for point in self.study.first:
-            make_config(self.model, point)
-        for metric in (self.study.metric, *self.judge.curve_metrics):
-            _check_metric(metric, METRICS, self.judge.ks)
+            self._check_point("study.first", point, point)
+        self._check_metric("study.metric", self.study.metric, METRICS)
+        for metric in self.judge.curve_metrics:
+            self._check_metric("judge.curve_metrics", metric, METRICS)
         for metric in self.study.also:
-            _check_metric(metric, [*METRICS, *BEYOND], self.judge.ks)
+            self._check_metric("study.also", metric, [*METRICS, *BEYOND])
         if len(set(self.objectives)) < len(self.objectives):
-            raise ValueError(f"objectives {list(self.objectives)}: name each once")
+            raise SettingError("study.also", list(self.study.also), "name each objective once")
         return self
 
+    def _check_parameter(self, name: str, entry: object) -> None:
+        names = sorted(parameters(self.model))
+        if name not in names:
+            reason = f"no parameter of {self.model}{hint(name, names)}; it has {', '.join(names)}"
+            raise SettingError(f"search.{name}", entry, reason)
 
-def _check_metric(metric: str, offered: Collection[str], ks: tuple[int, ...]) -> None:
-    name, _, k = metric.partition("@")
-    if name not in offered or k not in {str(each) for each in ks}:
-        raise ValueError(f"metric {metric!r}: use one of {sorted(offered)} @ one of {list(ks)}")
+    def _check_point(self, setting: str, point: Mapping[str, object], value: object) -> None:
+        try:
+            make_config(self.model, point)
+        except ValidationError as error:
+            raise SettingError(setting, value, allowed(error)) from error
+
+    def _check_metric(self, setting: str, metric: str, offered: Collection[str]) -> None:
+        choices = [f"{each}@{k}" for each in sorted(offered) for k in self.judge.ks]
+        if metric not in choices:
+            names, ks = ", ".join(sorted(offered)), ", ".join(map(str, self.judge.ks))
+            reason = f"use one of {names} @ one of {ks}{hint(metric, choices)}"
+            raise SettingError(setting, metric, reason)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -120,16 +150,20 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise InputError(f"config {path}: {error}; correct the TOML") from error
 
 
-def load_config(path: Path, overrides: Overrides | None = None) -> ExperimentConfig:
-    """Read and check a TOML file, with single settings replaced.
+def load_config(
+    path: Path, overrides: Overrides | None = None, options: Mapping[str, str] | None = None
+) -> ExperimentConfig:
+    """The configuration of a TOML file, with single settings replaced.
 
     Args:
         path: The file. Its `space`, a path from where it lies, names a TOML file whose `[search]`
             and `[study]` hold where it has no setting of its own.
         overrides: Dotted name to value, for example {"search.factors": [16, 32]}.
+        options: Dotted name to what the user wrote, for error messages: {"seed": "--seed -1"}.
 
     Raises:
-        InputError: the file or a setting cannot be used; the message names the setting.
+        InputError: the file or a setting cannot be used; the message names the option or the
+            line, the value and what is allowed.
     """
     table = read_toml(path)
     _add_space(table, path.parent)
@@ -138,7 +172,9 @@ def load_config(path: Path, overrides: Overrides | None = None) -> ExperimentCon
     for name, value in given.items():
         _put(table, name.split("."), value)
     refuse_old_names(table, str(path))
-    return checked(table, str(path))
+    return checked(
+        table, Origin(str(path), setting_lines(path.read_text(encoding="utf-8")), options or {})
+    )
 
 
 def _add_space(table: dict[str, Any], folder: Path) -> None:
@@ -154,7 +190,9 @@ def _add_space(table: dict[str, Any], folder: Path) -> None:
             table[name] = {**other.get(name, {}), **table.get(name, {})}
 
 
-def changed(config: ExperimentConfig, overrides: Overrides) -> ExperimentConfig:
+def changed(
+    config: ExperimentConfig, overrides: Overrides, options: Mapping[str, str] | None = None
+) -> ExperimentConfig:
     """The same with single settings replaced, by dotted name as in `load_config`.
 
     Raises:
@@ -164,7 +202,7 @@ def changed(config: ExperimentConfig, overrides: Overrides) -> ExperimentConfig:
     for name, value in overrides.items():
         _put(table, name.split("."), value)
     refuse_old_names(table, f"of {config.model}")
-    return checked(table, f"of {config.model}")
+    return checked(table, Origin(f"config of {config.model}", options=options or {}))
 
 
 def _cut_otherwise(table: dict[str, Any], given: Overrides) -> None:
@@ -177,21 +215,21 @@ def _cut_otherwise(table: dict[str, Any], given: Overrides) -> None:
         table["split"] = {"kind": kind}
 
 
-def checked(table: dict[str, Any], source: str) -> ExperimentConfig:
+def checked(table: dict[str, Any], source: str | Origin) -> ExperimentConfig:
     """The configuration in `table`.
 
+    Args:
+        table: Settings by name, tables within.
+        source: Where they come from, for error messages.
+
     Raises:
-        InputError: naming every setting that is wrong.
+        InputError: naming every setting that is wrong, its value and what is allowed.
     """
     try:
         return ExperimentConfig.model_validate(table)
     except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(str(part) for part in fault['loc']) or 'config'}: {fault['msg']} "
-            f"(got {str(fault['input'])[:60]!r})"
-            for fault in error.errors()
-        )
-        raise InputError(f"config {source}: {faults}; correct the setting") from error
+        origin = source if isinstance(source, Origin) else Origin(f"config {source}")
+        raise InputError(faults(error, ExperimentConfig, origin)) from error
 
 
 def _put(table: dict[str, Any], path: list[str], value: Any) -> None:

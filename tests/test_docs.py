@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from flows.cli.options import parser
+from flows.cli.main import COMMANDS
 from recsys.config import ExperimentConfig
 from recsys.evaluation.metrics import METRICS
 from recsys.evaluation.report import Report
@@ -79,12 +79,7 @@ def test_every_metric_is_defined() -> None:
     assert Report.of_all_lists.__doc__ is not None
 
 
-def commands() -> list[str]:
-    (chosen,) = (a for a in parser()._actions if a.dest == "command")
-    return list(chosen.choices or {})
-
-
-@pytest.mark.parametrize("command", commands())
+@pytest.mark.parametrize("command", ["study", *(each.name for each in COMMANDS)])
 def test_every_command_is_in_the_readme(command: str) -> None:
     assert f"recsys {command}" in (ROOT / "README.md").read_text(encoding="utf-8")
 

@@ -1,41 +1,72 @@
-"""What is published, read back. Nothing heavy is imported: an answer takes milliseconds."""
+"""`recsys lookup`. Nothing heavy is imported: an answer takes milliseconds."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+from cyclopts import Parameter
+
+from flows import environment
+from flows.cli.session import HERE, PUBLISHED, Json, Place, Published, score_text, show
 from recsys.errors import InputError
 from tasks.serving.published import open_store
-from tasks.serving.published.store import ListStore, Published, PublishedList
+from tasks.serving.published.store import ListStore, PublishedList, described, moment
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 
+def lookup(
+    user: str | None = None,
+    /,
+    *,
+    item: str | None = None,
+    source: Annotated[Published, Parameter(name="--from", help=PUBLISHED)] = None,
+    as_json: Json = False,
+    place: Place = HERE,
+) -> None:
+    """Show what `recsys publish` wrote for a user, or for an item.
+
+    Example:
+        recsys lookup 42
+        recsys lookup --item muse --from lists.parquet
+
+    Args:
+        user: Id of a user.
+        item: Name or id: what is similar to it.
+    """
+    workspace = place.open()
+    if (user is None) == (item is None):
+        raise InputError("lookup: give either the id of a user or --item")
+    address = source or environment.published(workspace)
+    answer = similar_list(address, item) if item is not None else user_list(address, user or "")
+    show(answer.as_json(), as_json, answer.shown)
+
+
 @dataclass(frozen=True, slots=True)
-class Looked:
+class LookupAnswer:
     """The answer to `recsys lookup`.
 
     Attributes:
-        found: The list; its subject is there.
-        of: "user" or "artist".
+        published: The list; its subject is there.
+        of: "user" or "item".
     """
 
-    found: PublishedList
+    published: PublishedList
     of: str
 
     def as_json(self) -> dict[str, Any]:
         """One object."""
-        what = self.found.published
+        what = self.published.published
         return {
-            self.of: self.found.subject,
-            "name": self.found.name,
+            self.of: self.published.subject,
+            "name": self.published.name,
             "version": what.version,
             "run": what.run,
             "study": what.study,
             "model": what.model,
             "published": what.at.isoformat(),
-            "artists": [asdict(each) for each in self.found.entries],
+            "items": [asdict(each) for each in self.published.entries],
         }
 
     def shown(self) -> "RenderableType":
@@ -44,71 +75,59 @@ class Looked:
         from rich.table import Column, Table
         from rich.text import Text
 
-        alike = self.of == "artist"
-        value = Column("similarity" if alike else "score", justify="right")
-        title = Text(f"Like {self.found.name}") if alike else None
-        table = Table(Column("", justify="right"), "artist", value, title=title)
-        for each in self.found.entries:
-            score = f"{each.score:,.0f}" if each.score == int(each.score) else f"{each.score:.4f}"
-            table.add_row(str(each.rank), Text(each.name), score)
-        nothing = ["the model has nothing to show here"] * (not self.found.entries)
-        what = self.found.published
+        similar = self.of == "item"
+        value = Column("similarity" if similar else "score", justify="right")
+        title = Text(f"Like {self.published.name}") if similar else None
+        table = Table(Column("", justify="right"), "item", value, title=title)
+        for each in self.published.entries:
+            table.add_row(str(each.rank), Text(each.name), score_text(each.score))
+        nothing = ["the model has nothing to show here"] * (not self.published.entries)
+        what = self.published.published
         return Group(table, *map(Text, (*nothing, f"{described(what)}, published {moment(what)}")))
 
 
-def listener(address: str, user: str) -> Looked:
-    """The published list of a listener, by id.
+def user_list(address: str, user: str) -> LookupAnswer:
+    """The published list of a user, by id.
 
     Raises:
-        InputError: nothing is published, or not for this listener.
+        InputError: nothing is published, or not for this user.
     """
     store = open_store(address)
-    found = _found(store, lambda: store.user(user))
-    if found.subject is None:
-        what = found.published
+    published = _published(store, lambda: store.user(user))
+    if published.subject is None:
+        what = published.published
         raise InputError(
             f"user {user!r} is not among the {what.users:,} users of what is published at "
             f"{store.place}: {described(what)}, {moment(what)}; check the id, or `recsys publish` "
             "a newer one"
         )
-    return Looked(found, "user")
+    return LookupAnswer(published, "user")
 
 
-def artist(address: str, text: str) -> Looked:
-    """The published artists that are like one, by name in any case or else by id.
+def similar_list(address: str, item: str) -> LookupAnswer:
+    """The published items that are similar to one, by name in any case or else by id.
 
     Raises:
-        InputError: nothing is published, or not for this artist, or for none.
+        InputError: nothing is published, or not for this item, or for no item.
     """
     store = open_store(address)
-    found = _found(store, lambda: store.item(text))
-    if found.subject is None:
-        what = found.published
+    published = _published(store, lambda: store.item(item))
+    if published.subject is None:
+        what = published.published
         advice = (
             "check the spelling, or `recsys publish` a newer one"
             if what.items
-            else f"the model {what.model} does not say which are alike; `recsys publish` another"
+            else f"the model {what.model} does not relate items; `recsys publish` another"
         )
         raise InputError(
-            f"artist {text!r} is not among the {what.items:,} artists of what is published at "
+            f"item {item!r} is not among the {what.items:,} items of what is published at "
             f"{store.place}: {described(what)}, {moment(what)}; {advice}"
         )
-    return Looked(found, "artist")
+    return LookupAnswer(published, "item")
 
 
-def described(what: Published) -> str:
-    """A version, or a run, in words."""
-    which = "run" if what.version == what.run else "version"
-    return f"{which} {what.version} ({what.model} of study {what.study})"
-
-
-def moment(what: Published) -> str:
-    """When it was published, in words."""
-    return f"{what.at:%Y-%m-%d %H:%M:%S} UTC"
-
-
-def _found(store: ListStore, find: Callable[[], PublishedList | None]) -> PublishedList:
-    found = find()
-    if found is None:
+def _published(store: ListStore, find: Callable[[], PublishedList | None]) -> PublishedList:
+    published = find()
+    if published is None:
         raise InputError(f"nothing is published at {store.place}; `recsys publish` does it")
-    return found
+    return published

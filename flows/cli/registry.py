@@ -1,133 +1,26 @@
-"""Models that may serve: register, promote, roll back, look at them."""
+"""`recsys register`, `promote`, `rollback` and `models`."""
 
-import re
 import shlex
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
-import pandas as pd
-from rich.console import RenderableType
-from rich.text import Text
+from cyclopts import Parameter
 
-from flows.cli.format import Column, FittedTable, moment_text
-from recsys.errors import InputError
-from recsys.seeds import seed_for
-from recsys.serving.answers import Served
-from recsys.serving.package import check_portable, pack
+from flows.cli.session import HERE, Json, Model, Place, Run, again, named, progress, show
 from tasks.orchestration.interfaces import HOST, MODEL, MODEL_PORT
-from tasks.progress import report_progress
-from tasks.serving.load import ServedRun, load_served
-from tasks.serving.selection import SelectedRun, select_run
-from tasks.tracking import registering, registry
-from tasks.tracking.registering import Portable
-from tasks.tracking.registry import Version
 from tasks.workspace.layout import Workspace
 
-_NUMBER = re.compile(r"\d{1,9}")  # longer is the id of a run
-_NAME = re.compile(r"[\w.-]+", re.ASCII)
-EXAMPLES = 2  # artists in the history of the example
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
-
-@dataclass(frozen=True, slots=True)
-class Registered:
-    """What became of a model that was to be registered.
-
-    Attributes:
-        version: Which it is.
-        new: Whether it was not one before.
-        selected: The run, and why it is this one.
-    """
-
-    version: Version
-    new: bool
-    selected: SelectedRun
-
-
-def register(workspace: Workspace, run: str | None, name: str = MODEL) -> Registered:
-    """The version that is the model of a run on all its data, made now unless there is one.
-
-    Args:
-        workspace: Holds the runs and the registry.
-        run: A study, or the run of one or of a final model; by default the winner that was best on
-            validation, see `tasks.serving.selection.select_run`. The champion is registered.
-        name: Of the registered model.
-
-    Raises:
-        InputError: there is no such run, it was not judged on test, or its model cannot be
-            fitted again or not be taken elsewhere.
-    """
-    check_name(name)
-    selected = select_run(workspace, run, champion_first=False)
-    judged = selected.run
-    if judged.tags.get("stage") != "final":
-        raise InputError(
-            f"run {judged.id!r} was not judged on test, and only what was is registered; pass the "
-            "run of a final model, or of a study"
-        )
-    known = registering.find_version(workspace, judged, name)
-    if known is not None:
-        return Registered(known, False, selected)
-    chosen = ServedRun.of(judged)
-    check_portable(chosen.config)
-    served = load_served(workspace, chosen)
-    report_progress("registering", 0, None)
-    seed = seed_for(chosen.seed, "train", chosen.config.kind)
-    portable = Portable(judged, lambda folder: pack(served, seed, folder), example(served))
-    return Registered(registering.add_version(workspace, portable, name), True, selected)
-
-
-def promote(workspace: Workspace, which: str | None, name: str = MODEL) -> Version:
-    """Let a version be the champion; the model of a run is registered first if it is not.
-
-    Args:
-        workspace: Holds the runs and the registry.
-        which: Number of a version, or what `register` takes: a study, a run or nothing.
-        name: Of the registered model.
-
-    Raises:
-        InputError: there is no such version or run, or it cannot be registered.
-    """
-    check_name(name)
-    number = int(which) if which is not None and _NUMBER.fullmatch(which) else None
-    if number is None:
-        number = register(workspace, which, name).version.number
-    return registry.promote(workspace, number, name)
-
-
-def rollback(workspace: Workspace, name: str = MODEL) -> Version:
-    """Let what served before be the champion again.
-
-    Raises:
-        InputError: nothing served before.
-    """
-    check_name(name)
-    return registry.rollback(workspace, name)
-
-
-def check_name(name: str) -> None:
-    """Refuse a name that MLflow, or its addresses, would not take.
-
-    Raises:
-        InputError: it has other characters than letters, digits, `_`, `.` and `-`.
-    """
-    if not _NAME.fullmatch(name):
-        raise InputError(
-            f"--name {name!r}: a registered model is named by letters, digits, _, . and - alone"
-        )
-
-
-def example(served: Served) -> pd.DataFrame:
-    """A question that the model can answer: a history, for somebody it has not met."""
-    items = served.cells.items
-    most = np.argsort(-served.users_per_item, kind="stable")[:EXAMPLES].tolist()
-    plays = [float(len(most) - place) for place in range(len(most))]
-    history = {"items": [items.id(item) for item in most], "plays": plays}
-    return pd.DataFrame([{"user": "somebody new", **history}])
+    from tasks.tracking.registry import Version
 
 
 def listed(workspace: Workspace, name: str = MODEL) -> list[dict[str, Any]]:
     """Every version as JSON values, newest first."""
+    from flows.registering import check_name
+    from tasks.tracking import registry
+
     check_name(name)
     return [
         {**asdict(each), "registered": each.registered.isoformat()}
@@ -135,8 +28,14 @@ def listed(workspace: Workspace, name: str = MODEL) -> list[dict[str, Any]]:
     ]
 
 
-def table(workspace: Workspace, name: str = MODEL) -> RenderableType:
+def table(workspace: Workspace, name: str = MODEL) -> "RenderableType":
     """Every version, a line each, newest first."""
+    from rich.text import Text
+
+    from flows.cli.format import Column, FittedTable, moment_text
+    from flows.registering import check_name
+    from tasks.tracking import registry
+
     check_name(name)
     versions = registry.versions(workspace, name)
     if not versions:
@@ -155,7 +54,7 @@ def table(workspace: Workspace, name: str = MODEL) -> RenderableType:
     )
 
 
-def line(version: Version) -> str:
+def line(version: "Version") -> str:
     """A version in words."""
     aliases = "".join(f", {alias}" for alias in version.aliases)
     return (
@@ -164,13 +63,91 @@ def line(version: Version) -> str:
     )
 
 
-def how_to_serve(workspace: Workspace, version: Version) -> str:
+def how_to_serve(workspace: Workspace, version: "Version") -> str:
     """The command of MLflow that answers over HTTP.
 
     An address of MLflow that the user has set is not repeated: it may hold a password.
     """
-    which = "@champion" if registry.CHAMPION in version.aliases else f"/{version.number}"
+    from tasks.tracking.registry import CHAMPION
+
+    which = "@champion" if CHAMPION in version.aliases else f"/{version.number}"
     words = ["mlflow", "models", "serve", "-m", f"models:/{version.name}{which}"]
     words += ["--host", HOST, "--port", str(MODEL_PORT)]
     place = [] if workspace.tracking else ["env", f"MLFLOW_TRACKING_URI={workspace.tracking_uri}"]
     return shlex.join([*place, *words])
+
+
+def register(*, run: Run = None, model_name: Model = MODEL, place: Place = HERE) -> None:
+    """Put a final model into MLflow's registry, fitted on all its data.
+
+    What is registered can be served anywhere by MLflow. Idempotent: the same model, of the same
+    run, data and code, is the same version.
+
+    Example:
+        recsys register --run my-study
+    """
+    from flows import registering
+
+    workspace = place.open()
+    with progress(place):
+        registered = registering.register(workspace, run, model_name)
+    print(f"asked {registered.selected.text}")
+    print(line(registered.version))
+    if not registered.new:
+        print("it was registered before: same run, data and code")
+    if not registered.version.aliases:
+        words = ("promote", str(registered.version.number), *named(model_name))
+        print(f"{again(workspace, *words)} lets it serve")
+    print(f"over HTTP: {how_to_serve(workspace, registered.version)}")
+
+
+def promote(
+    which: Annotated[str | None, Parameter(name="STUDY|RUN|VERSION")] = None,
+    /,
+    *,
+    model_name: Model = MODEL,
+    place: Place = HERE,
+) -> None:
+    """Make a model the champion, which serves, and the champion the previous one.
+
+    `recsys recommend` uses the champion.
+
+    Example:
+        recsys promote 2
+        recsys promote my-study
+
+    Args:
+        which: A version, or what `register` takes, which is registered if it is not.
+    """
+    from flows import registering
+
+    workspace = place.open()
+    with progress(place):
+        version = registering.promote(workspace, which, model_name)
+    print(line(version))
+    print(f"over HTTP: {how_to_serve(workspace, version)}")
+
+
+def rollback(*, model_name: Model = MODEL, place: Place = HERE) -> None:
+    """Make the previous champion serve again; once more takes it back.
+
+    Example:
+        recsys rollback
+    """
+    from flows import registering
+
+    print(line(registering.rollback(place.open(), model_name)))
+
+
+def models(*, model_name: Model = MODEL, as_json: Json = False, place: Place = HERE) -> None:
+    """List every version of the registered model, and which one serves.
+
+    Example:
+        recsys models
+    """
+    workspace = place.open()
+    show(
+        listed(workspace, model_name) if as_json else None,
+        as_json,
+        lambda: table(workspace, model_name),
+    )

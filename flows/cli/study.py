@@ -1,189 +1,134 @@
-"""Looking at studies, exporting and deleting them."""
+"""`recsys study`: list, show, resume, work, export, delete."""
 
-import shutil
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-import pandas as pd
-from rich.console import Group, RenderableType
-from rich.text import Text
+from cyclopts import Parameter
 
-from flows.cli.experiment_tables import saved_text
-from flows.cli.format import (
-    Column,
-    FittedTable,
-    metric_text,
-    moment_text,
-    rows_of,
-    value_text,
-)
-from flows.result import Saved
-from recsys.config import ExperimentConfig
-from recsys.errors import InputError
-from tasks.tracking.copying import delete_runs
-from tasks.tracking.registry import versions
-from tasks.tracking.runs import children, experiment_of
-from tasks.tuning import (
-    FinishedTrial,
-    Listed,
-    Search,
-    deleting_study,
-    find_search,
-    has_study,
-    list_studies,
-)
-from tasks.workspace.layout import Workspace
+from flows import environment
+from flows.cli.experiment import All, Ending, run
+from flows.cli.inputs import NO_READING, NO_REQUEST, Adopt, Number, Reading, Request, check_files
+from flows.cli.session import HERE, Json, Place, again, console, progress, show
 
-KINDS = (".parquet", ".csv")
+Name = Annotated[str, Parameter(help="Name of the study.")]
 
 
-def standing(workspace: Workspace, name: str) -> str:
-    """How far a study is, in words."""
-    if not has_study(workspace, name):
-        return f"study {name} has not begun"
-    search, config = find_search(workspace, name)
-    parts = [f"{len(search.done)} measured"]
-    parts += [f"{len(search.pruned)} pruned"] * bool(search.pruned)
-    parts += [f"{len(search.failed)} failed"] * bool(search.failed)
-    best = (
-        f", best {config.study.metric} {search.best.value:.4f} (trial {search.best.slot})"
-        if search.done
-        else ""
-    )
-    fewer = ", all that the space has," if search.wanted < config.study.trials else ""
-    return f"{search.ended} of {search.wanted} trials{fewer} done: {', '.join(parts)}{best}"
+def study_list(*, as_json: Json = False, place: Place = HERE) -> None:
+    """List every study, with its best value.
 
-
-def listed(workspace: Workspace) -> list[dict[str, Any]]:
-    """Every study as JSON values."""
-    return [
-        {**asdict(each), "began": None if each.began is None else each.began.isoformat()}
-        for each in list_studies(workspace)
-    ]
-
-
-def list_table(workspace: Workspace) -> RenderableType:
-    """Every study, a line each."""
-    studies = list_studies(workspace)
-    if not studies:
-        return Text("no studies yet: `recsys experiment` makes one")
-    heads = ("trials", "measured", "pruned", "failed", "running", "best")
-    numbers = [_numbers(each) for each in studies]
-    ranks = {"trials": 3, "measured": 4, "pruned": 6, "failed": 5, "running": 7, "best": 1}
-    columns = [
-        Column("study", [each.name for each in studies], text=True),
-        *(Column(n, [row[at] for row in numbers], ranks[n]) for at, n in enumerate(heads)),
-        Column("metric", [each.metric for each in studies], rank=2, text=True),
-        Column("began (UTC)", [moment_text(each.began) for each in studies], rank=2, text=True),
-    ]
-    return FittedTable(columns)
-
-
-def _numbers(each: Listed) -> list[str]:
-    counts = (each.wanted, each.complete, each.pruned, each.failed, each.running)
-    return [*map(str, counts), "" if each.best is None else f"{each.best:.4f}"]
-
-
-def show_table(workspace: Workspace, name: str) -> RenderableType:
-    """Every trial of a study by slot, and what was saved.
-
-    Raises:
-        InputError: there is no such study.
+    Example:
+        recsys study list
     """
-    search, config = find_search(workspace, name)
-    finished, failed = search.finished, search.failed
-    names = list(dict.fromkeys(name for done in finished for name in done.params))
-    objectives = map(metric_text, config.objectives)
-    heads = ["trial", "state", *objectives, *names, "iterations run", "attempts"]
-    rows = [_cells(done, config, names) for done in finished]
-    rows += [[str(slot), "failed", *[""] * (len(heads) - 2)] for slot in sorted(failed)]
-    columns = rows_of([(head, head in ("trial", "state")) for head in heads], rows)
-    table = FittedTable(columns, f"Study {name}")
-    notes = [Text(standing(workspace, name)), Text(saved_text(Saved.of(finished)))]
-    notes += [Text(f"trial {slot} failed: {error}") for slot, error in sorted(failed.items())]
-    return Group(table, *notes)
+    from flows import studies
+    from flows.cli import study_tables
+
+    workspace = place.open()
+    listed = studies.listed(workspace) if as_json else None
+    show(listed, as_json, lambda: study_tables.list_table(workspace))
 
 
-def _cells(done: FinishedTrial, config: ExperimentConfig, names: list[str]) -> list[str]:
-    values = [f"{value:.4f}" for value in done.values] or [""] * len(config.objectives)
-    params = [value_text(done.params.get(name)) for name in names]
-    ran = f"{done.facts.ran} of {done.facts.asked}"
-    return [str(done.slot), state(done), *values, *params, ran, str(done.attempts)]
+def study_show(name: Name, /, *, place: Place = HERE) -> None:
+    """Show every trial of a study.
 
-
-def state(done: FinishedTrial) -> str:
-    """What became of a finished trial, in a word."""
-    if not done.values:
-        return "pruned"
-    return "measured" if done.facts.source is None else "reused"
-
-
-def export(workspace: Workspace, name: str, file: Path) -> int:
-    """Write the finished trials, one row each; how many there are.
-
-    Raises:
-        InputError: there is no such study, or the file is of another kind or cannot be written.
+    Example:
+        recsys study show default-20260101-120000-ab12
     """
-    if file.suffix not in KINDS:
-        raise InputError(f"{file}: the name must end in {' or '.join(KINDS)}")
-    search, config = find_search(workspace, name)
-    table = frame(search, config)
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        if file.suffix == ".csv":
-            table.to_csv(file, index=False)
+    from flows.cli import study_tables
+
+    console().print(study_tables.show_table(place.open(), name))
+
+
+def study_resume(
+    name: Name,
+    /,
+    *,
+    trials: Number = None,
+    adopt: Adopt = False,
+    as_json: Json = False,
+    every: All = False,
+    place: Place = HERE,
+) -> None:
+    """Resume an experiment with its stored settings, to its end.
+
+    Example:
+        recsys study resume mine --trials 40
+
+    Args:
+        trials: How many the study is to have now.
+    """
+    from flows.cli.resuming import stored
+
+    workspace = place.open()
+    plays, profiles, config = stored(workspace, name, trials)
+    run(workspace, plays, profiles, config, name, [], Ending(place, adopt, as_json, every))
+
+
+def study_work(
+    name: Name,
+    /,
+    *,
+    adopt: Adopt = False,
+    request: Request = NO_REQUEST,
+    reading: Reading = NO_READING,
+    place: Place = HERE,
+) -> None:
+    """Join the search of a study, beside other workers, until its trials are done.
+
+    Start as many processes as you like, on as many machines as share --storage. The options are
+    those of `experiment`, and are needed where the study does not exist yet. `experiment --study
+    NAME` or `study resume NAME` then judges the winner on test.
+
+    Example:
+        recsys study work mine --plays plays.tsv --trials 40
+    """
+    from flows.cli.resuming import resumable, stored
+    from flows.studies import standing
+    from tasks.tuning import has_study
+
+    workspace = place.open()
+    if request.names_nothing and reading == NO_READING and has_study(workspace, name):
+        plays, profiles, config = stored(workspace, name, request.trials)
+    else:
+        plays, profiles = request.files(workspace)
+        config = request.experiment(reading)
+    check_files(plays, profiles, config)
+    from flows.experiment import work as search
+    from flows.experiment import work_in_prefect
+
+    with progress(place), resumable(workspace, name):
+        if environment.has_prefect_server():
+            work_in_prefect(plays, config, workspace.root, profiles, name, request.sources, adopt)
         else:
-            table.to_parquet(file, index=False)
-    except OSError as error:
-        raise InputError(f"{file}: {error.strerror}; name a file that you may write") from error
-    return len(table)
+            search(plays, config, workspace, profiles, name, request.sources, False, adopt)
+    print(f"study {name}: {standing(workspace, name)}")
+    print(f"{again(workspace, 'study', 'resume', name)} judges the winner on test")
 
 
-def frame(search: Search, config: ExperimentConfig) -> pd.DataFrame:
-    """One row per finished trial: trial, state, objectives, parameters, where it is in MLflow."""
-    return pd.DataFrame(
-        [
-            {
-                "trial": done.slot,
-                "state": state(done),
-                **dict(zip(config.objectives, done.values or [None] * 9, strict=False)),
-                **{f"params.{name}": value for name, value in done.params.items()},
-                "iterations_run": done.facts.ran,
-                "iterations_asked": done.facts.asked,
-                "attempts": done.attempts,
-                "run": done.run,
-                "source_run": done.facts.source,
-            }
-            for done in search.finished
-        ]
-    )
+def study_export(
+    name: Name,
+    file: Annotated[Path, Parameter(help=".parquet or .csv.")],
+    /,
+    *,
+    place: Place = HERE,
+) -> None:
+    """Write the trials of a study as a table.
 
-
-def delete(workspace: Workspace, name: str) -> int:
-    """Delete a study on both sides; how many MLflow runs went with it.
-
-    Raises:
-        InputError: there is no such study, somebody works on it, or its model serves.
+    Example:
+        recsys study export mine trials.csv
     """
-    search, _ = find_search(workspace, name)
-    parent = search.recall("parent")
-    runs: list[str] = []
-    with deleting_study(workspace, name):
-        if parent is not None:
-            experiment = experiment_of(workspace, parent)
-            runs = [*children(workspace, experiment, parent), parent]
-        _refuse_serving(workspace, name, runs)
-        delete_runs(workspace, runs)
-        shutil.rmtree(workspace.paths(name), ignore_errors=True)
-    return len(runs)
+    from flows import studies
+
+    n_trials = studies.export(place.open(), name, file)
+    print(f"{n_trials} trials of study {name}: {file}")
 
 
-def _refuse_serving(workspace: Workspace, name: str, runs: list[str]) -> None:
-    """What `recsys recommend` asks, or asks again after a rollback, is fitted from its study."""
-    for version in versions(workspace):
-        if version.run in runs and version.aliases:
-            raise InputError(
-                f"study {name} made version {version.number} of {version.name}, the "
-                f"{' and '.join(version.aliases)}; `recsys promote` another model first"
-            )
+def study_delete(name: Name, /, *, place: Place = HERE) -> None:
+    """Delete a study, its runs in MLflow and their files; this cannot be undone.
+
+    Example:
+        recsys study delete mine
+    """
+    from flows import studies
+
+    n_runs = studies.delete(place.open(), name)
+    print(f"study {name} is deleted, with {n_runs} MLflow runs and their files")

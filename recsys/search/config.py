@@ -11,6 +11,9 @@ from recsys.settings import Config, Texts, setting
 FOUND = "iterations"
 """Searched along the training where it is given as a range, not drawn for each trial."""
 
+KeepFactors = Literal["all", "best", "none"]
+Prefer = Literal["best", "cheapest"]
+
 
 class StudyConfig(Config):
     """How the space is searched."""
@@ -25,7 +28,7 @@ class StudyConfig(Config):
     """Stops a trial whose curve is behind those of earlier trials."""
     patience: PositiveInt | None = setting(None, identity="stop")
     """Points of the curve without a new best after which the training ends."""
-    prefer: Literal["best", "cheapest"] = setting("best", identity=False)
+    prefer: Prefer = setting("best", identity=False)
     """Which of the trials that cannot be told from the best wins."""
     finalists: PositiveInt = setting(5, identity=False)
     """How many trials are judged again on all users where trials see a sample of them."""
@@ -37,4 +40,4 @@ class StudyConfig(Config):
     """Try the model's default point first, so that a search never ends below it."""
     first: tuple[dict[str, Value], ...] = setting((), identity="points")
     """Points to try before the sampler takes over, such as good points of other studies."""
-    keep_factors: Literal["all", "best", "none"] = setting("all", identity=False)
+    keep_factors: KeepFactors = setting("all", identity=False)

@@ -16,7 +16,7 @@ from prefect.utilities.callables import parameter_schema
 
 from flows import deploying, environment
 from flows.alerting import alert
-from flows.cli import main
+from flows.cli import retrain
 from recsys.config import ExperimentConfig, changed, load_config
 from recsys.sources.sample import make_sample, write_sample
 from tasks.serving.published import open_store
@@ -73,7 +73,7 @@ def test_what_is_deployed_is_the_default_configuration() -> None:
         "compare": (ENTRIES["compare"]["parameters"]["request"], default),
         "retrain": (
             ENTRIES["retrain"]["parameters"]["request"],
-            changed(default, {"study.trials": main.RETRAIN_TRIALS}),
+            changed(default, {"study.trials": retrain.TRIALS}),
         ),
     }
 

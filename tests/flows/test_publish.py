@@ -13,8 +13,8 @@ import pytest
 
 from flows import environment
 from flows import publish as publish_flow
-from flows.cli import lookup, main, registry
-from flows.cli.ask import Listener, recommend, similar
+from flows.answering import UserQuery, recommend, similar
+from flows.cli import lookup, main
 from flows.publish import publish
 from flows.result import Result
 from recsys.data.interactions import Interactions
@@ -27,6 +27,7 @@ from tasks.serving.published import open_store
 from tasks.serving.published.store import Published, PublishedItem
 from tasks.tracking import registering
 from tasks.tracking.client import open_client
+from tasks.tracking.registry import versions
 from tasks.workspace.postgres import DatabaseLost
 from tests.flows.conftest import Lab
 
@@ -68,7 +69,7 @@ def command(
     signal.signal(signal.SIGTERM, handler)
     os.environ.clear()
     os.environ.update(known)
-    if registry.registry.versions(lab.workspace):
+    if versions(lab.workspace):
         open_client(lab.workspace).delete_registered_model(MODEL)
 
 
@@ -107,12 +108,12 @@ def test_what_is_looked_up_is_what_recommend_and_similar_say(
     assert (what.run, what.version, what.model, what.study) == (run, run, "als", "first")
     assert (what.users, what.items) == cells.shape
     for user in cells.users.ids.to_pylist()[::37]:
-        asked = recommend(lab.workspace, run, Listener(user), K + 4, False).answer.items
-        found = lookup.listener(place, user).found
+        asked = recommend(lab.workspace, run, UserQuery(user), K + 4, False).answer.items
+        found = lookup.user_list(place, user).published
         assert found.published == what
         check_same(found.entries, asked)
     for name in cells.items.names.to_pylist()[::41]:
-        found = lookup.artist(place, name.upper()).found
+        found = lookup.similar_list(place, name.upper()).published
         check_same(found.entries, similar(lab.workspace, run, name, K + 4).items)
 
 
@@ -125,7 +126,7 @@ def test_every_user_is_published_without_the_items_they_have(
         heard.setdefault(cells.users.id(user), set()).add(cells.items.id(item))
 
     for user in cells.users.ids.to_pylist():
-        found = lookup.listener(there, user).found
+        found = lookup.user_list(there, user).published
         assert len(found.entries) == K
         assert not {each.id for each in found.entries} & heard[user]
 
@@ -169,9 +170,9 @@ def test_the_champion_is_published_under_its_version(
     found = json.loads(capsys.readouterr().out)
     assert command("lookup", user) == 0
     table = capsys.readouterr().out
-    assert command("lookup", "--artist", name, "--json") == 0
+    assert command("lookup", "--item", name, "--json") == 0
     alike = json.loads(capsys.readouterr().out)
-    assert command("lookup", "--artist", name) == 0
+    assert command("lookup", "--item", name) == 0
     like = capsys.readouterr().out
 
     assert told.startswith("version 1 (als of study first): top 2 of ")
@@ -246,15 +247,15 @@ def test_a_model_that_does_not_relate_items_is_published_without_similar_items(
     skipped = "no similar items: popularity-users does not say which are similar"
     assert skipped in outcome.lines()
     with pytest.raises(InputError, match=r"is not among the 0 artists .* does not say which are"):
-        lookup.artist(there, cells.items.name(1))
-    assert lookup.listener(there, cells.users.id(1)).found.entries
+        lookup.similar_list(there, cells.items.name(1))
+    assert lookup.user_list(there, cells.users.id(1)).published.entries
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (("lookup", "nobody"), "user 'nobody' is not among the "),
-        (("lookup", "--artist", "none"), "artist 'none' is not among the "),
+        (("lookup", "--item", "none"), "item 'none' is not among the "),
         (("lookup", "x", "--from", "elsewhere"), "nothing is published at elsewhere/published.par"),
         (("lookup", "x", "--from", "ftp://x"), "'ftp://x' is no place to publish to; give PATH"),
         (("publish", "--k", "0"), "--k 0: ask for at least 1"),
@@ -300,7 +301,7 @@ def test_ctrl_c_leaves_what_was_published(
     assert command("publish", "--run", made.runs["final"], "--k", "3") == main.INTERRUPTED
 
     assert open_store(there).read() == before
-    assert len(lookup.listener(there, cells.users.id(99)).found.entries) == 2
+    assert len(lookup.user_list(there, cells.users.id(99)).published.entries) == 2
 
 
 class Unreliable:
@@ -400,10 +401,10 @@ def test_postgres_gives_what_a_file_gives(
         publish(lab.workspace.root, made.runs["final"], None, K)
 
     for user in cells.users.ids.to_pylist()[::23]:
-        one, other = (lookup.listener(place, user).found.entries for place in places)
+        one, other = (lookup.user_list(place, user).published.entries for place in places)
         assert one == other
     for name in cells.items.names.to_pylist()[::23]:
-        one, other = (lookup.artist(place, name).found.entries for place in places)
+        one, other = (lookup.similar_list(place, name).published.entries for place in places)
         assert one == other
 
 
@@ -421,7 +422,7 @@ def test_nothing_heavy_is_loaded_to_look_something_up(
 ) -> None:
     publish(lab.workspace.root, made.runs["final"], None, 2)
 
-    for words in ([cells.users.id(0)], ["--artist", cells.items.name(0), "--json"]):
+    for words in ([cells.users.id(0)], ["--item", cells.items.name(0), "--json"]):
         command = ["lookup", *words, "--workspace", str(tmp_path / "mlruns")]
         done = subprocess.run(
             [sys.executable, "-c", LIGHT, *command],

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli.main import CONFIGS
+from flows.cli.inputs import CONFIGS
 from flows.experiment import experiment
 from flows.result import Result
 from recsys.config import load_config

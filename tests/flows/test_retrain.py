@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from flows import environment
-from flows.cli import main, registry
+from flows import environment, registering
+from flows.cli import main
 from flows.clock import Clock
 from flows.experiment import opened
 from flows.retrain import Retrained, retrain
@@ -223,7 +223,7 @@ def test_an_ensemble_that_serves_is_refitted_though_its_first_run_was_deleted(
     lab: Lab, ask: Callable[..., RetrainRequest], tmp_path: Path
 ) -> None:
     judged = ensemble(lab)
-    registry.promote(lab.workspace, judged, ask().name)
+    registering.promote(lab.workspace, judged, ask().name)
     client = open_client(lab.workspace)
     client.delete_run(judged)
 
@@ -313,8 +313,8 @@ def dies(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any, str, int], None]:
         pytest.param(tracked_runs, "describe_run", 0, marks=SLOW, id="before it has parameters"),
         pytest.param(Als, "fit", 1, id="in the second trial"),
         pytest.param(Als, "fit", 2, marks=SLOW, id="in the refitted champion"),
-        pytest.param(registry, "register", 0, marks=SLOW, id="before it registers"),
-        pytest.param(registry, "promote", 0, id="before it promotes"),
+        pytest.param(registering, "register", 0, marks=SLOW, id="before it registers"),
+        pytest.param(registering, "promote", 0, id="before it promotes"),
         pytest.param(history, "show_decision", 0, marks=SLOW, id="after everything"),
     ],
 )
@@ -357,13 +357,13 @@ def test_who_is_killed_right_after_the_promotion_finds_it_done(
 ) -> None:
     run(lab, ask())
     asked = ask(later(lab, tmp_path), gate=Gate("always"))
-    promote = registry.promote
+    promote = registering.promote
 
     def dying(*args: Any) -> Any:
         promote(*args)
         raise Killed
 
-    monkeypatch.setattr(registry, "promote", dying)
+    monkeypatch.setattr(registering, "promote", dying)
     with pytest.raises(Killed):
         run(lab, asked)
     monkeypatch.undo()

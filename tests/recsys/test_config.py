@@ -167,11 +167,11 @@ def test_each_kind_of_split_is_written_as_a_table(tmp_path: Path, text: str, kin
         ("[filter]\nfraction = 0", "filter.fraction"),
         ("[filter]\ntop_users = 0", "filter.top_users"),
         ("[split]\nkind = 'rnadom'", "split"),
-        ("[split]\nkind = 'random'\nfraktion = 0.2", "split.random.fraktion"),
-        ("[split]\nkind = 'random'\nfraction = 1.0", "split.random.fraction"),
-        ("[split]\nkind = 'last'\nn = 0", "split.last.n"),
-        ("[split]\nkind = 'time'\ntest_at = 2009-05-01T00:00:00", "split.time.test_at"),
-        ("[split]\nkind = 'given'", "split.given.test"),
+        ("[split]\nkind = 'random'\nfraktion = 0.2", "split.fraktion"),
+        ("[split]\nkind = 'random'\nfraction = 1.0", "split.fraction"),
+        ("[split]\nkind = 'last'\nn = 0", "split.n"),
+        ("[split]\nkind = 'time'\ntest_at = 2009-05-01T00:00:00", "split.test_at"),
+        ("[split]\nkind = 'given'", "split.test"),
         ("[search]\nfactros = [8]", r"search\.factros"),
         ("[search]\nkind = ['als']", r"search\.kind"),
         ("[search]\nfactors = [8, 0]", "factors"),
@@ -197,12 +197,12 @@ def test_each_kind_of_split_is_written_as_a_table(tmp_path: Path, text: str, kin
 def test_a_typo_is_an_error_that_names_the_setting_and_the_file(
     tmp_path: Path, text: str, setting: str
 ) -> None:
-    with pytest.raises(InputError, match=rf"own\.toml: .*{setting}.*; correct the setting"):
+    with pytest.raises(InputError, match=rf"own\.toml.*{setting}"):
         load_config(written(tmp_path, text))
 
 
 def test_several_typos_are_reported_at_once(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"study\.trails: .*; sead: "):
+    with pytest.raises(InputError, match=r"study\.trails = .*: .*; .*sead = "):
         load_config(written(tmp_path, "sead = 1\n[study]\ntrails = 3\n"))
 
 
@@ -348,7 +348,7 @@ def test_the_default_space_finds_its_iterations_and_the_paper_pins_them() -> Non
 
 
 def test_a_range_of_iterations_is_checked_though_it_is_not_drawn() -> None:
-    with pytest.raises(ValidationError, match="greater than 0"):
+    with pytest.raises(ValidationError, match="number above 0"):
         searching(iterations={"low": 0, "high": 5})
 
 
@@ -368,8 +368,8 @@ def test_the_objectives_begin_with_the_metric_that_picks_the_winner() -> None:
         (["covrage@10"], "covrage@10"),
         (["coverage@7"], "coverage@7"),
         (["coverage"], "coverage"),
-        (["ndcg@10"], "name each once"),
-        (["gini@5", "gini@5"], "name each once"),
+        (["ndcg@10"], "name each objective once"),
+        (["gini@5", "gini@5"], "name each objective once"),
     ],
 )
 def test_other_objectives_are_checked_by_name_and_cut_off(metrics: list[str], named: str) -> None:
@@ -413,5 +413,5 @@ def test_nothing_is_pruned_where_there_are_several_objectives(pruner: str) -> No
 def test_an_invalid_setting_of_a_study_is_refused_by_name(
     table: dict[str, object], setting: str
 ) -> None:
-    with pytest.raises(InputError, match=rf"config own: {setting}: .*; correct the setting"):
+    with pytest.raises(InputError, match=rf"config own: {setting} = .*: use"):
         checked(table, "own")

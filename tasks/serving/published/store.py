@@ -130,3 +130,14 @@ class ListStore(Protocol):
         Raises:
             InputError: it cannot be written, or would overwrite a file that is not ours.
         """
+
+
+def described(what: Published) -> str:
+    """A version, or a run, in words."""
+    which = "run" if what.version == what.run else "version"
+    return f"{which} {what.version} ({what.model} of study {what.study})"
+
+
+def moment(what: Published) -> str:
+    """When it was published, in words."""
+    return f"{what.at:%Y-%m-%d %H:%M:%S} UTC"

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from flows.answering import UserQuery, explain, recommend, similar
 from flows.cli import main
-from flows.cli.ask import Listener, explain, recommend, similar
 from flows.result import Result
 from recsys.data.interactions import Interactions
 from recsys.errors import InputError
@@ -42,7 +42,7 @@ from tests.flows.conftest import Lab, quick
 pytestmark = pytest.mark.flow
 
 Ask = Callable[..., dict[str, Any]]
-SOMEBODY = Listener()
+SOMEBODY = UserQuery()
 SMALL = AlsConfig(factors=8, iterations=3)
 EVERY: list[ModelConfig] = [
     *(SMALL, ItemKnnConfig(), Rp3betaConfig(), EaseConfig(), SlimConfig(neighbours=20)),
@@ -135,7 +135,7 @@ def test_a_history_typed_in_is_folded_in(ask: Ask, data: Everything) -> None:
     heard = heard_by(data.cells, 8)
     typed = ",".join(f"{name.upper()}:{plays:g}" for name, plays in heard.items())
 
-    found = ask("recommend", "--artists", typed)
+    found = ask("recommend", "--items", typed)
 
     assert found["by"] == "plays"
     assert found["items"] == ask("recommend", "--user", data.cells.users.id(8))["items"]
@@ -165,26 +165,26 @@ def test_tables_hold_the_names_and_say_what_they_are_chosen_by(
 ) -> None:
     run = asked.runs["final"]
     user, artist = data.cells.users.id(3), data.cells.items.name(4)
-    best = recommend(lab.workspace, run, Listener(user), 2, False).answer.items[0]
+    best = recommend(lab.workspace, run, UserQuery(user), 2, False).answer.items[0]
 
     told = []
     for words in (
         ("recommend", "--user", user, "--k", "2", "--include-heard"),
         ("similar", artist, "--k", "2"),
-        ("explain", "--user", user, "--artist", best.name),
+        ("explain", "--user", user, "--item", best.name),
         ("recommend",),
     ):
         assert command(*words, "--run", run) == 0
         told.append(capsys.readouterr().out)
 
-    assert "by the plays" in told[0]
+    assert "by the history" in told[0]
     assert "heard" in told[0]
     assert f"Like {artist}" in told[1]
     assert f"Why {best.name}" in told[2]
-    assert f"the sum over {len(heard_by(data.cells, 3))} artists of the history" in told[2]
-    assert "by what most listeners play (all " in told[3]
+    assert f"the sum over {len(heard_by(data.cells, 3))} items of the history" in told[2]
+    assert "by what most users play (all " in told[3]
     for each in told:
-        assert f"als of study asked, run {run}, fitted on all its data" in each
+        assert f"asked als of study asked, run {run}, ndcg@10 " in each
 
 
 def test_similar_artists_are_those_of_the_factors(ask: Ask, data: Everything) -> None:
@@ -203,7 +203,7 @@ def test_an_explanation_adds_up_to_the_score_that_was_shown(ask: Ask, data: Ever
     user = data.cells.users.id(3)
     best = ask("recommend", "--user", user, "--k", "1")["items"][0]
 
-    found = ask("explain", "--user", user, "--artist", best["name"])
+    found = ask("explain", "--user", user, "--item", best["name"])
 
     assert {each["name"]: each["plays"] for each in found["shares"]} == heard_by(data.cells, 3)
     assert sum(each["share"] for each in found["shares"]) == pytest.approx(found["score"])
@@ -214,7 +214,7 @@ def test_an_explanation_adds_up_to_the_score_that_was_shown(ask: Ask, data: Ever
 def test_a_typed_history_is_explained(ask: Ask, data: Everything) -> None:
     one, other = (data.cells.items.name(item) for item in (4, 9))
 
-    found = ask("explain", "--artists", f"{one}:3", "--artist", other)
+    found = ask("explain", "--items", f"{one}:3", "--item", other)
 
     assert [each["name"] for each in found["shares"]] == [one]
 
@@ -281,7 +281,7 @@ def test_a_baseline_serves_what_it_counts(lab: Lab, asked: Result, data: Everyth
     run = lab.runs(asked.runs["study"])["final popularity-users"].info.run_id
     user, heard = data.cells.users.id(0), heard_by(data.cells, 0)
 
-    found = recommend(lab.workspace, run, Listener(user), 4, False).answer.items
+    found = recommend(lab.workspace, run, UserQuery(user), 4, False).answer.items
 
     counts = dict(zip(data.cells.items.names.to_pylist(), data.cells.per_item(), strict=True))
     rest = sorted((n for name, n in counts.items() if name not in heard), reverse=True)
@@ -289,7 +289,7 @@ def test_a_baseline_serves_what_it_counts(lab: Lab, asked: Result, data: Everyth
     with pytest.raises(InputError, match="has no similarities of items"):
         similar(lab.workspace, run, found[0].name, 3)
     with pytest.raises(InputError, match="cannot be explained"):
-        explain(lab.workspace, run, Listener(user), found[0].name)
+        explain(lab.workspace, run, UserQuery(user), found[0].name)
 
 
 @pytest.mark.parametrize("kind", SERVED)
@@ -363,7 +363,7 @@ def test_a_test_file_that_was_published_is_learned_from_too(
 
 
 def test_without_profiles_a_profile_says_nothing_and_that_is_said(lab: Lab, first: Result) -> None:
-    found = recommend(lab.workspace, first.runs["final"], Listener(country="Narnia"), 2, False)
+    found = recommend(lab.workspace, first.runs["final"], UserQuery(country="Narnia"), 2, False)
 
     assert found.answer.by == "popularity"
     assert "the data has no profiles" in found.note
@@ -373,12 +373,11 @@ def test_without_profiles_a_profile_says_nothing_and_that_is_said(lab: Lab, firs
     ("words", "message"),
     [
         (("recommend", "--user", "nobody"), "user 'nobody' is not known"),
-        (("recommend", "--artists", "radioheadd"), "item 'radioheadd' is not known"),
+        (("recommend", "--items", "radioheadd"), "item 'radioheadd' is not known"),
         (("similar", "radioheadd"), "item 'radioheadd' is not known"),
         (("recommend", "--country", "Narnia"), "country 'Narnia' is not known"),
-        (("recommend", "--user", "x", "--age", "3"), "--user names a listener whose plays"),
-        (("recommend", "--k", "0"), "--k 0: ask for at least 1"),
-        (("explain", "--artist", "x"), "no history to explain by"),
+        (("recommend", "--user", "x", "--age", "3"), "--user names a user whose history"),
+        (("explain", "--item", "x"), "no history to explain by"),
     ],
 )
 def test_what_is_not_there_is_refused_in_a_line(

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli.inspect import Inspection, inspect
+from flows.cli.inspect import inspection_lines
+from flows.inspecting import Inspection, inspect
 from recsys.errors import InputError
 from tasks.workspace.layout import Workspace
 
@@ -38,11 +39,11 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Inspection:
     workspace = Workspace.at(tmp_path / "mlruns")
     plays = written(tmp_path / "plays.tsv", LOG)
     profiles = written(tmp_path / "profiles.tsv", PROFILES)
-    return inspect(workspace, plays, profiles, {"data.format": None})
+    return inspect(workspace, plays, profiles, {})
 
 
 def line(found: Inspection, start: str) -> str:
-    (one,) = [line for line in found.lines() if line.startswith(start)]
+    (one,) = [line for line in inspection_lines(found) if line.startswith(start)]
     return " ".join(one.removeprefix(start).split())
 
 
@@ -71,7 +72,7 @@ def test_rejected_rows_are_counted_and_written(found: Inspection) -> None:
 def test_empty_fields_of_the_rows_used_are_counted(found: Inspection) -> None:
     table = json.loads(json.dumps(found.as_json()))
 
-    assert "missing values        mbid 4, name 0" in found.lines()
+    assert "missing values        mbid 4, name 0" in inspection_lines(found)
     assert table["missing_values"] == {"mbid": 4, "name": 0}
 
 
@@ -82,7 +83,7 @@ def test_counts_of_empty_fields_have_thousands_separators(found: Inspection) -> 
 
 
 def test_missing_values_of_profiles_are_counted(found: Inspection) -> None:
-    text = "\n".join(found.lines())
+    text = "\n".join(inspection_lines(found))
 
     assert found.missing is not None
     assert "profiles, no age" in text
@@ -98,7 +99,7 @@ def test_three_plots_lie_in_the_workspace(found: Inspection) -> None:
     for path in found.plots:
         assert path.is_relative_to(found.file.parent / "mlruns")
         assert path.read_bytes().startswith(b"\x89PNG")
-        assert str(path) in "\n".join(found.lines())
+        assert str(path) in "\n".join(inspection_lines(found))
 
 
 def test_a_clean_log_has_no_file_of_rejects(workspace: Workspace, tmp_path: Path) -> None:
@@ -108,7 +109,7 @@ def test_a_clean_log_has_no_file_of_rejects(workspace: Workspace, tmp_path: Path
 
     assert found.rejects is None
     assert line(found, "rows rejected") == "none"
-    assert not any(text.startswith("rejected rows") for text in found.lines())
+    assert not any(text.startswith("rejected rows") for text in inspection_lines(found))
 
 
 def test_an_inspection_is_one_object_of_plain_values(found: Inspection) -> None:
@@ -123,7 +124,7 @@ def test_columns_are_named_as_for_an_experiment(workspace: Workspace, tmp_path: 
     plays.write_text("uid,track,n\na,x,3\na,y,1\nb,x,5\n", encoding="utf-8")
     columns = {"user": "uid", "item": "track", "plays": "n"}
 
-    found = inspect(workspace, plays, None, {"data.columns": columns})
+    found = inspect(workspace, plays, None, {"columns": columns})
 
     assert (found.described.users, found.described.total_plays) == (2, 9)
 
@@ -134,10 +135,10 @@ def test_a_log_without_names_and_mbids_has_no_line_of_missing_values(
     plays = tmp_path / "plays.csv"
     plays.write_text("a,x\na,y\nb,x\n", encoding="utf-8")
 
-    found = inspect(workspace, plays, None, {"data.columns": {"user": 0, "item": 1}})
+    found = inspect(workspace, plays, None, {"columns": {"user": 0, "item": 1}})
 
     assert found.as_json()["missing_values"] == {}
-    assert not any(text.startswith("missing values") for text in found.lines())
+    assert not any(text.startswith("missing values") for text in inspection_lines(found))
 
 
 def test_a_missing_file_is_an_error_with_a_remedy(workspace: Workspace, tmp_path: Path) -> None:

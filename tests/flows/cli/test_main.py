@@ -1,22 +1,26 @@
 import json
 import os
+import re
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from flows.cli import main
-from flows.cli.options import parser
+from flows.cli.experiment import Ending, show_result
+from flows.cli.inputs import NO_READING, NO_REQUEST
+from flows.cli.session import HERE
 from flows.result import Result
+from recsys.config import ExperimentConfig
 from tests.flows.conftest import Lab
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
-COMMANDS = (
-    *("sample", "experiment", "inspect", "recommend", "similar", "explain", "fetch", "ui"),
-    "study",
-)
-ACTIONS = ("list", "show", "resume", "work", "export", "delete")
+EVERY = [*((each,) for each in main.COMMANDS), *((each, "study") for each in main.ACTIONS)]
+LINES = [" ".join([*above, each.name]) for each, *above in EVERY]
 
 Recsys = Callable[..., int]
 
@@ -56,50 +60,158 @@ def refused(capsys: pytest.CaptureFixture[str], code: int) -> str:
     return told[0]
 
 
-@pytest.mark.parametrize(
-    "command",
-    [*([name] for name in COMMANDS if name != "study"), *(["study", name] for name in ACTIONS)],
-    ids=" ".join,
-)
-def test_every_command_explains_itself(
-    recsys: Recsys, capsys: pytest.CaptureFixture[str], command: list[str]
+@pytest.mark.parametrize("words", LINES)
+def test_every_command_explains_itself_with_an_example(
+    recsys: Recsys, capsys: pytest.CaptureFixture[str], words: str
 ) -> None:
-    with pytest.raises(SystemExit) as end:
-        recsys(*command, "--help")
+    assert recsys(*words.split(), "--help") == 0
 
     out, err = capsys.readouterr()
-    assert end.value.code == 0
-    assert out.startswith(f"usage: recsys {' '.join(command)} ")
-    assert "--workspace DIR" in out
+    assert out.startswith(f"Usage: recsys {words} ")
+    assert words == "completion" or "--workspace DIR" in out
+    assert f"Example:\n    recsys {words}" in out
     assert err == ""
 
 
-def test_the_help_names_every_command(recsys: Recsys, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as end:
-        recsys("--help")
-
-    out = capsys.readouterr().out
-    assert end.value.code == 0
-    assert set(COMMANDS) <= set(out.split())
+@pytest.mark.parametrize("command", [each for each, *_ in EVERY], ids=lambda each: each.name)
+def test_a_command_is_listed_by_the_first_line_of_its_docstring(command: main.Command) -> None:
+    assert main.described(command.load())[0].splitlines()[0] == command.line
 
 
-@pytest.mark.parametrize("arguments", [(), ("train",), ("inspect",), ("sample", "--users", "x")])
-def test_a_wrong_command_line_is_refused_with_its_usage(
-    recsys: Recsys, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+@pytest.mark.parametrize("words", [(), ("--help",)])
+def test_the_help_names_every_command(
+    recsys: Recsys, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
 ) -> None:
-    with pytest.raises(SystemExit) as end:
-        recsys(*arguments)
+    assert recsys(*words) == 0
 
-    out, err = capsys.readouterr()
-    assert end.value.code == 2
-    assert out == ""
-    assert err.startswith("usage: recsys")
+    assert {each.name for each in main.COMMANDS} | {"study"} <= set(capsys.readouterr().out.split())
+
+
+def imported(code: str, names: str) -> str:
+    """Which of the libraries a process has imported after running `code`."""
+    found = f"print(set({names.split()}) & sys.modules.keys())"
+    lines = ("import sys", "from flows.cli import main", code, found)
+    command = [sys.executable, "-c", "\n".join(lines)]
+    process = subprocess.run(command, capture_output=True, check=True)
+    return process.stdout.decode().splitlines()[-1]
+
+
+def test_the_help_imports_nothing_heavy() -> None:
+    code = "main.main(['--help']); main.main(['--version'])"
+
+    assert imported(code, "numpy pandas pydantic prefect mlflow optuna") == "set()"
+
+
+def test_no_command_imports_what_reads_the_environment_before_it_is_set() -> None:
+    code = "for each in [*main.COMMANDS, *main.ACTIONS]: each.load()"
+
+    assert imported(code, "prefect mlflow matplotlib") == "set()"
+
+
+def test_the_version_is_that_of_the_stack(
+    recsys: Recsys, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert recsys("--version") == 0
+
+    lines = dict(line.split() for line in capsys.readouterr().out.splitlines())
+    assert lines.keys() == {"recsys", "python", *main.STACK}
+    assert lines["numpy"] == np.__version__
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_knows_commands_options_and_choices(
+    recsys: Recsys,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    shell: str,
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    assert recsys("completion", shell) == 0
+    script = capsys.readouterr().out
+    assert {"experiment", "keep-factors", "cheapest", "rollback"} <= set(
+        re.split(r"[^\w-]+", script.replace("--", ""))
+    )
+    assert recsys("completion", shell, "--install") == 0
+    installed = Path(capsys.readouterr().out.partition(": ")[0])
+    assert installed.is_relative_to(tmp_path)
+    assert installed.read_text(encoding="utf-8").strip() == script.strip()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ("exprimnt", "no command exprimnt (did you mean experiment?)"),
+        ("study lst", "no command lst (did you mean list?)"),
+        ("experiment --trails 3", "--trails: no such option (did you mean --trials?)"),
+        ("experiment --trials many", "--trials many: use a whole number"),
+        ("experiment --trials", "--trials: give a value"),
+        ("experiment --seed 1 --seed 2", "--seed: give it once"),
+        ("experiment --keep-factors bst", "use one of all, best, none (did you mean best?)"),
+        ("retrain --gate bettr", "--gate bettr: use one of always, better, not-worse, never"),
+        ("retrain --margin 2", "--margin 2: use a share, 0 to 1"),
+        ("retrain --drift shrnk=2", "shrink, grow, rejects, shift (did you mean shrink?)"),
+        ("compare --seeds 0", "--seeds 0: use at least 1"),
+        ("compare --models als,eas", "--models eas: no such model (did you mean ease?)"),
+        ("recommend --k 0", "--k 0: use at least 1"),
+        ("similar", "ITEM is missing; `recsys similar --help`"),
+        ("similar a b", "b: one too many"),
+        ("publish --run a --version 1", "--run and --version: give one of them"),
+        ("lookup", "give either the id of a user or --item"),
+        ("lookup a --item b", "give either the id of a user or --item"),
+        ("ui --prefect --optuna", "--prefect and --optuna: give one of them"),
+        ("clean --days -1", "--days -1: use at least 0"),
+        ("sample --users x", "--users x: use a whole number"),
+        ("experiment --plays {plays} --model als-x", "als-x: no such model (did you mean als?)"),
+        ("experiment --plays {plays} --trials 0", "--trials 0: use a number above 0"),
+        ("experiment --plays {plays} --set search.factor=2", "(did you mean factors?)"),
+        ("experiment --plays {plays} --config papr", "--config papr: no such file (did you mean"),
+        ("retrain --plays {plays} --trials -1", "--trials -1: use a number above 0"),
+    ],
+)
+def test_a_wrong_word_is_refused_in_one_line_with_what_is_right(
+    recsys: Recsys,
+    sample: tuple[Path, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: str,
+    expected: str,
+) -> None:
+    told = refused(capsys, recsys(*arguments.format(plays=sample[0]).split()))
+
+    assert expected in told
+    assert not (tmp_path / "mlruns" / "prefect").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(f"{command} --plays nowhere.tsv" for command in ("experiment", "compare", "retrain")),
+        *("experiment --plays {plays} --profiles nowhere.tsv", "inspect nowhere.tsv"),
+        *("experiment --plays {plays} --test nowhere.tsv", "study work new --plays nowhere.tsv"),
+        "serve-flows --file nowhere.tsv",
+    ],
+)
+def test_a_missing_file_is_refused_before_anything_starts(
+    recsys: Recsys,
+    sample: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: str,
+) -> None:
+    monkeypatch.setattr("tasks.orchestration.server.serving", None)
+    monkeypatch.setenv("PREFECT_API_URL", "there" * arguments.startswith("serve-flows"))
+
+    assert "nowhere.tsv" in refused(capsys, recsys(*arguments.format(plays=sample[0]).split()))
+    assert not (tmp_path / "mlruns" / "mlflow.db").exists()
 
 
 def test_a_sample_is_written_where_asked(
     recsys: Recsys, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code = recsys("sample", tmp_path / "s", "--users", "30", "--artists", "20", "--seed", "3")
+    code = recsys("sample", tmp_path / "s", "--users", "30", "--items", "20", "--seed", "3")
 
     out = capsys.readouterr().out
     assert code == 0
@@ -115,7 +227,7 @@ def test_a_sample_goes_into_the_workspace_by_default_and_is_the_same_again(
     written = []
     for name in ("one", "other"):
         place = tmp_path / name
-        assert recsys("sample", "--users", "30", "--artists", "20", "--workspace", place) == 0
+        assert recsys("sample", "--users", "30", "--items", "20", "--workspace", place) == 0
         written.append((place / "sample" / "plays.tsv").read_bytes())
 
     assert written[0] == written[1]
@@ -134,7 +246,7 @@ def test_a_sample_into_a_place_that_is_no_folder_is_refused(
 ) -> None:
     (tmp_path / "taken").write_text("x")
 
-    told = refused(capsys, recsys("sample", tmp_path / "taken", "--users", "9", "--artists", "10"))
+    told = refused(capsys, recsys("sample", tmp_path / "taken", "--users", "9", "--items", "10"))
 
     assert "taken" in told
     assert "give a folder" in told
@@ -199,24 +311,22 @@ def test_a_file_that_cannot_be_read_is_refused_in_one_line(
 @pytest.mark.parametrize(
     ("content", "options", "expected"),
     [
-        (None, [], "plays.tsv"),
         (PNG, [], "plays.tsv"),
         (b"0" * 40 + b"\t\tartist\t3\n", [], "nothing is left after the filter"),
         (b"0" * 40 + b"\t\tartist\tmany\n", ["--strict"], "plays.tsv"),
     ],
-    ids=["missing", "png", "nothing left", "strict"],
+    ids=["png", "nothing left", "strict"],
 )
 def test_an_experiment_on_a_bad_file_is_refused_in_one_line(
     served: Recsys,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-    content: bytes | None,
+    content: bytes,
     options: list[str],
     expected: str,
 ) -> None:
     plays = tmp_path / "plays.tsv"
-    if content is not None:
-        plays.write_bytes(content)
+    plays.write_bytes(content)
 
     told = refused(capsys, served("experiment", "--plays", plays, "--json", *options))
 
@@ -226,20 +336,18 @@ def test_an_experiment_on_a_bad_file_is_refused_in_one_line(
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        (["--config", "papr"], r"config papr: no such file; pass one, or one of default, paper"),
-        (["--set", "search.factros=4"], "search.factros is no parameter of als"),
-        (["--set", "serch.factors=4"], "serch"),
-        (["--set", "factors"], "write NAME=VALUE"),
+        (["--set", "search.factros=4"], "--set search.factros=4: no parameter of als (did you"),
+        (["--set", "serch.factors=4"], "--set serch.factors=4: no such setting (did you mean"),
+        (["--set", "factors"], "--set factors: write NAME=VALUE"),
         (["--set", "=4"], "write NAME=VALUE"),
-        (["--set", "seed.x=4"], "seed"),
-        (["--set", "study.metric=ndcg@7"], "ndcg@7"),
-        (["--set", "search.factors=0"], "factors"),
-        (["--trials", "0"], "study.trials"),
-        (["--timeout", "-1"], "study.timeout"),
-        (["--seed", "-1"], "seed"),
-        (["--keep-factors", "some"], "study.keep_factors"),
-        (["--item-key", "id"], "data.item_key"),
+        (["--set", "seed.x=4"], "--set seed.x=4: use a whole number"),
+        (["--set", "study.metric=ndcg@7"], "--set study.metric=ndcg@7: use one of"),
+        (["--set", "search.factors=0"], "--set search.factors=0: use a number above 0"),
+        (["--timeout", "-1"], "--timeout -1.0: use a number above 0"),
+        (["--seed", "-1"], "--seed -1: use a number of at least 0"),
         (["--columns", "user=a,colour=b"], "colour"),
+        (["--config", "own.toml"], "own.toml, line 2: study.trails = 3: no such setting (did you"),
+        (["--config", "top.toml"], "top.toml, line 1: trials = 3: no such setting (did you mean"),
     ],
 )
 def test_a_wrong_setting_is_refused_by_name_before_anything_starts(
@@ -250,6 +358,9 @@ def test_a_wrong_setting_is_refused_by_name_before_anything_starts(
     options: list[str],
     expected: str,
 ) -> None:
+    (tmp_path / "own.toml").write_text("[study]\ntrails = 3\n", encoding="utf-8")
+    (tmp_path / "top.toml").write_text("trials = 3\n", encoding="utf-8")
+
     told = refused(capsys, recsys("experiment", "--plays", sample[0], *options))
 
     assert expected in told
@@ -278,13 +389,20 @@ def test_an_unknown_data_set_cannot_be_fetched(
     assert "spotify" in refused(capsys, recsys("fetch", "spotify", tmp_path))
 
 
+def configured(*words: str) -> ExperimentConfig:
+    """The configuration that `recsys experiment` makes of its options."""
+    app = main.build(["experiment"])
+    _, bound, _ = app.parse_args(["experiment", *words])
+    request = bound.arguments.get("request", NO_REQUEST)
+    return request.experiment(bound.arguments.get("reading", NO_READING))
+
+
 def test_options_become_settings_and_set_wins(recsys: Recsys) -> None:
-    given = [
-        *("experiment", "--trials", "7", "--seed", "3", "--config", "paper", "--strict"),
+    config = configured(
+        *("--trials", "7", "--seed", "3", "--config", "paper", "--strict"),
         *("--set", "study.trials=9", "--set", "search.factors=16,32", "--keep-factors", "best"),
         *("--columns", "user=0,item=2", "--timeout", "5", "--item-key", "name"),
-    ]
-    config = main._config(parser().parse_args(given))
+    )
 
     assert (config.name, config.seed, config.study.trials) == ("paper", 3, 9)
     assert (config.study.keep_factors, config.study.timeout) == ("best", 5)
@@ -297,20 +415,19 @@ def test_options_become_settings_and_set_wins(recsys: Recsys) -> None:
 def test_a_config_file_of_ones_own_can_be_named(recsys: Recsys, tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text('name = "mine"\nseed = 5\n', encoding="utf-8")
 
-    config = main._config(parser().parse_args(["experiment", "--config", "mine.toml"]))
+    config = configured("--config", "mine.toml")
 
     assert (config.name, config.seed) == ("mine", 5)
 
 
-def test_a_given_test_side_turns_the_filters_off_unless_asked_for(recsys: Recsys) -> None:
-    given = ["experiment", "--config", "paper", "--test", "test.tsv"]
-    plain = main._config(parser().parse_args(given))
-    asked = main._config(parser().parse_args([*given, "--set", "filter.min_items=3"]))
+def test_a_given_test_side_turns_the_filters_off_unless_they_are_given(recsys: Recsys) -> None:
+    given = ("--config", "paper", "--test", "test.tsv")
+    plain, filtered = configured(*given), configured(*given, "--set", "filter.min_items=3")
 
     assert plain.split.kind == "given"
     assert (plain.filter.min_items, plain.filter.min_users) == (0, 0)
     assert plain.filter.top_users is None
-    assert asked.filter.min_items == 3
+    assert filtered.filter.min_items == 3
 
 
 QUICK = (
@@ -320,18 +437,17 @@ QUICK = (
 
 
 @pytest.mark.flow
-def test_an_experiment_shows_its_tables_and_where_to_look_next(
-    first: Result, capsys: pytest.CaptureFixture[str]
+def test_an_experiment_shows_one_screen_or_everything(
+    first: Result, lab: Lab, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    main._show(first, False, {"start": 1.25})
+    show_result(first, lab.workspace, Ending(HERE, False, False, every=False), 1.25)
+    screen = capsys.readouterr().out
+    show_result(first, lab.workspace, Ending(HERE, False, False, every=True), 1.25)
+    everything = capsys.readouterr().out
 
-    out, err = capsys.readouterr()
-    for part in ("Data", "Leaderboard: top 3 of 3", "On test:", "One listener:"):
-        assert part in out
-    assert "seconds: start 1.2" in out
-    told = "study first: `recsys ui` opens MLflow; its trials side by side: "
-    assert f"{told}{first.compare_url}\n" in out
-    assert err == ""
+    assert "seconds: start" not in screen
+    assert "seconds: start 1.2" in everything
+    assert first.compare_url in everything
 
 
 @pytest.mark.flow

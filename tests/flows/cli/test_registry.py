@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from flows.cli import main, registry
-from flows.cli.ask import Listener, recommend
-from flows.cli.registry import Registered
+from flows.answering import UserQuery, recommend
+from flows.cli import main
+from flows.registering import Registered, promote, register, rollback
 from flows.result import Result
 from recsys.data.interactions import Interactions
 from recsys.errors import InputError
@@ -55,7 +55,7 @@ def later(lab: Lab, made: Result) -> Result:
 @pytest.fixture(scope="module")
 def winner(lab: Lab, made: Result) -> Registered:
     """Its winner, version 1."""
-    return registry.register(lab.workspace, made.runs["final"], NAME)
+    return register(lab.workspace, made.runs["final"], NAME)
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +63,7 @@ def baselines(lab: Lab, made: Result, winner: Registered) -> list[Registered]:
     """Two more, versions 2 and 3."""
     runs = lab.runs(made.runs["study"])
     kinds = ("popularity-users", "popularity-plays")
-    return [
-        registry.register(lab.workspace, runs[f"final {kind}"].info.run_id, NAME) for kind in kinds
-    ]
+    return [register(lab.workspace, runs[f"final {kind}"].info.run_id, NAME) for kind in kinds]
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +92,7 @@ def files(lab: Lab, registered: Registered) -> Path:
     return Path(uri.removeprefix("file://"))
 
 
-def artist_names(lab: Lab, made: Result, listener: Listener, k: int) -> list[tuple[str, object]]:
+def artist_names(lab: Lab, made: Result, listener: UserQuery, k: int) -> list[tuple[str, object]]:
     """What `recsys recommend` shows, with scores."""
     answer = recommend(lab.workspace, made.runs["final"], listener, k, False).answer
     return [(each.name, pytest.approx(each.score, rel=1e-5)) for each in answer.items]
@@ -138,7 +136,7 @@ def test_nothing_is_pickled_and_only_what_serving_needs_is_required(
 def test_the_same_model_is_the_same_version(
     lab: Lab, made: Result, winner: Registered, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    again = registry.register(lab.workspace, made.runs["study"], NAME)
+    again = register(lab.workspace, made.runs["study"], NAME)
 
     assert not again.new
     assert again.version.number == winner.version.number
@@ -187,12 +185,12 @@ def test_it_answers_where_the_repository_is_not(
 
     assert done.returncode == 0, done.stderr
     known, history, refused = json.loads(done.stdout.splitlines()[-1])
-    expected = artist_names(lab, made, Listener(user), 4)
+    expected = artist_names(lab, made, UserQuery(user), 4)
     assert [(row["name"], row["score"]) for row in known] == expected
     assert [row["rank"] for row in known] == [1, 2, 3, 4]
     heard = {cells.items.id(item) for item in cells.cols[cells.rows == 3].tolist()}
     assert not heard & {row["item"] for row in known}
-    expected = artist_names(lab, made, Listener(artists=typed), 4)
+    expected = artist_names(lab, made, UserQuery(items=typed), 4)
     assert [(row["name"], row["score"]) for row in history] == expected
     assert f"row 0: item {other + 'x'!r} is not known; nearest are {other!r}" in refused
 
@@ -270,7 +268,7 @@ def test_mlflow_serves_it_over_http(
         (who, rank) for who in (user, None, "me") for rank in (1, 2)
     ]
     shown = [(row["name"], row["score"]) for row in found[:2]]
-    assert shown == artist_names(lab, made, Listener(user), 2)
+    assert shown == artist_names(lab, made, UserQuery(user), 2)
     assert [row["name"] for row in found[2:4]] == [row["name"] for row in found[4:]]
     assert [status for status, _ in (unknown, nobody, none)] == [400, 400, 400]
     wanted = f"row 1: item {name + 'x'!r} is not known; nearest are {name!r}"
@@ -280,14 +278,14 @@ def test_mlflow_serves_it_over_http(
 
 
 def test_promoting_makes_the_champion_the_previous_one(three: Workspace) -> None:
-    assert registry.promote(three, "3", NAME).aliases == (store.CHAMPION,)
+    assert promote(three, "3", NAME).aliases == (store.CHAMPION,)
     assert aliases(three) == {store.CHAMPION: 3, store.PREVIOUS: 2}
-    registry.promote(three, "3", NAME)
+    promote(three, "3", NAME)
     assert aliases(three) == {store.CHAMPION: 3, store.PREVIOUS: 2}
 
 
 def test_a_run_is_promoted_by_its_id(three: Workspace, made: Result) -> None:
-    registry.promote(three, made.runs["final"], NAME)
+    promote(three, made.runs["final"], NAME)
 
     assert aliases(three) == {store.CHAMPION: 1, store.PREVIOUS: 2}
 
@@ -307,9 +305,9 @@ def test_who_shares_the_registry_cleans_without_the_study_of_the_champion(
 
 
 def test_rolling_back_twice_changes_nothing(three: Workspace) -> None:
-    assert registry.rollback(three, NAME).number == 1
+    assert rollback(three, NAME).number == 1
     assert aliases(three) == {store.CHAMPION: 1, store.PREVIOUS: 2}
-    assert registry.rollback(three, NAME).number == 2
+    assert rollback(three, NAME).number == 2
     assert aliases(three) == {store.CHAMPION: 2, store.PREVIOUS: 1}
 
 
@@ -343,10 +341,10 @@ def test_whoever_is_killed_while_promoting_leaves_the_champion_and_repeats_it(
 ) -> None:
     dying_after(writes)
     with pytest.raises(Killed):
-        registry.promote(three, "3", NAME)
+        promote(three, "3", NAME)
     left = aliases(three)
     monkeypatch.undo()
-    registry.promote(three, "3", NAME)
+    promote(three, "3", NAME)
 
     assert left[store.CHAMPION] == 2
     assert aliases(three) == {store.CHAMPION: 3, store.PREVIOUS: 2}
@@ -358,7 +356,7 @@ def test_whoever_is_killed_while_rolling_back_leaves_a_champion(
 ) -> None:
     dying_after(writes)
     with pytest.raises(Killed):
-        registry.rollback(three, NAME)
+        rollback(three, NAME)
 
     assert aliases(three) == {store.CHAMPION: champion, store.PREVIOUS: 1}
 
@@ -379,11 +377,11 @@ def test_what_a_killed_registration_left_is_gone_on_with(
 
     monkeypatch.setattr(registering, "_copy_metrics", dying)
     with pytest.raises(Killed):
-        registry.register(lab.workspace, run, "cut-off")
+        register(lab.workspace, run, "cut-off")
     left = mine()
     monkeypatch.undo()
     assert store.versions(lab.workspace, "cut-off") == []
-    made_now = registry.register(lab.workspace, run, "cut-off")
+    made_now = register(lab.workspace, run, "cut-off")
 
     assert [each.split()[1] for each in left] == ["PENDING"]
     assert mine() == [left[0].replace("PENDING", "READY")]
@@ -462,7 +460,7 @@ def test_what_is_not_there_is_refused_in_a_line(
 
 def test_a_trial_is_not_registered_for_it_was_not_judged_on_test(lab: Lab, made: Result) -> None:
     with pytest.raises(InputError, match=r"was not judged on test, and only what was is"):
-        registry.register(lab.workspace, made.trials[0].run, NAME)
+        register(lab.workspace, made.trials[0].run, NAME)
 
 
 def test_the_study_of_the_champion_is_not_deleted(

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flows.cli import experiment_tables, study
+from flows import studies
+from flows.cli import experiment_tables
 from flows.result import Result
 from recsys.errors import InputError
 from tasks.tuning import FinishedTrial, TrialFacts
@@ -213,7 +214,7 @@ def test_the_trials_of_a_study_are_exported(
 
 def test_an_export_of_another_kind_is_refused(lab: Lab, watched: Result, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"trials\.xlsx: the name must end in \.parquet or \.csv"):
-        study.export(lab.workspace, "watched", tmp_path / "trials.xlsx")
+        studies.export(lab.workspace, "watched", tmp_path / "trials.xlsx")
 
 
 def test_a_deleted_study_is_gone_on_both_sides_with_its_files(

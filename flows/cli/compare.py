@@ -1,0 +1,79 @@
+"""`recsys compare`."""
+
+import json
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from flows.cli.inputs import NO_READING, NO_REQUEST, Adopt, Reading, Request, check_files
+from flows.cli.session import (
+    HERE,
+    Count,
+    Json,
+    Place,
+    advice_on_failure,
+    console,
+    prefect,
+    progress,
+)
+from flows.model_config import check_model, without_extras
+
+
+def compare(
+    *,
+    models: Annotated[str | None, Parameter(metavar="NAME,...")] = None,
+    seeds: Count = 5,
+    tune_once: bool = False,
+    name: Annotated[str | None, Parameter(metavar="NAME")] = None,
+    adopt: Adopt = False,
+    as_json: Json = False,
+    request: Request = NO_REQUEST,
+    reading: Reading = NO_READING,
+    place: Place = HERE,
+) -> None:
+    """Tune many models alike, judge each once on test, over several splits.
+
+    Every model is searched on validation with the same number of trials, for every split anew. The
+    same command with the same --name resumes where it stopped.
+
+    Example:
+        recsys compare --models als,ease,item-knn --trials 12 --seeds 3
+
+    Args:
+        models: Which. Without it: all that need no extra installation.
+        seeds: How many splits.
+        tune_once: Tune on the first split; the others take its winners.
+        name: Resume this comparison, or give a new one its name.
+    """
+    workspace = place.open()
+    config = request.experiment(reading)
+    which = tuple(models.split(",")) if models else without_extras()
+    for model in which:
+        check_model(model, "--models")
+    plays, profiles = request.files(workspace)
+    check_files(plays, profiles, config)
+    with prefect(workspace) as ready, progress(place):
+        from flows.compare import CompareRequest, new_name
+        from flows.compare import compare as run
+
+        called = name or new_name()
+        asked = CompareRequest(
+            plays, profiles, config, which, seeds, tune_once, called, request.top_items, adopt
+        )
+        resume = f"the same command with --name {called} resumes it"
+        with ready(), advice_on_failure(lambda: resume):
+            result = run(asked, workspace.root)
+    if as_json:
+        print(json.dumps(result.as_json(), sort_keys=True))
+        return
+    from flows.cli import compare_tables
+
+    out = console()
+    for part in (
+        compare_tables.models_table,
+        compare_tables.user_groups_tables,
+        compare_tables.item_groups_table,
+    ):
+        out.print(part(result))
+    for line in compare_tables.notes(result):
+        out.print(line, soft_wrap=True)

@@ -1,0 +1,118 @@
+"""`recsys clean`, `serve-flows` and `ui`."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from flows import environment
+from flows.cli.session import HERE, Json, Place, at_least, progress
+from recsys.errors import InputError
+from tasks.orchestration.interfaces import (
+    HOST,
+    MLFLOW_PORT,
+    OPTUNA_PORT,
+    PREFECT_PORT,
+    UNUSED_DAYS,
+    mlflow_ui,
+    optuna_ui,
+    prefect_ui,
+)
+
+DEPLOYMENTS = Path("prefect.yaml")
+
+
+def clean(
+    *,
+    days: Annotated[float, Parameter(metavar="D", validator=at_least(0))] = UNUSED_DAYS,
+    dry_run: bool = False,
+    as_json: Json = False,
+    place: Place = HERE,
+) -> None:
+    """Make room: remove what can be made again and was not used for long.
+
+    Prepared data, plays that a retraining put together unless their model serves, and what killed
+    processes left. Runs, studies, models and what is published stay.
+
+    Example:
+        recsys clean --days 7 --dry-run
+
+    Args:
+        days: Remove what was unused for D days.
+        dry_run: Only print how much it would be.
+    """
+    from flows.cleaning import clean as remove
+
+    with progress(place):
+        cleaned = remove(place.open(), days, dry_run)
+    print(json.dumps(cleaned.as_json(), sort_keys=True) if as_json else cleaned.line)
+
+
+def serve_flows(
+    *, file: Annotated[Path, Parameter(metavar="FILE")] = DEPLOYMENTS, place: Place = HERE
+) -> None:
+    """Run scheduled and requested flows of Prefect without a work pool.
+
+    Deploys what prefect.yaml lists into the server at PREFECT_API_URL and runs it from this
+    process, one at a time, until interrupted. Its schedules pause when it ends.
+
+    Example:
+        recsys serve-flows --file prefect.yaml
+
+    Args:
+        file: What to deploy; paths in it begin in the current folder.
+    """
+    from flows import deploying
+
+    place.open()
+    if not environment.has_prefect_server():
+        raise InputError(
+            "no Prefect server to serve; start one, and export "
+            f"PREFECT_API_URL=http://127.0.0.1:{PREFECT_PORT}/api (docs/operations.md)"
+        )
+    deployments = deploying.deployment_specs(file)
+    environment.use_for_jobs(deploying.job_environment(deployments))
+    deploying.serve(deployments)
+
+
+def ui(
+    *,
+    prefect: bool = False,
+    optuna: bool = False,
+    host: str = HOST,
+    port: Annotated[int | None, Parameter(metavar="N", validator=at_least(1))] = None,
+    place: Place = HERE,
+) -> None:
+    """Open the pages of MLflow, Prefect or Optuna.
+
+    Example:
+        recsys ui
+        recsys ui --optuna --port 8081
+
+    Args:
+        prefect: Prefect in place of MLflow.
+        optuna: Optuna's dashboard of the studies.
+        host: Address to listen on.
+        port: Without it: 5000, Prefect 4200, Optuna 8080.
+    """
+    if prefect and optuna:
+        raise InputError("--prefect and --optuna: give one of them")
+    workspace = place.open()
+    opened, usual = mlflow_ui, MLFLOW_PORT
+    if prefect:
+        opened, usual = prefect_ui, PREFECT_PORT
+    if optuna:
+        opened, usual = optuna_ui, OPTUNA_PORT
+    if opened is mlflow_ui and workspace.tracking_server is not None:
+        raise InputError(
+            f"MLflow is at {workspace.tracking_server} (MLFLOW_TRACKING_URI): open that address"
+        )
+    port = port or usual
+    from tasks.orchestration.web import serve_interface
+
+    def ready(address: str) -> None:
+        print(f"{address}  (Ctrl-C ends it)", flush=True)
+
+    log = workspace.libraries / f"{opened.__name__}.log"
+    serve_interface(opened(workspace, host, port), host, port, log, ready)

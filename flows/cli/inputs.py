@@ -1,0 +1,215 @@
+"""Options that say what is searched on what, and the configuration that they make."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Group, Parameter
+
+from flows.model_config import check_model, model_config
+from recsys.config import ExperimentConfig, changed, load_config
+from recsys.errors import InputError
+from recsys.models import MODELS
+from recsys.search.config import KeepFactors, Prefer
+from recsys.settings import hint, parse_value
+from recsys.sources import check_file, detect, parse_columns
+from recsys.sources.layout import Format, ItemKey
+from recsys.splitting.config import GivenSplit
+from tasks.workspace.layout import Workspace
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+
+DATA = Group("Data", sort_key=1)
+SEARCH = Group("Search", sort_key=2)
+File = Annotated[Path | None, Parameter(metavar="FILE")]
+Adopt = Annotated[
+    bool,
+    Parameter(
+        name="--adopt",
+        group=SEARCH,
+        help="Use studies and prepared data of other code; each trial records its code.",
+    ),
+]
+Number = Annotated[int | None, Parameter(metavar="N")]
+COLUMNS = (
+    "user=uid,item=track,plays=n,time=ts by name, or user=0,item=1 by position, for a file without "
+    "a header."
+)
+MODEL = (
+    f"Whose parameters are searched: {', '.join(MODELS)}. Without it: that of the configuration."
+)
+
+
+@Parameter(name="*", group=DATA)
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How plays are read."""
+
+    format: Format | None = None
+    """Without it: found from the first lines."""
+    columns: Annotated[str | None, Parameter(metavar="WHICH", help=COLUMNS)] = None
+    item_key: ItemKey | None = None
+    """What an item is known by, in files that have both MusicBrainz ids and names."""
+    strict: bool = False
+    """Stop at the first bad row."""
+
+    def settings(self) -> dict[str, tuple[Any, str]]:
+        """Dotted name to value and what was typed."""
+        columns = dict(parse_columns(self.columns)) if self.columns else None
+        return _given(
+            ("data.format", self.format, "--format"),
+            ("data.columns", columns, "--columns"),
+            ("data.item_key", self.item_key, "--item-key"),
+            ("data.strict", self.strict or None, "--strict"),
+        )
+
+    def arguments(self) -> dict[str, Any]:
+        """What was given, as `recsys.sources.read` takes it."""
+        return {name.removeprefix("data."): value for name, (value, _) in self.settings().items()}
+
+
+@Parameter(name="*", group=SEARCH)
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is searched, on what."""
+
+    plays: Annotated[File, Parameter(group=DATA)] = None
+    """Without it: what `recsys sample` wrote."""
+    profiles: Annotated[File, Parameter(group=DATA)] = None
+    """Profiles of the users."""
+    test: Annotated[File, Parameter(group=DATA)] = None
+    """A published test side."""
+    config: Annotated[str, Parameter(metavar="NAME")] = "default"
+    """default, paper, or a TOML file."""
+    model: Annotated[
+        str | None, Parameter(metavar="NAME", completer=lambda _: MODELS, help=MODEL)
+    ] = None
+    top_items: Number = None
+    """ease learns and shows only so many items."""
+    trials: Number = None
+    """How many the study is to have."""
+    timeout: Annotated[float | None, Parameter(metavar="SECONDS")] = None
+    """No trial starts later."""
+    seed: Number = None
+    """Root of all random numbers."""
+    keep_factors: KeepFactors | None = None
+    """Whose factors are kept."""
+    validation_users: Number = None
+    """Judge trials on a sample of N users, the best few again on all."""
+    prefer: Prefer | None = None
+    """The best trial, or the cheapest of those tied with it."""
+    fresh: bool = False
+    """Train also what was measured before, by any study."""
+    sources: Annotated[tuple[str, ...], Parameter(name="--from", metavar="STUDY")] = ()
+    """Begin a new study with the best points of this one; may be repeated."""
+    set: Annotated[tuple[str, ...], Parameter(metavar="NAME=VALUE")] = ()
+    """Replace a setting, as in --set search.factors=16,32; may be repeated."""
+
+    def settings(self) -> dict[str, tuple[Any, str]]:
+        """Dotted name to value and what was typed; --set wins over other options."""
+        given = _given(
+            ("study.trials", self.trials, "--trials"),
+            ("study.timeout", self.timeout, "--timeout"),
+            ("study.keep_factors", self.keep_factors, "--keep-factors"),
+            ("study.prefer", self.prefer, "--prefer"),
+            ("study.fresh", self.fresh or None, "--fresh"),
+            ("judge.validation_users", self.validation_users, "--validation-users"),
+            ("seed", self.seed, "--seed"),
+        )
+        if self.test is not None:
+            # A published split is used as it is, unless filters are given.
+            typed = f"--test {self.test}"
+            given["split"] = {"kind": "given", "test": str(self.test)}, typed
+            given["filter"] = {"min_items": 0, "min_users": 0}, typed
+        return given
+
+    def files(self, workspace: Workspace) -> tuple[Path, Path | None]:
+        """Plays and profiles: those given, or the sample.
+
+        Raises:
+            InputError: no plays are given and there is no sample.
+        """
+        if self.plays is not None:
+            return self.plays, self.profiles
+        if not workspace.sample_plays.is_file():
+            raise InputError(
+                f"no plays: {workspace.sample_plays} is not there; run `recsys sample` first, "
+                "or pass --plays FILE"
+            )
+        return workspace.sample_plays, self.profiles or workspace.sample_profiles
+
+    def experiment(self, reading: Reading) -> ExperimentConfig:
+        """The configuration: a TOML file, the options, then --set.
+
+        Raises:
+            InputError: a setting cannot be used; the message names the option.
+        """
+        given = {**self.settings(), **reading.settings(), **_set(self.set)}
+        values = {name: value for name, (value, _) in given.items()}
+        typed = {name: text for name, (_, text) in given.items()}
+        file = _config_file(self.config)
+        if self.model is None:
+            return load_config(file, values, typed)
+        check_model(self.model, "--model")
+        searched = {name: value for name, value in values.items() if name.startswith("search.")}
+        base = load_config(file, {n: v for n, v in values.items() if n not in searched}, typed)
+        has_profiles = self.profiles is not None
+        config = model_config(base, self.model, base.seed, has_profiles, self.top_items)
+        return changed(config, searched, typed)
+
+    def with_trials(self, trials: int) -> "Request":
+        """The same with another number of trials."""
+        return replace(self, trials=trials)
+
+    @property
+    def names_nothing(self) -> bool:
+        """Whether no option but the number of trials is given."""
+        return replace(self, trials=None) == Request()
+
+
+NO_READING = Reading()
+NO_REQUEST = Request()
+
+
+def check_files(plays: Path, profiles: Path | None, config: ExperimentConfig) -> None:
+    """Refuse a file that cannot be what it is given as, before anything slow starts.
+
+    Raises:
+        InputError: a file is missing, is empty, or has another format.
+    """
+    test = config.split.test if isinstance(config.split, GivenSplit) else None
+    for path in filter(None, [plays, profiles, test]):
+        check_file(path)
+    if config.data.format == "auto" and config.data.columns is None:
+        detect(plays)
+
+
+def _given(*options: tuple[str, Any, str]) -> dict[str, tuple[Any, str]]:
+    return {
+        name: (value, option if value is True else f"{option} {value}")
+        for name, value, option in options
+        if value is not None
+    }
+
+
+def _config_file(name: str) -> Path:
+    built_in = CONFIGS / f"{name}.toml"
+    path = built_in if built_in.is_file() else Path(name)
+    if not path.is_file():
+        names = sorted(each.stem for each in CONFIGS.glob("*.toml"))
+        raise InputError(
+            f"--config {name}: no such file{hint(name, names)}; pass a TOML file, or one of "
+            f"{', '.join(names)}"
+        )
+    return path
+
+
+def _set(texts: Sequence[str]) -> Mapping[str, tuple[Any, str]]:
+    settings: dict[str, tuple[Any, str]] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise InputError(f"--set {text}: write NAME=VALUE, such as search.factors=16,32")
+        settings[name] = parse_value(value), f"--set {text}"
+    return settings

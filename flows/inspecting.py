@@ -1,0 +1,90 @@
+"""The numbers of a log and three plots of its distributions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recsys import plots, sources
+from recsys.data.describe import Description, describe
+from tasks.progress import report_progress
+from tasks.workspace.layout import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What `recsys inspect` shows.
+
+    Attributes:
+        file: The log.
+        format: How it was read.
+        n_rows: Rows read, usable or not.
+        rejected: Rows that could not be used, by reason.
+        rejects: Where they are, None without any.
+        missing_values: Usable rows whose field is empty, by field; none of a format without such
+            fields.
+        described: The numbers.
+        missing: Values of profiles made missing, by field and reason; None without profiles.
+        plots: Where the plots are.
+    """
+
+    file: Path
+    format: str
+    n_rows: int
+    rejected: Mapping[str, int]
+    rejects: Path | None
+    missing_values: Mapping[str, int]
+    described: Description
+    missing: Mapping[str, Mapping[str, int]] | None
+    plots: tuple[Path, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """One object."""
+        return {
+            "file": str(self.file),
+            "format": self.format,
+            "rows_read": self.n_rows,
+            "rejected": dict(self.rejected),
+            "missing_values": dict(self.missing_values),
+            "made_missing": self.missing,
+            "plots": [str(path) for path in self.plots],
+            **self.described.as_dict(),
+        }
+
+
+def inspect(
+    workspace: Workspace, file: Path, profiles: Path | None, options: Mapping[str, Any]
+) -> Inspection:
+    """Read a log, count, and draw.
+
+    Args:
+        workspace: Gets the plots and the rejected rows.
+        file: The log.
+        profiles: Of its listeners.
+        options: Arguments of `recsys.sources.read`.
+    """
+    reading = sources.read(file, **options, progress=report_progress)
+    known = None if profiles is None else sources.read_profiles(profiles, progress=report_progress)
+    folder = workspace.inspection(file)
+    folder.mkdir(parents=True, exist_ok=True)
+    rejects = folder / "rejects.tsv" if len(reading.rejects) else None
+    if rejects is not None:
+        reading.rejects.write(rejects)
+    figures = {
+        "plays.png": plots.plays_per_row,
+        "items-per-user.png": plots.items_per_user,
+        "users-per-item.png": plots.users_per_item,
+    }
+    for name, draw in figures.items():
+        plots.save(draw(reading.events), folder / name)
+    return Inspection(
+        file=file,
+        format=reading.format,
+        n_rows=reading.n_rows,
+        rejected=reading.rejects.counts,
+        rejects=rejects,
+        missing_values=reading.missing,
+        described=describe(reading.events, None if known is None else known.profiles),
+        missing=None if known is None else known.missing,
+        plots=tuple(folder / name for name in figures),
+    )
