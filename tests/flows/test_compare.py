@@ -175,7 +175,7 @@ def test_a_comparison_of_less_than_two_models_that_work_is_an_error(
 
 
 def test_an_unknown_model_is_named_with_those_there_are(lab: Lab) -> None:
-    with pytest.raises(InputError, match=r"model svd: no such model; there are .*item-knn"):
+    with pytest.raises(InputError, match=r"no model is called 'svd'; there are .*item-knn"):
         compare(asked(lab, "unknown", ("svd", "als", "item-knn")), lab.workspace.root)
 
 

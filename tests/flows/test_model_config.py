@@ -70,7 +70,7 @@ def test_ease_alone_is_cut_to_the_top_items() -> None:
 
 
 def test_an_unknown_model_is_named_with_those_there_are() -> None:
-    with pytest.raises(InputError, match="model svd: no such model; there are popularity-plays"):
+    with pytest.raises(InputError, match="no model is called 'svd'; there are popularity-plays"):
         model_config(BASE, "svd", 0, has_profiles=False)
 
 

@@ -274,7 +274,7 @@ def test_mlflow_serves_it_over_http(
     wanted = f"row 1: item {name + 'x'!r} is not known; nearest are {name!r}"
     assert wanted in unknown[1]["message"]
     assert f"user {user + 'x'!r} is not known; nearest are" in nobody[1]["message"]
-    assert "k is 0: ask for at least 1" in none[1]["message"]
+    assert "k is 0; give a number from 1" in none[1]["message"]
 
 
 def test_promoting_makes_the_champion_the_previous_one(three: Workspace) -> None:
