@@ -141,7 +141,7 @@ def make_sample(users: int = 5000, artists: int = 3000, seed: int = 0) -> Sample
 
 
 def write_sample(sample: Sample, plays: Path, profiles: Path) -> None:
-    """Write both files, tab-separated without header; each appears complete or not at all."""
+    """Write both files, tab-separated without header; each is written atomically."""
     _write(sample.plays, plays)
     _write(sample.profiles, profiles)
 
@@ -215,7 +215,7 @@ def _draw(
 
 
 def _how_many(users: int, artists: int, rng: np.random.Generator) -> Ints:
-    """How many artists each listener is to have: about 50, some with few, shape (n_users,)."""
+    """Number of artists of each listener: about 50, for some fewer, shape (n_users,)."""
     many = np.rint(rng.normal(53, 8, users))
     few = rng.integers(1, 25, users)
     wanted = np.where(rng.random(users) < 0.08, few, many)
@@ -265,7 +265,7 @@ def _spelled(
 
 
 def _names(artists: int, rng: np.random.Generator) -> list[str]:
-    """Invented names, all different; numbered where the words run out."""
+    """Invented distinct names; a number makes names distinct when the words run out."""
     names = [""] * artists
     kind_of = np.resize(KIND_OF, artists)
     for kind, (template, *words) in enumerate(KINDS):
@@ -289,7 +289,7 @@ def _mbids(artists: int, rng: np.random.Generator) -> list[str]:
 
 
 def _profiles(people: _People, rng: np.random.Generator) -> Table:
-    """What listeners say: some leave fields empty, one says 1337 and one -1."""
+    """Profiles with some empty fields; one age is 1337 and one -1."""
     n = len(people.ids)
     gender = np.where(people.gender == 1, "f", "m").astype(object)
     gender[rng.random(n) < 0.08] = ""
