@@ -134,7 +134,7 @@ class Als:
                 factorise(train, on_iteration)
         return self
 
-    def learned(self) -> ModelArrays:
+    def arrays(self) -> ModelArrays:
         """The factors."""
         return dict(self._factors())
 

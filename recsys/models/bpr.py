@@ -148,7 +148,7 @@ class Bpr:
         self._users = np.array(state.arrays["user_factors"])
         self._items = np.array(state.arrays["item_factors"])
 
-    def learned(self) -> ModelArrays:
+    def arrays(self) -> ModelArrays:
         """The factors, and the rivals that were drawn."""
         return {
             "user_factors": self._users,

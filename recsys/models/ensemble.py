@@ -66,10 +66,10 @@ class Ensemble:
             member.fit(train)
         return self
 
-    def learned(self) -> ModelArrays:
+    def arrays(self) -> ModelArrays:
         """The arrays of the members, with their numbers before the names."""
         every = enumerate(self._members)
-        return {f"{n}/{name}": part for n, one in every for name, part in one.learned().items()}
+        return {f"{n}/{name}": part for n, one in every for name, part in one.arrays().items()}
 
     def restore(self, train: Interactions, stored: StoredArrays) -> Self:
         """Restore every member."""

@@ -188,7 +188,7 @@ class Fm:
             "items": self._items,
         }
 
-    def learned(self) -> ModelArrays:
+    def arrays(self) -> ModelArrays:
         """All parameters; the files are called as the earlier versions did."""
         return {
             "artists": self.item_vectors,

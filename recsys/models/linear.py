@@ -64,7 +64,7 @@ class Linear(ABC):
         self._links = self._linked(self._weighted)
         return self
 
-    def learned(self) -> ModelArrays:
+    def arrays(self) -> ModelArrays:
         """The links."""
         return {"links": self._links}
 

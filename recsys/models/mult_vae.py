@@ -168,7 +168,7 @@ class MultVae:
         self._training.load(state)
         self._layers = self._training.layers()
 
-    def learned(self) -> ModelArrays:
+    def arrays(self) -> ModelArrays:
         """The layers."""
         return self._layers.named()
 

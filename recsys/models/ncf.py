@@ -179,7 +179,7 @@ class Ncf:
         self._training.load(state)
         self._take()
 
-    def learned(self) -> ModelArrays:
+    def arrays(self) -> ModelArrays:
         """The network, and the rivals that were drawn."""
         return {**self._network.named(), "rivals": self._rivals}
 

@@ -110,7 +110,7 @@ class Popularity:
         self._counts = self._counted(train, train.plays if by_plays else np.ones(len(train)))
         return self
 
-    def learned(self) -> ModelArrays:
+    def arrays(self) -> ModelArrays:
         """No arrays: counting is no training."""
         return {}
 

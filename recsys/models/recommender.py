@@ -51,7 +51,7 @@ class Recommender(Protocol):
     def fit(self, train: Interactions) -> Self:
         """Learn from `train`; calling again forgets the first fit."""
 
-    def learned(self) -> ModelArrays:
+    def arrays(self) -> ModelArrays:
         """The arrays that `restore` needs; none where fitting again is no training."""
 
     def restore(self, train: Interactions, stored: StoredArrays) -> Self:
@@ -59,7 +59,7 @@ class Recommender(Protocol):
 
         Args:
             train: The interactions that it was fitted on.
-            stored: Its `learned` arrays, saved.
+            stored: Its `arrays`, saved.
 
         Raises:
             InputError: an array is missing or damaged; the message names its file.

@@ -96,7 +96,7 @@ class UserKnn:
         self._transposed = self._features.T.tocsr()
         return self
 
-    def learned(self) -> ModelArrays:
+    def arrays(self) -> ModelArrays:
         """No arrays: neighbours are computed for each recommendation."""
         return {}
 

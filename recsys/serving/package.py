@@ -62,7 +62,7 @@ def pack(served: Served, seed: int, folder: Path) -> None:
     """
     check_portable(served.config)
     save_data(served.cells, served.profiles if served.config.uses_profiles else None, folder)
-    save_arrays(served.model.learned(), folder)
+    save_arrays(served.model.arrays(), folder)
     _ship(served.config, folder / _MODELS)
     files = sorted(path for path in folder.rglob("*.*") if path.name != _SERVED)
     described = {

@@ -153,5 +153,5 @@ def _fit(
     folder: Path, config: ModelConfig, seed: int, cells: Interactions, profiles: Profiles | None
 ) -> dict[str, Any]:
     fitted = fit(config, seed, cells, profiles, progress=report_progress)
-    save_arrays(fitted.model.learned(), folder)
+    save_arrays(fitted.model.arrays(), folder)
     return {}

@@ -68,7 +68,7 @@ def measure(
 def save_measured(judged: JudgedModel, folder: Path, with_arrays: bool) -> None:
     """Write per-user values, exposure and, if wanted, what the model learned."""
     save_report(judged.report, folder)
-    learned = judged.model.learned() if with_arrays else {}
+    learned = judged.model.arrays() if with_arrays else {}
     if learned:
         (folder / FACTORS).mkdir()
         save_arrays(learned, folder / FACTORS)

@@ -38,7 +38,7 @@ class Toy:
         self._seen = train.matrix()
         return self
 
-    def learned(self) -> ModelArrays:
+    def arrays(self) -> ModelArrays:
         return {"scores": self._scores}
 
     def restore(self, train: Interactions, stored: StoredArrays) -> Self:

@@ -210,7 +210,7 @@ def test_a_shorter_list_is_the_beginning_of_a_longer_one(config: ModelConfig) ->
 def restored(model: Recommender, config: ModelConfig, cells: Interactions) -> Recommender:
     """The model that was fitted on these cells, made again from what it learned."""
     with tempfile.TemporaryDirectory() as folder:
-        save_arrays(model.learned(), Path(folder))
+        save_arrays(model.arrays(), Path(folder))
         return build(config, 1).restore(cells, StoredArrays(Path(folder)))
 
 
@@ -253,7 +253,7 @@ def test_a_restored_model_may_be_fitted_and_restored_on_other_cells(config: Mode
     model = restored(one, config, first)
 
     with tempfile.TemporaryDirectory() as folder:
-        save_arrays(other.learned(), Path(folder))
+        save_arrays(other.arrays(), Path(folder))
         model.restore(second, StoredArrays(Path(folder)))
 
     assert answered(model, first) == answered(other, first)

@@ -160,7 +160,7 @@ def pack_as_before(served: Served, folder: Path) -> None:
     del described["files"]
     path.write_text(json.dumps(described), encoding="utf-8")
     if served.config.kind != "als":
-        for name in served.model.learned():
+        for name in served.model.arrays():
             next(folder.glob(f"{name}.*")).unlink()
 
 
