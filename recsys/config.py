@@ -171,10 +171,9 @@ def load_config(
     _cut_otherwise(table, given)
     for name, value in given.items():
         _put(table, name.split("."), value)
-    refuse_old_names(table, str(path))
-    return checked(
-        table, Origin(str(path), setting_lines(path.read_text(encoding="utf-8")), options or {})
-    )
+    origin = Origin(str(path), setting_lines(path.read_text(encoding="utf-8")), options or {})
+    refuse_old_names(table, origin)
+    return checked(table, origin)
 
 
 def _add_space(table: dict[str, Any], folder: Path) -> None:
@@ -201,8 +200,9 @@ def changed(
     table = config.model_dump(mode="json", exclude_none=True)
     for name, value in overrides.items():
         _put(table, name.split("."), value)
-    refuse_old_names(table, f"of {config.model}")
-    return checked(table, Origin(f"config of {config.model}", options=options or {}))
+    origin = Origin(f"config of {config.model}", options=options or {})
+    refuse_old_names(table, origin)
+    return checked(table, origin)
 
 
 def _cut_otherwise(table: dict[str, Any], given: Overrides) -> None:

@@ -1,10 +1,10 @@
 """Names that settings, models and parameters had before: the only place that knows them.
 
-A user who types an old name is told the new one. What was stored under old names (requests of
-studies, parameters of runs, registered models) is read under the new ones.
+An old name that a user types is an error with the new name. Stored old names (requests of
+studies, parameters of runs, registered models) are read as the new ones.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from recsys.errors import InputError
@@ -21,27 +21,31 @@ PARAMETERS = {"epochs": "iterations", "listener_regularization": "user_regulariz
 """Of models: in `[search]`, in the points of `study.first` and in stored configurations."""
 
 
-def refuse_old_names(table: Table, source: str) -> None:
-    """Check that no setting of an experiment has its old name; `source` is said in the error.
+def refuse_old_names(table: Table, place: Callable[[str, str], str]) -> None:
+    """Check that no setting of an experiment has its old name.
+
+    Args:
+        table: The settings.
+        place: The place of a setting and its value, for the error; `recsys.settings.Origin`.
 
     Raises:
-        InputError: one has; the message says the new name.
+        InputError: a setting has its old name; the message has the new one.
     """
     for old, new in SETTINGS.items():
         section, _, name = old.partition(".")
         if isinstance(part := table.get(section), Mapping) and name in part:
-            raise InputError(f"config {source}: {old} is now called {new}; rename the setting")
+            raise InputError(f"{place(old, '')} is now called {new}; rename the setting")
     for where, part in _points(table):
         for name in PARAMETERS.keys() & part.keys():
             raise InputError(
-                f"config {source}: {where}.{name} is now called {where}.{PARAMETERS[name]}; "
+                f"{place(f'{where}.{name}', '')} is now called {where}.{PARAMETERS[name]}; "
                 "rename the setting"
             )
     judge = table.get("judge")
     baseline = judge.get("baseline") if isinstance(judge, Mapping) else None
     for where, model in (("model", table.get("model")), ("judge.baseline", baseline)):
         if model in MODELS:
-            raise InputError(f"config {source}: {where} {model!r} is now called {MODELS[model]!r}")
+            raise InputError(f"{place(where, '')}: {model} is now called {MODELS[model]}")
 
 
 def _points(table: Table) -> Iterator[tuple[str, Table]]:
@@ -53,7 +57,7 @@ def _points(table: Table) -> Iterator[tuple[str, Table]]:
 
 
 def current_config(stored: Table) -> dict[str, Any]:
-    """A stored experiment configuration under the names of today."""
+    """A stored experiment configuration under the present names."""
     table: dict[str, Any] = {
         name: dict(part) if isinstance(part, Mapping) else part for name, part in stored.items()
     }
@@ -74,7 +78,7 @@ def current_config(stored: Table) -> dict[str, Any]:
 
 
 def current_params(stored: Table) -> dict[str, Any]:
-    """Stored parameters of a model, or of the members of an ensemble, under the names of today."""
+    """Stored parameters of a model, or of the members of an ensemble, under the present names."""
     params = {PARAMETERS.get(name, name): value for name, value in stored.items()}
     if "kind" in params:
         params["kind"] = MODELS.get(params["kind"], params["kind"])

@@ -64,8 +64,8 @@ def test_a_stored_model_of_an_earlier_version_is_read() -> None:
     [
         ("[search]\nepochs = 3", r"search\.epochs is now called search\.iterations"),
         ("[study]\nfirst = [{epochs = 3}]", r"study\.first\.epochs is now called"),
-        ("model = 'popularity-listeners'", "model 'popularity-listeners' is now called"),
-        ("judge.baseline = 'popularity-listeners'", r"judge\.baseline .* 'popularity-users'"),
+        ("model = 'popularity-listeners'", "line 1: model: popularity-listeners is now called"),
+        ("judge.baseline = 'popularity-listeners'", r"judge\.baseline: .* popularity-users"),
     ],
 )
 def test_an_old_name_in_a_file_is_refused_with_the_new_one(
