@@ -41,8 +41,9 @@ from tasks.serving.load import ServedRun
 from tasks.study.choosing import choose
 from tasks.study.measuring import run_final
 from tasks.study.study import Study
+from tasks.tracking.queries import Recorded, read_run
 from tasks.tracking.registry import Version, champion, load_version, versions
-from tasks.tracking.runs import Recorded, Run, read_run
+from tasks.tracking.runs import Run
 from tasks.tuning import Search
 from tasks.workspace.cache import file_hash
 from tasks.workspace.code import MEASURING, code_id

@@ -11,7 +11,8 @@ from recsys.config import ExperimentConfig
 from recsys.errors import InputError
 from tasks.tracking.copying import delete_runs
 from tasks.tracking.registry import versions
-from tasks.tracking.runs import children, experiment_of
+from tasks.tracking.queries import children
+from tasks.tracking.runs import experiment_of
 from tasks.tuning import (
     FinishedTrial,
     Search,

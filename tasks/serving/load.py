@@ -26,7 +26,7 @@ from recsys.seeds import seed_for
 from recsys.serving.answers import Served
 from tasks.progress import report_progress
 from tasks.serving.selection import SelectedRun, select_run
-from tasks.tracking.runs import Recorded
+from tasks.tracking.queries import Recorded
 from tasks.workspace.cache import stage
 from tasks.workspace.layout import Workspace
 

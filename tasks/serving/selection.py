@@ -16,8 +16,8 @@ from typing import Literal
 from recsys.errors import InputError
 from recsys.evaluation.objectives import oriented
 from recsys.models import is_baseline
+from tasks.tracking.queries import Recorded, finals, read_run, read_runs, study_runs
 from tasks.tracking.registry import champion
-from tasks.tracking.runs import Recorded, finals, read_run, read_runs, study_runs
 from tasks.workspace.layout import Workspace
 
 NAMED, MANY = 3, 100  # other studies that are named, and final runs among which they are looked for

@@ -37,7 +37,8 @@ from tasks.study.study import Study, start_child, trial_params, tuning_fold
 from tasks.tracking import client
 from tasks.tracking.client import metric_name
 from tasks.tracking.copying import Copied, copy_run
-from tasks.tracking.runs import ERROR, MEASURED, Run, find_measured
+from tasks.tracking.queries import find_measured
+from tasks.tracking.runs import ERROR, MEASURED, Run
 from tasks.tuning import Search, TakenOver, Trial, TrialFacts
 from tasks.workspace.postgres import DatabaseLost
 

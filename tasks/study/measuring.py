@@ -19,11 +19,8 @@ from recsys.search.curves import CurvePoint, LossProbe
 from recsys.splitting.split import Fold
 from tasks.progress import report_progress
 from tasks.study.study import Study, fold_at, start_child, train_seed
-from tasks.tracking.runs import (
-    MEASURED,
-    Run,
-    find_measured,
-)
+from tasks.tracking.queries import find_measured
+from tasks.tracking.runs import MEASURED, Run
 
 SHOWN = 10  # length of the lists that one listener is shown
 SAMPLE_USER = "sample_user.json"

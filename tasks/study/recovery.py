@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from tasks.study.attempt import NUMBER, STATE
 from tasks.study.study import Study
 from tasks.tracking.client import open_client
-from tasks.tracking.runs import ERROR, Run, running_children
+from tasks.tracking.queries import running_children
+from tasks.tracking.runs import ERROR, Run
 from tasks.tuning import Search
 from tasks.workspace.locking import Locks
 from tasks.workspace.scratch import remove_left_scratch

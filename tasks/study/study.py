@@ -17,13 +17,13 @@ from recsys.search.config import FOUND
 from recsys.seeds import seed_for
 from recsys.splitting.split import Fold
 from recsys.splitting.store import load_fold
+from tasks.tracking.queries import find_running_study
 from tasks.tracking.runs import (
     DataSet,
     Run,
     describe_run,
     experiment_id,
     experiment_of,
-    find_running_study,
     reopen_run,
     start_run,
 )

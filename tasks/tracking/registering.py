@@ -25,6 +25,7 @@ from recsys.files import temporary_folder
 from recsys.identity import key_of
 from tasks.orchestration.interfaces import MODEL
 from tasks.tracking.client import metric_name, open_client
+from tasks.tracking.queries import Recorded
 from tasks.tracking.registry import (
     IDENTITY,
     JUDGED,
@@ -34,7 +35,6 @@ from tasks.tracking.registry import (
     version_of,
     versions,
 )
-from tasks.tracking.runs import Recorded
 from tasks.workspace.code import SERVING, code_id
 from tasks.workspace.layout import Workspace
 

@@ -8,7 +8,7 @@ import functools
 import json
 import shutil
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -18,15 +18,13 @@ from urllib.parse import quote, unquote, urlparse
 
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, LifecycleStage, Metric, Param, RunTag
-from mlflow.entities import Run as MlflowRun
-from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from recsys.errors import InputError
 from recsys.files import sync
 from tasks.orchestration.interfaces import HOST, MLFLOW_PORT
-from tasks.tracking.client import MAX_BATCH, NOT_THERE, metric_name, open_client
+from tasks.tracking.client import MAX_BATCH, metric_name, open_client
 from tasks.workspace.layout import Workspace
 from tasks.workspace.locking import workspace_locks
 
@@ -34,7 +32,6 @@ ERROR = "error"
 _KIND = {"mlflow.experimentKind": "custom_model_development"}  # else its pages are about prompts
 _SOURCE = "source"  # of an experiment: the file its data set is read from
 MEASURED = "measured"  # of a run: the hash of everything its values depend on
-_PAGE, _IDS_A_QUERY = 100, 200
 SOURCE_RUN, SOURCE_FACTORS = "source_run", "source_factors"  # of a run whose values are copies
 
 
@@ -269,193 +266,6 @@ def reopen_run(workspace: Workspace, run_id: str) -> Run:
     if ERROR in run.client.get_run(run_id).data.tags:
         run.client.delete_tag(run_id, ERROR)
     return run
-
-
-Tags = dict[str, str]
-
-
-def running_children(
-    workspace: Workspace, experiment: str, parent: str
-) -> dict[str, dict[str, str]]:
-    """The tags of each child of a run that is still RUNNING, by its id."""
-    return _tags_of(workspace, experiment, parent, "attributes.status = 'RUNNING'")
-
-
-def children(workspace: Workspace, experiment: str, parent: str) -> dict[str, Tags]:
-    """The tags of each child of a run by its id."""
-    return _tags_of(workspace, experiment, parent)
-
-
-def _tags_of(
-    workspace: Workspace, experiment: str, parent: str, more: str = ""
-) -> dict[str, dict[str, str]]:
-    client = open_client(workspace)
-    query = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{parent}'" + (f" and {more}" if more else "")
-    found: dict[str, dict[str, str]] = {}
-    token: str | None = None
-    while True:
-        page = client.search_runs([experiment], query, max_results=MAX_BATCH, page_token=token)
-        found |= {run.info.run_id: dict(run.data.tags) for run in page}
-        token = page.token
-        if not token:
-            return found
-
-
-def find_running_study(workspace: Workspace, experiment: str, study: str) -> str | None:
-    """The run of a study whose maker died before anybody knew of it."""
-    query = "tags.stage = 'study' and attributes.status = 'RUNNING'"
-    found = open_client(workspace).search_runs([experiment], query)
-    # Not in the query, where a name with a quote could not be written.
-    return next((run.info.run_id for run in found if run.data.tags["study"] == study), None)
-
-
-def find_measured(
-    workspace: Workspace, experiment: str, key: str, parent: str | None = None
-) -> list[Run]:
-    """The FINISHED runs that measured exactly `key`, oldest first, of one parent if given."""
-    query = f"tags.{MEASURED} = '{key}' and attributes.status = 'FINISHED'"
-    if parent is not None:
-        query += f" and tags.`{MLFLOW_PARENT_RUN_ID}` = '{parent}'"
-    client = open_client(workspace)
-    found = client.search_runs([experiment], query, order_by=["start_time"])
-    return [Run(run.info.run_id, client) for run in found]
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """What MLflow knows of a run, as text.
-
-    Attributes:
-        id: Of the run.
-        name: Of the run.
-        experiment: Id of the experiment it is in.
-        status: RUNNING, FINISHED, FAILED or KILLED.
-        params: By name.
-        tags: By name.
-        metrics: Last value by MLflow's name; `metric` takes ours.
-    """
-
-    id: str
-    name: str
-    experiment: str
-    status: str
-    params: Mapping[str, str]
-    tags: Mapping[str, str]
-    metrics: Mapping[str, float] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, run: MlflowRun) -> Self:
-        """What is in a run of MLflow."""
-        info, data = run.info, run.data
-        return cls(
-            info.run_id,
-            info.run_name,
-            info.experiment_id,
-            info.status,
-            data.params,
-            data.tags,
-            data.metrics,
-        )
-
-    @property
-    def parent(self) -> str | None:
-        """Id of the run that it is a child of, which is that of its study."""
-        return self.tags.get(MLFLOW_PARENT_RUN_ID)
-
-    def metric(self, name: str) -> float | None:
-        """The last value of a metric, such as `test/ndcg@10`; None without one."""
-        return self.metrics.get(metric_name(name))
-
-
-def read_run(workspace: Workspace, run_id: str) -> Recorded:
-    """A run by its id.
-
-    Raises:
-        InputError: there is none, or it was deleted.
-    """
-    try:
-        run = open_client(workspace).get_run(run_id)
-    except MlflowException as error:
-        if error.error_code not in NOT_THERE:
-            raise
-        raise InputError(f"run {run_id!r} is not in MLflow; pass the id of one that is") from error
-    if run.info.lifecycle_stage == LifecycleStage.DELETED:
-        raise InputError(f"run {run_id!r} was deleted in MLflow; restore it there, or pass another")
-    return Recorded.of(run)
-
-
-def finals(
-    workspace: Workspace, parent: str | None = None, tags: Mapping[str, str] | None = None
-) -> Iterator[Recorded]:
-    """The FINISHED runs of models that were judged on test, newest first.
-
-    Args:
-        workspace: Holds the runs.
-        parent: Id of the run of a study, whose runs alone are meant.
-        tags: That the runs have, without quotes in the values.
-    """
-    under = {} if parent is None else {MLFLOW_PARENT_RUN_ID: parent}
-    query = _having({"stage": "final", **under, **(tags or {})})
-    yield from _search(workspace, f"{query} and attributes.status = 'FINISHED'")
-
-
-def study_runs(workspace: Workspace, name: str | None = None) -> Iterator[Recorded]:
-    """The runs of studies, newest first; of one name if given."""
-    quotes = name is not None and ("'" in name or "`" in name)  # a query could not say it
-    tags = {} if name is None or quotes else {"study": name}
-    for run in _search(workspace, _having({"stage": "study", **tags})):
-        if name is None or run.tags["study"] == name:
-            yield run
-
-
-def read_runs(workspace: Workspace, ids: Collection[str]) -> dict[str, Recorded]:
-    """The runs with these ids, by id; without those that are not there."""
-    found: dict[str, Recorded] = {}
-    ordered = sorted(ids)
-    for start in range(0, len(ordered), _IDS_A_QUERY):
-        listed = ", ".join(f"'{each}'" for each in ordered[start : start + _IDS_A_QUERY])
-        query = f"attributes.run_id IN ({listed})"
-        found |= {run.id: run for run in _search(workspace, query)}
-    return found
-
-
-def _having(tags: Mapping[str, str]) -> str:
-    return " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
-
-
-def _search(workspace: Workspace, query: str) -> Iterator[Recorded]:
-    """The runs of all experiments that a query finds, newest first, a page at a time."""
-    client = open_client(workspace)
-    every = [each.experiment_id for each in client.search_experiments()]
-    token: str | None = None
-    while True:
-        page = client.search_runs(
-            every,
-            query,
-            order_by=["attributes.start_time DESC"],
-            max_results=_PAGE,
-            page_token=token,
-        )
-        yield from map(Recorded.of, page)
-        token = page.token
-        if not token:
-            return
-
-
-def find_runs(workspace: Workspace, experiment: str, tags: Mapping[str, str]) -> list[Recorded]:
-    """The runs of an experiment with these tags, newest first; no quotes in the values."""
-    client = open_client(workspace)
-    query = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
-    found: list[Recorded] = []
-    token: str | None = None
-    while True:
-        page = client.search_runs(
-            [experiment], query, order_by=["attributes.start_time DESC"], page_token=token
-        )
-        found += map(Recorded.of, page)
-        token = page.token
-        if not token:
-            return found
 
 
 def compare_url(workspace: Workspace, experiment: str, run_ids: Sequence[str]) -> str:

@@ -11,7 +11,8 @@ import pytest
 from flows.experiment import work
 from recsys.errors import InputError
 from tasks.tracking.client import open_client
-from tasks.tracking.runs import children, experiment_of
+from tasks.tracking.queries import children
+from tasks.tracking.runs import experiment_of
 from tasks.tuning import ADOPTED, find_search
 from tasks.workspace import code
 from tasks.workspace.code import MEASURING, code_id

@@ -26,7 +26,7 @@ from tasks.study.attempt import AttemptResult, attempt
 from tasks.study.recovery import recover
 from tasks.study.study import Study, fold_at, open_study, train_seed
 from tasks.tracking.client import open_client
-from tasks.tracking.runs import children
+from tasks.tracking.queries import children
 from tasks.tuning import Search, Trial
 from tasks.workspace.layout import Workspace
 from tasks.workspace.locking import workspace_locks

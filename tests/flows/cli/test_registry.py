@@ -29,7 +29,7 @@ from tasks.serving.load import find_served_run
 from tasks.tracking import registering
 from tasks.tracking import registry as store
 from tasks.tracking.client import open_client
-from tasks.tracking.runs import read_run
+from tasks.tracking.queries import read_run
 from tasks.workspace.cleaning import DAY, unused
 from tasks.workspace.layout import Workspace
 from tests.flows.conftest import Lab

@@ -19,17 +19,14 @@ from tasks.tracking import client as client_module
 from tasks.tracking import runs
 from tasks.tracking.client import metric_name, open_client
 from tasks.tracking.copying import copy_run, delete_runs
+from tasks.tracking.queries import children, find_measured, find_running_study, running_children
 from tasks.tracking.runs import (
     MEASURED,
     DataSet,
     Run,
-    children,
     compare_url,
     experiment_id,
-    find_measured,
-    find_running_study,
     reopen_run,
-    running_children,
     start_run,
 )
 from tasks.workspace.layout import Workspace
