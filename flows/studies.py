@@ -10,8 +10,8 @@ import pandas as pd
 from recsys.config import ExperimentConfig
 from recsys.errors import InputError
 from tasks.tracking.copying import delete_runs
-from tasks.tracking.registry import versions
 from tasks.tracking.queries import children
+from tasks.tracking.registry import versions
 from tasks.tracking.runs import experiment_of
 from tasks.tuning import (
     FinishedTrial,

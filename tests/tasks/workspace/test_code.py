@@ -75,7 +75,10 @@ def test_the_code_that_runs_is_that_of_its_files(copy: Path) -> None:
         ("recsys/serving/answers.py", {"serving"}),
         *((f"recsys/{folder}/new.py", set()) for folder in ("plots", "report")),
         *((f"flows/{name}.py", set()) for name in ("experiment", "cli/main", "new")),
-        *((f"tasks/{name}.py", set()) for name in ("serving/load", "tracking/queries", "tracking/runs")),
+        *(
+            (f"tasks/{name}.py", set())
+            for name in ("serving/load", "tracking/queries", "tracking/runs")
+        ),
         ("recsys/notes.txt", set()),
         ("recsys/models/notes.txt", set()),
     ],
