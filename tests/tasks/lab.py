@@ -14,11 +14,16 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run as MlflowRun
 from optuna.storages.journal import JournalFileBackend
+from scipy.sparse import csr_matrix
 
 from recsys.config import ExperimentConfig
 from recsys.data.interactions import Interactions
-from recsys.models.als import Als, AlsConfig
+from recsys.models import build
+from recsys.models.als import Als
+from recsys.models.arrays import StoredArrays
+from recsys.models.config import ModelConfig
 from recsys.models.iterative import Iteration
+from recsys.models.recommender import Recommender
 from recsys.search.curves import Curve, CurvePoint
 from recsys.splitting.split import random_split
 from recsys.splitting.store import save_fold
@@ -132,10 +137,27 @@ class Bench:
             path.relative_to(place).as_posix(): path for path in place.rglob("*") if path.is_file()
         }
 
-    def factors(self, run_id: str) -> list[np.ndarray[Any, Any]]:
-        files = self.files(run_id)
-        names = ("factors/user_factors.npy", "factors/item_factors.npy")
-        return [np.load(files[name], allow_pickle=False) for name in names]
+    def arrays(self, run_id: str) -> dict[str, Path]:
+        """The files of what the model of a run learned, by the names of the arrays."""
+        files = self.files(run_id).items()
+        return {Path(name).stem: path for name, path in files if name.startswith("factors/")}
+
+
+def same_arrays(made: Bench, run_id: str, model: Recommender) -> bool:
+    """Whether a run kept exactly what a model learned, bit for bit."""
+    kept, learned = made.arrays(run_id), model.learned()
+    if kept.keys() != learned.keys():
+        return False
+    for name, array in learned.items():
+        folder = StoredArrays(kept[name].parent)
+        kind, shape = array.dtype.type, array.shape
+        if isinstance(array, csr_matrix):
+            differences = (folder.sparse(name, kind, *shape) != array).nnz
+        else:
+            differences = int((folder.dense(name, kind, *shape) != array).sum())
+        if differences:
+            return False
+    return True
 
 
 def _number(run: MlflowRun) -> tuple[int, int]:
@@ -151,9 +173,10 @@ def summary_of(table: Any, prefix: str) -> dict[str, float]:
     }
 
 
-def trained(made: Bench, config: AlsConfig) -> Als:
+def trained(made: Bench, config: ModelConfig) -> Recommender:
     """The model of a trial, trained alone."""
-    return Als(config, train_seed(made.study, "als")).fit(fold_at(made.folds / "validation").train)
+    fold = fold_at(made.folds / "validation")
+    return build(config, train_seed(made.study, config.kind), fold.profiles).fit(fold.train)
 
 
 def of_both_sides(made: Bench) -> list[Any]:
@@ -252,11 +275,11 @@ class Pruning:
         self,
         bench: MakeBench,
         script: Callable[[Script], None],
-        **table: Any,
+        table: Mapping[str, Any],
+        model: str,
     ) -> None:
         study = {"pruner": "median", "trials": 6, "keep_factors": "none", "fresh": True}
-        search = {**ONE, "alpha": {"low": 1.0, "high": 9.0}, **table}
-        self.open: MakeBench = partial(bench, "study", search=search, study=study)
+        self.open: MakeBench = partial(bench, "study", search=table, study=study, model=model)
         self.bench = self.open("worker")
         self.n_begun = 0
         script(self._value)
@@ -277,8 +300,16 @@ class Pruning:
         return self.open("worker", place=place)
 
 
-def pruning(bench: MakeBench, script: Callable[[Script], None], **table: Any) -> Pruning:
-    return Pruning(bench, script, **table)
+WIDE = {**ONE, "alpha": {"low": 1.0, "high": 9.0}}
+
+
+def pruning(
+    bench: MakeBench,
+    script: Callable[[Script], None],
+    table: Mapping[str, Any] = WIDE,
+    model: str = "als",
+) -> Pruning:
+    return Pruning(bench, script, table, model)
 
 
 class PowerCut(BaseException):

@@ -3,13 +3,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from recsys.errors import InputError
 from recsys.evaluation.protocol import judge
 from recsys.evaluation.store import load_report
-from recsys.models.als import Als, AlsConfig
+from recsys.models import build, make_config
+from recsys.models.als import AlsConfig
+from recsys.models.config import ModelConfig
 from recsys.models.popularity import PopularityConfig
 from recsys.splitting.store import load_fold
 from tasks.progress import report_progress, reporting_to
@@ -26,7 +27,7 @@ FACTORS = {"factors/user_factors.npy", "factors/item_factors.npy"}
 IDS = {"ids/users.parquet", "ids/items.parquet"}
 
 
-def final(made: Bench, config: AlsConfig | PopularityConfig, into: Path) -> Measured:
+def final(made: Bench, config: ModelConfig, into: Path) -> Measured:
     return run_final.fn(made.study, made.folds / "test", config, into)
 
 
@@ -160,36 +161,34 @@ def test_the_seed_of_a_training_is_that_of_the_study_and_the_model(bench: MakeBe
     assert train_seed(one, "als") != train_seed(one, "popularity-plays")
 
 
-def test_the_baseline_needs_no_curve_and_keeps_no_factors(bench: MakeBench, tmp_path: Path) -> None:
-    made = bench()
-
-    measured = final(made, BASELINE, tmp_path / "final" / BASELINE.kind)
-
-    metrics = made.run(measured.run).data.metrics
-    assert summary_of(metrics, "test/") == measured.summary
-    assert not [name for name in metrics if name.startswith(("curve/", "validation/"))]
-    assert set(made.files(measured.run)) == REPORT
-
-
-def test_the_winner_is_fitted_on_all_that_is_not_the_test_and_judged_on_it(
-    bench: MakeBench, tmp_path: Path
+@pytest.mark.parametrize(
+    ("kind", "params"),
+    [
+        ("als", {"factors": 2, "iterations": 3}),
+        ("slim", {"neighbours": 9, "iterations": 3}),
+        ("ease", {}),
+        ("popularity-users", {}),
+    ],
+)
+def test_a_final_is_fitted_on_all_that_is_not_the_test_judged_on_it_and_kept(
+    bench: MakeBench, tmp_path: Path, kind: str, params: dict[str, Any]
 ) -> None:
-    made = bench()
+    made, config = bench(), make_config(kind, params)
 
-    measured = final(made, WINNER, tmp_path / "final" / "als")
+    measured = final(made, config, tmp_path / "final" / kind)
 
     fold = load_fold(made.folds / "test")
-    alone = Als(WINNER, train_seed(made.study, "als")).fit(fold.train)
-    users, items = made.factors(measured.run)
-    np.testing.assert_array_equal(users, alone.user_factors)
-    np.testing.assert_array_equal(items, alone.item_factors)
+    alone = build(config, train_seed(made.study, kind)).fit(fold.train)
+    assert lab.same_arrays(made, measured.run, alone)
     assert measured.summary == judge(alone, fold, (1, 5)).summary()
     run = made.run(measured.run)
     assert run.info.status == "FINISHED"
     assert summary_of(run.data.metrics, "test/") == measured.summary
-    assert [step for step, _ in made.history(measured.run, "curve/loss")] == [1, 2, 3]
-    assert set(made.files(measured.run)) == REPORT | FACTORS
-    assert load_report(tmp_path / "final" / "als").summary() == measured.summary
+    losses = [step for step, _ in made.history(measured.run, "curve/loss")]
+    assert losses == list(range(1, params.get("iterations", 0) + 1))
+    names = {f"factors/{path.name}" for path in made.arrays(measured.run).values()}
+    assert set(made.files(measured.run)) == REPORT | names
+    assert load_report(tmp_path / "final" / kind).summary() == measured.summary
 
 
 def test_a_final_keeps_no_factors_where_none_are_to_be_kept(

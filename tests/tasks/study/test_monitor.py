@@ -1,19 +1,17 @@
-"""Along a training: the curve, the iterations that are found, pruning, paths that are shared."""
+"""Along a trial's training: the curve, the iterations found, pruning, shared checkpoints."""
 
 import itertools
 import json
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pytest
 
-from recsys.config import ExperimentConfig
 from recsys.evaluation.protocol import judge, scored
 from recsys.evaluation.store import load_report
-from recsys.models.als import AlsConfig
+from recsys.models import make_config
 from recsys.models.iterative import Iteration
-from recsys.search.pruning import hopeless
+from recsys.search.monitor import StopRules
 from recsys.seeds import seed_for
 from tasks.study.study import fold_at, tuning_fold
 from tasks.tuning import TrialFacts
@@ -21,130 +19,65 @@ from tasks.workspace.layout import Workspace
 from tests.tasks.lab import (
     ONE,
     ONE_POINT,
+    Bench,
     MakeBench,
     Script,
     experiment_of,
     pruning,
+    same_arrays,
     summary_of,
     trained,
 )
 
-FACTORS = {"factors/user_factors.npy", "factors/item_factors.npy"}
-
-
+RANGE = {"low": 2, "high": 6}
+SPACES: dict[str, dict[str, Any]] = {
+    "als": ONE_POINT,
+    "bpr": {"factors": 2, "learning_rate": 0.1},
+    "fm": {"factors": 2, "learning_rate": 0.1},
+    "slim": {"l1": 0.1, "l2": 1.0, "neighbours": 9},
+}
 PEAK = {1: 0.1, 2: 0.2, 3: 0.3, 4: 0.9, 5: 0.5, 6: 0.6}
 
 
-def test_the_iterations_found_are_the_best_of_the_curve_and_the_factors_those_of_that_iteration(
-    bench: MakeBench, script: Callable[[Script], None]
+@pytest.mark.parametrize("model", SPACES)
+def test_the_iterations_found_are_the_best_of_the_curve_and_what_was_learned_then_is_kept(
+    bench: MakeBench, script: Callable[[Script], None], model: str
 ) -> None:
     script(lambda step: PEAK[step.number])
-    made = bench(search=ONE)
+    made = bench(model=model, search={**SPACES[model], "iterations": RANGE})
 
     made.attempt()
 
     (done,) = made.search.done
+    assert done.curve == tuple(PEAK.items())
     assert done.params["iterations"] == 4
     assert done.facts == TrialFacts(iterations=4, ran=6, asked=6)
-    alone = trained(made, AlsConfig.model_validate({**ONE_POINT, "iterations": 4}))
-    users, items = made.factors(done.run)
-    np.testing.assert_array_equal(users, alone.user_factors)
-    np.testing.assert_array_equal(items, alone.item_factors)
+    assert made.run(done.run).data.params["iterations"] == "4"
+    assert len(made.history(done.run, "curve/loss")) == 6
+    alone = trained(made, make_config(model, {**SPACES[model], "iterations": 4}))
+    assert same_arrays(made, done.run, alone)
     expected = judge(alone, fold_at(made.folds / "validation"), (1, 5)).summary()
     assert summary_of(made.run(done.run).data.metrics, "validation/") == expected
 
 
-def test_the_best_iteration_is_found_on_the_curve_that_was_measured(bench: MakeBench) -> None:
-    made = bench()
-
-    made.finish()
-
-    found = set()
-    for done in made.search.done:
-        late = [point for point in done.curve if point[0] >= 2]
-        best = max(late, key=lambda point: point[1])[0]
-        assert done.params["iterations"] == best
-        alone = trained(made, AlsConfig.model_validate(done.params))
-        np.testing.assert_array_equal(made.factors(done.run)[0], alone.user_factors)
-        found.add(best)
-    assert len(found) > 1
-
-
-@pytest.mark.parametrize(
-    ("curve", "expected"),
-    [
-        ({1: 0.9, 2: 0.1, 3: 0.2, 4: 0.1, 5: 0.1, 6: 0.1}, 3),  # before the range is not in it
-        ({1: 0.1, 2: 0.5, 3: 0.5, 4: 0.5, 5: 0.5, 6: 0.5}, 2),  # of equals the first
-        ({1: 0.1, 2: 0.2, 3: 0.3, 4: 0.4, 5: 0.5, 6: 0.6}, 6),
-    ],
-)
-def test_iterations_are_found_within_their_range_the_first_of_equals(
-    bench: MakeBench, script: Callable[[Script], None], curve: dict[int, float], expected: int
+@pytest.mark.parametrize("model", ["als", "bpr"])
+def test_a_trial_behind_the_others_is_pruned_on_both_sides_with_its_curve(
+    bench: MakeBench, script: Callable[[Script], None], model: str
 ) -> None:
-    script(lambda step: curve[step.number])
-    made = bench(search=ONE, study={"keep_factors": "none"})
-
-    made.attempt()
-
-    assert made.search.done[0].params["iterations"] == expected
-
-
-def test_a_curve_of_every_other_iteration_finds_among_those_and_the_last(
-    bench: MakeBench, script: Callable[[Script], None]
-) -> None:
-    script(lambda step: PEAK[step.number])
-    made = bench(search={**ONE, "iterations": {"low": 2, "high": 5}}, judge={"curve_every": 2})
-
-    made.attempt()
-
-    (done,) = made.search.done
-    assert done.curve == ((2, 0.2), (4, 0.9), (5, 0.5))
-    assert done.params["iterations"] == 4
-
-
-def test_patience_ends_a_training_on_a_plateau_and_keeps_its_best(
-    bench: MakeBench, script: Callable[[Script], None], fits: list[int]
-) -> None:
-    curve = {1: 0.9, 2: 0.2, 3: 0.5, 4: 0.4, 5: 0.5, 6: 0.99}
-    script(lambda step: curve[step.number])
-    made = bench(search=ONE, study={"patience": 2})
-
-    outcome = made.attempt()
-
-    (done,) = made.search.done
-    assert outcome.state == "measured"
-    assert [point[0] for point in done.curve] == [1, 2, 3, 4, 5]
-    assert done.facts == TrialFacts(iterations=3, ran=5, asked=6)
-    alone = trained(made, AlsConfig.model_validate(done.params))
-    np.testing.assert_array_equal(made.factors(done.run)[1], alone.item_factors)
-
-
-def test_patience_begins_with_the_range(bench: MakeBench, script: Callable[[Script], None]) -> None:
-    """The start-up of a training is no plateau: 0.9 at the first iteration is not to be found."""
-    script(lambda step: 1.0 / step.number)
-    made = bench(search={**ONE, "iterations": {"low": 4, "high": 6}}, study={"patience": 1})
-
-    made.attempt()
-
-    assert made.search.done[0].facts == TrialFacts(iterations=4, ran=5, asked=6)
-
-
-def test_a_pruned_trial_is_so_on_both_sides_with_its_curve(
-    bench: MakeBench, script: Callable[[Script], None]
-) -> None:
-    made = pruning(bench, script)
+    varied = {"als": "alpha", "bpr": "regularization"}[model]
+    table = {**SPACES[model], varied: {"low": 1.0, "high": 9.0}, "iterations": RANGE}
+    made = pruning(bench, script, table, model)
     made.finish_but_the_last()
 
     outcome = made.bench.attempt()
 
     assert (outcome.slot, outcome.state) == (5, "pruned")
+    assert outcome.fit_seconds > 0
     (pruned,) = made.bench.search.pruned
     assert pruned.curve == ((1, 0.01), (2, 0.01))  # the range begins at 2
     assert pruned.facts == TrialFacts(iterations=2, ran=2, asked=6)
-    assert pruned.params["iterations"] == 2
     run = made.bench.run(pruned.run)
-    assert run.info.status == "KILLED"
-    assert run.data.tags["state"] == "pruned"
+    assert (run.info.status, run.data.tags["state"]) == ("KILLED", "pruned")
     assert "error" not in run.data.tags
     assert made.bench.history(pruned.run, "curve/ndcg_at_5") == [(1, 0.01), (2, 0.01)]
     assert len(made.bench.history(pruned.run, "curve/loss")) == 2
@@ -156,7 +89,7 @@ def test_a_pruned_trial_is_so_on_both_sides_with_its_curve(
 def test_pinned_iterations_are_pruned_too(
     bench: MakeBench, script: Callable[[Script], None]
 ) -> None:
-    made = pruning(bench, script, iterations=4)
+    made = pruning(bench, script, {**ONE, "alpha": {"low": 1.0, "high": 9.0}, "iterations": 4})
     made.finish_but_the_last()
 
     assert made.bench.attempt().state == "pruned"
@@ -164,28 +97,25 @@ def test_pinned_iterations_are_pruned_too(
     assert pruned.facts == TrialFacts(iterations=1, ran=1, asked=4)
 
 
-def test_a_trial_is_pruned_by_its_slot_the_finished_curves_and_the_seed(
+def test_the_rules_of_a_trial_are_its_slot_the_finished_curves_and_the_settings(
     bench: MakeBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[tuple[Any, ...]] = []
+    rules: list[StopRules] = []
+    study = {"pruner": "hyperband", "patience": 9, "trials": 2, "keep_factors": "none"}
+    made = bench(study=study, seed=7)
 
-    def spied(*given: Any) -> bool:
-        told.append(given)
-        return hopeless(*given)
+    def noting(**given: Any) -> StopRules:
+        rules.append(StopRules(**given))
+        return rules[-1]
 
-    monkeypatch.setattr("recsys.search.monitor.hopeless", spied)
-    made = bench(study={"pruner": "hyperband", "trials": 2, "keep_factors": "none"}, seed=7)
+    monkeypatch.setattr("tasks.study.monitor.StopRules", noting)
     made.finish()
 
-    pruner, slot, curve, finished, low, high, seed = told[-1]
-    assert (pruner, slot, low, high, seed) == ("hyperband", 1, 2, 6, 7)
-    assert tuple(curve) == made.search.finished[1].curve[: len(curve)]
-    assert finished == {0: made.search.curves()[0]}
+    others = {0: made.search.curves()[0]}
+    assert rules[-1] == StopRules("ndcg@5", 6, 2, 9, "hyperband", 1, others, 7)
 
 
-def test_with_several_objectives_nothing_is_pruned(
-    bench: MakeBench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_with_several_objectives_nothing_is_pruned(bench: MakeBench) -> None:
     made = bench(study={"pruner": "median", "also": ["coverage@5", "gini@5"]})
 
     made.finish()
@@ -196,53 +126,60 @@ def test_with_several_objectives_nothing_is_pruned(
         assert done.values == tuple(metrics[name] for name in names)
 
 
-ALIKE = {**ONE_POINT, "factors": [2, 3], "iterations": [2, 3, 6]}
-
-
-@pytest.mark.parametrize(("sampler", "seed"), [("grid", 0), ("random", 3)])
-def test_pinned_iterations_give_the_bits_of_training_each_separately_with_fewer_iterations(
-    bench: MakeBench, fits: list[int], sampler: str, seed: int
+def test_a_model_that_learns_in_one_pass_has_no_curve_and_keeps_no_arrays(
+    bench: MakeBench,
 ) -> None:
-    made = bench(search=ALIKE, study={"sampler": sampler, "trials": 6}, seed=seed)
+    made = bench(model="ease", search={"regularization": 9.0}, study={"pruner": "median"})
+
+    made.attempt()
+
+    (done,) = made.search.done
+    assert (done.curve, done.facts) == ((), TrialFacts(0, 0, 0))
+    assert set(made.files(done.run)) == {"per_user.parquet", "exposure.parquet"}
+
+
+@pytest.mark.parametrize("model", ["als", "slim"])
+def test_pinned_iterations_give_the_bits_of_training_each_separately_with_fewer_iterations(
+    bench: MakeBench, model: str
+) -> None:
+    table = {**SPACES[model], "iterations": [2, 3, 6]}
+    made = bench(model=model, search=table, study={"sampler": "grid", "trials": 3})
 
     made.finish()
 
-    ran, done = sum(fits), made.search.done
-    assert ran == sum(each.facts.ran for each in done) == 2 * 6
-    assert sum(each.facts.asked for each in done) == 2 * (2 + 3 + 6)
+    done = made.search.done
+    assert sum(each.facts.ran for each in done) == 6
+    assert sum(each.facts.asked for each in done) == 2 + 3 + 6
     fold = fold_at(made.folds / "validation")
     for each in done:
-        config = AlsConfig.model_validate(each.params)
-        alone = trained(made, config)
-        users, items = made.factors(each.run)
-        np.testing.assert_array_equal(users, alone.user_factors)
-        np.testing.assert_array_equal(items, alone.item_factors)
+        alone = trained(made, make_config(model, each.params))
+        assert same_arrays(made, each.run, alone)
         summary = judge(alone, fold, (1, 5)).summary()
         assert summary_of(made.run(each.run).data.metrics, "validation/") == summary
-        assert [n for n, _ in each.curve] == list(range(1, config.iterations + 1))
+        assert [n for n, _ in each.curve] == list(range(1, int(each.params["iterations"]) + 1))
         assert each.curve[-1][1] == pytest.approx(each.value)
 
 
 @pytest.mark.parametrize("seed", [0, 1])  # the shorter first, and the longer
-def test_the_curve_of_a_pinned_trial_ends_at_its_end_whoever_trained_it(
-    bench: MakeBench, seed: int
+@pytest.mark.parametrize("judging", [{"curve_every": 4}, {"curve_points": 2}])
+def test_the_curve_of_a_pinned_trial_is_the_same_in_any_order(
+    bench: MakeBench, seed: int, judging: dict[str, int]
 ) -> None:
-    """Curves are measured at every fourth iteration, and where trials alike end."""
-    table = {**ONE_POINT, "iterations": [3, 6]}
+    """Curves are measured at some iterations, and where trials of the same path end."""
     made = bench(
-        search=table,
+        search={**ONE_POINT, "iterations": [2, 8]},
         seed=seed,
         study={"sampler": "grid", "trials": 2, "keep_factors": "none"},
-        judge={"curve_every": 4},
+        judge=judging,
     )
 
     made.finish()
 
     curves = {int(d.params["iterations"]): [n for n, _ in d.curve] for d in made.search.done}
-    assert curves == {3: [3], 6: [3, 4, 6]}
+    assert curves == {2: [2], 8: [2, 4, 8]}
 
 
-def test_trials_that_share_no_path_share_nothing(bench: MakeBench, fits: list[int]) -> None:
+def test_trials_that_share_no_path_leave_no_checkpoint(bench: MakeBench, fits: list[int]) -> None:
     table = {**ONE_POINT, "factors": [2, 3], "iterations": 3}
     made = bench(search=table, study={"sampler": "grid", "trials": 2})
 
@@ -252,8 +189,8 @@ def test_trials_that_share_no_path_share_nothing(bench: MakeBench, fits: list[in
     assert not made.study.workspace.paths("study").exists()
 
 
-def test_an_interrupted_training_goes_on_from_where_others_need_its_factors(
-    bench: MakeBench, fits: list[int], script: Callable[[Script], None]
+def test_an_interrupted_training_resumes_at_the_checkpoint_that_others_need(
+    bench: MakeBench, script: Callable[[Script], None]
 ) -> None:
     made = bench(search={**ONE_POINT, "iterations": [3, 6]}, study={"sampler": "grid", "trials": 2})
     longest = next(n for n in (0, 1) if made.search._points.planned(2)[n]["iterations"] == 6)
@@ -271,9 +208,9 @@ def test_an_interrupted_training_goes_on_from_where_others_need_its_factors(
         made.attempt()
     made.finish()
 
-    whole = trained(made, AlsConfig.model_validate({**ONE_POINT, "iterations": 6}))
     done = {each.params["iterations"]: each for each in made.search.done}
-    np.testing.assert_array_equal(made.factors(done[6].run)[1], whole.item_factors)
+    whole = trained(made, make_config("als", {**ONE_POINT, "iterations": 6}))
+    assert same_arrays(made, done[6].run, whole)
     assert [n for n, _ in done[6].curve] == [1, 2, 3, 4, 5, 6]
 
 
@@ -286,7 +223,7 @@ def test_an_interrupted_training_goes_on_from_where_others_need_its_factors(
         ("best", [0.3, 0.3, 0.3], [True, False, False]),  # a tie is not better than the best
     ],
 )
-def test_factors_are_kept_as_asked(
+def test_arrays_are_kept_as_the_setting_says(
     bench: MakeBench,
     monkeypatch: pytest.MonkeyPatch,
     keep_factors: str,
@@ -295,10 +232,9 @@ def test_factors_are_kept_as_asked(
 ) -> None:
     made = bench(study={"keep_factors": keep_factors})
     left = iter(values)
-    real = scored
 
     def judged(*given: Any, **named: Any) -> Any:
-        report = real(*given, **named)
+        report = scored(*given, **named)
         report.per_user["ndcg@5"] = next(left)
         return report
 
@@ -306,8 +242,7 @@ def test_factors_are_kept_as_asked(
 
     made.finish()
 
-    found = [set(made.files(done.run)) >= FACTORS for done in made.search.done]
-    assert found == expected
+    assert [bool(made.arrays(done.run)) for done in made.search.done] == expected
 
 
 def test_a_trial_may_be_judged_on_a_seeded_sample_of_users(bench: MakeBench) -> None:
@@ -324,7 +259,7 @@ def test_a_trial_may_be_judged_on_a_seeded_sample_of_users(bench: MakeBench) -> 
     assert tuning_fold(experiment_of(), made.folds / "validation") is fold
 
 
-def test_a_kept_path_is_gone_on_with_by_another_worker(
+def test_another_worker_resumes_at_a_checkpoint(
     bench: MakeBench, fits: list[int], tracked: Workspace
 ) -> None:
     table = {**ONE_POINT, "iterations": [3, 6]}
@@ -334,48 +269,44 @@ def test_a_kept_path_is_gone_on_with_by_another_worker(
     bench("study", "two", config=config).attempt()
 
     assert sum(fits) == 6
-    assert [path.name for path in tracked.paths("study").iterdir()] != []
     (place,) = tracked.paths("study").iterdir()
     points = json.loads((place / "3" / "points.json").read_text())
     assert [point["iteration"] for point in points] == [1, 2, 3]
 
 
 @pytest.mark.parametrize("killed", [False, True])
-def test_what_another_has_trained_is_judged_point_by_point_as_if_it_were_trained_here(
+def test_a_shared_training_is_pruned_for_a_trial_as_if_it_were_trained_there(
     bench: MakeBench, fits: list[int], monkeypatch: pytest.MonkeyPatch, killed: bool
 ) -> None:
-    """Also where that other one died after it had kept its factors, before it was told to stop."""
-    first, asked_of = (6, 0) if killed else (3, 1)
-    made = next(
-        made
-        for seed in range(20)
-        if (made := bench(str(seed), config=shared_path(seed))).search._points.planned(1)[0][
-            "iterations"
-        ]
-        == first
-    )
+    """Also where the trial that wrote the checkpoint was killed before it was pruned."""
+    first, pruned_slot = (6, 0) if killed else (3, 1)
+    made = next(made for seed in range(20) if first_of(made := shared_path(bench, seed)) == first)
     deaths = iter([killed])
 
-    def at_three(_: object, slot: int, curve: Any, *__: object) -> bool:
-        if slot != asked_of or curve[-1][0] != 3:
+    def at_three(self: StopRules, curve: Any) -> bool:
+        if self.slot != pruned_slot or curve[-1][0] != 3:
             return False
         if next(deaths, False):
             raise KeyboardInterrupt
         return True
 
-    monkeypatch.setattr("recsys.search.monitor.hopeless", at_three)
+    monkeypatch.setattr(StopRules, "hopeless", at_three)
     if killed:
         with pytest.raises(KeyboardInterrupt):
             made.attempt()
     made.finish()
 
     (pruned,) = made.search.pruned
-    assert pruned.slot == asked_of
+    assert pruned.slot == pruned_slot
     assert [iteration for iteration, _ in pruned.curve] == [1, 2, 3]
     assert pruned.params["iterations"] == 3
-    assert fits == [first]  # what the other one needs of it is there already
+    assert fits == [first]  # the checkpoint has what the other trial needs
 
 
-def shared_path(seed: int) -> ExperimentConfig:
+def shared_path(bench: MakeBench, seed: int) -> Bench:
     grid = {"sampler": "grid", "trials": 2, "pruner": "median"}
-    return experiment_of(search={**ONE_POINT, "iterations": [3, 6]}, study=grid, seed=seed)
+    return bench(str(seed), search={**ONE_POINT, "iterations": [3, 6]}, study=grid, seed=seed)
+
+
+def first_of(made: Bench) -> object:
+    return made.search._points.planned(1)[0]["iterations"]
