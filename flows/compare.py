@@ -40,14 +40,14 @@ class CompareRequest:
 
     Attributes:
         plays: The log.
-        profiles: Of the listeners.
+        profiles: Of the users.
         config: Data, filter, split, budget and judging; its search is that of its own model.
         models: Names.
         n_splits: Split seeds, from that of the configuration on.
         tune_once: Whether later splits take over the points found on the first.
         name: Of the comparison; its studies are called after it, and it goes on with those that are
             there. A new one where it is empty.
-        top_items: Artists that EASE learns and shows; all by default.
+        top_items: Items that EASE learns and shows; all by default.
         adopt: Whether studies and stages that other code made are used.
     """
 

@@ -61,7 +61,7 @@ def experiment(
         plays: The log.
         config: What to do with it.
         workspace: Where state lives.
-        profiles: Of the listeners.
+        profiles: Of the users.
         study: Name of the study, new or to resume; by default a new one.
         sources: Studies whose best points a new study begins with.
         adopt: Whether a study and stages that other code made are used.
@@ -96,7 +96,7 @@ def work(
         plays: The log.
         config: What to do with it.
         place: Where state lives.
-        profiles: Of the listeners.
+        profiles: Of the users.
         study: Name of the study; the first worker makes it.
         sources: Studies whose best points a new study begins with.
         through_prefect: Whether stages and trials are tasks of Prefect; then inside a flow.
@@ -283,7 +283,7 @@ def _result(
         wider={name: text for name, (_, text) in wider.items()},
         models=compared.models,
         comparison=compared.comparison,
-        listeners=compared.listeners,
+        shown=compared.shown,
         runs={"study": study.parent, "final": finals[study.config.model].run},
         compare_url=link,
         seconds=clock.seconds,

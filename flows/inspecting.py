@@ -60,7 +60,7 @@ def inspect(
     Args:
         workspace: Gets the plots and the rejected rows.
         file: The log.
-        profiles: Of its listeners.
+        profiles: Of its users.
         options: Arguments of `recsys.sources.read`.
     """
     reading = sources.read(file, **options, progress=report_progress)

@@ -21,7 +21,7 @@ from tasks.workspace.layout import Workspace
 
 _NUMBER = re.compile(r"\d{1,9}")  # longer is the id of a run
 _NAME = re.compile(r"[\w.-]+", re.ASCII)
-EXAMPLES = 2  # artists in the history of the example
+EXAMPLES = 2  # items in the history of the example
 
 
 @dataclass(frozen=True, slots=True)

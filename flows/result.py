@@ -75,7 +75,7 @@ class Result:
         wider: Of each of them, the range that goes on beyond, as `--set` takes it.
         models: Model to metric to estimate, on test.
         comparison: The baseline and the winner, paired.
-        listeners: Model to what it shows the sample listener.
+        shown: Model to what it shows the sample user.
         runs: MLflow ids: "study" and "final".
         compare_url: Of MLflow's page that compares the trials.
         seconds: By part.
@@ -99,7 +99,7 @@ class Result:
     wider: Mapping[str, str]
     models: Mapping[str, Mapping[str, Estimate]]
     comparison: PairedComparison
-    listeners: Mapping[str, Mapping[str, Any]]
+    shown: Mapping[str, Mapping[str, Any]]
     runs: Mapping[str, str]
     compare_url: str
     seconds: Mapping[str, float]

@@ -222,7 +222,7 @@ def widening(command: Sequence[str], name: str, wider: str) -> str:
 def next_commands(result: Result, place: Sequence[str]) -> list[str]:
     """Study, run, and what can be done with the winner, as it is to be typed."""
     model, study = result.config.model, result.study
-    shown = result.listeners[model]
+    shown = result.shown[model]
     asking = [["recommend", "--run", study, "--user", str(shown["user"])]]
     if shown["history"] and not is_baseline(model):
         asking.append(["similar", str(shown["history"][0][0]), "--run", study])
@@ -374,7 +374,7 @@ def _untrained(saved: Saved) -> str:
 def sample_user_table(result: Result) -> RenderableType:
     """One user: what they play, and what both models show them."""
     baseline, model = result.config.judge.baseline, result.config.model
-    one, other = result.listeners[baseline], result.listeners[model]
+    one, other = result.shown[baseline], result.shown[model]
     columns = [
         [f"{name} ({plays:,.0f})" for name, plays in other["history"]],
         [_mark(*entry) for entry in one["recommended"]],

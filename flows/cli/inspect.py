@@ -12,6 +12,7 @@ from flows.cli.inputs import NO_READING, File, Reading
 from flows.cli.session import HERE, Json, Place, progress
 from recsys.errors import InputError
 from recsys.sources import check_file
+from recsys.sources.layout import nouns_of
 
 if TYPE_CHECKING:
     from flows.inspecting import Inspection
@@ -118,26 +119,26 @@ def fetch(
 
 def inspection_lines(inspection: "Inspection") -> list[str]:
     """The numbers, and where the plots are."""
-    d = inspection.described
+    d, nouns = inspection.described, nouns_of(inspection.format)
     found = [
         f"{inspection.file} (read as {inspection.format})",
         f"rows read             {inspection.n_rows:,}",
         f"rows used             {d.rows:,}",
         f"rows rejected         {_counts(inspection.rejected)}",
         *_missing_values(inspection),
-        f"users                 {d.users:,}",
-        f"artists               {d.items:,}",
+        f"{nouns.users:<21} {d.users:,}",
+        f"{nouns.items:<21} {d.items:,}",
         f"cells                 {d.cells:,} (density {d.matrix.density:.4%}, "
         f"{d.matrix.memory / 1e6:.1f} MB as float32 CSR)",
         f"plays in all          {d.total_plays:,.0f}",
         f"plays per row         {_spread(d.plays)}",
-        f"artists per user      {_spread(d.items_per_user)}",
-        f"listeners per artist  {_spread(d.users_per_item)}",
+        f"{nouns.items + ' per ' + nouns.user:<21} {_spread(d.items_per_user)}",
+        f"{nouns.users + ' per ' + nouns.item:<21} {_spread(d.users_per_item)}",
     ]
     if d.first is not None and d.last is not None:
         found.append(f"times                 {_day(d.first)} to {_day(d.last)} UTC")
     if d.missing is not None:
-        found.append(f"users without         {_counts(d.missing)}")
+        found.append(f"{nouns.users + ' without':<21} {_counts(d.missing)}")
     for field, reasons in (inspection.missing or {}).items():
         if reasons:
             found.append(f"profiles, no {field:<9}{_counts(reasons)}")

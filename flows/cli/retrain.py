@@ -68,10 +68,10 @@ def retrain(
 
     Example:
         recsys retrain --plays logs/ --gate better
-        recsys retrain --query "select user, artist, plays from log" --trials 0
+        recsys retrain --query "select user, item, plays from log" --trials 0
 
     Args:
-        query: Plays from a database: select user, artist, plays ...
+        query: Plays from a database: select user, item, plays ...
         gate: What the challenger has to show to serve.
         margin: Share of the champion's value that may be lost.
         coverage: Share of the champion's coverage that has to be kept.

@@ -13,19 +13,19 @@ Role = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Nouns:
-    """What a person calls the users and the items of a source, in the singular."""
+    """The names of the users and of the items of a source, in the singular."""
 
     user: str = "user"
     item: str = "item"
 
     @property
     def users(self) -> str:
-        """Several of them."""
+        """The plural of `user`."""
         return f"{self.user}s"
 
     @property
     def items(self) -> str:
-        """Several of them."""
+        """The plural of `item`."""
         return f"{self.item}s"
 
 
@@ -39,7 +39,7 @@ _NOUNS: dict[str, Nouns] = {
 
 
 def nouns_of(format: str) -> Nouns:
-    """The nouns of a format: user and item where it has none of its own."""
+    """The nouns of a format; user and item by default."""
     return _NOUNS.get(format, Nouns())
 
 

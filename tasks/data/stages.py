@@ -36,7 +36,7 @@ TEST_REJECTS = "test-rejects.tsv"
 
 @dataclass(frozen=True, slots=True)
 class Plays:
-    """A log and, if known, its listeners.
+    """A log and, if known, the profiles of its users.
 
     Attributes:
         plays: The log.
@@ -132,7 +132,7 @@ def narrow(
     seed: int,
     adopt: bool = False,
 ) -> StageEntry:
-    """Keep the listeners and artists that `config` asks for."""
+    """Keep the users and items that `config` selects."""
     inputs: dict[str, Any] = {"of": ingested.key, "config": counted(config)}
     if config.fraction < 1:
         inputs["seed"] = seed

@@ -114,10 +114,10 @@ def _figures(comparison: Comparison) -> dict[str, Any]:
         rows = {m: {r.group: _band(r.estimate) for r in of_models[m]} for m in comparison.models}
         sizes = {r.group: r.n for r in of_models[comparison.models[0]]}
         figures[f"by-{grouping}.png"] = plots.groups(rows, metric, sizes=sizes)
-    artists = {
+    items = {
         m: {r.group: _band(r.recall) for r in comparison.item_groups[m]} for m in comparison.models
     }
-    figures["by-artists.png"] = plots.groups(artists, f"recall@{k}")
+    figures["by-items.png"] = plots.groups(items, f"recall@{k}")
     return figures
 
 

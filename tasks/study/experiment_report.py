@@ -35,12 +35,12 @@ class Compared:
     Attributes:
         models: Model to metric to its estimate on test.
         comparison: The baseline (a) and the winner (b), paired.
-        listeners: Model to what it shows the sample listener.
+        shown: Model to what it shows the sample user.
     """
 
     models: Estimates
     comparison: PairedComparison
-    listeners: Mapping[str, Mapping[str, Any]]
+    shown: Mapping[str, Mapping[str, Any]]
 
 
 @task(task_run_name="compare on test", cache_policy=NO_CACHE)
@@ -65,11 +65,11 @@ def compare(study: Study, finals: Mapping[str, Measured], folder: Path) -> Compa
     }
     for kind in finals.keys() - models.keys():
         models[kind] = interval(reports[kind], seed, judge.resamples, report_progress)
-    listeners = {
+    shown = {
         kind: json.loads((folder / kind / SAMPLE_USER).read_text(encoding="utf-8"))
         for kind in finals
     }
-    compared = Compared(models, comparison, listeners)
+    compared = Compared(models, comparison, shown)
     with study.scratch() as tables:
         _record(study, finals[winner].run, compared, tables)
     return compared

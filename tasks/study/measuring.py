@@ -22,7 +22,7 @@ from tasks.study.study import Study, fold_at, start_child, train_seed
 from tasks.tracking.queries import find_measured
 from tasks.tracking.runs import MEASURED, Run
 
-SHOWN = 10  # length of the lists that one listener is shown
+SHOWN = 10  # length of the lists of the sample user
 SAMPLE_USER = "sample_user.json"
 FACTORS = "factors"  # folder of what a model learned, as `recsys.models.arrays` writes it
 
@@ -107,7 +107,7 @@ def run_final(study: Study, test: Path, config: ModelConfig, into: Path) -> Meas
         study: Shared by all runs.
         test: Folder of the test fold.
         config: The winner, or a baseline.
-        into: Folder for the report and the lists of one listener, made here.
+        into: Folder for the report and the lists of the sample user, made here.
     """
     key = study.key("test", config)
     known = find_measured(study.workspace, study.experiment, key, study.parent)

@@ -114,7 +114,7 @@ class Workspace:
 
     @property
     def sample_profiles(self) -> Path:
-        """Profiles of the sample's listeners."""
+        """Profiles of the sample."""
         return self.sample / "profiles.tsv"
 
     def artifacts_of(self, experiment: str) -> Path:

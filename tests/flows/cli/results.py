@@ -108,7 +108,7 @@ def result(**changed: Any) -> Result:
         wider={},
         models={},
         comparison=PairedComparison(ROWS, 4_938, 2_000, 0),
-        listeners={config.judge.baseline: shown, "als": shown},
+        shown={config.judge.baseline: shown, "als": shown},
         runs={"study": "parent", "final": FINAL},
         compare_url="http://127.0.0.1:5000/#/compare-runs",
         seconds={"total": 1.0},

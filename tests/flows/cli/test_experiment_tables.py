@@ -164,9 +164,9 @@ def test_another_workspace_is_part_of_every_command(
 @pytest.mark.parametrize("user", ["a[/b]c", "[deleted]"])
 def test_a_user_whose_name_looks_like_markup_is_shown_as_it_is(user: str) -> None:
     made = result()
-    named = {kind: {**of, "user": user} for kind, of in made.listeners.items()}
+    named = {kind: {**of, "user": user} for kind, of in made.shown.items()}
 
-    text = drawn(experiment_tables.sample_user_table(replace(made, listeners=named)))
+    text = drawn(experiment_tables.sample_user_table(replace(made, shown=named)))
 
     assert f"One listener: {user}" in text
 

@@ -50,7 +50,7 @@ def line(found: Inspection, start: str) -> str:
 def test_an_inspection_counts_rows_users_artists_and_cells(found: Inspection) -> None:
     assert line(found, "rows read") == "5"
     assert line(found, "rows used") == "4"
-    assert line(found, "users  ") == "2"
+    assert line(found, "listeners  ") == "2"
     assert line(found, "artists  ") == "2"
     assert line(found, "cells").startswith("3 (density 75.0000%")
 
@@ -58,7 +58,7 @@ def test_an_inspection_counts_rows_users_artists_and_cells(found: Inspection) ->
 def test_an_inspection_shows_the_spread_of_plays_artists_and_listeners(found: Inspection) -> None:
     assert line(found, "plays in all") == "45"
     assert line(found, "plays per row") == "mean 11.2, median 6.5, min 2, max 30"
-    assert line(found, "artists per user") == "mean 1.5, median 1.5, min 1, max 2"
+    assert line(found, "artists per listener") == "mean 1.5, median 1.5, min 1, max 2"
     assert line(found, "listeners per artist") == "mean 1.5, median 1.5, min 1, max 2"
 
 
@@ -89,7 +89,7 @@ def test_missing_values_of_profiles_are_counted(found: Inspection) -> None:
     assert "profiles, no age" in text
     assert "profiles, no gender" in text
     assert "profiles, no country" in text
-    assert "users without" in text
+    assert "listeners without" in text
 
 
 def test_three_plots_lie_in_the_workspace(found: Inspection) -> None:
