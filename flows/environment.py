@@ -119,6 +119,11 @@ def use_for_jobs(settings: Mapping[str, str]) -> None:
         os.environ.setdefault(name, value)
 
 
+def with_variables(more: Mapping[str, str]) -> Mapping[str, str]:
+    """The environment of this process with more variables, for a process that it starts."""
+    return {**os.environ, **more}
+
+
 def has_prefect_server() -> bool:
     """Whether the user named a Prefect server to use."""
     return bool(os.environ.get("PREFECT_API_URL"))

@@ -115,4 +115,5 @@ def ui(
         print(f"{address}  (Ctrl-C ends it)", flush=True)
 
     log = workspace.libraries / f"{opened.__name__}.log"
-    serve_interface(opened(workspace, host, port), host, port, log, ready)
+    words, more = opened(workspace, host, port)
+    serve_interface((words, environment.with_variables(more)), host, port, log, ready)

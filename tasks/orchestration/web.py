@@ -1,7 +1,6 @@
 """A web interface for as long as it is wanted: quiet, and it says where it is when it answers."""
 
 import ctypes
-import os
 import signal
 import socket
 import subprocess
@@ -28,7 +27,7 @@ def serve_interface(
     """Run a web interface until this process is interrupted, which ends it.
 
     Args:
-        command: How it is started, and what its environment has to add.
+        command: How it is started, and its whole environment.
         host: Address that it listens on.
         port: Likewise.
         log: Gets all that it prints.
@@ -42,11 +41,11 @@ def serve_interface(
         raise InputError(f"port {port} of {host} is in use; pass another with --port")
     address = f"http://{host}:{port}"
     log.parent.mkdir(parents=True, exist_ok=True)
-    words, more = command
+    words, variables = command
     with log.open("wb") as output:
         process = subprocess.Popen(
             words,
-            env={**os.environ, **more},
+            env=dict(variables),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
