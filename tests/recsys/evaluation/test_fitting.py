@@ -46,7 +46,7 @@ def test_a_restored_model_is_worth_the_same_and_nothing_is_trained(
     fold: Fold, config: ModelConfig, tmp_path: Path
 ) -> None:
     fitted, probe = fit_and_judge(config, 7, fold, (1, 5)), LossProbe()
-    save_arrays(fitted.model.learned(), tmp_path)
+    save_arrays(fitted.model.arrays(), tmp_path)
 
     restored = fit_and_judge(config, 7, fold, (1, 5), StoredArrays(tmp_path), probe)
 
