@@ -16,6 +16,7 @@ from typing import Literal
 from recsys.errors import InputError
 from recsys.evaluation.objectives import oriented
 from recsys.models import is_baseline
+from recsys.sources.layout import Nouns, nouns_of
 from tasks.tracking.queries import Recorded, finals, read_run, read_runs, study_runs
 from tasks.tracking.registry import champion
 from tasks.workspace.layout import Workspace
@@ -43,6 +44,11 @@ class SelectedRun:
     side: Literal["validation", "test"]
     reason: str
     others: tuple[str, ...] = ()
+
+    @property
+    def nouns(self) -> Nouns:
+        """What the source of its data calls users and items."""
+        return nouns_of(self.run.tags.get("format", ""))
 
     @property
     def text(self) -> str:
@@ -97,7 +103,8 @@ def _named(workspace: Workspace, name: str) -> Recorded:
     if _ID.fullmatch(name):
         read_run(workspace, name)  # says whether it was deleted
     names = dict.fromkeys(run.tags["study"] for run in study_runs(workspace))
-    near = difflib.get_close_matches(name, names, 1)
+    longer = [each for each in names if each.startswith(name)]
+    near = longer or difflib.get_close_matches(name, names, 1)
     hint = f"did you mean study {near[0]!r}?" if near else "`recsys study list` shows the studies"
     raise InputError(f"{name!r} is not in MLflow, neither as a study nor as a run; {hint}")
 

@@ -90,6 +90,7 @@ def open_study(
         "data": filtered["fingerprint"],
         "split": facts["split"]["fingerprint"],
         "code": code_id(MEASURING, config.model),
+        "format": facts["ingest"]["format"],
     }
     with workspace_locks(workspace).exclusive(f"parent-{search.name}"):
         known = search.recall("parent")

@@ -207,7 +207,8 @@ def bench(tracked: Workspace, folds: Path) -> MakeBench:
     ) -> Bench:
         asked = config or experiment_of(**changed)
         search = opened(place, asked, name)
-        facts = {
+        facts: dict[str, dict[str, Any]] = {
+            "ingest": {"format": "columns"},
             "filter": {"fingerprint": "abcd", "matrix": {"users": 40, "items": 30}},
             "split": {"fingerprint": split},
         }
