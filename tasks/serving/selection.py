@@ -22,6 +22,7 @@ from tasks.tracking.registry import champion
 from tasks.workspace.layout import Workspace
 
 NAMED, MANY = 3, 100  # other studies that are named, and final runs among which they are looked for
+AS_NAMED = "as named"
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -57,7 +58,8 @@ class SelectedRun:
         parts = [f"{tags['model']} of study {tags['study']}, run {self.run.id}"]
         if self.value is not None:
             parts.append(f"{self.metric} {self.value:.4f} on {self.side}")
-        return f"{', '.join(parts)}: {self.reason}{self._others_text}"
+        why = "" if self.reason == AS_NAMED else f": {self.reason}"
+        return f"{', '.join(parts)}{why}{self._others_text}"
 
     @property
     def _others_text(self) -> str:
@@ -85,7 +87,7 @@ def select_run(
     """
     if name is not None:
         run = _named(workspace, name)
-        return _measured(workspace, run, "as named")
+        return _measured(workspace, run, AS_NAMED)
     serving = champion(workspace) if champion_first else None
     if serving is not None:
         run = _final_or_trial(workspace, read_run(workspace, serving.run))
