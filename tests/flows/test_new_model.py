@@ -1,10 +1,14 @@
-"""A new model is one file and one line: everything else works on it."""
+"""A new model is one file and one line: everything else works on it.
+
+This file is the file. A copy of it travels with a registered version, to where neither `flows` nor
+`tasks` are, so they are imported by the tests that use them.
+"""
 
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import pytest
@@ -17,6 +21,10 @@ from recsys.models.arrays import ModelArrays, StoredArrays
 from recsys.models.config import ModelConfig
 from recsys.models.recommender import Recommendations
 from recsys.models.top_k import best
+
+if TYPE_CHECKING:
+    from flows.result import Result
+    from tasks.orchestration.server import Server
 
 pytestmark = pytest.mark.flow
 
@@ -64,16 +72,24 @@ def create(config: ToyConfig, seed: int, profiles: Profiles | None = None) -> To
     return Toy(config)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def toy() -> Iterator[None]:
+@pytest.fixture(scope="module")
+def place(
+    starting: "Server", mlflow_database: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    """A workspace of its own: other tests do not know the model that the one line adds."""
+    from tasks.workspace.layout import Workspace
+    from tests.conftest import copy_database
+
+    workspace = Workspace.at(tmp_path_factory.mktemp("new-model") / "mlruns")
+    copy_database(mlflow_database, workspace.tracking_database)
+    starting.wait()
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(MODELS, "toy", __name__)
-        yield
+        yield workspace.root
 
 
 @pytest.fixture(scope="module")
-def searched(lab: Any, toy: None) -> Any:
-    """An experiment with the new model."""
+def searched(place: Path, sample: tuple[Path, Path]) -> "Result":
     from flows.experiment import experiment
     from flows.model_config import model_config
     from recsys.config import changed
@@ -81,51 +97,60 @@ def searched(lab: Any, toy: None) -> Any:
 
     config = model_config(quick(), "toy", 0, has_profiles=False)
     config = changed(config, {"search.power": [0.2, 1.0], "study.sampler": "grid"})
-    return experiment(lab.plays, config, lab.workspace.root, None, "toy")
+    return experiment(sample[0], config, place, None, "toy")
 
 
-def test_an_experiment_searches_it_and_judges_it_beside_the_baselines(searched: Any) -> None:
+def test_an_experiment_searches_it_and_judges_it_beside_the_baselines(searched: "Result") -> None:
     assert {each.params["power"] for each in searched.trials} == {0.2, 1.0}
     assert set(searched.models) == {"popularity-plays", "popularity-users", "toy"}
 
 
-def test_without_a_space_of_its_own_it_is_measured_at_its_default_point(lab: Any) -> None:
+def test_a_comparison_measures_it_at_its_default_point_without_a_space_of_its_own(
+    place: Path, sample: tuple[Path, Path]
+) -> None:
     from flows.compare import CompareRequest, compare
     from tests.flows.conftest import quick
 
-    request = CompareRequest(lab.plays, None, quick(), ("toy", "item-knn"), 1, False, "with-toy")
-    comparison = compare(request, lab.workspace.root).comparison
+    models = ("toy", "item-knn")
+    request = CompareRequest(sample[0], None, quick(), models, 1, False, "with-toy")
 
-    assert {"toy", "item-knn"} <= set(comparison.models)
+    comparison = compare(request, place).comparison
+
+    assert set(models) <= set(comparison.models)
     assert comparison.splits[0].results["toy"].params == {"power": 0.5}
 
 
-def test_it_recommends(lab: Any, searched: Any) -> None:
-    from recsys.serving.answers import known_user
-    from tasks.serving.load import find_served_run, load_served
+def test_it_recommends(place: Path, searched: "Result", capsys: pytest.CaptureFixture[str]) -> None:
+    from flows.cli.main import main
 
-    served = load_served(lab.workspace, find_served_run(lab.workspace, searched.runs["final"]))
+    run = searched.runs["final"]
+    assert main(["recommend", "--run", run, "--k", "3", "--json", "--workspace", str(place)]) == 0
 
-    assert served.config.kind == "toy"
-    assert len(known_user(served, 0, 3).items) == 3
+    assert "toy" in capsys.readouterr().out
 
 
 def test_a_registered_version_brings_its_file_along_and_answers_where_it_is_unknown(
-    lab: Any, searched: Any
+    place: Path, searched: "Result", tmp_path: Path
 ) -> None:
-    from flows.cli import registry
-    from tasks.tracking.client import open_client
+    from flows.cli.main import main
 
-    version = registry.register(lab.workspace, searched.runs["final"], "toys").version
-    client = open_client(lab.workspace)
-    place = Path(client.get_model_version_download_uri("toys", str(version.number))[7:])
+    run = searched.runs["final"]
+    assert main(["register", "--run", run, "--workspace", str(place)]) == 0
+
+    (copy,) = place.rglob("served/models/toy.py")
     code = f"""
 from pathlib import Path
 from recsys.serving.package import unpack
-served = unpack(Path({str(place / "artifacts" / "served")!r}))
+served = unpack(Path({str(copy.parents[1])!r}))
 print(*served.model.recommend(served.cells.rows[:1], 3).items[0])
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(copy.parents[3] / "code")},
+    )
 
-    assert (place / "artifacts" / "served" / "models" / "toy.py").is_file()
-    assert len(done.stdout.split()) == 3
+    assert len(done.stdout.split()) == 3, done.stderr
