@@ -188,7 +188,7 @@ def _reuse(study: Study, trial: Trial, search: Search, run: Run, source: Run) ->
     if iterations is not None:
         facts = TrialFacts(int(copied.params[FOUND]), 0, iterations, source.id)
     values = [copied.metrics[metric_name(f"validation/{name}")] for name in study.config.objectives]
-    search.tell(trial, values, facts)
+    search.complete(trial, values, facts)
     run.end("FINISHED")
     return AttemptResult(trial.slot, "reused")
 
@@ -219,7 +219,7 @@ def _train(study: Study, validation: Path, trial: Trial, search: Search, run: Ru
         run.params({FOUND: facts.iterations})
     log_measured(run, "validation", measured, points, study.config.objectives)
     values = [measured.summary[name] for name in study.config.objectives]
-    search.tell(trial, values, facts)
+    search.complete(trial, values, facts)
     run.end("FINISHED")
     return AttemptResult(trial.slot, "measured", measured.fit_seconds, measured.judge_seconds)
 

@@ -14,7 +14,7 @@ from tasks.workspace.scratch import remove_left_scratch
 
 def recover(study: Study, search: Search, locks: Locks) -> None:
     """Close what dead workers left open, and what this worker did, which is at no trial now."""
-    search.free_the_dead(idle=study.worker)
+    search.free_dead_trials(idle=study.worker)
     # In this order: a trial is claimed before its run is made, so all of them are known.
     running = running_children(study.workspace, study.experiment, study.parent)
     outcomes = search.outcomes()

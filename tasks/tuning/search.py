@@ -153,7 +153,7 @@ class Search:
                 "database restarted?); start the command again to resume the study"
             )
         with self._locks.exclusive(f"study-{self.name}"):
-            trials = self._free_the_dead(self._trials())
+            trials = self._free_dead_trials(self._trials())
             slot = self._free_slot(trials)
             if slot is None:
                 return None
@@ -172,7 +172,7 @@ class Search:
         number = self._storage.get_trial_number_from_id(key)
         return Trial(slot, number, key, point, attempt, worker)
 
-    def _free_the_dead(self, trials: Sequence[FrozenTrial], idle: str = "") -> list[FrozenTrial]:
+    def _free_dead_trials(self, trials: Sequence[FrozenTrial], idle: str = "") -> list[FrozenTrial]:
         """All trials, once those of dead workers are marked as failed."""
         running = [(t, t.user_attrs[_WORKER]) for t in trials if t.state == TrialState.RUNNING]
         dead = [t for t, worker in running if worker == idle or not self._locks.lives(worker)]
@@ -222,10 +222,10 @@ class Search:
             if trial.user_attrs[_WORKER] != worker and self._locks.lives(trial.user_attrs[_WORKER])
         ]
 
-    def free_the_dead(self, idle: str = "") -> None:
+    def free_dead_trials(self, idle: str = "") -> None:
         """Mark as failed the running trials of dead workers, and of `idle`, which is at none."""
         with self._locks.exclusive(f"study-{self.name}"):
-            self._free_the_dead(self._trials(), idle)
+            self._free_dead_trials(self._trials(), idle)
 
     def curves(self) -> dict[int, FinishedCurve]:
         """The curves of the finished trials by slot."""
@@ -264,15 +264,15 @@ class Search:
         for iteration, value in curve:
             self.point(trial, iteration, value)
 
-    def tell(self, trial: Trial, values: Sequence[float], facts: TrialFacts) -> None:
+    def complete(self, trial: Trial, values: Sequence[float], facts: TrialFacts) -> None:
         """End a trial that was measured: from this write on it counts."""
-        self._told(trial, TrialState.COMPLETE, facts, values)
+        self._finish(trial, TrialState.COMPLETE, facts, values)
 
     def prune(self, trial: Trial, facts: TrialFacts) -> None:
         """End a trial that was stopped because of its curve."""
-        self._told(trial, TrialState.PRUNED, facts)
+        self._finish(trial, TrialState.PRUNED, facts)
 
-    def _told(
+    def _finish(
         self,
         trial: Trial,
         state: TrialState,

@@ -338,14 +338,14 @@ def test_a_trial_whose_outcome_is_told_counts_though_its_worker_ends_right_after
     bench: MakeBench, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
     made = bench(search=ONE)
-    real = Search.tell
+    real = Search.complete
 
     def told(self: Search, *given: Any) -> None:
         real(self, *given)
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(Search, "tell", told)
+        patch.setattr(Search, "complete", told)
         with pytest.raises(type(error)):
             made.attempt()
     made.recover()

@@ -46,7 +46,7 @@ def stored(made: Bench, values: Sequence[float], everybody: Sequence[float], at:
         table_of(value, trial.slot).to_parquet(at / str(trial.slot) / PER_USER)
         table_of(mean, trial.slot).to_parquet(at / str(trial.slot) / ALL_USERS / PER_USER)
         run.files(at / str(trial.slot))
-        made.search.tell(trial, [value], TrialFacts(3, 3, 3))
+        made.search.complete(trial, [value], TrialFacts(3, 3, 3))
         run.end("FINISHED")
 
 

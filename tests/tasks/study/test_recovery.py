@@ -1,4 +1,4 @@
-"""Whatever dead workers left open is closed, on both sides."""
+"""Recovery closes what dead workers left open, on both sides."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -118,7 +118,7 @@ def test_recovery_kills_the_run_of_an_attempt_whose_trial_another_completed(
     assert made.run(made.search.done[0].run).info.status == "FINISHED"
 
 
-def test_recovery_leaves_what_a_living_worker_is_at_alone(bench: MakeBench) -> None:
+def test_recovery_leaves_the_trial_and_files_of_a_living_worker_alone(bench: MakeBench) -> None:
     other = bench("study", "other")
     with workspace_locks(other.study.workspace).living("other"), other.study.scratch() as folder:
         trial = other.claim()
@@ -133,7 +133,7 @@ def test_recovery_leaves_what_a_living_worker_is_at_alone(bench: MakeBench) -> N
 
 
 @pytest.mark.parametrize("worker", ["dead", ME])
-def test_recovery_kills_the_finals_of_a_dead_worker_and_what_is_left_of_our_own(
+def test_recovery_kills_open_finals_of_a_dead_worker_and_of_this_one(
     bench: MakeBench, worker: str
 ) -> None:
     run = left_by(bench("study", worker), None, stage="final")
@@ -145,8 +145,8 @@ def test_recovery_kills_the_finals_of_a_dead_worker_and_what_is_left_of_our_own(
     assert made.run(made.study.parent).info.status == "RUNNING"
 
 
-def test_recovery_frees_what_we_claimed_and_never_began(bench: MakeBench) -> None:
-    """We are at no trial when we tidy: an interruption came between a claim and its attempt."""
+def test_recovery_frees_a_trial_that_this_worker_claimed_and_never_began(bench: MakeBench) -> None:
+    """Recovery runs between trials: an interruption came between a claim and its attempt."""
     made = bench(search=ONE)
     with workspace_locks(made.study.workspace).living(ME):
         trial = made.claim()
@@ -158,7 +158,7 @@ def test_recovery_frees_what_we_claimed_and_never_began(bench: MakeBench) -> Non
         assert made.run(run.id).info.status == "KILLED"
 
 
-def test_recovery_removes_the_files_that_dead_workers_had_on_their_way(bench: MakeBench) -> None:
+def test_recovery_removes_the_scratch_folders_of_dead_workers(bench: MakeBench) -> None:
     made = bench()
     scratch = made.study.workspace.scratch
     for name in ("worker-dead", "paths-study"):

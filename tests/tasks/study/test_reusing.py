@@ -1,4 +1,4 @@
-"""What was measured before is copied, and only that."""
+"""A trial that was measured before is copied, and only such a trial."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ def metrics_of(made: Bench, run: str) -> dict[str, list[tuple[int, float]]]:
 
 
 @pytest.mark.parametrize("table", [ONE, PINNED], ids=["found", "pinned"])
-def test_what_was_measured_before_is_copied_and_not_trained(
+def test_a_measured_trial_is_copied_and_not_trained(
     bench: MakeBench, fits: list[int], table: dict[str, Any]
 ) -> None:
     first = bench("first", search=table)
@@ -76,23 +76,13 @@ def test_a_copy_survives_the_deletion_of_its_source_and_is_a_source_itself(
     assert len(fits) == 1
 
 
-OTHER: list[tuple[str, dict[str, Any]]] = [
-    ("fresh", {"study": {"fresh": True}}),
-    ("seed", {"seed": 1}),
-    ("split", {"split": "other"}),
-    ("cut-offs", {"judge": {"ks": [1, 5, 7]}}),
-    ("users", {"judge": {"validation_users": 9}}),
-    ("curve", {"judge": {"curve_every": 2}}),
-    ("range", {"search": {**ONE, "iterations": {"low": 2, "high": 5}}}),
-    ("point", {"search": {**ONE, "alpha": 5.0}}),
-    ("patience", {"study": {"patience": 5}}),
-    ("metric", {"study": {"metric": "precision@1"}}),
-]
-
-
-@pytest.mark.parametrize(("what", "changed"), OTHER, ids=[what for what, _ in OTHER])
-def test_what_may_give_other_values_is_trained(
-    bench: MakeBench, what: str, changed: dict[str, Any]
+@pytest.mark.parametrize(
+    "changed",
+    [{"study": {"fresh": True}}, {"split": "other"}, {"search": {**ONE, "alpha": 5.0}}],
+    ids=["fresh", "split", "point"],
+)
+def test_a_trial_with_another_key_or_fresh_is_trained(
+    bench: MakeBench, changed: dict[str, Any]
 ) -> None:
     bench("first", search=ONE, study={"keep_factors": "none"}).attempt()
 
@@ -116,7 +106,7 @@ def test_other_code_is_trained(bench: MakeBench, monkeypatch: pytest.MonkeyPatch
         *(("all", "none", "reused"), ("best", "all", "reused")),
     ],
 )
-def test_a_source_without_the_factors_that_are_asked_for_is_none(
+def test_a_run_without_the_wanted_factors_is_no_source(
     bench: MakeBench, had: str, wants: str, expected: str
 ) -> None:
     bench("first", search=ONE, study={"keep_factors": had}).attempt()
@@ -129,7 +119,7 @@ def test_a_source_without_the_factors_that_are_asked_for_is_none(
         assert set(made.files(done.run)) >= FACTORS
 
 
-def test_a_source_that_is_not_finished_is_none(
+def test_an_unfinished_run_is_no_source(
     bench: MakeBench, fit_raises: FitRaises, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = bench("first", search=ONE)

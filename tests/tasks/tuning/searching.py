@@ -84,24 +84,24 @@ def facts_of(trial: Trial) -> TrialFacts:
     return TrialFacts(iterations=int(trial.params.get(FOUND, 7)), ran=9, asked=12)
 
 
-def told(search: Search, trial: Trial, *values: float) -> None:
+def report(search: Search, trial: Trial, *values: float) -> None:
     """Measure a trial as a worker does: a run, a curve, an outcome; pruned without values."""
     search.started(trial, f"run-{trial.slot}-{trial.attempt}")
     level = values[0] if values else value_of(trial.params)
     for iteration in (1, 2):
         search.point(trial, iteration, level * iteration / 2)
     if values:
-        search.tell(trial, values, facts_of(trial))
+        search.complete(trial, values, facts_of(trial))
     else:
         search.prune(trial, facts_of(trial))
 
 
 def measure(search: Search, n: int | None = None, worker: str = ME) -> list[tuple[int, Point]]:
-    """Measure what is asked, at most `n` points; every fifth is pruned."""
+    """Measure the free points, at most `n`; every fifth is pruned."""
     found: list[tuple[int, Point]] = []
     with alive(search, worker):
         while (n is None or len(found) < n) and (trial := search.claim(worker)) is not None:
             pruned = trial.slot % 5 == 4
-            told(search, trial, *([] if pruned else [value_of(trial.params)]))
+            report(search, trial, *([] if pruned else [value_of(trial.params)]))
             found.append((trial.slot, trial.params))
     return found

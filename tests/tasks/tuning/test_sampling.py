@@ -41,7 +41,7 @@ def tried(point: Point, value: float | None = None) -> ObservedTrial:
 
 
 def walk(points: Points, n: int, finished: Sequence[ObservedTrial] = ()) -> list[Point]:
-    """The points of the first n slots, each measured before the next is asked for."""
+    """The points of the first n slots, each measured before the next is drawn."""
     known = list(finished)
     for slot in range(len(known), n):
         taken = {key_of(each.params) for each in known}

@@ -33,7 +33,7 @@ from tests.tasks.tuning.searching import (
     facts_of,
     measure,
     opened,
-    told,
+    report,
     value_of,
 )
 
@@ -108,9 +108,9 @@ def test_postgres_moves_no_point(workspace: Workspace, postgres: str, sampler: S
 @settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     stops=st.lists(st.integers(0, 13), max_size=3),
-    how=st.sampled_from(["between", "told", "died"]),
+    how=st.sampled_from(["between", "interrupted", "died"]),
 )
-def test_an_interrupted_search_goes_on_with_the_points_it_would_have_had(
+def test_an_interrupted_search_has_the_points_of_an_undisturbed_one(
     tmp_path_factory: pytest.TempPathFactory, sampler: Sampler, stops: list[int], how: str
 ) -> None:
     """TPE leaves its random start-up after six trials, so the last points depend on the rest."""
@@ -124,7 +124,7 @@ def test_an_interrupted_search_goes_on_with_the_points_it_would_have_had(
         if how != "between" and (cut_off := claim(search, f"worker {n}")) is not None:
             search.started(cut_off, "cut off")
             search.point(cut_off, 1, 1e9)
-            if how == "told":
+            if how == "interrupted":
                 search.interrupt(cut_off)
     measure(opened(workspace, config, "stopped"))
 
@@ -135,7 +135,7 @@ def test_an_interrupted_search_goes_on_with_the_points_it_would_have_had(
 def test_a_trial_that_is_not_finished_moves_no_later_point(
     workspace: Workspace, enter: Enter, trouble: str
 ) -> None:
-    """Slot 8 is asked for while 7 is in any state; only its point is not drawn again."""
+    """Slot 8 is claimed while 7 is in any state; only its point is not drawn again."""
     enter("other")
     config = config_of(MIXED, "tpe")
     search = opened(workspace, config)
@@ -168,7 +168,7 @@ def _without_found(search: Search) -> list[Any]:
 def test_the_order_in_which_trials_finish_moves_no_point(
     workspace: Workspace, enter: Enter, shown: list[list[sampling.ObservedTrial]]
 ) -> None:
-    """Random start-up points are known; told in any order, they make the same ninth."""
+    """Random start-up points are known; finished in any order, they make the same ninth."""
     config = config_of(MIXED, "tpe")
     ninth = []
     for name, order in (("a", [0, 1, 2, 3, 4, 5, 6, 7]), ("b", [6, 2, 7, 0, 5, 1, 4, 3])):
@@ -178,7 +178,7 @@ def test_the_order_in_which_trials_finish_moves_no_point(
             enter(f"{name}{slot}")
             trials.append(claimed(search, f"{name}{slot}"))
         for slot in order:
-            told(search, trials[slot], value_of(trials[slot].params))
+            report(search, trials[slot], value_of(trials[slot].params))
         ninth.append(claimed(search))
         assert [each.params for each in shown[-1]] == [trial.params for trial in trials]
 
@@ -202,7 +202,7 @@ def test_points_stay_the_same_when_more_trials_are_finished_than_tpe_is_shown(
     assert measure(in_storage(InMemoryStorage(), workspace, config)) != whole
 
 
-def test_more_trials_can_be_asked_for_and_are_those_of_a_wider_study(workspace: Workspace) -> None:
+def test_more_trials_are_those_of_a_wider_study(workspace: Workspace) -> None:
     whole = measure(opened(workspace, config_of(MIXED, "tpe"), "whole"))
     measure(opened(workspace, config_of(MIXED, "tpe", trials=5)))
 
@@ -231,7 +231,7 @@ def test_an_outcome_is_one_line_after_the_facts_of_it(workspace: Workspace) -> N
     search.started(trial, "run")
     before = workspace.studies.read_bytes()
 
-    search.tell(trial, [0.5], facts_of(trial))
+    search.complete(trial, [0.5], facts_of(trial))
 
     facts, outcome = workspace.studies.read_bytes()[len(before) :].splitlines()
     assert b'"facts"' in facts
@@ -247,7 +247,7 @@ def test_the_lowest_free_slot_is_claimed_first(workspace: Workspace, enter: Ente
 
     search.interrupt(third)
     search.interrupt(first)
-    told(search, second, 0.5)
+    report(search, second, 0.5)
 
     assert [claimed(search, worker).slot for worker in ("a", "b", "c")] == [0, 2, 3]
 
@@ -267,7 +267,7 @@ def test_a_dead_workers_slot_is_claimed_again_with_its_point_and_counts_the_atte
     assert (again.slot, again.params, again.attempt) == (dead.slot, dead.params, 2)
     assert (third.slot, third.params, third.attempt) == (dead.slot, dead.params, 3)
     assert len({dead.number, again.number, third.number}) == 3
-    told(search, third, 0.5)
+    report(search, third, 0.5)
     assert search.finished[-1].attempts == 3
 
 
@@ -277,7 +277,7 @@ def test_a_living_workers_slot_is_not_claimed_again(workspace: Workspace, locks:
         theirs = claimed(search, "other")
 
         assert [claimed(search, name).slot for name in ("a", "b", "c")] == [1, 1, 1]
-        told(search, claimed(search), 0.5)
+        report(search, claimed(search), 0.5)
         assert claim(search) is None
         assert search.others(ME) == [0]
         assert search.others("other") == []
@@ -285,11 +285,11 @@ def test_a_living_workers_slot_is_not_claimed_again(workspace: Workspace, locks:
     assert search.others(ME) == []
     again = claimed(search)
     assert (again.slot, again.params) == (0, theirs.params)
-    told(search, again, 0.25)
+    report(search, again, 0.25)
     assert [each.slot for each in search.done] == [each.slot for each in search.finished] == [0, 1]
 
 
-def test_who_is_taken_for_dead_claims_nothing(workspace: Workspace) -> None:
+def test_a_worker_that_others_take_for_dead_claims_nothing(workspace: Workspace) -> None:
     search = opened(workspace, config_of(MIXED))
 
     with pytest.raises(InputError, match=r"study study: the lock that shows .* start the command"):
@@ -332,7 +332,7 @@ def test_an_interrupted_trial_is_claimed_again_and_a_failed_one_is_not(
     assert search.ended == 3
 
 
-def test_a_worker_that_dies_while_it_tells_a_failure_has_told_it(workspace: Workspace) -> None:
+def test_a_failure_counts_once_its_error_is_written(workspace: Workspace) -> None:
     """The error is written first; without the state the trial looks cut off, but is not."""
     search = opened(workspace, config_of(MIXED, trials=2))
     trial = claimed(search, "dead")
@@ -343,7 +343,7 @@ def test_a_worker_that_dies_while_it_tells_a_failure_has_told_it(workspace: Work
 
 
 def taken_over(search: Search) -> tuple[Trial, Trial]:
-    """A trial whose worker was taken for dead, and the attempt of who repeats it."""
+    """A trial whose worker was taken for dead, and the attempt that repeats it."""
     mine = claimed(search, "taken for dead")
     search.started(mine, "my run")
     return mine, claimed(search)
@@ -355,16 +355,16 @@ Act = Callable[[Search, Trial], None]
 @pytest.mark.parametrize(
     "act",
     [
-        lambda search, trial: search.tell(trial, [1e9], facts_of(trial)),
+        lambda search, trial: search.complete(trial, [1e9], facts_of(trial)),
         lambda search, trial: search.prune(trial, facts_of(trial)),
         lambda search, trial: search.fail(trial, "error"),
         lambda search, trial: search.started(trial, "another run"),
         lambda search, trial: search.point(trial, 3, 1e9),
         lambda search, trial: search.measured(trial, [(1, 1e9)]),
     ],
-    ids=["tell", "prune", "fail", "started", "point", "measured"],
+    ids=["complete", "prune", "fail", "started", "point", "measured"],
 )
-def test_a_trial_that_was_taken_over_can_not_be_told_and_changes_nothing(
+def test_a_trial_that_was_taken_over_cannot_be_written_to(
     workspace: Workspace, enter: Enter, act: Act
 ) -> None:
     enter(ME)
@@ -378,7 +378,7 @@ def test_a_trial_that_was_taken_over_can_not_be_told_and_changes_nothing(
     for each in (search, opened(workspace, config_of(MIXED, trials=2))):
         assert each.outcomes() == before == {0: ("cut off", "my run"), 1: ("running", None)}
         assert each.failed == {}
-    told(search, theirs, 0.5)
+    report(search, theirs, 0.5)
     assert [(each.value, each.attempts) for each in search.done] == [(0.5, 2)]
     assert [each.value for each in opened(workspace, config_of(MIXED, trials=2)).done] == [0.5]
 
@@ -389,16 +389,18 @@ def test_freeing_the_dead_cuts_off_theirs_alone(workspace: Workspace, enter: Ent
     claimed(search, "other")
     claimed(search, "dead")
 
-    search.free_the_dead()
+    search.free_dead_trials()
 
     assert search.outcomes() == {0: ("running", None), 1: ("cut off", None)}
 
 
-def test_outcomes_tell_what_became_of_every_attempt(workspace: Workspace, enter: Enter) -> None:
+def test_outcomes_hold_the_state_and_run_of_every_attempt(
+    workspace: Workspace, enter: Enter
+) -> None:
     enter("other")
     search = opened(workspace, config_of(MIXED))
-    told(search, claimed(search), 0.5)
-    told(search, claimed(search))
+    report(search, claimed(search), 0.5)
+    report(search, claimed(search))
     search.fail(claimed(search), "error")
     search.interrupt(claimed(search))
     running = claimed(search, "other")
@@ -420,7 +422,7 @@ def test_what_was_measured_is_read_back_exactly(workspace: Workspace) -> None:
     search.started(trial, "run 1")
     for iteration, value in ((10, 0.75), (2, 0.1), (4, 1 / 3)):
         search.point(trial, iteration, value)
-    search.tell(trial, [0.1 + 0.2], TrialFacts(4, 10, 15, "source"))
+    search.complete(trial, [0.1 + 0.2], TrialFacts(4, 10, 15, "source"))
 
     (done,) = opened(workspace, config).done
 
@@ -437,8 +439,8 @@ def test_a_pruned_trial_is_finished_with_its_curve_and_without_a_value(
 ) -> None:
     config = config_of(MIXED, trials=3)
     search = opened(workspace, config)
-    told(search, claimed(search), 0.5)
-    told(search, claimed(search))
+    report(search, claimed(search), 0.5)
+    report(search, claimed(search))
 
     found = opened(workspace, config)
 
@@ -458,9 +460,9 @@ def test_a_pruned_trial_is_finished_with_its_curve_and_without_a_value(
 
 def test_the_best_of_equals_is_the_first_and_no_pruned_one(workspace: Workspace) -> None:
     search = opened(workspace, config_of(MIXED, trials=6))
-    told(search, claimed(search))
+    report(search, claimed(search))
     for value in (0.1, 0.3, 0.2, 0.3, 0.0):
-        told(search, claimed(search), value)
+        report(search, claimed(search), value)
 
     assert (search.best.slot, search.best.value) == (2, 0.3)
 
@@ -511,7 +513,7 @@ def test_shared_iterations_are_those_of_other_trials_on_the_same_path(
 
     for point in planned:
         trial = claimed(search)
-        told(search, trial, 0.5)
+        report(search, trial, 0.5)
         same_path = [p for p in planned if p["factors"] == point["factors"] and p != point]
         expected = sorted(int(p["iterations"]) for p in same_path)
         assert (trial.params, search.shared_iterations(trial)) == (point, expected)
@@ -536,7 +538,7 @@ def test_iterations_that_are_found_are_not_drawn(workspace: Workspace) -> None:
     trial = claimed(search)
     assert set(trial.params) == {"factors"}
     search.started(trial, "run")
-    search.tell(trial, [0.5], TrialFacts(11, 15, 15))
+    search.complete(trial, [0.5], TrialFacts(11, 15, 15))
     assert search.best.params["iterations"] == 11
 
 
@@ -545,8 +547,8 @@ def test_of_several_objectives_less_is_more_where_it_is_better(
 ) -> None:
     config = config_of(MIXED, "tpe", also=["gini@10", "coverage@10"])
     search = opened(workspace, config)
-    told(search, claimed(search), 0.5, 0.9, 0.25)
-    told(search, claimed(search), 0.75, 0.3, 0.5)
+    report(search, claimed(search), 0.5, 0.9, 0.25)
+    report(search, claimed(search), 0.75, 0.3, 0.5)
 
     claimed(search)
 
@@ -561,7 +563,7 @@ def test_the_parameter_that_matters_is_the_most_important(workspace: Workspace) 
     table = {"b": {"low": 0.0, "high": 1.0}, "power": {"low": 0.1, "high": 1.0}, "alpha": 2.0}
     search = opened(workspace, config_of(table, trials=24))
     while (trial := claim(search, ME)) is not None:
-        told(search, trial, float(trial.params["power"]) ** 2)
+        report(search, trial, float(trial.params["power"]) ** 2)
 
     shares = search.importances()
 
@@ -577,7 +579,7 @@ def test_too_few_or_equal_trials_have_no_importances(
 ) -> None:
     search = opened(workspace, config_of(MIXED, trials=9))
     for value in values:
-        told(search, claimed(search), value)
+        report(search, claimed(search), value)
 
     assert search.importances() == {}
 
@@ -587,7 +589,7 @@ def test_parameters_with_a_condition_have_no_importance(
 ) -> None:
     search = opened(workspace, config_of(MIXED, trials=9))
     for value in range(9):
-        told(search, claimed(search), float(value))
+        report(search, claimed(search), float(value))
 
     assert not search.importances().keys() & {"power", "epsilon"}
 
@@ -606,7 +608,7 @@ def test_facts_about_a_study_are_remembered(workspace: Workspace) -> None:
 def test_trials_of_optuna_carry_what_its_dashboard_shows(workspace: Workspace) -> None:
     config = config_of(MIXED, default_first=True)
     search = opened(workspace, config)
-    told(search, claimed(search), 0.5)
+    report(search, claimed(search), 0.5)
 
     study = optuna.load_study(study_name="study", storage=search._storage)
 
@@ -617,7 +619,7 @@ def test_trials_of_optuna_carry_what_its_dashboard_shows(workspace: Workspace) -
     assert trial.datetime_complete is not None
 
 
-def test_a_claim_reads_and_writes_while_nobody_else_can(
+def test_a_claim_reads_and_writes_under_the_lock_of_the_study(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     search = opened(workspace, config_of(MIXED, trials=3))

@@ -14,7 +14,7 @@ from recsys.errors import InputError
 from tasks.tuning import storage
 from tasks.tuning.storage import mend, open_storage
 from tasks.workspace.layout import Workspace
-from tests.tasks.tuning.searching import MIXED, alive, claim, claimed, config_of, opened, told
+from tests.tasks.tuning.searching import MIXED, alive, claim, claimed, config_of, opened, report
 
 CONFIG = config_of(MIXED, trials=9)
 
@@ -24,8 +24,8 @@ def journal(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """A study with a measured, a pruned and a cut-off trial."""
     workspace = Workspace.at(tmp_path_factory.mktemp("journal"))
     search = opened(workspace, CONFIG)
-    told(search, claimed(search), 0.5)
-    told(search, claimed(search))
+    report(search, claimed(search), 0.5)
+    report(search, claimed(search))
     search.interrupt(claimed(search))
     return workspace.studies.read_bytes()
 
@@ -121,10 +121,10 @@ sys.stdin.read()
 """
 
 
-def test_a_writer_that_is_killed_while_it_holds_the_lock_blocks_nobody(
+def test_a_writer_that_is_killed_while_it_holds_the_lock_blocks_no_other(
     workspace: Workspace,
 ) -> None:
-    told(search := opened(workspace, CONFIG), claimed(search), 0.5)
+    report(search := opened(workspace, CONFIG), claimed(search), 0.5)
     before = workspace.studies.read_bytes()
     pipe = subprocess.PIPE
     command = [sys.executable, "-c", TEAR, str(workspace.root)]
@@ -162,14 +162,14 @@ def test_a_study_survives_a_kill_between_any_two_of_its_lines(
         ended = search.ended
 
         while (trial := claim(search, "whoever goes on")) is not None:
-            told(search, trial, 0.5)
+            report(search, trial, 0.5)
 
         assert [each.slot for each in search.finished] == list(range(9))
         assert ended <= 2
         assert all(state != "running" for state, _ in search.outcomes().values())
 
 
-def test_two_who_hold_one_storage_in_turn_see_each_others_trials(workspace: Workspace) -> None:
+def test_two_workers_at_one_storage_see_each_others_trials(workspace: Workspace) -> None:
     one, other = opened(workspace, CONFIG), opened(workspace, CONFIG)
     with alive(one, "a"), alive(other, "b"):
         slots = [each.slot for n in range(3) for each in (claimed(one, "a"), claimed(other, "b"))]
@@ -196,8 +196,8 @@ def test_studies_in_postgres_are_all_there_when_it_is_opened_again(
 ) -> None:
     place = Workspace(workspace.root, storage=postgres)
     search = opened(place, CONFIG)
-    told(search, claimed(search), 0.1 + 0.2)
-    told(search, claimed(search))
+    report(search, claimed(search), 0.1 + 0.2)
+    report(search, claimed(search))
 
     found = opened(place, CONFIG)
 

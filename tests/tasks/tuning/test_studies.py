@@ -30,7 +30,7 @@ from tests.tasks.tuning.searching import (
     config_of,
     measure,
     opened,
-    told,
+    report,
 )
 
 CONFIG = config_of(MIXED, trials=4)
@@ -48,7 +48,7 @@ def opened_from(
     return open_search(workspace, "study", config, split, code, request, adopt=adopt)
 
 
-def test_a_study_is_made_and_then_gone_on_with(workspace: Workspace) -> None:
+def test_a_study_is_made_and_then_resumed(workspace: Workspace) -> None:
     points = measure(opened(workspace, CONFIG), 2)
 
     again = opened(workspace, CONFIG)
@@ -120,7 +120,7 @@ def test_a_study_of_an_earlier_version_says_so_and_may_be_adopted(workspace: Wor
     assert measure(opened_from(workspace, adopt=True))
 
 
-def test_what_was_asked_for_is_kept_with_the_study_and_renewed(workspace: Workspace) -> None:
+def test_the_request_is_stored_with_the_study_and_renewed(workspace: Workspace) -> None:
     opened(workspace, CONFIG)
     assert stored_request(workspace, "study") == {
         "config": CONFIG.model_dump(mode="json"),
@@ -135,7 +135,7 @@ def test_what_was_asked_for_is_kept_with_the_study_and_renewed(workspace: Worksp
     assert search.wanted == 9
 
 
-def test_opening_a_study_that_is_as_it_was_writes_nothing(workspace: Workspace) -> None:
+def test_opening_an_unchanged_study_writes_nothing(workspace: Workspace) -> None:
     opened(workspace, CONFIG)
     before = workspace.studies.read_bytes()
 
@@ -150,7 +150,7 @@ def ran(workspace: Workspace, name: str, values: list[float], seed: int = 0) -> 
     points = []
     for value in values:
         trial = claimed(search)
-        told(search, trial, value)
+        report(search, trial, value)
         points.append(trial.params)
     return points
 
@@ -177,7 +177,7 @@ def test_points_of_other_studies_are_brought_inside_the_new_space(workspace: Wor
     )
     trial = claimed(search)
     search.started(trial, "run")
-    search.tell(trial, [0.5], TrialFacts(13, 13, 13))
+    search.complete(trial, [0.5], TrialFacts(13, 13, 13))
     narrower = {"factors": [16, 32], "alpha": {"low": 5.0, "high": 9.0}, "iterations": [10, 12, 20]}
 
     (point,) = begun(opened(workspace, config_of(narrower), sources=("old",)), 1)
@@ -185,7 +185,7 @@ def test_points_of_other_studies_are_brought_inside_the_new_space(workspace: Wor
     assert point == {"factors": 16, "alpha": 5.0, "iterations": 12}
 
 
-def test_where_a_study_began_is_kept_whatever_becomes_of_its_source(workspace: Workspace) -> None:
+def test_a_study_keeps_its_first_points_when_its_source_is_deleted(workspace: Workspace) -> None:
     best = ran(workspace, "old", [0.1, 0.7])[1]
     config = config_of(WIDER, "tpe", trials=5)
     opened(workspace, config, sources=("old",))
@@ -194,7 +194,7 @@ def test_where_a_study_began_is_kept_whatever_becomes_of_its_source(workspace: W
     assert begun(opened(workspace, config), 1) == [best]
 
 
-def test_one_who_only_helps_leaves_what_was_asked_for_as_it_is(workspace: Workspace) -> None:
+def test_a_worker_that_only_helps_leaves_the_request_as_it_is(workspace: Workspace) -> None:
     opened(workspace, CONFIG)
     asked = stored_request(workspace, "study")
     helper = {**asked, "plays": "/elsewhere/plays.tsv"}
@@ -208,9 +208,9 @@ def test_one_who_only_helps_leaves_what_was_asked_for_as_it_is(workspace: Worksp
 
 def test_a_pruned_trial_is_no_point_to_begin_with(workspace: Workspace) -> None:
     search = opened(workspace, config_of(WIDER, trials=2), "old")
-    told(search, claimed(search))
+    report(search, claimed(search))
     measured = claimed(search)
-    told(search, measured, 0.5)
+    report(search, measured, 0.5)
     config = config_of(WIDER, trials=5, seed=3)
 
     points = begun(opened(workspace, config, sources=("old",)), 2)
@@ -234,10 +234,10 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("write", range(5))
-def test_a_study_that_was_made_by_half_is_made_again(
+def test_a_study_that_a_crash_left_incomplete_is_made_again(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, write: int
 ) -> None:
-    """Its maker died before one of its writes, and was asked for something else."""
+    """The process died before one of its writes, and had another request."""
     points = ran(workspace, "old", [0.1, 0.7])
     writes = iter(range(10))
     real = JournalStorage._write_log
@@ -273,7 +273,7 @@ def test_a_study_is_deleted_and_its_name_is_free(workspace: Workspace) -> None:
     assert opened_from(workspace, "another").finished == []
 
 
-def test_a_study_that_somebody_works_on_is_not_deleted(workspace: Workspace) -> None:
+def test_a_study_with_a_living_worker_is_not_deleted(workspace: Workspace) -> None:
     search = opened(workspace, CONFIG)
     with workspace_locks(workspace).living("other"):
         claimed(search, "other")
@@ -311,8 +311,8 @@ def test_the_list_counts_the_trials_of_every_study(workspace: Workspace) -> None
     opened(workspace, CONFIG, "a")
     with workspace_locks(workspace).living("other"):
         for value in (0.25, 0.5):
-            told(search, claimed(search), value)
-        told(search, claimed(search))
+            report(search, claimed(search), value)
+        report(search, claimed(search))
         search.fail(claimed(search), "error")
         claimed(search, "other")
         claimed(search, "dead")

@@ -296,7 +296,7 @@ def test_a_broken_index_of_files_only_costs_hashing_again(
     assert len(reads) == 2
 
 
-def test_who_was_killed_at_the_index_of_files_leaves_nothing_after_the_next(
+def test_a_process_killed_at_the_index_of_files_leaves_nothing_after_the_next_one(
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def die(path: Path, target: Path) -> None:

@@ -1,4 +1,4 @@
-"""What may go, and what stays."""
+"""Which files are removed, and which stay."""
 
 import os
 from pathlib import Path
@@ -35,7 +35,7 @@ def left(folder: Path, name: str) -> Path:
     return path
 
 
-def test_what_was_not_used_for_long_goes_and_the_rest_stays(workspace: Workspace) -> None:
+def test_entries_not_used_for_long_are_removed_and_the_rest_stays(workspace: Workspace) -> None:
     going = [
         aged(of_stage(workspace, "old"), 31),
         aged(left(workspace.cache / "split" / ".key-of-a-killed-one", "values.bin").parent, 31),
@@ -70,7 +70,7 @@ def test_using_a_stage_keeps_it(workspace: Workspace) -> None:
     assert unused(workspace, (folder / MANIFEST).stat().st_mtime + DAY) == []
 
 
-def test_two_who_clean_at_once_do_not_disturb_each_other(workspace: Workspace) -> None:
+def test_two_processes_that_clean_at_once_do_not_disturb_each_other(workspace: Workspace) -> None:
     aged(of_stage(workspace, "old"), 31)
     found = unused(workspace, NOW)
 
