@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from recsys.config import ExperimentConfig
 from recsys.evaluation.bootstrap import Estimate, PairedComparison
 from recsys.search.space import Point
 from recsys.sources.layout import Nouns, nouns_of
-from tasks.study.choosing import SearchWinner
 from tasks.tuning import FinishedTrial
+
+if TYPE_CHECKING:
+    from tasks.study.choosing import SearchWinner  # Prefect, which is slow to load
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ class Result:
     failed: Mapping[int, str]
     space_size: int | None
     best: FinishedTrial
-    chosen: SearchWinner
+    chosen: "SearchWinner"
     front: tuple[FinishedTrial, ...]
     saved: Saved
     at_bound: Mapping[str, str]

@@ -3,16 +3,10 @@
 import shutil
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from recsys.config import ExperimentConfig
 from recsys.errors import InputError
-from tasks.tracking.copying import delete_runs
-from tasks.tracking.queries import children
-from tasks.tracking.registry import versions
-from tasks.tracking.runs import experiment_of
 from tasks.tuning import (
     FinishedTrial,
     Search,
@@ -22,6 +16,9 @@ from tasks.tuning import (
     list_studies,
 )
 from tasks.workspace.layout import Workspace
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 KINDS = (".parquet", ".csv")
 
@@ -79,8 +76,10 @@ def export(workspace: Workspace, name: str, file: Path) -> int:
     return len(table)
 
 
-def frame(search: Search, config: ExperimentConfig) -> pd.DataFrame:
+def frame(search: Search, config: ExperimentConfig) -> "pd.DataFrame":
     """One row per finished trial: trial, state, objectives, parameters, where it is in MLflow."""
+    import pandas as pd
+
     return pd.DataFrame(
         [
             {
@@ -105,6 +104,10 @@ def delete(workspace: Workspace, name: str) -> int:
     Raises:
         InputError: there is no such study, somebody works on it, or its model serves.
     """
+    from tasks.tracking.copying import delete_runs  # MLflow, which is slow to load
+    from tasks.tracking.queries import children
+    from tasks.tracking.runs import experiment_of
+
     search, _ = find_search(workspace, name)
     parent = search.recall("parent")
     runs: list[str] = []
@@ -120,6 +123,8 @@ def delete(workspace: Workspace, name: str) -> int:
 
 def _refuse_serving(workspace: Workspace, name: str, runs: list[str]) -> None:
     """What `recsys recommend` asks, or asks again after a rollback, is fitted from its study."""
+    from tasks.tracking.registry import versions
+
     for version in versions(workspace):
         if version.run in runs and version.aliases:
             raise InputError(

@@ -45,6 +45,7 @@ def compare(
         tune_once: Tune on the first split; the others take its winners.
         name: Resume this comparison, or give a new one its name.
     """
+    request.check_paths()
     workspace = place.open()
     config = request.experiment(reading)
     which = tuple(models.split(",")) if models else without_extras()

@@ -56,6 +56,7 @@ def experiment(
     Args:
         study: Continue this study, or give a new one its name.
     """
+    request.check_paths()
     workspace = place.open()
     config = request.experiment(reading)
     plays, profiles = request.files(workspace)

@@ -4,7 +4,7 @@ import math
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
@@ -24,7 +24,9 @@ from flows.result import Result, Saved
 from recsys.evaluation.bootstrap import Row, excludes_zero
 from recsys.models import is_baseline
 from recsys.search.space import Point
-from tasks.study.choosing import Ranked
+
+if TYPE_CHECKING:
+    from tasks.study.choosing import Ranked  # Prefect, which is slow to load
 
 TOP = 5
 FEWEST = 2  # trials that the screen shows where there is much else to say
@@ -155,7 +157,7 @@ def _difference(row: Row) -> str:
 
 
 def leaderboard(
-    result: Result, shown: Sequence[Ranked] | None = None, plain: bool = False
+    result: Result, shown: "Sequence[Ranked] | None" = None, plain: bool = False
 ) -> RenderableType:
     """The best trials on validation, with intervals; those tied with the best are marked."""
     shown = result.chosen.ranked[:TOP] if shown is None else shown

@@ -13,7 +13,6 @@ from recsys.errors import InputError
 from recsys.models import MODELS
 from recsys.search.config import KeepFactors, Prefer
 from recsys.settings import hint, parse_value
-from recsys.sources import check_file, detect, parse_columns
 from recsys.sources.layout import Format, ItemKey
 from recsys.splitting.config import GivenSplit
 from tasks.workspace.layout import Workspace
@@ -56,6 +55,8 @@ class Reading:
 
     def settings(self) -> dict[str, tuple[Any, str]]:
         """Dotted name to value and what was typed."""
+        from recsys.sources import parse_columns  # pandas, which is slow to load
+
         columns = dict(parse_columns(self.columns)) if self.columns else None
         return _given(
             ("data.format", self.format, "--format"),
@@ -124,6 +125,16 @@ class Request:
             given["filter"] = {"min_items": 0, "min_users": 0}, typed
         return given
 
+    def check_paths(self) -> None:
+        """Refuse a path that is not there, before anything is loaded.
+
+        Raises:
+            InputError: it is not there.
+        """
+        for path in filter(None, (self.plays, self.profiles, self.test)):
+            if not path.exists():
+                raise InputError(f"{path} does not exist; give the path of an existing file")
+
     def files(self, workspace: Workspace) -> tuple[Path, Path | None]:
         """Plays and profiles: those given, or the sample.
 
@@ -178,6 +189,9 @@ def check_files(plays: Path, profiles: Path | None, config: ExperimentConfig) ->
     Raises:
         InputError: a file is missing, is empty, or has another format.
     """
+    from recsys.sources.detect import detect
+    from recsys.sources.stream import check_file
+
     test = config.split.test if isinstance(config.split, GivenSplit) else None
     for path in filter(None, [plays, profiles, test]):
         check_file(path)

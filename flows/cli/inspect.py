@@ -11,7 +11,6 @@ from cyclopts import Parameter
 from flows.cli.inputs import NO_READING, File, Reading
 from flows.cli.session import HERE, Json, Place, progress
 from recsys.errors import InputError
-from recsys.sources import check_file
 from recsys.sources.layout import nouns_of
 
 if TYPE_CHECKING:
@@ -39,6 +38,8 @@ def inspect(
         file: The log.
         profiles: Profiles of its users.
     """
+    from recsys.sources import check_file
+
     workspace = place.open()
     for path in filter(None, (file, profiles)):
         check_file(path)

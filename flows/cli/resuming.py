@@ -6,7 +6,6 @@ from pathlib import Path
 from flows.cli.session import advice_on_failure, again
 from recsys.config import ExperimentConfig, checked
 from recsys.settings import Origin
-from tasks.tuning import stored_request
 from tasks.workspace.layout import Workspace
 
 
@@ -18,6 +17,8 @@ def stored(
     Raises:
         InputError: there is no such study, or the number of trials cannot be used.
     """
+    from tasks.tuning import stored_request  # Optuna
+
     request = stored_request(workspace, name)
     table = dict(request["config"])
     if trials is not None:

@@ -24,7 +24,6 @@ from flows.retrain_request import RetrainRequest, limits
 from recsys.data.drift import Limits
 from recsys.errors import InputError
 from recsys.evaluation.gate import Gate, Rule
-from recsys.sources import check_file
 from tasks.orchestration.interfaces import MODEL
 
 TRIALS = 12  # the search begins where the last one ended
@@ -78,6 +77,7 @@ def retrain(
         accept_drift: Continue where the plays differ by more.
         publish: The lists of a new champion. Without it: only those of the default --name.
     """
+    request.check_paths()
     allowed = limits(drift)
     if to:
         environment.use_published(to)
@@ -85,6 +85,8 @@ def retrain(
         if query is None:
             raise InputError("--database without --query: add the SQL that selects the plays")
         environment.use_database(database)
+    from recsys.sources import check_file
+
     workspace = place.open()
     refit, follows = request.trials == 0, request.model is None
     plays, profiles = request.plays, request.profiles

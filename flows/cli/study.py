@@ -81,6 +81,7 @@ def study_work(
     Example:
         recsys study work mine --plays plays.tsv --trials 40
     """
+    request.check_paths()
     from flows.cli.resuming import resumable, stored
     from flows.studies import standing
     from tasks.tuning import has_study

@@ -3,7 +3,6 @@
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from flows.cli.experiment_tables import saved_text
 from flows.cli.format import (
     Column,
     FittedTable,
@@ -12,7 +11,6 @@ from flows.cli.format import (
     rows_of,
     value_text,
 )
-from flows.result import Saved
 from flows.studies import standing, state
 from recsys.config import ExperimentConfig
 from tasks.tuning import FinishedTrial, Listed, find_search, list_studies
@@ -47,6 +45,9 @@ def show_table(workspace: Workspace, name: str) -> RenderableType:
     Raises:
         InputError: there is no such study.
     """
+    from flows.cli.experiment_tables import saved_text
+    from flows.result import Saved
+
     search, config = find_search(workspace, name)
     finished, failed = search.finished, search.failed
     names = list(dict.fromkeys(name for done in finished for name in done.params))

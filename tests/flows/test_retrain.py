@@ -18,7 +18,7 @@ from flows.cli import main
 from flows.clock import Clock
 from flows.experiment import opened
 from flows.retrain import Retrained, retrain
-from flows.retrain_request import RetrainRequest, conditions
+from flows.retrain_request import RetrainRequest, limits
 from flows.searching import joined
 from recsys.config import checked
 from recsys.errors import InputError
@@ -547,18 +547,16 @@ def test_a_champion_that_could_not_be_published_is_published_by_the_same_command
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("text", "message"),
     [
-        (("often", 0.01, 0.8, []), "--gate often: use one of always, better, not-worse, never"),
-        (("better", 2.0, 0.8, []), "margin is 2; give a share"),
-        (("better", 0.01, 0.8, ["size=2"]), "--drift size=2: write NAME=X with one of shrink"),
-        (("better", 0.01, 0.8, ["grow=big"]), "--drift grow=big: 'big' is no number"),
-        (("better", 0.01, 0.8, ["grow=0.1"]), "drift limit grow is 0.1: use 1 to inf"),
+        ("size=2", "--drift size=2: write NAME=X with one of shrink"),
+        ("grow=big", "--drift grow=big: 'big' is no number"),
+        ("grow=0.1", "drift limit grow is 0.1: use 1 to inf"),
     ],
 )
-def test_conditions_that_make_no_sense_are_refused(given: Any, message: str) -> None:
+def test_limits_that_make_no_sense_are_refused(text: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        conditions(*given)
+        limits([text])
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from recsys.errors import InputError
-from recsys.sources import Format, companions, detect, read
+from recsys.sources import Format, companions, read
+from recsys.sources.detect import detect
 from recsys.sources.reading import HOPELESS
 
 from .logs import packed, shown, triples

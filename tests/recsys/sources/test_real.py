@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from recsys.sources import detect, parse_columns, read, read_profiles
+from recsys.sources import parse_columns, read, read_profiles
+from recsys.sources.detect import detect
 
 pytestmark = pytest.mark.realdata
 
