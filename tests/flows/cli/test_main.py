@@ -260,8 +260,8 @@ def test_an_inspection_prints_the_numbers_and_saves_the_plots(
     out = capsys.readouterr().out
     assert code == 0
     lines = {line[:22].strip(): line[22:] for line in out.splitlines()}
-    assert lines["users"] == "300"
-    assert lines["artists per user"].startswith("mean ")
+    assert lines["listeners"] == "300"
+    assert lines["artists per listener"].startswith("mean ")
     assert "rows used" in lines
     assert len(list((tmp_path / "w" / "inspect").rglob("*.png"))) == 3
 
