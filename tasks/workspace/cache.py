@@ -15,7 +15,7 @@ from typing import Any
 from recsys.errors import InputError
 from recsys.files import atomic_file, temporary_folder
 from recsys.identity import key_of
-from tasks.progress import report_progress
+from tasks.progress import report_result
 from tasks.workspace.code import SPLITTING, code_parts, differences
 from tasks.workspace.layout import Workspace
 from tasks.workspace.locking import locked
@@ -73,7 +73,7 @@ def stage(
     if adopt and other is not None and (entry := _reused(other, changed)) is not None:
         return entry
     if changed:
-        report_progress(f"{name}: made again, for other code made the last ({changed})", 0, None)
+        report_result(f"{name}: other code made it ({changed}), so it is made again; see --adopt")
     facts = _make(folder, workspace.lock("cache"), described, make)
     return StageEntry(folder, key, facts, reused=False, changed=changed)
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from recsys.errors import InputError
-from tasks.progress import reporting_to
+from tasks.progress import Level, Stage, reporting_to
 from tasks.workspace import cache
 from tasks.workspace.cache import MANIFEST, file_hash, stage
 from tasks.workspace.code import READING, SPLITTING, code_parts
@@ -58,22 +58,37 @@ def test_other_inputs_or_another_stage_are_another_entry(
     assert stage(workspace, "split", {"of": "a"}, Maker()).reused
 
 
+class Lines:
+    """A display of the lines that stay."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def __call__(self, what: str, done: int, total: int | None) -> None: ...
+
+    def stage(self, level: Level, stage: Stage | None) -> None: ...
+
+    def keep(self, line: str) -> None:
+        self.lines.append(line)
+
+
 CODE = {"recsys/data": "1", "recsys/splitting": "1"}
 
 
 def test_what_other_code_made_is_made_again_and_the_folder_named(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    code, progress = dict(CODE), []
+    code, display = dict(CODE), Lines()
     monkeypatch.setattr(cache, "code_parts", lambda scope: code)
     stage(workspace, "split", {}, Maker())
 
     code["recsys/data"] = "2"
-    with reporting_to(lambda what, done, total: progress.append(what)):
+    with reporting_to(display):
         again = stage(workspace, "split", {}, Maker())
 
     assert (again.reused, again.changed) == (False, "recsys/data changed")
-    assert progress == ["split: made again, for other code made the last (recsys/data changed)"]
+    (line,) = display.lines
+    assert line.startswith("split: other code made it (recsys/data changed), so it is made again")
     code["recsys/data"] = "1"
     assert stage(workspace, "split", {}, Maker()).reused  # the first is still there
 
