@@ -80,8 +80,9 @@ def how_to_serve(workspace: Workspace, version: "Version") -> str:
 def register(*, run: Run = None, model_name: Model = MODEL, place: Place = HERE) -> None:
     """Put a final model into MLflow's registry, fitted on all its data.
 
-    What is registered can be served anywhere by MLflow. Idempotent: the same model, of the same
-    run, data and code, is the same version.
+    What is registered can be served anywhere by MLflow. Without --run it is the final model that
+    was best on validation, whatever is the champion. Idempotent: the same model, of the same run,
+    data and code, is the same version.
 
     Example:
         recsys register --run my-study
