@@ -5,7 +5,7 @@ import tomllib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal, cast, get_args
+from typing import Annotated, Any, Literal, cast, get_args, get_origin
 
 from pydantic import (
     BaseModel,
@@ -139,7 +139,8 @@ def setting_names(model: type[BaseModel], above: str = "") -> list[str]:
     """Dotted names of all settings of a configuration class."""
     names: list[str] = []
     for name, info in model.model_fields.items():
-        inner = [each for each in _types(info.annotation) if _is_table(each)]
+        free = get_origin(info.annotation) is dict  # its names are not fixed
+        inner = [] if free else [each for each in _types(info.annotation) if _is_table(each)]
         names += [each for table in inner for each in setting_names(table, f"{above}{name}.")]
         names += [] if inner else [above + name]
     return list(dict.fromkeys(names))

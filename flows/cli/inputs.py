@@ -84,7 +84,7 @@ class Request:
     config: Annotated[str, Parameter(metavar="NAME")] = "default"
     """default, paper, or a TOML file."""
     model: Annotated[
-        str | None, Parameter(metavar="NAME", completer=lambda _: MODELS, help=MODEL)
+        str | None, Parameter(metavar="NAME", completer=lambda _: list(MODELS), help=MODEL)
     ] = None
     top_items: Number = None
     """ease learns and shows only so many items."""

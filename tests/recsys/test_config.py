@@ -1,4 +1,6 @@
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -8,7 +10,7 @@ from recsys.data.config import FilterConfig
 from recsys.errors import InputError
 from recsys.models.als import AlsConfig
 from recsys.search.space import Choice, Floats, Ints, grid, inside
-from recsys.settings import parse_value
+from recsys.settings import Origin, parse_value, setting_names
 from recsys.splitting.config import GivenSplit, LastSplit, RandomSplit, TimeSplit, UserSplit
 
 CONFIGS = Path(__file__).parents[2] / "flows" / "configs"
@@ -415,3 +417,29 @@ def test_an_invalid_setting_of_a_study_is_refused_by_name(
 ) -> None:
     with pytest.raises(InputError, match=rf"config own: {setting} = .*: use"):
         checked(table, "own")
+
+
+SPLITS = {"fraction": "random", "min_items": "random", "n": "last", "history": "users"}
+
+
+@pytest.mark.parametrize("name", setting_names(ExperimentConfig))
+def test_no_text_of_pydantic_reaches_a_user(name: str) -> None:
+    section, _, field = name.rpartition(".")
+    for value in (-1, 0, 2.5, "x", [], [[]], {"x": 1}, None):
+        table: dict[str, Any] = {field: value}
+        for above in reversed(section.split(".") if section else []):
+            table = {above: table}
+        if section == "split":
+            table["split"] = {"kind": SPLITS.get(field, "time"), **table["split"]}
+        text = refusal(table)
+        assert text == "" or text.startswith("own.toml: ")
+        assert not re.search(r"Input|should|valid |type=|no value", text)
+
+
+def refusal(table: dict[str, Any]) -> str:
+    """Why a table is refused; "" where it is not."""
+    try:
+        checked(table, Origin("own.toml"))
+    except InputError as error:
+        return str(error)
+    return ""
