@@ -1,7 +1,7 @@
 """The door to PyTorch, an optional library: loaded when needed, repeatable to the bit.
 
-Networks are trained with torch and then kept as numpy arrays, with which they recommend: what a
-model learned is a few arrays, and asking it needs one multiplication after another.
+Networks are trained with torch and then kept as numpy arrays, with which they recommend: a few
+multiplications.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -34,15 +34,14 @@ def load_torch() -> Torch:
         import torch
     except ImportError as error:
         raise InputError(
-            "the models ncf and mult-vae need PyTorch, which is not installed: "
-            "pip install 'recsys[neural]'"
+            "this model needs PyTorch, which is not installed: pip install 'recsys[neural]'"
         ) from error
     return torch
 
 
 @contextmanager
 def repeatable() -> Iterator[Torch]:
-    """PyTorch on one thread and with deterministic algorithms only, as it was afterwards.
+    """PyTorch on one thread and with deterministic algorithms only; its settings are restored.
 
     More threads would add in another order. BLAS is kept to one thread too. Both are settings of
     the process: do not train in several threads of it at once.
@@ -70,14 +69,14 @@ def uniform(generator: Tensor, rows: int, columns: int) -> Tensor:
 def ranked(
     scored: Callable[[slice], Floats], seen: csr_matrix, users: Items, k: int, width: int = 1
 ) -> Recommendations:
-    """The k best items of each user by scores that are made for a few users at once.
+    """The k best items of each user by scores that are computed for a few users at once.
 
     Args:
         scored: Scores of some of the users, float32, shape (m, n_items).
         seen: CSR, shape (len(users), n_items); its cells are never shown.
         users: Their numbers.
         k: Length of the lists.
-        width: How many numbers a score takes while it is made.
+        width: How many numbers are held for a score while it is computed.
     """
     items = np.full((len(users), k), NO_ITEM, dtype=np.int32)
     scores = np.full((len(users), k), np.nan, dtype=np.float32)

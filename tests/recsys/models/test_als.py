@@ -16,10 +16,10 @@ Dense = npt.NDArray[np.float64]
 WEIGHTINGS = ["linear", "log", "share", "bm25", "tfidf", "binary"]
 
 
-def listening(n_users: int = 25, n_items: int = 18, seed: int = 7) -> Interactions:
+def random_cells(n_users: int = 25, n_items: int = 18, seed: int = 7) -> Interactions:
     rng = np.random.default_rng(seed)
-    heard = rng.random((n_users, n_items)) < 0.3
-    return cells_of(heard * rng.integers(1, 40, (n_users, n_items)))
+    played = rng.random((n_users, n_items)) < 0.3
+    return cells_of(played * rng.integers(1, 40, (n_users, n_items)))
 
 
 def confidence(config: AlsConfig, train: Interactions, plays: Interactions) -> Dense:
@@ -61,7 +61,7 @@ def config_of(weighting: str, **settings: float) -> AlsConfig:
 @pytest.mark.parametrize("weighting", WEIGHTINGS)
 def test_each_sweep_solves_the_item_factors_for_the_user_factors(weighting: str) -> None:
     """Three steps of conjugate gradient are exact for three factors, so one sweep tells."""
-    config, train = config_of(weighting), listening()
+    config, train = config_of(weighting), random_cells()
 
     model = Als(config, seed=1).fit(train)
 
@@ -72,7 +72,7 @@ def test_each_sweep_solves_the_item_factors_for_the_user_factors(weighting: str)
 
 @pytest.mark.parametrize("weighting", WEIGHTINGS)
 def test_after_many_sweeps_both_sides_solve_each_other(weighting: str) -> None:
-    config, train = config_of(weighting, iterations=150, regularization=2.0), listening()
+    config, train = config_of(weighting, iterations=150, regularization=2.0), random_cells()
 
     model = Als(config, seed=1, threads=1).fit(train)
 
@@ -84,16 +84,16 @@ def test_after_many_sweeps_both_sides_solve_each_other(weighting: str) -> None:
 
 
 @pytest.mark.parametrize("weighting", WEIGHTINGS)
-def test_a_fold_in_solves_a_history_with_what_training_knows_of_the_artists(
+def test_a_fold_in_solves_a_history_with_the_item_statistics_of_the_training(
     weighting: str,
 ) -> None:
-    config, train = config_of(weighting, factors=6, iterations=4), listening()
-    model, history = Als(config, seed=1).fit(train), listening(n_users=25, seed=8)
-    strangers = np.array([3, 11, 0], np.int32)
+    config, train = config_of(weighting, factors=6, iterations=4), random_cells()
+    model, history = Als(config, seed=1).fit(train), random_cells(n_users=25, seed=8)
+    users = np.array([3, 11, 0], np.int32)
 
-    recs = model.fold_in(history, strangers, k=5)
+    recs = model.fold_in(history, users, k=5)
 
-    c, p = confidence(config, train, history)[strangers], preference(history)[strangers]
+    c, p = confidence(config, train, history)[users], preference(history)[users]
     factors = solved(c, p, model.item_factors, config.regularization)
     expected = factors @ model.item_factors.T
     expected[p > 0] = -np.inf
@@ -103,7 +103,7 @@ def test_a_fold_in_solves_a_history_with_what_training_knows_of_the_artists(
 
 
 def test_a_recommendation_is_scored_by_the_inner_product() -> None:
-    config, train = config_of("share", factors=6, iterations=4), listening()
+    config, train = config_of("share", factors=6, iterations=4), random_cells()
     model, users = Als(config, seed=1).fit(train), np.array([2, 20], np.int32)
 
     recs = model.recommend(users, k=6)
@@ -114,14 +114,14 @@ def test_a_recommendation_is_scored_by_the_inner_product() -> None:
 
 
 def losses(config: AlsConfig, train: Interactions, seed: int = 1) -> list[float]:
-    found: list[float] = []
-    Als(config, seed).fit(train, on_iteration=lambda step: found.append(step.loss))
-    return found
+    losses: list[float] = []
+    Als(config, seed).fit(train, on_iteration=lambda step: losses.append(step.loss))
+    return losses
 
 
 @pytest.mark.parametrize("weighting", WEIGHTINGS)
 def test_the_loss_is_the_weighted_squared_error_over_all_pairs(weighting: str) -> None:
-    config, train = config_of(weighting, factors=5, iterations=2), listening()
+    config, train = config_of(weighting, factors=5, iterations=2), random_cells()
     train = train.where(~np.isin(train.rows, [4, 9]))  # two users without a cell count too
     c, p = confidence(config, train, train), preference(train)
     expected: list[float] = []
@@ -138,12 +138,12 @@ def test_the_loss_is_the_weighted_squared_error_over_all_pairs(weighting: str) -
 
 
 class EnoughError(Exception):
-    """Raised by a listener that has seen enough."""
+    """Raised by an observer."""
 
 
 @pytest.mark.parametrize("threads", [0, 2, 3])
 def test_the_number_of_threads_changes_no_bit(threads: int) -> None:
-    config, train = config_of("share", factors=16, iterations=3), listening(300, 90)
+    config, train = config_of("share", factors=16, iterations=3), random_cells(300, 90)
     users = np.arange(300, dtype=np.int32)
     one, many = (Als(config, 1, threads=n).fit(train) for n in (1, threads))
 
@@ -156,16 +156,16 @@ def test_the_number_of_threads_changes_no_bit(threads: int) -> None:
         np.testing.assert_array_equal(single.scores, several.scores)
 
 
-def test_another_seed_starts_elsewhere() -> None:
-    config, train = config_of("share"), listening()
+def test_another_seed_gives_other_factors() -> None:
+    config, train = config_of("share"), random_cells()
 
     one, other = Als(config, 1).fit(train), Als(config, 2).fit(train)
 
     assert not np.allclose(one.user_factors, other.user_factors)
 
 
-def test_factors_have_one_row_per_id_and_zeros_for_who_has_no_cell() -> None:
-    train = listening()
+def test_factors_have_one_row_per_id_and_zeros_without_a_cell() -> None:
+    train = random_cells()
     train = train.where((train.rows != 4) & (train.cols != 6))
 
     model = Als(config_of("share", factors=5), 1).fit(train)
@@ -179,7 +179,7 @@ def test_factors_have_one_row_per_id_and_zeros_for_who_has_no_cell() -> None:
 def test_blas_has_its_threads_back_after_a_fit() -> None:
     before = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
 
-    Als(config_of("share"), 1).fit(listening())
+    Als(config_of("share"), 1).fit(random_cells())
 
     after = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
     assert after == before
@@ -192,7 +192,7 @@ def test_blas_has_one_thread_while_training() -> None:
         pools = (pool for pool in threadpool_info() if pool["user_api"] == "blas")
         counts.update(pool["num_threads"] for pool in pools)
 
-    Als(config_of("share"), 1).fit(listening(), on_iteration=tell)
+    Als(config_of("share"), 1).fit(random_cells(), on_iteration=tell)
 
     assert counts == {1}
 
@@ -209,7 +209,7 @@ def test_a_training_costs_more_with_more_factors_iterations_rows_or_cells() -> N
     assert AlsConfig(factors=8, iterations=10).cost(100, 50, 1_000) == 2 * base
 
 
-def test_what_does_not_make_a_training_longer_makes_it_no_dearer() -> None:
+def test_parameters_that_take_no_time_cost_nothing() -> None:
     one, other = AlsConfig(alpha=1.0, weighting="log"), AlsConfig(alpha=9.0, weighting="linear")
 
     assert one.cost(10, 20, 30) == other.cost(10, 20, 30)
@@ -222,45 +222,45 @@ def bits(model: Als) -> tuple[bytes, bytes]:
 Folded = list[tuple[int, list[list[int]], bytes]]
 
 
-def folding(history: Interactions, found: Folded, stop: int | None = None) -> OnIteration:
-    """Folds users in after each iteration, as a curve over strangers does."""
+def folding(history: Interactions, folded: Folded, stop: int | None = None) -> OnIteration:
+    """Folds users in after each iteration, as a curve over new users does."""
     users = np.arange(9, dtype=np.int32)
 
     def tell(step: Iteration) -> None:
         recs = step.model.fold_in(history, users, 4)
-        found.append((step.number, recs.items.tolist(), recs.scores.tobytes()))
+        folded.append((step.number, recs.items.tolist(), recs.scores.tobytes()))
         if step.number == stop:
             raise StopTraining
 
     return tell
 
 
-def test_folding_users_in_along_the_training_sees_the_factors_as_they_are() -> None:
+def test_users_are_folded_in_with_the_factors_of_the_iteration() -> None:
     """implicit keeps the products of all item factors from the first fold-in on."""
     config, train, history = (
         config_of("share", factors=4, iterations=5),
-        listening(),
-        listening(25, 18, 8),
+        random_cells(),
+        random_cells(25, 18, 8),
     )
-    found: Folded = []
+    folded: Folded = []
 
-    model = Als(config, 1).fit(train, on_iteration=folding(history, found))
+    model = Als(config, 1).fit(train, on_iteration=folding(history, folded))
 
     assert bits(model) == bits(Als(config, 1).fit(train))
-    for n, items, scores in found:
+    for n, items, scores in folded:
         alone = Als(config.model_copy(update={"iterations": n}), 1).fit(train)
         recs = alone.fold_in(history, np.arange(9, dtype=np.int32), 4)
         assert items == recs.items.tolist()
         assert scores == recs.scores.tobytes()
-    assert len({scores for _, _, scores in found}) == 5
+    assert len({scores for _, _, scores in folded}) == 5
 
 
 @pytest.mark.parametrize("at", [1, 3])
-def test_going_on_with_users_folded_in_along_the_training_changes_no_bit(at: int) -> None:
+def test_a_resumed_training_with_users_folded_in_gives_the_same_bits(at: int) -> None:
     config, train, history = (
         config_of("log", factors=4, iterations=5),
-        listening(),
-        listening(25, 18, 8),
+        random_cells(),
+        random_cells(25, 18, 8),
     )
     whole: Folded = []
     expected = Als(config, 1).fit(train, on_iteration=folding(history, whole))
@@ -274,11 +274,11 @@ def test_going_on_with_users_folded_in_along_the_training_changes_no_bit(at: int
     assert bits(gone_on) == bits(expected)
 
 
-def test_a_model_can_be_turned_back_to_where_it_stood() -> None:
+def test_a_rewound_model_folds_in_with_its_earlier_factors() -> None:
     config, train, history = (
         config_of("share", factors=4, iterations=6),
-        listening(),
-        listening(25, 18, 8),
+        random_cells(),
+        random_cells(25, 18, 8),
     )
     states: list[State] = []
     users = np.arange(9, dtype=np.int32)
@@ -302,8 +302,8 @@ def test_a_model_can_be_turned_back_to_where_it_stood() -> None:
         assert one.scores.tobytes() == other.scores.tobytes()
 
 
-def test_a_training_that_is_stopped_among_numbers_that_are_none_is_an_error_all_the_same() -> None:
-    train = listening()
+def test_a_stopped_training_with_factors_that_are_not_finite_is_an_error() -> None:
+    train = random_cells()
 
     def tell(step: Iteration) -> None:
         step.model.user_factors[0, 0] = np.nan

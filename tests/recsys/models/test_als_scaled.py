@@ -19,11 +19,11 @@ from tests.conftest import cells_of
 Dense = npt.NDArray[np.float64]
 
 
-def listening(n_users: int = 25, n_items: int = 18, seed: int = 7) -> Interactions:
+def random_cells(n_users: int = 25, n_items: int = 18, seed: int = 7) -> Interactions:
     """Artists of very different popularity."""
     rng = np.random.default_rng(seed)
-    heard = rng.random((n_users, n_items)) < np.linspace(0.05, 0.8, n_items)
-    return cells_of(heard * rng.integers(1, 40, (n_users, n_items)))
+    played = rng.random((n_users, n_items)) < np.linspace(0.05, 0.8, n_items)
+    return cells_of(played * rng.integers(1, 40, (n_users, n_items)))
 
 
 def config_of(**settings: Any) -> AlsConfig:
@@ -31,7 +31,7 @@ def config_of(**settings: Any) -> AlsConfig:
     return AlsConfig.model_validate({**usual, **settings})
 
 
-def heard(cells: Interactions) -> Dense:
+def preference(cells: Interactions) -> Dense:
     return (cells.matrix().toarray() > 0).astype(np.float64)
 
 
@@ -42,7 +42,7 @@ def confidence(config: AlsConfig, train: Interactions, cells: Interactions) -> D
 
 def lambdas(config: AlsConfig, train: Interactions) -> tuple[Dense, Dense]:
     """Of users and items: (|I_u| + |I| / alpha)^nu, over their mean, times regularization."""
-    p = heard(train)
+    p = preference(train)
     alpha0 = 1 / config.alpha
     n_users, n_items = (int((p.sum(axis=axis) > 0).sum()) for axis in (1, 0))
     of_users = np.array([(sum(row) + alpha0 * n_items) ** config.nu for row in p])
@@ -68,8 +68,8 @@ def bits(model: Als) -> tuple[bytes, bytes]:
 
 @pytest.mark.parametrize("nu", [0.0, 0.3, 1.0])
 def test_lambda_rises_with_frequency_and_its_mean_is_the_regularization(nu: float) -> None:
-    config, train = config_of(nu=nu), listening()
-    p = heard(train)
+    config, train = config_of(nu=nu), random_cells()
+    p = preference(train)
     scaled = Regularization.of(config, train.matrix())
 
     of_users = scaled.of_users(p.sum(axis=1).astype(np.int64))
@@ -83,14 +83,14 @@ def test_lambda_rises_with_frequency_and_its_mean_is_the_regularization(nu: floa
     assert (items.max() > 1.1 * items.min()) == (nu > 0)
 
 
-def test_one_lambda_for_all_is_exactly_the_one_that_was_asked_for() -> None:
-    scaled = Regularization.of(config_of(nu=0, regularization=0.1), listening().matrix())
+def test_without_nu_lambda_is_the_regularization_exactly() -> None:
+    scaled = Regularization.of(config_of(nu=0, regularization=0.1), random_cells().matrix())
 
     assert scaled.of_users(np.array([1, 7, 300])).tolist() == [0.1, 0.1, 0.1]
 
 
-def test_who_has_no_cell_changes_no_lambda() -> None:
-    dense = listening().matrix().toarray()
+def test_users_and_items_without_cells_change_no_lambda() -> None:
+    dense = random_cells().matrix().toarray()
     wider = np.zeros((30, 40))
     wider[:25, :18] = dense
 
@@ -100,7 +100,7 @@ def test_who_has_no_cell_changes_no_lambda() -> None:
 
 
 def test_without_nu_the_factors_are_those_of_implicit_to_the_bit() -> None:
-    config, train = config_of(nu=0, factors=7, iterations=3), listening(200, 60)
+    config, train = config_of(nu=0, factors=7, iterations=3), random_cells(200, 60)
     weights = Weights(config, train)(train)
     weights.data = 1 + np.float32(config.alpha) * weights.data
 
@@ -112,8 +112,8 @@ def test_without_nu_the_factors_are_those_of_implicit_to_the_bit() -> None:
     assert bits(model) == (theirs.user_factors.tobytes(), theirs.item_factors.tobytes())
 
 
-def test_a_hint_of_nu_is_close_to_none() -> None:
-    train = listening(300, 90)
+def test_a_tiny_nu_is_close_to_none() -> None:
+    train = random_cells(300, 90)
     one, other = (Als(config_of(nu=nu, factors=4, iterations=60), 1).fit(train) for nu in (0, 1e-9))
 
     scores = [model.user_factors @ model.item_factors.T for model in (one, other)]
@@ -124,22 +124,22 @@ def test_a_hint_of_nu_is_close_to_none() -> None:
 @pytest.mark.parametrize("nu", [0.5, 1.0])
 def test_a_sweep_solves_each_item_with_its_own_lambda(weighting: str, nu: float) -> None:
     """Three steps of conjugate gradient are exact for three factors, so few sweeps tell."""
-    config, train = config_of(weighting=weighting, nu=nu, iterations=4), listening()
+    config, train = config_of(weighting=weighting, nu=nu, iterations=4), random_cells()
 
     model = Als(config, 1).fit(train)
 
-    c, p = confidence(config, train, train), heard(train)
+    c, p = confidence(config, train, train), preference(train)
     expected = solved(c.T, p.T, model.user_factors, lambdas(config, train)[1])
     np.testing.assert_allclose(model.item_factors, expected, rtol=2e-3, atol=5e-4)
 
 
 @pytest.mark.parametrize("weighting", ["share", "bm25", "binary"])
 def test_after_many_sweeps_both_sides_solve_each_other(weighting: str) -> None:
-    config, train = config_of(weighting=weighting, iterations=150, nu=0.8), listening()
+    config, train = config_of(weighting=weighting, iterations=150, nu=0.8), random_cells()
 
     model = Als(config, 1).fit(train)
 
-    c, p = confidence(config, train, train), heard(train)
+    c, p = confidence(config, train, train), preference(train)
     of_users, of_items = lambdas(config, train)
     users = solved(c, p, model.item_factors, of_users)
     items = solved(c.T, p.T, model.user_factors, of_items)
@@ -148,34 +148,38 @@ def test_after_many_sweeps_both_sides_solve_each_other(weighting: str) -> None:
 
 
 def test_the_loss_has_the_lambda_of_each_row() -> None:
-    config, train = config_of(factors=5, iterations=4, nu=0.7), listening()
+    config, train = config_of(factors=5, iterations=4, nu=0.7), random_cells()
     train = train.where(~np.isin(train.rows, [4, 9]))
-    c, p = confidence(config, train, train), heard(train)
+    c, p = confidence(config, train, train), preference(train)
     of_users, of_items = lambdas(config, train)
-    told: list[float] = []
+    losses: list[float] = []
     expected: list[float] = []
 
     def tell(step: Iteration) -> None:
         x, y = (f.astype(np.float64) for f in (step.model.user_factors, step.model.item_factors))
         norms = of_users @ (x**2).sum(axis=1) + of_items @ (y**2).sum(axis=1)
-        told.append(step.loss)
+        losses.append(step.loss)
         expected.append(float(((c * (p - x @ y.T) ** 2).sum() + norms) / c.sum()))
 
     Als(config, 1).fit(train, on_iteration=tell)
 
-    assert told == pytest.approx(expected, rel=1e-4)
-    assert (np.diff(told) <= 1e-6).all()
+    assert losses == pytest.approx(expected, rel=1e-4)
+    assert (np.diff(losses) <= 1e-6).all()
 
 
 def test_a_fold_in_has_the_lambda_of_its_own_history() -> None:
-    config, train, history = config_of(factors=6, iterations=4), listening(), listening(seed=8)
+    config, train, history = (
+        config_of(factors=6, iterations=4),
+        random_cells(),
+        random_cells(seed=8),
+    )
     model = Als(config, 1).fit(train)
-    strangers = np.array([3, 11, 0, 3], np.int32)
+    users = np.array([3, 11, 0, 3], np.int32)
 
-    recs = model.fold_in(history, strangers, k=5)
+    recs = model.fold_in(history, users, k=5)
 
-    p = heard(history)[strangers]
-    c = confidence(config, train, history)[strangers]
+    p = preference(history)[users]
+    c = confidence(config, train, history)[users]
     scaled = Regularization.of(config, train.matrix())
     mine = scaled.of_users(p.sum(axis=1).astype(np.int64))
     expected = solved(c, p, model.item_factors, mine) @ model.item_factors.T
@@ -185,7 +189,7 @@ def test_a_fold_in_has_the_lambda_of_its_own_history() -> None:
 
 
 def test_contributions_add_up_to_the_score_of_the_fold_in() -> None:
-    config, train = config_of(factors=6, iterations=4, nu=1.0), listening()
+    config, train = config_of(factors=6, iterations=4, nu=1.0), random_cells()
     model = Als(config, 1).fit(train)
 
     scores = model.score(train, 7)
@@ -197,7 +201,7 @@ def test_contributions_add_up_to_the_score_of_the_fold_in() -> None:
 
 @pytest.mark.parametrize("threads", [0, 2, 3])
 def test_the_number_of_threads_changes_no_bit(threads: int) -> None:
-    config, train = config_of(factors=16, iterations=3), listening(300, 90)
+    config, train = config_of(factors=16, iterations=3), random_cells(300, 90)
 
     one, many = (Als(config, 1, threads=n).fit(train) for n in (1, threads))
 
@@ -205,10 +209,10 @@ def test_the_number_of_threads_changes_no_bit(threads: int) -> None:
 
 
 @pytest.mark.parametrize("most", [(1, 4096), (7, 4096), (1024, 1), (1024, 30)])
-def test_where_rows_are_cut_into_blocks_changes_next_to_nothing(
+def test_the_size_of_blocks_changes_next_to_nothing(
     monkeypatch: pytest.MonkeyPatch, most: tuple[int, int]
 ) -> None:
-    config, train = config_of(factors=3, iterations=5), listening()
+    config, train = config_of(factors=3, iterations=5), random_cells()
     usual = Als(config, 1).fit(train)
 
     monkeypatch.setattr(als_scaled, "ROWS", most[0])
@@ -218,8 +222,8 @@ def test_where_rows_are_cut_into_blocks_changes_next_to_nothing(
     np.testing.assert_allclose(cut.item_factors, usual.item_factors, atol=2e-3)
 
 
-def test_factors_of_who_has_no_cell_are_zeros() -> None:
-    train = listening()
+def test_factors_without_cells_are_zeros() -> None:
+    train = random_cells()
     train = train.where((train.rows != 4) & (train.cols != 16))
 
     model = Als(config_of(), 1).fit(train)
@@ -233,8 +237,8 @@ def test_factors_of_who_has_no_cell_are_zeros() -> None:
 @pytest.mark.parametrize("alpha0", [0.2, 3.0])
 def test_the_weight_of_all_pairs_in_the_paper_is_our_alpha(alpha0: float, nu: float) -> None:
     """Theirs: observed 1, all pairs alpha0; the factors that solve ours solve it, scaled."""
-    train = listening()
-    p = heard(train)
+    train = random_cells()
+    p = preference(train)
     fair = config_of(
         factors=2, weighting="binary", alpha=1 / alpha0, nu=nu, iterations=200, regularization=1
     )
@@ -257,9 +261,9 @@ def test_the_weight_of_all_pairs_in_the_paper_is_our_alpha(alpha0: float, nu: fl
 
 
 @pytest.mark.parametrize("alpha0", [0.2, 3.0])
-def test_for_any_plays_it_is_where_observed_pairs_weigh_alpha0_more(alpha0: float) -> None:
-    train = listening()
-    p = heard(train)
+def test_for_any_plays_it_is_our_alpha_if_observed_pairs_weigh_alpha0_more(alpha0: float) -> None:
+    train = random_cells()
+    p = preference(train)
     fair = config_of(
         factors=2, weighting="share", alpha=1 / alpha0, iterations=200, regularization=1
     )

@@ -86,7 +86,7 @@ def bits(recs: Recommendations) -> tuple[list[int], list[list[int]], bytes]:
 
 
 def lists(recs: Recommendations) -> list[list[int]]:
-    """What is shown, without the padding."""
+    """The items of each list, without the padding."""
     return [[item for item in row if item != NO_ITEM] for row in recs.items.tolist()]
 
 
@@ -106,7 +106,7 @@ def assert_well_formed(recs: Recommendations, users: npt.NDArray[np.int32], k: i
 @every_model
 @settings(max_examples=25)
 @given(dense=plays, k=st.integers(1, N_ITEMS + 3))
-def test_lists_are_ranked_padded_without_repeats_and_never_show_what_is_known(
+def test_lists_are_ranked_and_padded_without_repeats_or_known_items(
     config: ModelConfig, dense: npt.NDArray[np.int32], k: int
 ) -> None:
     dense[0, 0] = 1
@@ -125,7 +125,7 @@ def test_lists_are_ranked_padded_without_repeats_and_never_show_what_is_known(
 @settings(max_examples=25)
 @given(dense=plays)
 def test_the_catalogue_is_never_cut(config: ModelConfig, dense: npt.NDArray[np.int32]) -> None:
-    """Whoever is known gets every item they do not know, however unpopular, and no more."""
+    """A known user gets every item that is not in the history, however unpopular."""
     dense[0, 0] = 1
     known = dense.any(axis=1)
 
@@ -171,7 +171,7 @@ def test_a_second_fit_may_be_on_another_catalogue(config: ModelConfig) -> None:
 
 
 @every_model
-def test_recommending_and_folding_in_change_nothing_that_was_learned(config: ModelConfig) -> None:
+def test_recommending_and_folding_in_leave_the_model_alone(config: ModelConfig) -> None:
     dense = two_camps(N_USERS, N_ITEMS)
     model = fitted(config, dense)
     before = bits(model.recommend(ALL, 3))
@@ -191,11 +191,11 @@ def test_the_other_users_of_a_request_change_nothing(
     some = np.array(users, dtype=np.int32)
     model, history = fitted(config, dense), cells_of(dense[::-1])
 
-    for ask in (model.recommend, lambda users, k: model.fold_in(history, users, k)):
-        everybody, few = ask(ALL, 4), ask(some, 4)
+    for lists_of in (model.recommend, lambda users, k: model.fold_in(history, users, k)):
+        whole, few = lists_of(ALL, 4), lists_of(some, 4)
         assert few.users.tolist() == users
         assert few.items.shape == (len(users), 4)
-        np.testing.assert_allclose(few.scores, everybody.scores[some], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(few.scores, whole.scores[some], rtol=1e-5, atol=1e-6)
 
 
 @every_model
@@ -208,33 +208,33 @@ def test_a_shorter_list_is_the_beginning_of_a_longer_one(config: ModelConfig) ->
 
 
 def restored(model: Recommender, config: ModelConfig, cells: Interactions) -> Recommender:
-    """The model that was fitted on these cells, made again from what it learned."""
+    """The model that was fitted on these cells, restored from its arrays."""
     with tempfile.TemporaryDirectory() as folder:
         save_arrays(model.arrays(), Path(folder))
         return build(config, 1).restore(cells, StoredArrays(Path(folder)))
 
 
 def answered(model: Recommender, history: Interactions) -> list[object]:
-    """All that a model says about a history, and to whom it was fitted on."""
-    found: list[object] = [
+    """All answers of a model, about a history and to the users it was fitted on."""
+    answers: list[object] = [
         bits(model.recommend(ALL, 4)),
         bits(model.fold_in(history, ALL, 4)),
     ]
     if isinstance(model, Scoring):
-        found += [model.score(history, user).tobytes() for user in ALL]
+        answers += [model.score(history, user).tobytes() for user in ALL]
     if isinstance(model, Relating):
-        found += [part.tobytes() for item in range(N_ITEMS) for part in model.similar(item, 4)]
+        answers += [part.tobytes() for item in range(N_ITEMS) for part in model.similar(item, 4)]
     if isinstance(model, Explaining):
-        found += [
+        answers += [
             model.contributions(history, item % N_USERS, item).tobytes() for item in range(N_ITEMS)
         ]
-    return found
+    return answers
 
 
 @every_model
 @settings(max_examples=15)
 @given(dense=plays)
-def test_a_model_made_again_from_what_it_learned_answers_with_the_same_bits(
+def test_a_restored_model_answers_with_the_same_bits(
     config: ModelConfig, dense: npt.NDArray[np.int32]
 ) -> None:
     dense[0, 0] = 1

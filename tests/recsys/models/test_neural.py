@@ -109,7 +109,7 @@ def test_the_ranking_follows_the_scores_and_nothing_drops_out(
 @with_torch
 @pytest.mark.parametrize("hidden", [0, 5])
 def test_arrays_and_tensors_are_the_same_network(hidden: int) -> None:
-    """What recommends, in numpy, against what is trained, in torch."""
+    """The numpy network that recommends against the torch one that is trained."""
     import torch
 
     config = MultVaeConfig(hidden=hidden, factors=3, iterations=1, dropout=0.0)
@@ -136,7 +136,7 @@ def test_ncf_scores_as_its_equations_say() -> None:
     parts = [rng.normal(size=shape) for shape in [*shapes, (half,), (f,), (half,), (1,)]]
     net = ncf.Network(*parts)
 
-    found = ncf._scores(net, net.user_gmf, net.user_mlp)
+    scores = ncf._scores(net, net.user_gmf, net.user_mlp)
 
     for u in range(users):
         for i in range(items):
@@ -145,8 +145,10 @@ def test_ncf_scores_as_its_equations_say() -> None:
             hidden = np.maximum(both @ first + net.first_bias, 0)
             hidden = np.maximum(hidden @ net.second + net.second_bias, 0)
             product = net.user_gmf[u] * net.item_gmf[i]
-            score = np.concatenate([product, hidden]) @ np.concatenate([net.out_gmf, net.out_mlp])
-            assert found[u, i] == pytest.approx(score + net.out_bias[0], rel=1e-5)
+            expected = np.concatenate([product, hidden]) @ np.concatenate(
+                [net.out_gmf, net.out_mlp]
+            )
+            assert scores[u, i] == pytest.approx(expected + net.out_bias[0], rel=1e-5)
 
 
 @neural
@@ -155,7 +157,7 @@ def test_negatives_are_never_items_of_the_user() -> None:
     dense = two_camps(9, 30)
     rng = np.random.default_rng(1)
 
-    for rows, cols, heard in ncf._batches(cells_of(dense).matrix(), 4, rng):
-        assert ((dense[rows, cols] > 0) == heard).all()
-        assert heard.sum() == (dense > 0).sum()
-        assert len(heard) > 2 * heard.sum()
+    for rows, cols, played in ncf._batches(cells_of(dense).matrix(), 4, rng):
+        assert ((dense[rows, cols] > 0) == played).all()
+        assert played.sum() == (dense > 0).sum()
+        assert len(played) > 2 * played.sum()
