@@ -115,7 +115,7 @@ $(VENV_DONE):
 	echo "No Python 3.11 or newer with venv and pip among: $(PYTHON)." \
 	  "Install one, or name yours: make PYTHON=/path/to/python" >&2; exit 1
 
-# The lock holds the build backend too, so that installing ourselves asks nobody for anything.
+# The lock holds the build backend too, so that installing recsys needs no network.
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --compile --no-deps
 define install
 @echo "Installing $(1) into .venv (minutes where nothing is there yet)"
@@ -137,7 +137,7 @@ $(DEV_DONE): $(VENV_DONE)
 #
 # On Linux the PyTorch of PyPI is built for CUDA, is of no use without several GB of libraries,
 # which requirements-neural.lock therefore lists, and computes the same on the CPU. PyTorch
-# publishes a build without CUDA, on an index of its own: requirements-neural-cpu.lock, 0.2 GB.
+# publishes a build without CUDA, on a separate index: requirements-neural-cpu.lock, 0.2 GB.
 # It is taken where pip finds it, by PIP_FIND_LINKS (a folder) or PIP_EXTRA_INDEX_URL, and is the
 # file of a Python that the lock knows. Elsewhere than on Linux, PyPI's is without CUDA too.
 NEURAL_PIP := $(BIN)/python -m pip --python $(NEURAL)/bin/python --disable-pip-version-check \

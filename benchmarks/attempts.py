@@ -33,7 +33,7 @@ STUDY = "killed"
 USERS, ARTISTS = 300, 200
 COMMAND = [sys.executable, "-c", "import sys; from flows.cli.main import main; sys.exit(main())"]
 KILLED = -signal.SIGKILL
-STUCK = 120.0  # seconds after which nobody thinks that an attempt will end
+STUCK = 120.0  # seconds after which an attempt counts as stuck
 NEEDED = (
     *("flows.experiment", "flows.studies", "flows.cli.experiment_tables"),
     "mlflow.store.tracking.sqlalchemy_store",

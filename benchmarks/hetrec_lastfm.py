@@ -6,7 +6,7 @@ python benchmarks/hetrec_lastfm.py $RECSYS_DATA/hetrec-lastfm-2k/user_artists.da
 Users with 5 or more artists, artists with 5 or more listeners, 20 % per user held out, several
 split seeds; every model tuned on validation with the same number of trials, for each split anew,
 and judged once. It is `recsys compare` with a column more; with the same --workspace and --name
-it goes on where it stopped.
+it resumes.
 """
 
 import argparse

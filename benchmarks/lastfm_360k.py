@@ -217,7 +217,7 @@ def joined_split(cells: Interactions, seed: int) -> Fold:
         seed: Of the draw of users and of their artists.
 
     Raises:
-        InputError: nobody has so many.
+        InputError: no user has so many.
     """
     given = np.floor(FRACTION * cells.per_user() + 0.5).astype(np.int64)
     able = np.flatnonzero(given >= LEAST)

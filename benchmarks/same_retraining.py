@@ -217,7 +217,7 @@ def _asked(place: Workspace, query: str) -> list[tuple[Any, ...]]:
 
 
 def last_said(log: Path) -> Mapping[str, Any]:
-    """The last JSON object that a command has printed on a line of its own."""
+    """The last JSON object that a command has printed on a separate line."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     found: Mapping[str, Any] = json.loads([line for line in lines if line.startswith("{")][-1])
     return found

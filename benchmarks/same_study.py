@@ -69,7 +69,7 @@ def faults(killed: Workspace, whole: Workspace, study: str) -> list[Fault]:
     """What is wrong with a study that was killed.
 
     Args:
-        killed: Holds it; nobody works there now.
+        killed: Holds it; no worker runs there.
         whole: Holds one of the same name that was never killed.
         study: The name.
     """
@@ -89,7 +89,7 @@ def faults(killed: Workspace, whole: Workspace, study: str) -> list[Fault]:
 
 
 def orphans(workspace: Workspace) -> list[Fault]:
-    """Nobody works in a workspace: what is left of those who did?"""
+    """What dead workers left in a workspace without running ones."""
     found = [f"run {run.name} is RUNNING" for run in runs(workspace) if run.status == "RUNNING"]
     trials = chain.from_iterable(_trials(workspace).values())
     found += [f"trial {t.number} is {t.state.name}" for t in trials if not t.state.is_finished()]

@@ -86,7 +86,7 @@ def main() -> None:
 
 
 def searched(plays: Path, where: Path, seed: int, trials: int, changed: Mapping[str, Any]) -> Found:
-    """One search in a workspace of its own."""
+    """One search in a separate workspace."""
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
     from flows.cli.inputs import CONFIGS

@@ -3,7 +3,7 @@
 python benchmarks/tpe_shown.py [--trials 400] [--seeds 12]
 
 Searches a made-up surface with the trends of an ALS on real data (regularization and alpha work
-together, a weighting with a parameter of its own is best) and the noise of a validation sample.
+together, a weighting with a separate parameter is best) and the noise of a validation sample.
 "Left" is how far below the top of the surface the best point found lies; "ask" the time of a
 point, as a ratio to that of the tenth trials.
 """

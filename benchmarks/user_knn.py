@@ -36,7 +36,7 @@ def made_up(n_users: int, n_artists: int, seed: int) -> Interactions:
 
 
 def profiles_of(users: IdMap, seed: int) -> Profiles:
-    """Gender, age and country of everybody."""
+    """Gender, age and country of all users."""
     rng = np.random.default_rng(seed)
     n = len(users)
     return Profiles(

@@ -28,7 +28,7 @@ def strike_before(
         place: The workspace.
         which: Of its writes, from 1: files that are opened for writing, names that change,
             transactions of MLflow's database that change it, statements that change what is
-            published. Not those within a folder that nobody but the worker looks into; a copy
+            published. Not those within a folder of the worker alone; a copy
             of our code is one write.
         number: The signal.
         note: Takes the writes before it, a line each, and what was about to be written.

@@ -1,5 +1,5 @@
 #!/bin/sh
-# MLflow's server; with MLFLOW_AUTH=1 nobody is let in without a name and a password.
+# MLflow's server; with MLFLOW_AUTH=1 a name and a password are required.
 set -eu
 
 case "${MLFLOW_AUTH:-0}" in

@@ -41,12 +41,12 @@ class CompareRequest:
     Attributes:
         plays: The log.
         profiles: Of the users.
-        config: Data, filter, split, budget and judging; its search is that of its own model.
+        config: Data, filter, split, budget and judging; its search is that of its model.
         models: Names.
         n_splits: Split seeds, from that of the configuration on.
         tune_once: Whether later splits take over the points found on the first.
-        name: Of the comparison; its studies are called after it, and it goes on with those that are
-            there. A new one where it is empty.
+        name: Of the comparison; its studies have names with it, and existing ones are resumed. A
+            new name if empty.
         top_items: Items that EASE learns and shows; all by default.
         adopt: Whether studies and stages that other code made are used.
     """
@@ -150,8 +150,8 @@ def new_name() -> str:
 def compare(request: CompareRequest, workspace: Path = Path("mlruns")) -> CompareResult:
     """Tune each model on validation, judge each once on test, for every split.
 
-    Every model has a study of its own for every split, so an interrupted comparison goes on where
-    it stopped, and workers may join its studies.
+    Each model has one study for each split, so an interrupted comparison resumes, and workers may
+    join its studies.
 
     Args:
         request: What is compared.

@@ -48,7 +48,7 @@ def model_config(
     A model without a file in `SPACES` is measured at its default point alone.
 
     Args:
-        base: Data, filter, split, number of trials and judging; also the search, of its own model.
+        base: Data, filter, split, number of trials and judging; also the search, of its model.
         model: Name of the model.
         seed: Root seed, of the split too.
         has_profiles: Whether parameters that need profiles are searched.

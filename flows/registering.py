@@ -113,9 +113,9 @@ def check_name(name: str) -> None:
 
 
 def example(served: Served) -> pd.DataFrame:
-    """A question that the model can answer: a history, for somebody it has not met."""
+    """A request that the model can answer: the history of a new user."""
     items = served.cells.items
     most = np.argsort(-served.users_per_item, kind="stable")[:EXAMPLES].tolist()
     plays = [float(len(most) - place) for place in range(len(most))]
     history = {"items": [items.id(item) for item in most], "plays": plays}
-    return pd.DataFrame([{"user": "somebody new", **history}])
+    return pd.DataFrame([{"user": "new user", **history}])

@@ -59,7 +59,7 @@ class Result:
 
     Attributes:
         study: Name of the study.
-        config: What was asked.
+        config: The configuration.
         facts: What each data stage told: "ingest", "filter", "split".
         reused: Which data stages came from the cache.
         rejects: Where rejected rows are, None without any.
@@ -74,7 +74,7 @@ class Result:
         saved: What was not trained.
         at_bound: Best parameters on the edge of their range, with the edge in words; not those
             that are at a limit of the model.
-        wider: Of each of them, the range that goes on beyond, as `--set` takes it.
+        wider: For each of them, the wider range, as `--set` takes it.
         models: Model to metric to estimate, on test.
         comparison: The baseline and the winner, paired.
         shown: Model to what it shows the sample user.

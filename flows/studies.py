@@ -102,7 +102,7 @@ def delete(workspace: Workspace, name: str) -> int:
     """Delete a study on both sides; how many MLflow runs went with it.
 
     Raises:
-        InputError: there is no such study, somebody works on it, or its model serves.
+        InputError: there is no such study, a worker works on it, or its model serves.
     """
     from tasks.tracking.copying import delete_runs  # MLflow, which is slow to load
     from tasks.tracking.queries import children

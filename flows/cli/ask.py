@@ -38,8 +38,7 @@ def recommend(
 ) -> None:
     """Recommend items to a user.
 
-    To a user of the data, for a history that the model has not met, or for somebody whose profile
-    alone is known, or nothing.
+    To a user of the data, for a new history, for a profile alone, or without any of them.
 
     Example:
         recsys recommend --user 42

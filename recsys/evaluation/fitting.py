@@ -144,7 +144,7 @@ class _Stopwatch:
 
     @property
     def observer(self) -> OnIteration | None:
-        """None where nobody looks on: computing a loss would be a waste."""
+        """None without an observer, so that no loss is computed."""
         return None if self._watch is None and self._progress is silent else self
 
     def __call__(self, step: Iteration) -> None:

@@ -95,8 +95,8 @@ class Bpr:
     def _factorise(self, start: State | None, on_iteration: OnIteration | None) -> None:
         """The iterations that are left.
 
-        implicit keeps its random numbers to itself. So a resumed training takes the iterations
-        that are done again, on factors of width 1 that nobody needs, to draw the same pairs.
+        implicit keeps its random numbers to itself. So a resumed training repeats the past
+        iterations on unused factors of width 1, to draw the same pairs.
         """
         with threadpool_limits(1, "blas"):  # else implicit warns when it is loaded
             from implicit.cpu.bpr import BayesianPersonalizedRanking

@@ -135,7 +135,7 @@ def random_state(rng: np.random.Generator) -> npt.NDArray[np.uint64]:
 
 
 def random_from(state: npt.NDArray[np.uint64]) -> np.random.Generator:
-    """The generator that goes on where `random_state` was taken."""
+    """The generator that continues at `random_state`."""
     low, high, inc_low, inc_high, has_uint32, uinteger = map(int, state)
     bits = np.random.PCG64()
     bits.state = {

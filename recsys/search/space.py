@@ -246,7 +246,7 @@ def on_bounds(space: Space, point: Point) -> dict[str, str]:
 
 
 def widened(spec: Spec, value: Value, allowed: Callable[[Value], bool]) -> str | None:
-    """A range that goes on beyond the edge that `value` is on, as `--set search.NAME=` takes it.
+    """A range that is wider at the edge of `value`, as `--set search.NAME=` takes it.
 
     Args:
         spec: The range, or a choice of numbers.

@@ -23,7 +23,7 @@ def mlflow_ui(workspace: Workspace, host: str, port: int) -> Command:
     options += ["--host", host, "--port", str(port), "--workers", "1"]
     # Its job runners, for judging language models, would double the memory and outlive a kill.
     lean = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    # Not among the arguments, which everybody on the machine can read: it may hold a password.
+    # Not among the arguments, which all users of the machine can read: it may hold a password.
     store = {"MLFLOW_BACKEND_STORE_URI": workspace.tracking_uri}
     return [sys.executable, "-m", "mlflow", "server", *options], {**lean, **store}
 

@@ -104,7 +104,7 @@ def serving(environment: Mapping[str, str], log: Path) -> Iterator[Server]:
 
 
 def _send_last_logs() -> None:
-    """Prefect sends logs now and then, and would complain at exit that nobody listens."""
+    """Send the last logs now; at exit Prefect would complain about a missing server."""
     if "prefect" in sys.modules:
         from prefect.logging.handlers import APILogHandler
 
@@ -112,7 +112,7 @@ def _send_last_logs() -> None:
 
 
 def _end_with_parent() -> None:
-    os.read(0, 1)  # nobody writes: it returns when the other end closes
+    os.read(0, 1)  # no process writes to it: it returns when the other end closes
     os.kill(os.getpid(), signal.SIGTERM)
 
 

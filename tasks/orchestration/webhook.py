@@ -11,7 +11,7 @@ WAITS = (1.0, 4.0)  # before it is tried again
 
 
 def post(address: str, message: Mapping[str, str | None], waits: Sequence[float] = WAITS) -> None:
-    """Send `message` as JSON, and again where nobody answers or the server is at fault.
+    """Send `message` as JSON, with retries without an answer or after a fault of the server.
 
     Args:
         address: http or https.

@@ -1,6 +1,6 @@
 """Retrainings in MLflow and Prefect, and the judging of the champion as it serves.
 
-run of stage "retrain"   one per retraining, in an experiment of its own per registered model
+run of stage "retrain"   one per retraining, in one experiment per registered model
 tag `key`                hash of plays, profiles, settings and code: the same for the same request;
                          "unread" where the plays cannot be read
 tag `champion`           version that served when it began; "none" without one

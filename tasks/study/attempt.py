@@ -58,7 +58,7 @@ class AttemptResult:
     Attributes:
         slot: Of the trial.
         state: "taken over": another worker repeats it, so it counts for nothing; "cut off": memory
-            did not suffice, so neither does it, and whoever claims next repeats it.
+            did not suffice, so neither does it, and the next claim repeats it.
         fit_seconds: Training, without what watches it.
         judge_seconds: Recommending and scoring, curves included.
         error: Of a failed one.

@@ -96,8 +96,8 @@ def find_version(workspace: Workspace, judged: Recorded, name: str = MODEL) -> V
 def add_version(workspace: Workspace, portable: Portable, name: str = MODEL) -> Version:
     """Register a model, unless it is registered: then that version.
 
-    The files are complete before the version is made. Whoever is killed before leaves a logged
-    model, which the next one fills and uses.
+    Idempotent: the files are complete before the version is made. A kill before leaves a logged
+    model, which a retry completes and uses.
 
     Args:
         workspace: Holds the registry.
@@ -160,7 +160,7 @@ def _tags(client: MlflowClient, judged: Recorded) -> dict[str, str]:
 def _logged(
     workspace: Workspace, client: MlflowClient, portable: Portable, tags: Mapping[str, str]
 ) -> LoggedModel:
-    """The logged model, complete: made now, or left by somebody who did not come to an end."""
+    """The logged model, complete: a new one, or one that an interrupted call left."""
     judged = portable.judged
     query = f"tags.{IDENTITY} = '{tags[IDENTITY]}'"
     left = client.search_logged_models([judged.experiment], query)

@@ -4,10 +4,10 @@
     `champion`      the version that serves
     `previous`      the one that served before
 
-An alias moves in one write of the database. `promote` first lets `previous` be what serves, then
-`champion` be the new one: whoever is killed between has the old champion, and repeats it.
-`rollback` first lets `champion` be what served before, then `previous` what it was rolled back
-from. So there is no moment without a champion, once there was one.
+An alias moves in one write of the database. `promote` first moves `previous` to the served
+version, then `champion` to the new one: after a kill between, the old champion serves and a retry
+completes it. `rollback` first moves `champion` to the previous version, then `previous` to the one
+that served. Once there is a champion, there always is one.
 """
 
 from collections.abc import Mapping

@@ -248,7 +248,7 @@ def test_the_points_that_a_curve_begins_with_stay_as_they_were_given() -> None:
 
 
 def test_a_curve_over_new_users_folds_them_in_at_every_point() -> None:
-    """Else it would go on with what implicit keeps from its first fold-in."""
+    """Otherwise it would reuse the state of implicit from the first fold-in."""
     rng = np.random.default_rng(7)
     heard = cells_of((rng.random((60, 40)) < 0.4) * rng.integers(1, 20, (60, 40)))
     fold = user_split(heard, (0.4, 0.2), 0.5, (1, 2)).validation
