@@ -179,7 +179,7 @@ def leaderboard(
         ),
         *differ,
     ]
-    many = f"best {len(shown)} of {len(result.trials)} trials on validation"
+    many = f"best {len(shown)} of {len(result.trials)} measured trials on validation"
     title = f"The {many}" if plain else f"Leaderboard: the {many}"
     table = FittedTable(columns, title, plain)
     notes = [] if plain else _choice(result)

@@ -24,7 +24,7 @@ precision@10                         0.0808  0.1859 [0.1822, 0.1896]   +130.1%
 recall@10                            0.0846  0.1919 [0.1881, 0.1957]   +126.8%
 coverage@10                          0.0090                   0.1480  +1544.4%
 gini@10 (lower is better)            0.9907                   0.9008     -9.1%
-The best 4 of 5 trials on validation
+The best 4 of 5 measured trials on validation
 trial             ndcg@10 [95 %]  factors  regularization  alpha      nu
 0 <    0.1717 [0.1672, 0.1761] =      512              40     10  0.4484
 1      0.1701 [0.1656, 0.1745] =      128              50     10       0
@@ -72,7 +72,7 @@ def test_a_screen_of_120_columns_has_more_columns_and_trials() -> None:
 
     assert "difference" in text
     assert "iterations" in text
-    assert "The best 5 of 5 trials" in text
+    assert "The best 5 of 5 measured trials" in text
     assert n_lines(text, 120) <= SCREEN
 
 
