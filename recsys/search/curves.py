@@ -33,7 +33,7 @@ class Curve:
 
     Attributes:
         points: One per iteration that was measured.
-        seconds: What measuring them has cost.
+        seconds: Of measuring them.
     """
 
     def __init__(

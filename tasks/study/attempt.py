@@ -1,4 +1,4 @@
-"""One attempt at a trial. Its writes are in an order in which any of them may be the last.
+"""One attempt at a trial. Its writes are ordered so that a crash after any of them is recovered.
 
     claim in Optuna           RUNNING, names slot, point, worker, attempt (one write)
     run in MLflow             RUNNING, names worker and Optuna's number
@@ -8,8 +8,8 @@
     outcome in Optuna         COMPLETE or PRUNED: from here on it counts (one write)
     end in MLflow             FINISHED, or KILLED where it was pruned
 
-What died before the outcome is cut off and repeated; what died after it has everything in MLflow
-but its end, which `recover` writes.
+An attempt that dies before its outcome is cut off, and the trial is repeated. One that dies after
+it has everything in MLflow but its end, which `recover` writes.
 """
 
 from dataclasses import dataclass, replace
@@ -42,13 +42,13 @@ from tasks.tracking.runs import ERROR, MEASURED, Run
 from tasks.tuning import Search, TakenOver, Trial, TrialFacts
 from tasks.workspace.postgres import DatabaseLost
 
-# What fails in them is the world around a trial, which will be repeated, not the trial.
+# Errors of the disk and the databases: the trial is repeated, it did not fail by itself.
 OUTSIDE = (OSError, DatabaseLost, *client.ERRORS, *tuning.ERRORS)
 
 NUMBER, STATE = "number", "state"
 
 NOT_WATCHED = TrialFacts(0, 0, 0)  # of a model that has no curve
-TRIES_FOR_MEMORY = 3  # attempts at a trial that memory did not suffice for; then it failed
+TRIES_FOR_MEMORY = 3  # attempts at a trial that runs out of memory; then it has failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +57,9 @@ class AttemptResult:
 
     Attributes:
         slot: Of the trial.
-        state: "taken over": another worker repeats it, so it counts for nothing; "cut off": memory
-            did not suffice, so neither does it, and the next claim repeats it.
-        fit_seconds: Training, without what watches it.
+        state: "taken over": another worker repeats the trial, and this attempt does not count;
+            "cut off": it ran out of memory, and the next claim repeats the trial.
+        fit_seconds: Training, without its observer.
         judge_seconds: Recommending and scoring, curves included.
         error: Of a failed one.
     """
@@ -72,10 +72,10 @@ class AttemptResult:
 
 
 class TrialFailed(Exception):
-    """Shows in Prefect that a trial failed; it is recorded already."""
+    """Raised for Prefect, which shows the failure; the trial is recorded as failed already."""
 
     def __init__(self, outcome: AttemptResult) -> None:
-        """Carry what the flow needs."""
+        """Carry the outcome to the flow."""
         super().__init__(outcome.error)
         self.outcome = outcome
 
@@ -95,8 +95,8 @@ def attempt(study: Study, validation: Path, trial: Trial, search: Search) -> Att
     Args:
         study: Shared by all trials.
         validation: Folder of the validation fold: all the data that tuning sees.
-        trial: Claimed; ended here, whatever happens.
-        search: Where it was claimed.
+        trial: Claimed by this worker; it is ended here in every case.
+        search: The study in Optuna.
     """
     run: Run | None = None
     try:
@@ -114,7 +114,7 @@ def attempt(study: Study, validation: Path, trial: Trial, search: Search) -> Att
         _cut_off(trial, search, run, f"{type(error).__name__}: {error}")
         raise
     except MemoryError as error:
-        # Others may have had it, so it is worth another try, in the same process if it must be.
+        # Other processes may have used the memory, so a retry may do, even in this process.
         text = f"{type(error).__name__}: {error}"[:2000]
         if trial.attempt >= TRIES_FOR_MEMORY:
             return _failed(trial, search, run, text)
@@ -128,7 +128,7 @@ def attempt(study: Study, validation: Path, trial: Trial, search: Search) -> Att
 
 
 def _cut_off(trial: Trial, search: Search, run: Run | None, why: str) -> None:
-    """Let a trial be repeated; one whose outcome is told counts, and `recover` ends its run."""
+    """End an attempt whose trial is repeated; with an outcome it counts, and `recover` ends it."""
     if search.interrupt(trial):
         _end(run, "KILLED", why)
 
@@ -149,7 +149,7 @@ def _end(run: Run | None, status: str, error: str) -> None:
 
 
 def _start(study: Study, trial: Trial, key: str) -> Run:
-    """Open the MLflow run of an attempt; iterations that are to be found are not known yet."""
+    """Open the MLflow run of an attempt, without iterations that are yet to be found."""
     tags = {
         "trial": str(trial.slot),
         "attempt": str(trial.attempt),

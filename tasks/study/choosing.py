@@ -26,7 +26,7 @@ from tasks.tracking.runs import Run
 from tasks.tuning import FinishedTrial, Search
 
 PER_USER = "per_user.parquet"
-ALL_USERS = "all_users"  # folder and prefix of what finalists are worth on all users
+ALL_USERS = "all_users"  # folder and metric prefix of finalists, judged on all users
 MOST = 200  # trials compared with each other; the best by value
 
 
@@ -57,7 +57,7 @@ class SearchWinner:
         ranked: The best trials, best first; at most `MOST`, or the finalists.
         best_on_sample: Slot of the best trial on the sample of users; None where trials were
             judged on all.
-        judge_seconds: What judging finalists again has cost.
+        judge_seconds: Of judging finalists again.
     """
 
     winner: FinishedTrial
@@ -90,8 +90,8 @@ def choose(study: Study, search: Search, validation: Path) -> SearchWinner:
         ranked = ranked[:MOST]
         values = np.column_stack([_per_user(study, done, PER_USER) for done in ranked])
     spent = time.perf_counter() - begin if sampled else 0.0
-    found = _ranked(study, ranked, values, fold)
-    return SearchWinner(_winner(study, found), found, best.slot if sampled else None, spent)
+    field = _ranked(study, ranked, values, fold)
+    return SearchWinner(_winner(study, field), field, best.slot if sampled else None, spent)
 
 
 def _ranked(
@@ -102,7 +102,7 @@ def _ranked(
     estimates = column_intervals(values, seed, resamples, report_progress)
     tied = tied_with_best(values, seed, resamples, progress=report_progress)
     n_users, n_items, n_cells = len(fold.train.users), len(fold.train.items), len(fold.train)
-    found = [
+    compared = [
         Ranked(
             done,
             estimate,
@@ -111,7 +111,7 @@ def _ranked(
         )
         for done, estimate, is_tied in zip(trials, estimates, tied, strict=True)
     ]
-    return tuple(sorted(found, key=lambda each: (-each.estimate.mean, each.done.slot)))
+    return tuple(sorted(compared, key=lambda each: (-each.estimate.mean, each.done.slot)))
 
 
 def _winner(study: Study, ranked: Sequence[Ranked]) -> FinishedTrial:

@@ -28,7 +28,7 @@ def paths(tmp_path: Path) -> Checkpoints:
     return Checkpoints(tmp_path / "paths")
 
 
-def test_what_is_kept_is_found_again_bit_by_bit(paths: Checkpoints) -> None:
+def test_a_checkpoint_is_read_bit_by_bit_with_its_curve(paths: Checkpoints) -> None:
     paths.save("a", state(3), points(4))
 
     found = paths.nearest("a", 9)
@@ -43,7 +43,7 @@ def test_what_is_kept_is_found_again_bit_by_bit(paths: Checkpoints) -> None:
 @pytest.mark.parametrize(
     ("most", "expected"), [(1, None), (2, 2), (3, 2), (9, 2), (10, 10), (11, 10), (100, 12)]
 )
-def test_the_furthest_point_that_is_not_too_far_is_found(
+def test_the_latest_checkpoint_within_the_iterations_is_read(
     paths: Checkpoints, most: int, expected: int | None
 ) -> None:
     for iteration in (10, 2, 12):
@@ -55,14 +55,14 @@ def test_the_furthest_point_that_is_not_too_far_is_found(
     assert (None if found is None else found[0].iteration) == expected
 
 
-def test_nothing_is_known_of_a_path_that_nobody_was_on(paths: Checkpoints) -> None:
+def test_a_new_path_has_no_checkpoint(paths: Checkpoints) -> None:
     paths.save("a", state(1), [])
 
     assert paths.nearest("b", 9) is None
     assert Checkpoints(Path("/nowhere")).nearest("a", 9) is None
 
 
-def test_what_is_kept_twice_stays_as_it_was(paths: Checkpoints, tmp_path: Path) -> None:
+def test_a_checkpoint_that_exists_stays_as_it_is(paths: Checkpoints, tmp_path: Path) -> None:
     paths.save("a", state(3), points(4))
     paths.save("a", State(3, state(8).arrays), [])
 
@@ -73,25 +73,7 @@ def test_what_is_kept_twice_stays_as_it_was(paths: Checkpoints, tmp_path: Path) 
     assert [path.name for path in (tmp_path / "paths" / "a").iterdir()] == ["3"]
 
 
-def test_of_two_who_keep_the_same_point_one_is_first_and_nothing_is_left(
-    paths: Checkpoints, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rename = Path.rename
-
-    def late(self: Path, target: Path) -> Path:
-        monkeypatch.setattr(Path, "rename", rename)
-        Checkpoints(tmp_path / "paths").save("a", state(3), points(4))
-        return rename(self, target)
-
-    monkeypatch.setattr(Path, "rename", late)
-
-    paths.save("a", state(3), points(4))
-
-    assert [path.name for path in (tmp_path / "paths" / "a").iterdir()] == ["3"]
-    assert paths.nearest("a", 3) is not None
-
-
-def test_what_was_kept_by_half_is_not_found(
+def test_an_interrupted_write_leaves_no_checkpoint(
     paths: Checkpoints, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths.save("a", state(2), [])
@@ -117,7 +99,7 @@ def interrupted(*_: object, **__: object) -> str:
 def test_every_file_is_on_disk_before_it_has_its_name(
     paths: Checkpoints, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After a power cut a name without its bytes would be a training that goes on from nothing."""
+    """Else a checkpoint could be there after a power cut without its bytes."""
     synced: list[str] = []
     sync, rename = os.fsync, Path.rename
 
@@ -138,7 +120,7 @@ def test_every_file_is_on_disk_before_it_has_its_name(
     assert {"weights.npy", "steps.npy", "points.json"} <= set(before)
 
 
-def test_all_paths_can_be_forgotten(paths: Checkpoints, tmp_path: Path) -> None:
+def test_all_checkpoints_can_be_removed(paths: Checkpoints, tmp_path: Path) -> None:
     paths.save("a", state(3), [])
 
     paths.remove()

@@ -81,7 +81,7 @@ def test_only_the_finalists_are_judged_on_all_users(bench: MakeBench, tmp_path: 
 
 
 @pytest.mark.parametrize(("prefer", "expected"), [("best", "largest"), ("cheapest", "smallest")])
-def test_of_trials_that_cannot_be_told_apart_the_cheapest_can_be_preferred(
+def test_the_cheapest_of_tied_trials_can_be_preferred(
     bench: MakeBench, tmp_path: Path, prefer: str, expected: str
 ) -> None:
     """The largest leads by less than the noise; the cheapest of all is clearly worse."""
@@ -135,7 +135,7 @@ def test_without_a_measured_trial_there_is_nothing_to_choose(bench: MakeBench) -
         chosen_from(made)
 
 
-def test_finalists_are_judged_once_with_the_factors_that_were_kept(
+def test_finalists_are_judged_once_with_the_arrays_that_were_kept(
     bench: MakeBench, fits: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = of_four(bench, finalists=2)
@@ -167,7 +167,7 @@ def test_finalists_are_judged_once_with_the_factors_that_were_kept(
         assert lab.summary_of(metrics, "validation/") != expected
 
 
-def test_a_finalist_whose_factors_are_missing_is_trained_again_with_the_same_values(
+def test_a_finalist_whose_arrays_are_missing_is_trained_again_with_the_same_values(
     bench: MakeBench, fits: list[int]
 ) -> None:
     made = of_four(bench, finalists=4)
@@ -186,7 +186,7 @@ def test_a_finalist_whose_factors_are_missing_is_trained_again_with_the_same_val
     assert fits[trainings:] == [3] * 4
 
 
-def test_a_finalist_that_was_judged_by_half_is_judged_again(bench: MakeBench) -> None:
+def test_a_finalist_whose_judging_was_killed_is_judged_again(bench: MakeBench) -> None:
     """Its judge was killed between its two files."""
     made = of_four(bench, finalists=1)
     made.finish()

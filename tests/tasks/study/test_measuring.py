@@ -44,7 +44,7 @@ def test_a_fold_is_read_once_and_kept(folds: Path) -> None:
     assert fold.train.keys.tolist() == load_fold(folds / "validation").train.keys.tolist()
 
 
-def test_the_run_of_a_study_has_its_settings_its_data_and_the_ids_behind_the_factors(
+def test_the_run_of_a_study_has_its_settings_its_data_and_the_ids_of_rows(
     bench: MakeBench,
 ) -> None:
     made = bench(seed=5)
@@ -62,7 +62,7 @@ def test_the_run_of_a_study_has_its_settings_its_data_and_the_ids_behind_the_fac
     assert made.client.get_experiment(made.study.experiment).name == "small/plays.tsv"
 
 
-def test_a_study_that_is_gone_on_with_has_the_run_it_had_open_again(bench: MakeBench) -> None:
+def test_a_resumed_study_reopens_its_run(bench: MakeBench) -> None:
     first = bench()
     Run.of(first.study.workspace, first.study.parent).end("KILLED", {"error": "interrupted"})
 
@@ -74,7 +74,7 @@ def test_a_study_that_is_gone_on_with_has_the_run_it_had_open_again(bench: MakeB
     assert "error" not in run.data.tags
 
 
-def test_a_run_whose_maker_died_before_the_study_knew_of_it_is_taken(
+def test_a_run_is_adopted_whose_worker_died_before_the_study_had_its_id(
     bench: MakeBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*_: Any) -> None:
@@ -104,7 +104,7 @@ def test_a_study_may_have_any_name(bench: MakeBench, name: str) -> None:
 
 
 @pytest.mark.parametrize("left", [set[str](), {"ids/users.parquet"}])
-def test_ids_that_are_missing_are_attached_by_who_goes_on(bench: MakeBench, left: set[str]) -> None:
+def test_a_resumed_study_attaches_missing_ids(bench: MakeBench, left: set[str]) -> None:
     first = bench()
     for name, path in first.files(first.study.parent).items():
         if name not in left:
@@ -191,7 +191,7 @@ def test_a_final_is_fitted_on_all_that_is_not_the_test_judged_on_it_and_kept(
     assert load_report(tmp_path / "final" / kind).summary() == measured.summary
 
 
-def test_a_final_keeps_no_factors_where_none_are_to_be_kept(
+def test_a_final_keeps_no_arrays_where_the_setting_says_none(
     bench: MakeBench, tmp_path: Path
 ) -> None:
     made = bench(study={"keep_factors": "none"})
@@ -233,7 +233,7 @@ def test_the_final_of_another_study_is_not_taken_over(bench: MakeBench, tmp_path
         (KeyboardInterrupt(), "KILLED", "interrupted"),
     ],
 )
-def test_a_final_that_does_not_end_well_closes_its_run_leaves_no_files_and_is_repeated(
+def test_a_final_that_fails_closes_its_run_leaves_no_files_and_is_repeated(
     bench: MakeBench,
     tmp_path: Path,
     fit_raises: lab.FitRaises,
@@ -251,7 +251,7 @@ def test_a_final_that_does_not_end_well_closes_its_run_leaves_no_files_and_is_re
     assert final(made, WINNER, tmp_path / "als").run != run.info.run_id
 
 
-def test_files_on_their_way_are_gone_however_the_block_ends(bench: MakeBench) -> None:
+def test_scratch_files_are_removed_after_an_interrupt(bench: MakeBench) -> None:
     study = bench().study
 
     def interrupted() -> None:
@@ -272,7 +272,7 @@ def heard() -> Iterator[list[str]]:
         yield found
 
 
-def test_long_work_says_how_far_it_is(bench: MakeBench, tmp_path: Path, heard: list[str]) -> None:
+def test_long_work_reports_progress(bench: MakeBench, tmp_path: Path, heard: list[str]) -> None:
     made = bench()
     made.attempt()
     trial = set(heard)
@@ -284,7 +284,7 @@ def test_long_work_says_how_far_it_is(bench: MakeBench, tmp_path: Path, heard: l
         assert any(what.startswith("iterations of ") for what in each)
 
 
-def test_nobody_listens_after_the_block() -> None:
+def test_progress_is_not_reported_after_the_block() -> None:
     found: list[str] = []
     with reporting_to(lambda what, done, total: found.append(what)):
         report_progress("inside", 1, None)

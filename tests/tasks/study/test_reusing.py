@@ -92,7 +92,9 @@ def test_a_trial_with_another_key_or_fresh_is_trained(
     assert made.search.done[0].facts.source is None
 
 
-def test_other_code_is_trained(bench: MakeBench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trial_of_other_code_is_trained(
+    bench: MakeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bench("first", search=ONE).attempt()
     monkeypatch.setattr("tasks.study.study.code_id", lambda scope, model: "changed")
 
