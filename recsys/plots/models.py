@@ -120,7 +120,7 @@ def groups(
 
 
 def _hatch(i: int) -> str:
-    """What tells bars of the same colour apart, as there are fewer colours than models may be."""
+    """Hatches of bars of the same colour, as there may be more models than colours."""
     return ("", "//", "..", "xx", "\\\\", "oo", "++")[i // len(COLOURS) % 7]
 
 

@@ -1,4 +1,4 @@
-"""Bytes to a split, stage by stage, each kept in our own cache."""
+"""Bytes to a split, stage by stage, each stored in our cache."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -40,7 +40,7 @@ class Plays:
 
     Attributes:
         plays: The log.
-        profiles: Their profiles.
+        profiles: Of the users.
     """
 
     plays: Path

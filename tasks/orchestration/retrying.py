@@ -1,4 +1,4 @@
-"""When a Prefect task is tried again: where the outside world is, and it was away."""
+"""When a Prefect task is retried: where a database was lost."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ Again = dict[str, Any]  # settings of a task
 
 
 def was_lost(task: "Task[..., Any]", run: TaskRun, state: State[Any]) -> bool:
-    """Whether it may go better another time: what the user has to change will not."""
+    """Whether a retry may succeed; errors that the user has to correct stay."""
     return isinstance(state.result(raise_on_failure=False), DatabaseLost)
 
 

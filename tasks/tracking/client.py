@@ -19,7 +19,7 @@ ERRORS = (MlflowException,)  # the database or the server cannot be used
 MAX_BATCH = 1000  # metrics in one log_batch, as MLflow allows
 
 
-NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # of what is no id at all, too
+NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # the second for malformed ids
 
 
 def metric_name(name: str) -> str:
@@ -30,7 +30,7 @@ def metric_name(name: str) -> str:
 def open_client(workspace: Workspace) -> MlflowClient:
     """A client on the workspace's database, which is made under a lock.
 
-    Of two processes that make the same fresh database at once, one would die.
+    Without it one of two processes that make the same new database at once would die.
     """
     return _client(workspace)
 

@@ -1,4 +1,4 @@
-"""A run that takes over what another has measured, and runs that are deleted with their files."""
+"""Copy the values and files of a run to another, and delete runs with their files."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ from tasks.workspace.layout import Workspace
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """What a run took over from another.
+    """Values that were copied from one run to another.
 
     Attributes:
         params: As text.

@@ -1,4 +1,4 @@
-"""The only module that imports mlflow.
+"""Writing runs in MLflow; `tasks.tracking` is the only package that imports mlflow.
 
 Runs are addressed by id through MlflowClient: the fluent functions look up an active run per
 thread, and Prefect runs submitted tasks in other threads.
@@ -37,7 +37,7 @@ SOURCE_RUN, SOURCE_FACTORS = "source_run", "source_factors"  # of a run whose va
 
 @dataclass(frozen=True, slots=True)
 class DataSet:
-    """What a run was computed from, as MLflow shows it.
+    """The data of a run, as MLflow shows it.
 
     Attributes:
         name: Of the data set.
@@ -98,7 +98,7 @@ class Run:
         self.client.log_batch(self.id, params=[Param(k, str(v)) for k, v in params.items()])
 
     def files(self, folder: Path, into: str | None = None) -> None:
-        """Attach every file of a folder, which may be gone afterwards, and on disk for good."""
+        """Attach every file of a folder; they are durable, and moved where that is possible."""
         place = self.place()
         if place is None:
             self.client.log_artifacts(self.id, str(folder), into)
@@ -113,7 +113,7 @@ class Run:
             durable_names(place)
 
     def fetch(self, name: str, into: Path) -> Path:
-        """An attached file or folder: where it lies, or a copy in `into` of one that is far."""
+        """An attached file or folder: its path on this machine, or a copy in `into`."""
         place = self.place()
         if place is not None:
             return place / name
@@ -138,7 +138,7 @@ class Run:
         return Path(unquote(parsed.path)) if parsed.scheme == "file" else None
 
     def drop(self, folder: str) -> None:
-        """Take back a folder of attached files, if there is one."""
+        """Delete a folder of attached files, if there is one."""
         if self.has(folder):
             repository: Any = get_artifact_repository(self._uri)  # its methods have no types
             repository.delete_artifacts(folder)
@@ -179,8 +179,8 @@ def experiment_id(workspace: Workspace, path: Path) -> str:
     """The id of the experiment of a data set, made where it is missing.
 
     Named after the file and the folder it is in; two files of the same name in folders of the
-    same name are told apart by a hash of the whole path. One that was deleted in MLflow is
-    brought back: its data set is in use again.
+    same name get a hash of the whole path in their names. A deleted experiment is restored: its
+    data set is in use again.
     """
     client = open_client(workspace)
     name = f"{path.parent.name}/{path.name}"
@@ -190,7 +190,7 @@ def experiment_id(workspace: Workspace, path: Path) -> str:
             name = f"{name} {sha256(str(path).encode()).hexdigest()[:8]}"
             known = client.get_experiment_by_name(name)
         if known is None:
-            # Where its files go is for a server to say; ours are in the workspace.
+            # A server decides where its files go; without one they are in the workspace.
             ours = workspace.tracking_server is None
             location = workspace.artifacts_of(name).as_uri() if ours else None
             tags = {_SOURCE: str(path), **_KIND}
@@ -234,7 +234,7 @@ def describe_run(
     run.params(params)
     if data is None:
         return
-    # Of two who enter a data set first, one would fail.
+    # Of two processes that enter a data set at once, one would fail.
     with workspace_locks(workspace).exclusive("mlflow-inputs"):
         run.client.log_inputs(run.id, [_input(data)])
 
