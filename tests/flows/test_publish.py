@@ -178,12 +178,12 @@ def test_the_champion_is_published_under_its_version(
     assert told.startswith("version 1 (als of study first): top 2 of ")
     assert again.endswith("unchanged\n")
     assert (found["user"], found["version"], found["run"]) == (user, "1", made.runs["final"])
-    assert [each["rank"] for each in found["artists"]] == [1, 2]
+    assert [each["rank"] for each in found["items"]] == [1, 2]
     assert found["published"].endswith("+00:00")
-    for each in found["artists"]:
+    for each in found["items"]:
         assert each["name"] in table
     assert "version 1 (als of study first), published 20" in table
-    assert (alike["name"], len(alike["artists"])) == (name, 2)
+    assert (alike["name"], len(alike["items"])) == (name, 2)
     assert f"Like {name}" in like
     assert "similarity" in like
 
@@ -246,7 +246,7 @@ def test_a_model_that_does_not_relate_items_is_published_without_similar_items(
 
     skipped = "no similar items: popularity-users does not say which are similar"
     assert skipped in outcome.lines()
-    with pytest.raises(InputError, match=r"is not among the 0 artists .* does not say which are"):
+    with pytest.raises(InputError, match=r"is not among the 0 items .* does not relate items"):
         lookup.similar_list(there, cells.items.name(1))
     assert lookup.user_list(there, cells.users.id(1)).published.entries
 
@@ -258,7 +258,6 @@ def test_a_model_that_does_not_relate_items_is_published_without_similar_items(
         (("lookup", "--item", "none"), "item 'none' is not among the "),
         (("lookup", "x", "--from", "elsewhere"), "nothing is published at elsewhere/published.par"),
         (("lookup", "x", "--from", "ftp://x"), "'ftp://x' is no place to publish to; give PATH"),
-        (("publish", "--k", "0"), "--k 0: ask for at least 1"),
         (("publish", "--version", "99"), "recsys has no version 99; there are: "),
         (("publish", "--to", "x.db"), "'x.db' is no place to publish to; give PATH.parquet"),
     ],
