@@ -42,8 +42,8 @@ class Bpr:
 
     The score of item i is x_u q_i + b_i; stochastic gradient maximises the
     sum over pairs of ln sigmoid(score_i - score_j) less the regularization (Rendle et al.
-    2009, section 4). implicit draws j as often as it is played, and checks that u has not
-    heard it. It runs on one thread, with which alone it is repeatable.
+    2009, section 4). implicit draws j as often as it is played, and checks that it is not
+    in the history. It runs on one thread: only so it is repeatable.
 
     A play counts, however often: BPR has no weights. A user without history has a
     factor of zeros, and gets the items with the highest b. An item without users in
