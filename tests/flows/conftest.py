@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +28,13 @@ from prefect.settings import (  # noqa: E402
     PREFECT_API_URL,
     PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
     PREFECT_HOME,
+    PREFECT_LOGGING_TO_API_ENABLED,
     temporary_settings,
 )
 
 from flows.experiment import experiment  # noqa: E402
 from flows.result import Result  # noqa: E402
 from recsys.config import ExperimentConfig  # noqa: E402
-from recsys.plots import drawing  # noqa: E402
 from recsys.sources.sample import make_sample, write_sample  # noqa: E402
 from tasks.orchestration.server import Server, serving  # noqa: E402
 from tasks.tracking.client import open_client  # noqa: E402
@@ -96,6 +96,15 @@ class Lab:
         return client.search_runs(every, mine)[0]
 
 
+def copied(lab: Lab, folder: Path) -> Lab:
+    """The lab with databases of its own; the files of runs until now stay where they are."""
+    source, workspace = lab.workspace, Workspace.at(folder)
+    left = shutil.ignore_patterns("artifacts", f"{source.tracking_database.name}*")
+    shutil.copytree(source.root, workspace.root, ignore=left, dirs_exist_ok=True)
+    copy_database(source.tracking_database, workspace.tracking_database)
+    return replace(lab, workspace=workspace)
+
+
 def quick(**changed: Any) -> ExperimentConfig:
     """The quick experiment with settings replaced within their tables."""
     table = dict(QUICK)
@@ -106,21 +115,17 @@ def quick(**changed: Any) -> ExperimentConfig:
 
 
 @pytest.fixture(scope="module", autouse=True)  # a session's would last beyond these tests
-def plain_pictures() -> Iterator[None]:
-    """Pictures are drawn, but small and unaligned: else half of the time of an experiment.
+def empty_pictures() -> Iterator[None]:
+    """Figures are composed, but their files stay empty: a quarter of the time of an experiment.
 
-    How they look at full size is for the tests of `recsys.plots`.
+    The tests of `recsys.plots` draw each kind of picture.
     """
-    blank = drawing._blank
 
-    def unaligned(width: float, height: float) -> Figure:
-        figure = blank(width, height)
-        figure.set_layout_engine("none")
-        return figure
+    def create(_: Figure, path: Path, **__: Any) -> None:
+        path.touch()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(drawing, "DPI", 30)
-        patch.setattr(drawing, "_blank", unaligned)
+        patch.setattr(Figure, "savefig", create)
         yield
 
 
@@ -135,6 +140,7 @@ def starting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             PREFECT_HOME: str(home),
             # Its thread would hold up the end of every flow by up to a second.
             PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
+            PREFECT_LOGGING_TO_API_ENABLED: False,
         }
         with temporary_settings(settings):
             yield server

@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from recsys.models.item_knn import ItemKnnConfig
 from tasks.data import database
 from tasks.data.new_plays import gather
 from tasks.data.stages import Plays
+from tasks.orchestration.server import Server
 from tasks.retraining import history
 from tasks.retraining.history import RetrainHistory
 from tasks.serving.published import open_store
@@ -39,7 +41,9 @@ from tasks.tracking.client import open_client
 from tasks.tracking.queries import Recorded
 from tasks.tuning import stored_request
 from tasks.workspace.cleaning import DAY, unused
-from tests.flows.conftest import Lab, quick
+from tasks.workspace.layout import Workspace
+from tests.conftest import copy_database
+from tests.flows.conftest import Lab, copied, quick
 
 pytestmark = pytest.mark.flow
 SLOW = pytest.mark.slow
@@ -71,16 +75,43 @@ def louder(lines: Lines) -> Lines:
     return ["\t".join([*row[:3], f"{int(row[3]) * 50}\n"]) for row in rows if row[3].isdigit()]
 
 
+def request_of(plays: Path, **more: Any) -> RetrainRequest:
+    table = {"config": quick(study={"trials": 2, "fresh": False}), "name": "served", **more}
+    return RetrainRequest(plays, None, **table)
+
+
+@pytest.fixture(scope="module")
+def fresh(
+    starting: Server,
+    sample: tuple[Path, Path],
+    mlflow_database: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Lab:
+    """A lab in which nothing was done."""
+    workspace = Workspace.at(tmp_path_factory.mktemp("fresh") / "mlruns")
+    copy_database(mlflow_database, workspace.tracking_database)
+    starting.wait()
+    return Lab(workspace, *sample)
+
+
+@pytest.fixture(scope="module")
+def retrained(fresh: Lab, tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    """A lab with the first version of the model "served"."""
+    lab = copied(fresh, tmp_path_factory.mktemp("retrained") / "mlruns")
+    assert run(lab, request_of(lab.plays)).verdict == "promoted"
+    return lab
+
+
 @pytest.fixture
-def ask(lab: Lab, request: pytest.FixtureRequest) -> Callable[..., RetrainRequest]:
-    """A question about a registered model that only this test knows."""
-    name = re.sub(r"\W+", "-", request.node.name)
+def lab(retrained: Lab, tmp_path: Path) -> Lab:
+    """A copy of it for each test: to retrain with the same settings again costs little."""
+    return copied(retrained, tmp_path / "mlruns")
 
-    def asked(plays: Path | None = None, **more: Any) -> RetrainRequest:
-        config = quick(study={"trials": 2, "fresh": False})
-        return RetrainRequest(plays or lab.plays, None, **{"config": config, "name": name, **more})
 
-    return asked
+@pytest.fixture
+def ask(lab: Lab) -> Callable[..., RetrainRequest]:
+    """A request to retrain the model "served", or another one by its name."""
+    return lambda plays=None, **more: request_of(plays or lab.plays, **more)
 
 
 def run(lab: Lab, asked: RetrainRequest) -> Retrained:
@@ -106,16 +137,17 @@ def later(lab: Lab, folder: Path) -> Path:
 def test_the_first_is_promoted_and_the_same_plays_again_change_nothing(
     lab: Lab, ask: Callable[..., RetrainRequest]
 ) -> None:
-    first = run(lab, ask())
-    before = runs(lab, ask())
-    again = run(lab, ask())
+    new = ask(name="new")
+    first = run(lab, new)
+    before = runs(lab, new)
+    again = run(lab, new)
 
     assert (first.verdict, first.version, first.champion) == ("promoted", 1, 1)
     assert first.reasons == ("first: nothing serves yet",)
     assert (again.verdict, again.version, again.champion) == ("unchanged", 1, 1)
     assert "retrained already with these settings, and version 1 was promoted" in again.reasons[0]
-    assert runs(lab, ask()) == before
-    assert len(store.versions(lab.workspace, ask().name)) == 1
+    assert runs(lab, new) == before
+    assert len(store.versions(lab.workspace, new.name)) == 1
     (recorded,) = before
     assert recorded.tags["verdict"] == "promoted"
     assert recorded.params["gate"] == "not-worse"
@@ -154,20 +186,19 @@ def test_the_search_begins_at_the_champion_which_is_judged_on_the_same_test(
 def test_the_champion_as_it_serves_is_judged_on_new_pairs_unless_its_files_are_lost(
     lab: Lab, ask: Callable[..., RetrainRequest], tmp_path: Path
 ) -> None:
-    run(lab, ask(later(lab, tmp_path)))
     lines = lines_of(lab)
-    grown = [line for n, line in enumerate(lines) if n % 5]
-    run(lab, ask(written(tmp_path / "some.tsv", grown), gate=Gate("always")))
-    second = run(lab, ask(refit=True, gate=Gate("always")))
+    some = written(tmp_path / "some.tsv", [line for n, line in enumerate(lines) if n % 5])
+    run(lab, ask(some, name="grows"))
+    second = run(lab, ask(name="grows", refit=True, gate=Gate("always")))
 
     on_new = second.table["decision"]["on_new"]
     assert 0 < on_new["n_users"] <= on_new["n_pairs"] < len(lines) / 5
     assert second.reasons[-1].startswith(f"as it serves, on {on_new['n_pairs']} pairs of ")
 
     client, number = open_client(lab.workspace), str(second.version)
-    place = client.get_model_version_download_uri(ask().name, number).removeprefix("file://")
+    place = client.get_model_version_download_uri("grows", number).removeprefix("file://")
     Path(place, "artifacts", "served", "users.parquet").unlink()
-    third = run(lab, ask(later(lab, tmp_path), refit=True))
+    third = run(lab, ask(later(lab, tmp_path), name="grows", refit=True))
 
     assert (third.verdict, third.champion) == ("promoted", third.version)
     assert third.table["decision"]["on_new"] is None
@@ -183,9 +214,9 @@ def test_another_model_that_is_better_takes_the_place_and_one_that_is_worse_does
     popular = checked({**table, "model": "popularity-plays", "search": {}}, "of a test")
     plays = later(lab, tmp_path)
 
-    first = run(lab, ask(config=popular, refit=True))
-    better = run(lab, ask(plays, follows=False, gate=Gate("better")))
-    worse = run(lab, ask(config=popular, follows=False, gate=Gate(coverage=0)))
+    first = run(lab, ask(name="other", config=popular, refit=True))
+    better = run(lab, ask(plays, name="other", follows=False, gate=Gate("better")))
+    worse = run(lab, ask(name="other", config=popular, follows=False, gate=Gate(coverage=0)))
 
     assert first.champion == 1
     assert (better.verdict, better.champion) == ("promoted", 2)
@@ -197,7 +228,6 @@ def test_another_model_that_is_better_takes_the_place_and_one_that_is_worse_does
 def test_a_champion_that_is_only_refitted_is_not_better_than_itself(
     lab: Lab, ask: Callable[..., RetrainRequest], tmp_path: Path
 ) -> None:
-    run(lab, ask())
     plays = later(lab, tmp_path)
 
     refused = run(lab, ask(plays, refit=True, gate=Gate("better")))
@@ -223,13 +253,13 @@ def test_an_ensemble_that_serves_is_refitted_though_its_first_run_was_deleted(
     lab: Lab, ask: Callable[..., RetrainRequest], tmp_path: Path
 ) -> None:
     judged = ensemble(lab)
-    registering.promote(lab.workspace, judged, ask().name)
+    registering.promote(lab.workspace, judged, "merged")
     client = open_client(lab.workspace)
     client.delete_run(judged)
 
-    done = run(lab, ask(later(lab, tmp_path), refit=True))
+    done = run(lab, ask(later(lab, tmp_path), name="merged", refit=True))
 
-    serves = store.get_version(lab.workspace, 2, ask().name)
+    serves = store.get_version(lab.workspace, 2, "merged")
     assert (done.verdict, done.champion, serves.model) == ("promoted", 2, "ensemble")
     assert done.table["decision"]["difference"]["mean"] == 0
     assert (
@@ -241,12 +271,11 @@ def test_an_ensemble_that_serves_is_refitted_though_its_first_run_was_deleted(
 def test_the_gate_never_leaves_the_champion(
     lab: Lab, ask: Callable[..., RetrainRequest], tmp_path: Path
 ) -> None:
-    nothing = run(lab, ask(gate=Gate("never")))
-    first = run(lab, ask())
+    nothing = run(lab, ask(name="none", gate=Gate("never")))
     second = run(lab, ask(later(lab, tmp_path), gate=Gate("never")))
 
     assert (nothing.verdict, nothing.champion) == ("refused", None)
-    assert (second.verdict, second.champion) == ("refused", first.version)
+    assert (second.verdict, second.champion) == ("refused", 1)
     assert second.reasons[0].startswith("--gate never")
     assert len(second.reasons) >= 3
 
@@ -255,7 +284,7 @@ def test_the_gate_never_leaves_the_champion(
     ("breaks", "words"),
     [
         (without_plays, "day.tsv: more rows cannot be used: 4"),
-        (louder, "day.tsv: plays are distributed otherwise"),
+        (louder, "day.tsv: plays have another distribution"),
     ],
 )
 def test_a_broken_day_stops_and_goes_on_when_that_is_accepted(
@@ -265,7 +294,6 @@ def test_a_broken_day_stops_and_goes_on_when_that_is_accepted(
     breaks: Callable[[Lines], Lines],
     words: str,
 ) -> None:
-    run(lab, ask())
     broken = written(tmp_path / "day.tsv", breaks(lines_of(lab)))
 
     with pytest.raises(
@@ -328,7 +356,6 @@ def test_whoever_is_killed_leaves_the_champion_and_the_same_command_goes_on(
     function: str,
     at: int,
 ) -> None:
-    first = run(lab, ask())
     asked = ask(later(lab, tmp_path), gate=Gate("always"))
     dies(place, function, at)
     with pytest.raises(Killed):
@@ -339,11 +366,11 @@ def test_whoever_is_killed_leaves_the_champion_and_the_same_command_goes_on(
     done = run(lab, asked)
 
     promoted = function == "show_decision"
-    assert left == (first.version + 1 if promoted else first.version)
+    assert left == (2 if promoted else 1)
     assert done.verdict == ("unchanged" if promoted else "promoted")
     assert {each.tags["study"] for each in runs(lab, asked)} == studies
     assert [each.status for each in runs(lab, asked)] == ["FINISHED"] * 2
-    assert serving(lab, asked) == first.version + 1
+    assert serving(lab, asked) == 2
     assert len(store.versions(lab.workspace, asked.name)) == 2
     second, one = runs(lab, asked)
     assert second.params.keys() == one.params.keys()
@@ -355,7 +382,6 @@ def test_whoever_is_killed_leaves_the_champion_and_the_same_command_goes_on(
 def test_who_is_killed_right_after_the_promotion_finds_it_done(
     lab: Lab, ask: Callable[..., RetrainRequest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run(lab, ask())
     asked = ask(later(lab, tmp_path), gate=Gate("always"))
     promote = registering.promote
 
@@ -383,7 +409,8 @@ def test_the_files_of_a_folder_are_one_log_and_a_broken_one_is_named(
     written(folder / "2026-01-01.tsv", lines[::2])
     written(folder / "2026-01-02.tsv", lines[1::2])
     written(folder / ".hidden", ["nothing"])
-    config = ask().config.data
+    request = partial(ask, name="days")
+    config = request().config.data
 
     both = gather(lab.workspace, folder, config)
     assert both.fingerprint == gather(lab.workspace, folder, config).fingerprint
@@ -391,27 +418,27 @@ def test_the_files_of_a_folder_are_one_log_and_a_broken_one_is_named(
     whole = gather(lab.workspace, lab.plays, config)
     usable = [sum(p.facts.rows - p.facts.rejected for p in e.parts) for e in (both, whole)]
     assert usable[0] == usable[1]
-    first = run(lab, ask(folder))
+    first = run(lab, request(folder))
     written(folder / "2026-01-03.tsv", without_plays(lines[::2]))
     with pytest.raises(InputError, match=r"2026-01-03.tsv: more rows cannot be used: 4"):
-        run(lab, ask(folder))
+        run(lab, request(folder))
     written(folder / "2026-01-03.tsv", lines[1::2])
     with pytest.raises(InputError, match=r"2026-01-03.tsv is a copy of 2026-01-02.tsv, and its p"):
-        run(lab, ask(folder))
+        run(lab, request(folder))
     written(folder / "2026-01-03.tsv", lines[1::3])
-    second = run(lab, ask(folder, gate=Gate("always")))
+    second = run(lab, request(folder, gate=Gate("always")))
     for name in ("2026-01-01.tsv", "2026-01-02.tsv"):
         (folder / name).unlink()
     # What is left is known, and yet it is not what there was.
     with pytest.raises(
         InputError, match="have drifted from the last ones: all files together: fewer rows"
     ):
-        run(lab, ask(folder))
+        run(lab, request(folder))
 
     assert (first.champion, second.champion) == (1, 2)
     assert len(second.table["parts"]) == 3
     # A rollback leads back to the first, so its plays stay, however old; whose neither is may go.
-    third = run(lab, ask(later(lab, tmp_path), gate=Gate("always")))
+    third = run(lab, request(later(lab, tmp_path), gate=Gate("always")))
     for study, kept in ((first.study, False), (second.study, True), (third.study, True)):
         plays = Path(stored_request(lab.workspace, study)["plays"])
         old = {each.path for each in unused(lab.workspace, plays.stat().st_mtime + 99 * DAY)}
@@ -436,7 +463,7 @@ def test_plays_come_from_a_database_in_any_order(
 ) -> None:
     usable = database_of(lab, tmp_path / "plays.db")
     database_of(lab, tmp_path / "reversed.db", order=-1)
-    asked = replace(ask(refit=True, query=QUERY), plays=None)
+    asked = replace(ask(name="queried", refit=True, query=QUERY), plays=None)
 
     monkeypatch.setenv(environment.DATABASE, f"sqlite:///{tmp_path / 'plays.db'}")
     first = run(lab, asked)
@@ -465,7 +492,7 @@ def test_a_lost_database_is_retried_and_its_password_is_not_shown(
     monkeypatch.setattr(database, "connected", counted)
     at_once = database.query_plays.with_options(retry_delay_seconds=0)
     monkeypatch.setattr(database, "query_plays", at_once)
-    asked = replace(ask(query=QUERY), plays=None)
+    asked = replace(ask(name="lost", query=QUERY), plays=None)
 
     with pytest.raises(InputError, match=r"PostgreSQL at postgresql://me:\*{3}@127.0.0.1:1/x"):
         run(lab, asked)
@@ -479,7 +506,6 @@ def test_a_lost_database_is_retried_and_its_password_is_not_shown(
 def test_plays_that_cannot_be_read_are_recorded_as_stopped(
     lab: Lab, ask: Callable[..., RetrainRequest], tmp_path: Path
 ) -> None:
-    run(lab, ask())
     torn = written(tmp_path / "day.tsv", ["no table\n", "at all\n"])
 
     with pytest.raises(InputError, match=r"day\.tsv"):
@@ -517,11 +543,11 @@ def test_a_new_champion_is_published_once_and_one_that_was_refused_is_not(
     monkeypatch.setenv(environment.PUBLISHED, address)
     plays = later(lab, tmp_path)
 
-    first = run(lab, ask(publish=True))
-    again = run(lab, ask(publish=True))
-    refused = run(lab, ask(plays, publish=True, gate=Gate("never")))
+    first = run(lab, ask(name="published", publish=True))
+    again = run(lab, ask(name="published", publish=True))
+    refused = run(lab, ask(plays, name="published", publish=True, gate=Gate("never")))
     left = open_store(address).read()
-    silent = run(lab, ask(plays, gate=Gate("always")))
+    silent = run(lab, ask(plays, name="published", gate=Gate("always")))
 
     assert (first.verdict, first.published and first.published.new) == ("promoted", True)
     assert (again.verdict, again.published and again.published.new) == ("unchanged", False)
@@ -534,7 +560,7 @@ def test_a_new_champion_is_published_once_and_one_that_was_refused_is_not(
 def test_a_champion_that_could_not_be_published_is_published_by_the_same_command(
     lab: Lab, ask: Callable[..., RetrainRequest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = ask(publish=True)
+    asked = ask(name="published", publish=True)
     monkeypatch.setenv(environment.PUBLISHED, "ftp://nowhere")
     with pytest.raises(InputError, match=r"version 1 serves, but its lists are not published: "):
         run(lab, asked)

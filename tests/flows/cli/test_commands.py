@@ -9,7 +9,6 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,8 +55,8 @@ def answer(url: str, process: subprocess.Popen[str], seconds: float = 120) -> st
 
 
 @dataclass(frozen=True)
-class Twice:
-    """One command, started twice at the same moment in a workspace that is not there yet."""
+class Started:
+    """One command, started so many times at the same moment where there is no workspace yet."""
 
     home: Path
     codes: list[int]
@@ -65,11 +64,9 @@ class Twice:
     errors: list[str]
 
 
-@pytest.fixture(scope="module")
-def twice(sample: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Twice:
-    place = tmp_path_factory.mktemp("twice")
+def start(n: int, plays: Path, place: Path) -> Started:
     (place / "home").mkdir()
-    command = [*COMMAND, "experiment", "--json", "--plays", str(sample[0]), *QUICK, "--seed", "4"]
+    command = [*COMMAND, "experiment", "--json", "--plays", str(plays), *QUICK, "--seed", "4"]
     started = [
         subprocess.Popen(
             command,
@@ -79,35 +76,42 @@ def twice(sample: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -
             stderr=subprocess.PIPE,
             text=True,
         )
-        for _ in range(2)
+        for _ in range(n)
     ]
-    said = [process.communicate() for process in started]
+    texts = [process.communicate() for process in started]
     codes = [process.returncode for process in started]
-    return Twice(place / "home", codes, [out for out, _ in said], [error for _, error in said])
+    return Started(place / "home", codes, [out for out, _ in texts], [error for _, error in texts])
+
+
+@pytest.fixture(scope="module")
+def once(sample: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Started:
+    return start(1, sample[0], tmp_path_factory.mktemp("once"))
 
 
 @pytest.mark.flow
-def test_two_first_starts_at_once_both_end_well(twice: Twice) -> None:
+@pytest.mark.slow
+def test_two_first_starts_at_once_end_well_and_alike_but_for_seconds_and_ids(
+    sample: tuple[Path, Path], tmp_path: Path
+) -> None:
+    twice = start(2, sample[0], tmp_path)
+
     assert twice.codes == [0, 0], twice.errors
     assert not any("Traceback" in error for error in twice.errors)
-
-
-@pytest.mark.flow
-def test_the_same_seed_gives_the_same_object_but_for_seconds_and_ids(twice: Twice) -> None:
     one, other = ({**json.loads(out), "seconds": 0, "runs": 0} for out in twice.out)
-
     assert one == other
 
 
 @pytest.mark.flow
-def test_nothing_is_written_but_the_workspace(twice: Twice) -> None:
-    assert list(twice.home.iterdir()) == []
-    assert sorted(path.name for path in twice.home.parent.iterdir()) == ["home", "mlruns"]
+def test_nothing_is_written_but_the_workspace(once: Started) -> None:
+    assert once.codes == [0], once.errors
+    assert "Traceback" not in once.errors[0]
+    assert list(once.home.iterdir()) == []
+    assert sorted(path.name for path in once.home.parent.iterdir()) == ["home", "mlruns"]
 
 
 @pytest.mark.flow
-def test_json_is_one_object_on_standard_output(twice: Twice) -> None:
-    out = twice.out[0]
+def test_json_is_one_object_on_standard_output(once: Started) -> None:
+    out = once.out[0]
 
     assert out.count("\n") == 1
     found = json.loads(out)
@@ -124,61 +128,42 @@ def test_json_is_one_object_on_standard_output(twice: Twice) -> None:
     assert {"study", "final"} <= found["runs"].keys()
 
 
-@dataclass(frozen=True)
-class Interface:
-    """A started `recsys ui`."""
-
-    process: subprocess.Popen[str]
-    home: Path
-    port: int
-
-
-@pytest.fixture(scope="module")
-def interfaces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Interface]]:
-    """All at once: each takes seconds to start."""
-    started: dict[str, Interface] = {}
-    options: dict[str, list[str]] = {"mlflow": [], "prefect": ["--prefect"], "optuna": ["--optuna"]}
-    for name, more in options.items():
-        place, port = tmp_path_factory.mktemp(name), free_port()
-        (place / "home").mkdir()
-        process = subprocess.Popen(
-            [*COMMAND, "ui", *more, "--port", str(port)],
-            cwd=place,
-            env=environment(place / "home"),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        started[name] = Interface(process, place / "home", port)
-    yield started
-    for each in started.values():
-        with suppress(ProcessLookupError):
-            os.killpg(each.process.pid, signal.SIGKILL)
-        each.process.communicate()
-
-
 @pytest.mark.flow
 @pytest.mark.parametrize(
-    ("name", "path", "expected"),
+    ("options", "path", "expected"),
     [
-        ("mlflow", "health", "OK"),
-        ("prefect", "api/health", "true"),
-        ("optuna", "api/studies", '{"study_summaries": []}'),
+        pytest.param([], "health", "OK", marks=pytest.mark.slow, id="mlflow"),
+        pytest.param(["--prefect"], "api/health", "true", marks=pytest.mark.slow, id="prefect"),
+        pytest.param(["--optuna"], "api/studies", '{"study_summaries": []}', id="optuna"),
     ],
 )
-def test_the_interfaces_answer_on_loopback_and_end_when_told(
-    interfaces: dict[str, Interface], name: str, path: str, expected: str
+def test_an_interface_answers_on_loopback_and_ends_when_told(
+    tmp_path: Path, options: list[str], path: str, expected: str
 ) -> None:
-    ui = interfaces[name]
-    assert ui.process.stdout is not None
-    assert ui.process.stdout.readline().startswith(f"http://127.0.0.1:{ui.port} ")
-    assert answer(f"http://127.0.0.1:{ui.port}/{path}", ui.process) == expected
+    port, home = free_port(), tmp_path / "home"
+    home.mkdir()
+    ui = subprocess.Popen(
+        [*COMMAND, "ui", *options, "--port", str(port)],
+        cwd=tmp_path,
+        env=environment(home),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert ui.stdout is not None
+        assert ui.stdout.readline().startswith(f"http://127.0.0.1:{port} ")
+        assert answer(f"http://127.0.0.1:{port}/{path}", ui) == expected
 
-    ui.process.send_signal(signal.SIGINT)
-    out, err = ui.process.communicate(timeout=60)
+        ui.send_signal(signal.SIGINT)
+        out, err = ui.communicate(timeout=60)
 
-    assert (ui.process.returncode, out, err) == (0, "", "")  # quietly
-    with socket.socket() as gone:
-        assert gone.connect_ex(("127.0.0.1", ui.port)) != 0
-    assert list(ui.home.iterdir()) == []
+        assert (ui.returncode, out, err) == (0, "", "")  # quietly
+        with socket.socket() as gone:
+            assert gone.connect_ex(("127.0.0.1", port)) != 0
+        assert list(home.iterdir()) == []
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(ui.pid, signal.SIGKILL)
+        ui.communicate()
