@@ -201,10 +201,14 @@ def check_files(plays: Path, profiles: Path | None, config: ExperimentConfig) ->
 
 def _given(*options: tuple[str, Any, str]) -> dict[str, tuple[Any, str]]:
     return {
-        name: (value, option if value is True else f"{option} {value}")
+        name: (value, option if value is True else f"{option} {_typed(value)}")
         for name, value, option in options
         if value is not None
     }
+
+
+def _typed(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _config_file(name: str) -> Path:
