@@ -156,8 +156,8 @@ def load_config(
     """The configuration of a TOML file, with single settings replaced.
 
     Args:
-        path: The file. Its `space`, a path from where it lies, names a TOML file whose `[search]`
-            and `[study]` hold where it has no setting of its own.
+        path: The file. Its `space`, a path from where it lies, names a TOML file with `[search]` and
+            `[study]` for missing settings.
         overrides: Dotted name to value, for example {"search.factors": [16, 32]}.
         options: Dotted name to what the user wrote, for error messages: {"seed": "--seed -1"}.
 
@@ -206,7 +206,7 @@ def changed(
 
 
 def _cut_otherwise(table: dict[str, Any], given: Overrides) -> None:
-    """Another kind of split begins with its own defaults: each kind has settings of its own."""
+    """Another kind of split begins with its own defaults: each kind has different settings."""
     kind = given.get("split.kind")
     split = given.get("split", table.get("split"))
     known = split.get("kind", RandomSplit().kind) if isinstance(split, dict) else None
