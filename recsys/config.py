@@ -156,8 +156,8 @@ def load_config(
     """The configuration of a TOML file, with single settings replaced.
 
     Args:
-        path: The file. Its `space`, a path from where it lies, names a TOML file with `[search]` and
-            `[study]` for missing settings.
+        path: The file. Its `space`, a path from where it lies, names a TOML file with the
+            `[search]` and `[study]` settings that are missing here.
         overrides: Dotted name to value, for example {"search.factors": [16, 32]}.
         options: Dotted name to what the user wrote, for error messages: {"seed": "--seed -1"}.
 
