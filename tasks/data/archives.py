@@ -2,8 +2,6 @@
 
 import gzip
 import hashlib
-import os
-import shutil
 import tarfile
 import zlib
 from collections.abc import Sequence
@@ -12,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Protocol
 
 from recsys.errors import InputError
+from recsys.files import temporary_folder
 from recsys.progress import Progress, silent
 
 BLOCK = 1 << 20
@@ -55,15 +54,10 @@ def unpack(
     Raises:
         InputError: The archive is damaged or unsafe, lacks a member, or holds one with another MD5.
     """
-    scratch = folder / f".{archive.name}.unpacking"  # same file system, so that a rename suffices
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir()
-    try:
+    with temporary_folder(folder, f".{archive.name}-") as scratch:
         _write_members(archive, {member.name: member for member in members}, scratch, progress)
         for member in members:
-            os.replace(scratch / member.name, folder / member.name)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+            (scratch / member.name).replace(folder / member.name)
 
 
 def _write_members(

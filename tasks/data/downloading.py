@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import os
 import shutil
 import ssl
 import time
@@ -13,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from recsys.errors import InputError
+from recsys.files import atomic_file
 from recsys.progress import Progress, silent
 
 BLOCK = 1 << 18
@@ -224,6 +224,5 @@ def _read_source(part: Path, url: str) -> _Source | None:
 
 
 def _write_source(part: Path, known: _Source) -> None:
-    new = _beside(part).with_suffix(".new")
-    new.write_text(json.dumps(asdict(known)), encoding="utf-8")
-    os.replace(new, _beside(part))
+    with atomic_file(_beside(part)) as new:
+        new.write_text(json.dumps(asdict(known)), encoding="utf-8")

@@ -10,7 +10,6 @@ a list. A reader that has the old file open reads it to its end.
 """
 
 import json
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -22,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys.errors import InputError
-from recsys.files import sync
+from recsys.files import atomic_file
 from tasks.serving.published.store import (
     OldStoreError,
     Published,
@@ -92,23 +91,19 @@ class ParquetStore:
             return None
 
     def _write(self, what: Published, blocks: Iterable[tuple[str, Any]]) -> None:
-        """The caller holds the lock; the part file of a killed publisher is overwritten."""
-        new = self._beside("new")
+        """The caller holds the lock."""
         metadata = {_METADATA: json.dumps({**asdict(what), "at": what.at.isoformat()}).encode()}
-        try:
-            with pq.ParquetWriter(
+        with (
+            atomic_file(self._path, durable=True) as new,
+            pq.ParquetWriter(
                 new,
                 _SCHEMA.with_metadata(metadata),
                 compression="zstd",
                 write_statistics=list(_SOUGHT),
-            ) as writer:
-                for kind, block in blocks:
-                    writer.write_table(_rows(kind, block, what).cast(writer.schema))
-            sync(new)
-            os.replace(new, self._path)
-            sync(self._path.parent)
-        finally:
-            new.unlink(missing_ok=True)
+            ) as writer,
+        ):
+            for kind, block in blocks:
+                writer.write_table(_rows(kind, block, what).cast(writer.schema))
 
     def _beside(self, ending: str) -> Path:
         return self._path.with_name(f".{self._path.name}.{ending}")

@@ -80,7 +80,7 @@ def test_other_members_are_skipped(tmp_path: Path, other: Entry) -> None:
 
 
 def test_what_a_killed_call_left_is_cleared_away(tmp_path: Path) -> None:
-    left = tmp_path / "in" / ".data.tar.gz.unpacking"
+    left = tmp_path / "in" / ".data.tar.gz-killed"
     left.mkdir(parents=True)
     (left / "plays.tsv").write_bytes(b"half")
 
