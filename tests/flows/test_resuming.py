@@ -22,10 +22,10 @@ def fit_fails(monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequence[int], BaseE
     def install(which: Sequence[int], error: BaseException) -> None:
         calls = iter(range(10_000))
 
-        def failing(self: Als, train: Any, start: Any = None) -> Als:
+        def failing(self: Als, *given: Any) -> Als:
             if next(calls) in which:
                 raise error
-            return fit(self, train, start)
+            return fit(self, *given)
 
         monkeypatch.setattr(Als, "fit", failing)
 
@@ -39,11 +39,11 @@ def cut_off(lab: Lab, first: Result) -> Result:
     fit = Als.fit
     calls = iter(range(100))
 
-    def interrupted(self: Als, train: Any, start: Any = None) -> Als:
+    def interrupted(self: Als, *given: Any) -> Als:
         # Fit 1 is the second trial; then come trials 1 and 2 again, and the winner.
         if next(calls) in (1, 4):
             raise KeyboardInterrupt
-        return fit(self, train, start)
+        return fit(self, *given)
 
     patch.setattr(Als, "fit", interrupted)
     try:
