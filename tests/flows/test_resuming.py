@@ -150,7 +150,7 @@ def test_a_study_that_was_killed_is_tidied_when_it_goes_on(
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr("tasks.study.attempt.judge_timed", killed)
+        patch.setattr("tasks.study.attempt.measure", killed)
         patch.setattr("tasks.tuning.Search.interrupt", lambda *_: None)
         patch.setattr("tasks.tracking.runs.Run.end", lambda *_: None)
         patch.setattr("flows.searching.recover", lambda *_: None)
