@@ -98,18 +98,8 @@ class Bpr:
         implicit keeps its random numbers to itself. So a resumed training repeats the past
         iterations on unused factors of width 1, to draw the same pairs.
         """
-        with threadpool_limits(1, "blas"):  # else implicit warns when it is loaded
-            from implicit.cpu.bpr import BayesianPersonalizedRanking
-        config, done = self._config, 0 if start is None else start.iteration
-        model = BayesianPersonalizedRanking(
-            factors=config.factors,
-            learning_rate=config.learning_rate,
-            regularization=config.regularization,
-            iterations=config.iterations if config.iterations > done else 0,
-            verify_negative_samples=True,
-            random_state=np.random.default_rng(self._seed),
-            num_threads=1,
-        )
+        done = 0 if start is None else start.iteration
+        model = self._solver(self._config.iterations if self._config.iterations > done else 0)
 
         def callback(n: int, seconds: float, correct: int, skipped: int) -> None:
             if n + 1 > done:
@@ -122,7 +112,8 @@ class Bpr:
                 model.user_factors, model.item_factors = self._users, self._items
 
         if start is not None:
-            model.random_state.random(sum(self._seen.shape) * (config.factors + 1), np.float32)
+            drawn = sum(self._seen.shape) * (self._config.factors + 1)
+            model.random_state.random(drawn, np.float32)  # the first factors
             model.user_factors, model.item_factors = (
                 np.zeros((n, 1), np.float32) for n in self._seen.shape
             )
@@ -130,6 +121,19 @@ class Bpr:
             model.fit(self._seen, show_progress=False, callback=callback)
         except StopTraining:
             model._check_fit_errors()  # which fit does at its end
+
+    def _solver(self, iterations: int) -> Any:  # implicit ships no types
+        with threadpool_limits(1, "blas"):  # else implicit warns when it is loaded
+            from implicit.cpu.bpr import BayesianPersonalizedRanking
+        return BayesianPersonalizedRanking(
+            factors=self._config.factors,
+            learning_rate=self._config.learning_rate,
+            regularization=self._config.regularization,
+            iterations=iterations,
+            verify_negative_samples=True,
+            random_state=np.random.default_rng(self._seed),
+            num_threads=1,
+        )
 
     def _take(self, model: Any) -> None:
         """Take the factors of implicit; items that are never drawn get the lowest b."""
