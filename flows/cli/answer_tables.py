@@ -16,14 +16,17 @@ SHARES = 10  # items of a history that the terminal shows
 BY = {
     "plays": "the history",
     "profile": "the profile, no history is known",
-    "alike": "what users of a similar profile play, no history is known",
-    "popularity": "what most users play",
+    "alike": "what {users} of a similar profile play, no history is known",
+    "popularity": "what most {users} play",
 }
 
 
 def recommended_table(answer: Recommended) -> RenderableType:
     """The ranked items, and what they are chosen by."""
-    by = BY[answer.answer.by] + (f" ({answer.answer.audience})" * bool(answer.answer.audience))
+    users = _nouns(answer.served_run).users
+    by = BY[answer.answer.by].format(users=users) + (
+        f" ({answer.answer.audience})" * bool(answer.answer.audience)
+    )
     counted = answer.answer.by in ("alike", "popularity")
     table = _ranking(answer.served_run, answer.answer.items, None if counted else "score")
     notes = [f"by {by}", *[answer.note] * bool(answer.note), _line(answer.served_run)]

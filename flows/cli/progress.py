@@ -39,7 +39,8 @@ class Standing:
         """A step has got to `done` of `total`."""
         iterates = "iteration" in what
         if iterates:
-            self._step = f"iteration {done}/{total}" if total else f"iteration {done}"
+            work = "" if self._stages else what.partition("iteration")[0]
+            self._step = f"{work}iteration {done}" + (f"/{total}" if total else "")
         else:
             of = "" if total is None else f" of {total:,}"
             self._step = f"{what}: {done:,}{of}" if done else what

@@ -181,8 +181,8 @@ def test_tables_hold_the_names_and_say_what_they_are_chosen_by(
     assert "heard" in told[0]
     assert f"Like {artist}" in told[1]
     assert f"Why {best.name}" in told[2]
-    assert f"the sum over {len(heard_by(data.cells, 3))} items of the history" in told[2]
-    assert "by what most users play (all " in told[3]
+    assert f"the sum over {len(heard_by(data.cells, 3))} artists of the history" in told[2]
+    assert "by what most listeners play (all " in told[3]
     for each in told:
         assert f"asked als of study asked, run {run}, ndcg@10 " in each
 

@@ -60,6 +60,13 @@ def test_a_narrow_terminal_loses_whole_words(in_trial: Standing, width: int, tex
     assert in_trial.text(width) == text
 
 
+def test_iterations_outside_of_a_trial_say_of_what(clock: Clock) -> None:
+    standing = Standing(clock)
+    standing.step("fitting on all the data, iterations", 2, 3)
+
+    assert standing.text() == "fitting on all the data, iteration 2/3, 0:00"
+
+
 def test_a_comparison_adds_model_and_split(clock: Clock) -> None:
     standing = Standing(clock)
     standing.stage("model", Stage("als, split 2/5", 11, 50))
