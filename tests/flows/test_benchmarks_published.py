@@ -58,16 +58,6 @@ def test_the_ratings_of_a_movie_with_the_lowest_keys_stay(rng: np.random.Generat
         assert keys[mine & ~hidden].max() < keys[mine & hidden].min()
 
 
-def test_the_order_of_ratings_does_not_matter(rng: np.random.Generator) -> None:
-    items = rng.integers(0, 30, 500).astype(np.int32)
-    keys = rng.random(500)
-    order = rng.permutation(500)
-
-    hidden = movielens_100k.held_out(items, keys)
-
-    assert np.array_equal(movielens_100k.held_out(items[order], keys[order]), hidden[order])
-
-
 def test_validation_is_cut_from_the_training_side_alone(rng: np.random.Generator) -> None:
     train = ratings(rng)
 
@@ -199,14 +189,6 @@ def test_test_users_lose_round_30_percent_and_nobody_else_anything(
     assert np.array_equal(fold.train.per_user() + given, sizes)
 
 
-def test_with_fewer_users_all_that_can_be_are_test_users(rng: np.random.Generator) -> None:
-    cells = cells_of(rng.random((20, 30)) < 0.5)
-
-    fold = lastfm_360k.joined_split(cells, 123)
-
-    assert len(fold.judged) == 20
-
-
 def run_360k(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
     monkeypatch.setattr(sys, "argv", ["lastfm_360k.py", *map(str, arguments)])
     lastfm_360k.main()
@@ -239,26 +221,3 @@ def test_a_sample_is_shown_beside_the_published_numbers_as_what_it_is(
     shown = "\n".join(lines)
     for name in ("LensKit, CG, published", "ALS as those, ours", "ALS, published", "tuned alike"):
         assert name in shown
-
-
-def test_a_part_that_a_sample_is_too_small_for_is_left_out(
-    tiny: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run_360k(monkeypatch, tiny, "--sample", "--parts", "study")
-
-    assert "not on this sample: nothing is left after the filter" in capsys.readouterr().out
-
-
-@pytest.fixture
-def tiny(tmp_path: Path) -> Path:
-    file = tmp_path / "plays.tsv"
-    file.write_text("".join(f"u{n % 2}\tm{n}\tartist {n}\t{n + 1}\n" for n in range(20)))
-    return file
-
-
-def test_counts_say_where_they_differ(capsys: pytest.CaptureFixture[str]) -> None:
-    lastfm_360k.compare("as read", {"rows": 5, "users": 3}, {"rows": 5, "users": 4}, False)
-
-    first, second = capsys.readouterr().out.splitlines()
-    assert first.endswith("as published")
-    assert second.endswith("DIFFERS from what is published")

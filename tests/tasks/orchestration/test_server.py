@@ -56,22 +56,6 @@ def test_a_stopped_server_has_ended_and_gives_its_port_back(tmp_path: Path) -> N
     assert not can_connect(server.port)
 
 
-def test_a_server_can_be_stopped_twice(tmp_path: Path) -> None:
-    server = Server(os.environ, tmp_path / "server.log")
-    server.stop()
-
-    server.stop()
-
-
-def test_two_servers_have_their_own_ports(tmp_path: Path) -> None:
-    one, other = (Server(BROKEN, tmp_path / f"{n}.log") for n in range(2))
-
-    assert one.port != other.port
-    assert one.api == f"http://127.0.0.1:{one.port}/api"
-    for server in (one, other):
-        server.stop()
-
-
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_a_server_ends_when_its_owner_is_killed(tmp_path: Path, how: signal.Signals) -> None:
     owner = subprocess.Popen(

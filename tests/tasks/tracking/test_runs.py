@@ -78,14 +78,6 @@ def test_two_processes_that_open_a_fresh_workspace_at_once_share_one_experiment(
     assert one == other
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [("validation/ndcg@10", "validation/ndcg_at_10"), ("curve/loss", "curve/loss")],
-)
-def test_metric_names_have_no_at_sign(name: str, expected: str) -> None:
-    assert metric_name(name) == expected
-
-
 def test_a_run_holds_its_parameters_tags_name_and_data_set(tracked: Workspace) -> None:
     experiment = experiment_id(tracked, EXPERIMENT)
     params = {"factors": 64, "alpha": 0.5, "weighting": "log", "seed": 0}
@@ -192,14 +184,6 @@ def test_files_can_be_taken_back_whatever_the_name_of_the_data(
 
     assert names_of_files(run) == set()
     assert not list(tmp_path.rglob("mlruns/**/factors"))
-
-
-def test_taking_back_what_was_never_attached_changes_nothing(tracked: Workspace) -> None:
-    run = started(tracked)
-
-    run.drop("factors")
-
-    assert names_of_files(run) == set()
 
 
 def test_a_run_that_ends_well_is_finished(tracked: Workspace) -> None:
