@@ -84,7 +84,7 @@ class Site:
         finally:
             process.terminate()
             try:
-                process.wait(15)
+                process.wait(60)  # a busy server takes its time to pause the schedules
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
