@@ -108,7 +108,9 @@ def test_both_locks_agree_and_each_package_comes_once(python: str) -> None:
     ],
     ids=["run", "build backend", "build", "dev"],
 )
-def test_the_lock_satisfies_what_is_declared(lock: str, wanted: list[str], python: str) -> None:
+def test_the_lock_satisfies_the_declared_requirements(
+    lock: str, wanted: list[str], python: str
+) -> None:
     locked = versions(lock, python)
     unmet = {
         text: locked.get(canonicalize_name(Requirement(text).name))
@@ -199,7 +201,7 @@ def test_a_fresh_checkout_installs_before_it_runs(checkout: Path) -> None:
     assert planned.index("requirements.lock") < planned.index("bin/recsys sample")
 
 
-def test_what_is_installed_is_not_installed_again(checkout: Path) -> None:
+def test_installed_packages_are_not_installed_again(checkout: Path) -> None:
     pretend_installed(checkout, "test")
 
     assert not installs(checkout, "test")
@@ -242,7 +244,7 @@ def test_another_python_asked_for_by_name_makes_the_environment_again(checkout: 
     assert "-m venv" in make(checkout, "-n", "test", "PYTHON=echo").stdout
 
 
-def test_no_usable_python_is_told_with_a_remedy(checkout: Path) -> None:
+def test_without_a_usable_python_make_says_what_to_install(checkout: Path) -> None:
     done = make(checkout, "run", "PYTHON=false")
 
     assert done.returncode != 0

@@ -141,7 +141,7 @@ def test_a_tuning_seed_repeats_and_ends_with_its_best_on_validation(
     assert "ours, worst" in shown
 
 
-def test_an_ensemble_grows_while_it_gains_and_is_worth_what_it_was_said_to_be(
+def test_an_ensemble_grows_while_it_gains_and_has_the_value_it_reports(
     rng: np.random.Generator,
 ) -> None:
     inner = movielens_100k.inner_folds(ratings(rng), 2, 0)
@@ -172,7 +172,7 @@ def test_another_file_of_ratings_is_refused(tmp_path: Path) -> None:
         movielens_100k.published_fold(file)
 
 
-def test_test_users_lose_round_30_percent_and_nobody_else_anything(
+def test_test_users_lose_round_30_percent_and_others_nothing(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cells = cells_of(rng.random((50, 30)) < rng.uniform(0.05, 0.9, (50, 1)))

@@ -111,7 +111,7 @@ def test_the_same_comparison_again_trains_nothing_and_says_the_same(
     assert again.comparison.as_json() == compared.comparison.as_json()
 
 
-def test_two_at_the_same_comparison_share_its_studies_and_disturb_nobody(
+def test_two_runs_of_the_same_comparison_share_its_studies(
     lab: Lab, compared: CompareResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second runs to its end while the first is about to put its splits together."""

@@ -66,7 +66,7 @@ def test_the_form_knows_the_type_of_every_field(name: str) -> None:
     assert untyped == []
 
 
-def test_what_is_deployed_is_the_default_configuration() -> None:
+def test_deployments_have_the_default_configuration() -> None:
     default = load_config(ROOT / "flows" / "configs" / "default.toml")
     deployed = {
         "experiment": (ENTRIES["experiment"]["parameters"], default),
@@ -82,7 +82,7 @@ def test_what_is_deployed_is_the_default_configuration() -> None:
 
 
 @pytest.mark.parametrize("name", ENTRIES)
-def test_what_is_deployed_tells_of_failures_and_crashes(name: str) -> None:
+def test_deployed_flows_report_failures_and_crashes(name: str) -> None:
     assert alert in flow_of(name).on_failure_hooks
     assert alert in flow_of(name).on_crashed_hooks
 
@@ -97,7 +97,7 @@ def test_a_run_is_missed_after_three_heartbeats() -> None:
     assert automation["name"] in (ROOT / "docker" / "deploy.sh").read_text(encoding="utf-8")
 
 
-def test_runs_of_deployments_report_to_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_of_deployments_send_no_telemetry(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = deploying.job_environment(list(ENTRIES.values()))
     for name in settings:
         monkeypatch.delenv(name, raising=False)
@@ -129,7 +129,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.mark.flow
 @pytest.mark.slow
-def test_what_is_asked_for_and_what_is_scheduled_run_and_the_webhook_hears_of_a_killed_run(
+def test_requested_and_scheduled_runs_finish_and_the_webhook_gets_a_killed_run(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parameters = {"config": SMALL, "study": "pooled"}
@@ -168,7 +168,7 @@ def test_what_is_asked_for_and_what_is_scheduled_run_and_the_webhook_hears_of_a_
 
 @pytest.mark.flow
 @pytest.mark.slow
-def test_what_a_schedule_says_is_scheduled(site: Site) -> None:
+def test_schedules_create_runs_at_their_times(site: Site) -> None:
     site.run(*PREFECT, "--no-prompt", "deploy", "--name", "retrain")
     weekly = until(lambda: site.scheduled("retrain"))
     create = ("deployment", "schedule", "create", "experiment/experiment")
@@ -181,7 +181,7 @@ def test_what_a_schedule_says_is_scheduled(site: Site) -> None:
 
 @pytest.mark.flow
 @pytest.mark.slow
-def test_a_retraining_is_served_without_a_pool_until_the_process_is_told_to_end(
+def test_serve_flows_runs_a_retraining_without_a_pool_until_it_is_terminated(
     site: Site,
 ) -> None:
     with pytest.raises(AssertionError, match="experiment/experiment belongs to work pool recsys"):

@@ -51,7 +51,7 @@ def test_a_cache_of_the_users_own_is_not_written_to(
 
 
 @pytest.mark.usefixtures("bare")
-def test_what_the_user_has_set_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_of_the_user_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_HOME", "/home/of/mine")
     monkeypatch.setenv("PREFECT_API_URL", "http://team.example/api")
 

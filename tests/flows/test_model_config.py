@@ -74,5 +74,5 @@ def test_an_unknown_model_is_named_with_those_there_are() -> None:
         model_config(BASE, "svd", 0, has_profiles=False)
 
 
-def test_what_takes_part_by_default_needs_no_extra() -> None:
+def test_models_compared_by_default_need_no_extra() -> None:
     assert set(MODELS) - set(without_extras()) == {"ncf", "mult-vae"}

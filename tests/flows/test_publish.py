@@ -89,7 +89,7 @@ def check_same(found: Sequence[PublishedItem], asked: Sequence[Answered]) -> Non
 
 
 @pytest.mark.parametrize("form", ["database", "lists.parquet", "folder"])
-def test_what_is_looked_up_is_what_recommend_and_similar_say(
+def test_lookup_agrees_with_recommend_and_similar(
     lab: Lab,
     made: Result,
     cells: Interactions,
@@ -336,9 +336,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("at_once", "there")
-def test_a_server_that_was_lost_is_asked_again(
-    lab: Lab, made: Result, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lost_server_is_retried(lab: Lab, made: Result, monkeypatch: pytest.MonkeyPatch) -> None:
     shelf = Unreliable(2, DatabaseLost)
     monkeypatch.setattr(publish_flow, "open_store", lambda address: shelf)
 
@@ -348,7 +346,7 @@ def test_a_server_that_was_lost_is_asked_again(
 
 
 @pytest.mark.usefixtures("at_once", "there")
-def test_what_the_user_has_to_change_is_not_tried_again(
+def test_an_error_of_the_user_is_not_retried(
     lab: Lab, made: Result, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shelf = Unreliable(9, InputError)

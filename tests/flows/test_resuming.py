@@ -74,7 +74,7 @@ def test_an_interrupted_trial_is_killed_and_repeated_with_its_parameters(
     assert both[1].info.run_id == cut_off.trials[1].run
 
 
-def test_a_study_that_was_gone_on_with_is_one_finished_run(lab: Lab, cut_off: Result) -> None:
+def test_a_resumed_study_is_one_finished_run(lab: Lab, cut_off: Result) -> None:
     parent = open_client(lab.workspace).get_run(cut_off.runs["study"])
 
     assert parent.info.status == "FINISHED"
@@ -122,7 +122,7 @@ def test_a_study_whose_every_trial_fails_ends_with_the_reason(
     assert running(lab) == []
 
 
-def test_what_fails_before_a_trial_begins_leaves_nothing_running(
+def test_a_failure_before_a_trial_begins_leaves_nothing_running(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*_: object, **__: object) -> None:
@@ -137,7 +137,7 @@ def test_what_fails_before_a_trial_begins_leaves_nothing_running(
         assert running(lab) == []
 
 
-def test_a_study_that_was_killed_is_tidied_when_it_goes_on(
+def test_a_killed_study_is_recovered_when_it_is_resumed(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As after SIGKILL: neither the trial nor any run was closed."""
@@ -164,14 +164,14 @@ def test_a_study_that_was_killed_is_tidied_when_it_goes_on(
     assert running(lab) == []
 
 
-def test_a_study_of_other_data_is_not_gone_on_with(lab: Lab, first: Result) -> None:
+def test_a_study_of_other_data_is_not_resumed(lab: Lab, first: Result) -> None:
     with pytest.raises(InputError, match=r"'first' was made with another .*split"):
         lab.run("first", seed=1)
 
     assert lab.study("first").info.status == "FINISHED"
 
 
-def test_a_finished_study_gone_on_with_is_not_judged_again(lab: Lab, first: Result) -> None:
+def test_a_finished_study_that_is_resumed_is_not_judged_again(lab: Lab, first: Result) -> None:
     again = lab.run("first")
 
     assert comparable(again) == comparable(first)
@@ -179,7 +179,7 @@ def test_a_finished_study_gone_on_with_is_not_judged_again(lab: Lab, first: Resu
     assert again.seconds.get("fit", 0.0) == 0.0
 
 
-def test_what_was_measured_by_one_study_is_not_trained_by_another(
+def test_a_point_measured_by_one_study_is_not_trained_by_another(
     lab: Lab, first: Result, fit_fails: Callable[[Sequence[int], BaseException], None]
 ) -> None:
     fit_fails(range(1, 5), AssertionError("trained again"))  # fit 0 is that of the winner

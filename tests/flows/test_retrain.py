@@ -287,7 +287,7 @@ def test_the_gate_never_leaves_the_champion(
         (louder, "day.tsv: plays have another distribution"),
     ],
 )
-def test_a_broken_day_stops_and_goes_on_when_that_is_accepted(
+def test_a_broken_day_stops_the_retraining_unless_it_is_accepted(
     lab: Lab,
     ask: Callable[..., RetrainRequest],
     tmp_path: Path,
@@ -346,7 +346,7 @@ def dies(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any, str, int], None]:
         pytest.param(history, "show_decision", 0, marks=SLOW, id="after everything"),
     ],
 )
-def test_whoever_is_killed_leaves_the_champion_and_the_same_command_goes_on(
+def test_a_kill_leaves_the_champion_and_the_same_command_resumes(
     lab: Lab,
     ask: Callable[..., RetrainRequest],
     tmp_path: Path,
@@ -379,7 +379,7 @@ def test_whoever_is_killed_leaves_the_champion_and_the_same_command_goes_on(
     assert len(client.get_metric_history(second.id, "gate/challenger")) == 1
 
 
-def test_who_is_killed_right_after_the_promotion_finds_it_done(
+def test_a_kill_right_after_the_promotion_keeps_it(
     lab: Lab, ask: Callable[..., RetrainRequest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = ask(later(lab, tmp_path), gate=Gate("always"))
@@ -529,7 +529,7 @@ def test_plays_that_cannot_be_read_are_recorded_as_stopped(
         ),
     ],
 )
-def test_what_cannot_be_retrained_is_refused(
+def test_requests_that_cannot_be_retrained_are_refused(
     lab: Lab, ask: Callable[..., RetrainRequest], more: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
@@ -599,7 +599,7 @@ def command(
     os.environ.update(known)
 
 
-def test_the_command_tells_the_decision_and_stops_with_2(
+def test_the_command_prints_the_decision_and_exits_with_2_on_drift(
     lab: Lab,
     command: Callable[..., int],
     capsys: pytest.CaptureFixture[str],

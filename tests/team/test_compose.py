@@ -58,7 +58,7 @@ def test_no_service_has_rights_it_does_not_need(service: Service) -> None:
         assert "user" not in service.said
 
 
-def test_what_goes_on_is_asked_for_its_health_and_comes_back(service: Service) -> None:
+def test_servers_have_a_health_check_and_restart(service: Service) -> None:
     asked = "HEALTH_URL" in service.environment or "test" in service.said.get("healthcheck", {})
 
     assert asked == (service.name in SERVERS)
@@ -66,7 +66,7 @@ def test_what_goes_on_is_asked_for_its_health_and_comes_back(service: Service) -
     assert (service.said["restart"] == "unless-stopped") == asked
 
 
-def test_who_is_waited_for_can_be_waited_for(service: Service) -> None:
+def test_dependencies_can_be_waited_for(service: Service) -> None:
     """`up --wait` fails on a service that ends, unless another one waits for that end."""
     expected = dict.fromkeys(SERVERS, "service_healthy")
     expected |= dict.fromkeys(ONCE, "service_completed_successfully")
@@ -79,7 +79,7 @@ def test_who_is_waited_for_can_be_waited_for(service: Service) -> None:
     assert service.name in awaited or service.name in ("runner", "worker")
 
 
-def test_a_worker_is_told_its_study_and_what_to_do() -> None:
+def test_a_worker_gets_its_study_and_its_options() -> None:
     asked = {"STUDY": "mine", "WORK": "--plays '/data/my plays.tsv' --trials 40"}
 
     assert services(GIVEN | asked)["worker"].command == [
@@ -89,7 +89,7 @@ def test_a_worker_is_told_its_study_and_what_to_do() -> None:
 
 
 @pytest.mark.parametrize("name", ["AWS_SECRET_ACCESS_KEY", "MLFLOW_S3_ENDPOINT_URL"])
-def test_s3_is_told_of_where_it_is_asked_for(name: str) -> None:
+def test_settings_of_s3_are_passed_on_where_they_are_set(name: str) -> None:
     asked = services(GIVEN | {"ARTIFACTS": "s3://bucket/runs", name: "told"})["mlflow"].environment
 
     assert services(GIVEN)["mlflow"].environment["MLFLOW_ARTIFACTS_DESTINATION"] == "/artifacts"
@@ -175,7 +175,7 @@ def run_script(
         ),
     ],
 )
-def test_mlflow_asks_for_passwords_where_it_is_told_to(
+def test_mlflow_needs_passwords_where_that_is_set(
     tmp_path: Path, auth: dict[str, str], code: int, said: str
 ) -> None:
     environment = installed_beside(tmp_path, "mlflow", 'echo "$@"') | auth

@@ -26,7 +26,7 @@ def test_the_linter_finds_nothing() -> None:
     assert (linted.returncode, linted.stdout) == (0, "")
 
 
-def test_it_runs_as_nobody_in_particular() -> None:
+def test_the_image_runs_as_an_unprivileged_user() -> None:
     assert [*of_image("USER")] == ["1000:1000"]
     words = [word for word, _ in stages()[-1]]
     assert words.index("USER") > max(n for n, word in enumerate(words) if word in ("RUN", "COPY"))
@@ -57,7 +57,7 @@ def test_no_secret_is_in_the_image() -> None:
     assert not [g for word, g in instructions() if word == "COPY" and g.startswith(". ")]
 
 
-def test_what_goes_into_the_image_is_named() -> None:
+def test_the_files_of_the_image_are_named() -> None:
     lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     rules = [line for line in lines if line and not line.startswith("#")]
     sources = {
@@ -82,7 +82,7 @@ def test_secrets_are_ignored_by_git_and_docker() -> None:
 
 
 @pytest.mark.parametrize("service", ["init", "mlflow", "prefect", "deploy", "runner"])
-def test_what_a_service_runs_is_in_the_image(service: str) -> None:
+def test_the_command_of_a_service_is_in_the_image(service: str) -> None:
     given = {"POSTGRES_PASSWORD": "a", "STUDIES_PASSWORD": "b"}
     command = services(given)[service].command
     files = [word for word in command if word.startswith("docker/")]

@@ -233,13 +233,11 @@ def test_the_admin_makes_accounts(team: Team) -> None:
         "/api/2.0/mlflow-artifacts/artifacts?path=1",
     ],
 )
-def test_mlflow_lets_nobody_in_without_a_password(team: Team, path: str) -> None:
+def test_mlflow_needs_a_password(team: Team, path: str) -> None:
     assert team.ask("mlflow", path, member=False)[0] == 401
 
 
-def test_who_searches_can_read_no_database_but_that_of_studies(
-    team: Team, postgres: Postgres
-) -> None:
+def test_workers_can_read_no_database_but_that_of_studies(team: Team, postgres: Postgres) -> None:
     worker = team.engine.environment(team.engine.service("worker"))
     names = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD"}
     login: dict[str, Any] = {name: worker[variable] for name, variable in names.items()}

@@ -44,7 +44,7 @@ def test_a_message_arrives_as_one_json_object() -> None:
     assert told == [MESSAGE]
 
 
-def test_a_server_at_fault_is_asked_again() -> None:
+def test_a_server_at_fault_is_retried() -> None:
     with answering(503, 500, 200) as (address, told):
         post(address, MESSAGE, waits=(0.0, 0.0))
 
@@ -58,7 +58,7 @@ def test_a_refusal_is_not_repeated() -> None:
     assert told == [MESSAGE]
 
 
-def test_nobody_there_is_an_error_after_the_last_attempt() -> None:
+def test_an_absent_server_is_an_error_after_the_last_attempt() -> None:
     with answering() as (address, _):
         pass
 

@@ -243,7 +243,7 @@ def test_a_run_that_is_interrupted_as_it_ends_is_killed(
     assert run.client.get_run(run.id).info.status == "KILLED"
 
 
-def test_a_run_can_be_opened_again_and_then_tells_nothing_of_the_old_error(
+def test_a_reopened_run_has_no_old_error(
     tracked: Workspace,
 ) -> None:
     run = started(tracked)
@@ -366,7 +366,7 @@ def test_an_experiment_that_was_deleted_comes_back_with_its_data_set(tracked: Wo
     assert start_run(tracked, again, "r", {}, {}, DATA).id
 
 
-def test_a_run_that_was_deleted_is_not_gone_on_with(tracked: Workspace) -> None:
+def test_a_deleted_run_is_not_resumed(tracked: Workspace) -> None:
     run = started(tracked)
     run.client.delete_run(run.id)
 
@@ -445,7 +445,7 @@ def reached(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     return str(request.param)
 
 
-def test_what_is_attached_is_known_and_fetched_by_its_name(
+def test_attached_files_are_found_and_fetched_by_name(
     tracked: Workspace, tmp_path: Path, reached: str
 ) -> None:
     run = started(tracked)
@@ -553,7 +553,7 @@ def test_the_database_lets_readers_read_while_a_writer_writes(tracked: Workspace
     assert mode == "wal"
 
 
-def test_a_database_whose_maker_died_is_made_anew_and_another_is_kept(tmp_path: Path) -> None:
+def test_a_half_made_database_is_made_again_and_a_whole_one_is_kept(tmp_path: Path) -> None:
     database = tmp_path / "mlflow.db"
 
     def killed() -> None:
