@@ -15,12 +15,16 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from recsys.data.ids import IdMap, strings
 from recsys.data.interactions import Events, Interactions
+from recsys.data.profiles import Profiles
+from recsys.models.recommender import NO_ITEM, Recommendations
 
 # A deadline measures the machine; derandomized, the same commit gives the same verdict.
 settings.register_profile("recsys", deadline=None, derandomize=True, max_examples=30)
@@ -133,6 +137,35 @@ def triples(log: Events | Interactions) -> list[tuple[str, str, float]]:
     users, items = log.users.ids.to_pylist(), log.items.ids.to_pylist()
     columns = zip(log.rows.tolist(), log.cols.tolist(), log.plays.tolist(), strict=True)
     return [(users[row], items[col], plays) for row, col, plays in columns]
+
+
+def profiles_of(
+    users: IdMap,
+    countries: Sequence[str | None] = (),
+    ages: Sequence[float | None] = (),
+    genders: Sequence[str | None] = (),
+) -> Profiles:
+    """Profiles of these users in their order; a field that is not given is missing for all."""
+    n = len(users)
+    gender, country = (pa.array(each or [None] * n, pa.string()) for each in (genders, countries))
+    age = np.array(ages or [None] * n, dtype=np.float32)
+    return Profiles(users, gender, age, country, np.full(n, -1, np.int64))
+
+
+def lists(recs: Recommendations) -> list[list[int]]:
+    """The items of each list, without the padding."""
+    return [[item for item in row if item != NO_ITEM] for row in recs.items.tolist()]
+
+
+def plays_of(n_users: int, n_items: int) -> st.SearchStrategy[npt.NDArray[np.int32]]:
+    """Dense matrices of plays with many zeros and at least one cell, the first."""
+
+    def with_a_cell(drawn: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+        dense = np.maximum(drawn, 0)
+        dense[0, 0] = max(1, dense[0, 0])
+        return dense
+
+    return arrays(np.int32, (n_users, n_items), elements=st.integers(-4, 9)).map(with_a_cell)
 
 
 def pairs(log: Events | Interactions) -> set[tuple[str, str]]:

@@ -1,4 +1,3 @@
-from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -57,21 +56,11 @@ def test_coverage_is_the_share_of_the_catalogue_that_is_shown() -> None:
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 1000])
-def test_gini_of_equal_exposure_is_exactly_zero(n: int) -> None:
+def test_gini_is_0_for_equal_exposure_and_n_minus_one_over_n_for_one_item(n: int) -> None:
+    one = np.where(np.arange(n) == n // 2, 31, 0)
+
     assert gini(np.full(n, 13)) == 0
-
-
-@pytest.mark.parametrize("n", [1, 2, 7, 1000])
-def test_gini_of_all_exposure_on_one_item_is_n_minus_one_over_n(n: int) -> None:
-    counts = np.zeros(n, dtype=np.int64)
-    counts[n // 2] = 31
-
-    assert gini(counts) == (n - 1) / n
-
-
-def test_gini_counts_items_that_are_never_shown() -> None:
-    assert gini(np.array([5, 5])) == 0
-    assert gini(np.array([5, 5, 0, 0])) == 0.5
+    assert gini(one) == (n - 1) / n
 
 
 def test_gini_and_coverage_are_zero_when_nothing_was_shown() -> None:
@@ -90,20 +79,6 @@ def test_gini_is_twice_the_area_between_lorenz_curve_and_diagonal(
     area = np.trapezoid(lorenz, dx=1 / len(counts))
 
     assert gini(counts) == pytest.approx(1 - 2 * area, abs=1e-12)
-
-
-def test_novelty_is_the_surprise_in_bits_of_the_shown_items() -> None:
-    users_per_item = np.array([8, 4, 1])
-
-    values = novelty(lists([0, 1, 2]), users_per_item, n_train_users=8, ks=[1, 2, 3])
-
-    assert values[0].tolist() == [0, 1 / 2, (0 + 1 + 3) / 3]
-
-
-def test_an_item_without_users_is_as_novel_as_one_with_one_user() -> None:
-    values = novelty(lists([0], [1]), np.array([0, 1]), n_train_users=16, ks=[1])
-
-    assert values.tolist() == [[4], [4]]
 
 
 @given(ragged(), st.lists(st.integers(0, 20), min_size=N_ITEMS, max_size=N_ITEMS))
@@ -129,12 +104,14 @@ vectors = st.lists(
 
 
 @given(ragged(), vectors, st.integers(1, 4))
-def test_diversity_equals_a_slow_loop_over_pairs(
+def test_diversity_equals_a_slow_loop_over_pairs_with_blocks_of_any_size(
     recs: Recommendations, item_vectors: npt.NDArray[np.float64], k: int
 ) -> None:
     values = diversity(recs, item_vectors, k)
 
     assert values.dtype == np.float64
+    assert ((values >= 0) & (values <= 2)).all()
+    np.testing.assert_array_equal(diversity(recs, item_vectors, k, block_bytes=1), values)
     for u, row in enumerate(recs.items.tolist()):
         shown = [item_vectors[item] for item in row[:k] if item != NO_ITEM]
         distances = []
@@ -142,20 +119,6 @@ def test_diversity_equals_a_slow_loop_over_pairs(
             lengths = np.linalg.norm(one) * np.linalg.norm(other)
             distances.append(1 - (one @ other / lengths if lengths else 0))
         assert values[u] == pytest.approx(np.mean(distances) if distances else 0, abs=1e-9)
-
-
-@given(ragged(), vectors, st.integers(1, 4))
-def test_diversity_does_not_depend_on_blocks_order_or_length_of_vectors(
-    recs: Recommendations, item_vectors: npt.NDArray[np.float64], k: int
-) -> None:
-    values = diversity(recs, item_vectors, k)
-
-    turned = replace(recs, items=np.hstack([recs.items[:, :k][:, ::-1], recs.items[:, k:]]))
-    scaled = item_vectors * np.arange(1, N_ITEMS + 1)[:, None]
-    assert ((values >= 0) & (values <= 2)).all()
-    np.testing.assert_array_equal(diversity(recs, item_vectors, k, block_bytes=1), values)
-    np.testing.assert_allclose(diversity(turned, item_vectors, k), values, atol=1e-9)
-    np.testing.assert_allclose(diversity(recs, scaled, k), values, atol=1e-9)
 
 
 def test_diversity_is_0_of_the_same_1_of_the_unrelated_and_2_of_opposites() -> None:
@@ -181,12 +144,3 @@ def test_popularity_lift_equals_a_slow_loop(
         known = [n for n, there in zip(users_per_item, heard[u], strict=True) if there]
         expected = np.mean(shown) / np.mean(known) - 1 if shown and sum(known) else 0
         assert values[u] == pytest.approx(expected, abs=1e-12)
-
-
-def test_a_list_twice_as_popular_as_the_history_has_a_lift_of_1() -> None:
-    history, users_per_item = cells_of([[1, 1, 0, 0], [0, 0, 0, 1]]), np.array([2, 4, 6, 0])
-    recs = replace(lists([2, 3], [2, 0]), users=np.array([0, 1], np.int32))
-
-    assert popularity_lift(recs, history, users_per_item, 1).tolist() == [1, 0]
-    assert popularity_lift(recs, history, users_per_item, 2).tolist() == [0, 0]
-    assert popularity_lift(lists([3]), history, users_per_item, 1).tolist() == [-1]

@@ -58,14 +58,6 @@ def test_an_interval_lies_within_the_values_and_around_their_mean(
     assert min(values) - 1e-9 <= low <= high <= max(values) + 1e-9
 
 
-def test_an_interval_contains_the_mean(rng: np.random.Generator) -> None:
-    table = np.hstack([rng.random((50, 3)), 5000 * rng.random((50, 3))])
-
-    estimates = list(interval(report(table), seed=1).values())[:6]
-
-    assert all(low < e.mean < high for e in estimates for low, high in [ends(e)])
-
-
 def test_an_interval_is_as_wide_as_theory_says(rng: np.random.Generator) -> None:
     values = rng.normal(0.3, 0.1, 2000)
 
@@ -133,20 +125,14 @@ def test_exact_sums_give_the_same_bits_in_whole_number_arithmetic(
 
 def test_every_block_of_resamples_is_reported(rng: np.random.Generator) -> None:
     reports: list[tuple[str, int, int | None]] = []
-
-    _deviations([rng.random((50, 2))], 1, 20, lambda *now: reports.append(now), 4 * 50 * 8)
-
-    assert reports == [("bootstrap resamples", done, 20) for done in (8, 16, 20)]
-
-
-def test_an_interval_and_a_comparison_report_progress(rng: np.random.Generator) -> None:
-    reports: list[tuple[str, int, int | None]] = []
     one = report(rng.random(50))
 
-    interval(one, seed=1, n_resamples=20, progress=lambda *now: reports.append(now))
+    _deviations([rng.random((50, 2))], 1, 20, lambda *now: reports.append(now), 4 * 50 * 8)
+    interval(one, seed=1, n_resamples=21, progress=lambda *now: reports.append(now))
     paired(one, one, seed=1, n_resamples=30, progress=lambda *now: reports.append(now))
 
-    assert reports == [("bootstrap resamples", 20, 20), ("bootstrap resamples", 30, 30)]
+    counts = [(8, 20), (16, 20), (20, 20), (21, 21), (30, 30)]
+    assert reports == [("bootstrap resamples", *each) for each in counts]
 
 
 def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(
@@ -190,28 +176,6 @@ def test_the_difference_is_b_minus_a_and_the_improvement_relative_to_a(
     assert 0.15 < low < row.difference.mean < high < 0.25
     assert row.improvement == pytest.approx(b.mean() / a.mean() - 1)
     assert excludes_zero(row.difference)
-
-
-def test_swapping_the_models_turns_the_difference_round(rng: np.random.Generator) -> None:
-    a, b = report(rng.random(100)), report(rng.random(100))
-
-    there, back = paired(a, b, seed=2)["ndcg@10"], paired(b, a, seed=2)["ndcg@10"]
-
-    (low, high), (swapped_low, swapped_high) = ends(there.difference), ends(back.difference)
-    assert there.difference.mean == -back.difference.mean
-    assert (low, high) == pytest.approx((-swapped_high, -swapped_low), rel=1e-9)
-
-
-def test_the_difficulty_of_users_cancels_out_of_the_paired_difference(
-    rng: np.random.Generator,
-) -> None:
-    ease = rng.random(400)
-    a, b = (report(ease + rng.normal(0, 0.01, 400)) for _ in range(2))
-
-    row = paired(a, b, seed=3)["ndcg@10"]
-
-    unpaired = np.hypot(width(row.a), width(row.b))
-    assert width(row.difference) < 0.1 * unpaired
 
 
 def test_the_paired_interval_is_that_of_the_differences_per_user(
@@ -292,13 +256,10 @@ def test_a_difference_is_claimed_only_when_its_interval_excludes_zero(
     assert excludes_zero(Estimate((low + high) / 2, low, high)) is excluded
 
 
-def test_reports_of_different_users_are_not_compared(rng: np.random.Generator) -> None:
+def test_reports_of_different_users_or_metrics_are_not_compared(rng: np.random.Generator) -> None:
     values = rng.random(10)
 
     with pytest.raises(ValueError, match="4 users are in one of the two reports only"):
         paired(report(values), report(values, first_user=2), seed=1)
-
-
-def test_reports_of_different_metrics_are_not_compared(rng: np.random.Generator) -> None:
     with pytest.raises(ValueError, match=r"metrics differ: \['m1@10'\]"):
         paired(report(rng.random((9, 1))), report(rng.random((9, 2))), seed=1)

@@ -7,14 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recsys.data.ids import strings
 from recsys.data.interactions import Interactions
-from recsys.data.profiles import Profiles
 from recsys.evaluation.comparison import Comparison, ModelResult, SplitResult
 from recsys.evaluation.protocol import scored
 from recsys.models.recommender import Recommendations
 from recsys.splitting.split import Fold, drawn
-from tests.conftest import cells_of
+from tests.conftest import cells_of, profiles_of
 
 N_USERS, N_ITEMS, K = 40, 30, 5
 KS = (1, K)
@@ -30,19 +28,13 @@ def fold_of(seed: int) -> Fold:
     cells = data()
     hidden = drawn(cells, 0.2, 2, seed)
     train = cells.where(~hidden)
-    gender = strings("m" if n % 2 else "f" for n in range(N_USERS))
-    profiles = Profiles(
-        cells.users,
-        gender,
-        np.full(N_USERS, np.nan, np.float32),
-        strings(["Norway"] * N_USERS),
-        np.full(N_USERS, -1, np.int64),
-    )
+    genders = ["m" if n % 2 else "f" for n in range(N_USERS)]
+    profiles = profiles_of(cells.users, ["Norway"] * N_USERS, genders=genders)
     return Fold(train, train, cells.where(hidden), profiles)
 
 
 def lists_of(fold: Fold, skill: float, seed: int) -> Recommendations:
-    """Lists in which what is held out comes first with a chance of `skill`, then the unheard."""
+    """Lists of new items; each held-out one is among the first with a chance of `skill`."""
     rng = np.random.default_rng(seed)
     known, hidden = fold.train.matrix().toarray(), fold.held_out.matrix().toarray()
     items = np.empty((len(fold.judged), K), np.int32)
@@ -57,10 +49,9 @@ def lists_of(fold: Fold, skill: float, seed: int) -> Recommendations:
 SKILLS = {"poor": 0.1, "good": 0.9, "good too": 0.85}
 
 
-def round_of(seed: int, skills: dict[str, float] = SKILLS) -> SplitResult:
-    fold = fold_of(seed)
+def split_result(seed: int, fold: Fold) -> SplitResult:
     results = {}
-    for n, (name, skill) in enumerate(skills.items()):
+    for n, (name, skill) in enumerate(SKILLS.items()):
         lists = lists_of(fold, skill, 100 * seed + n)
         results[name] = ModelResult(
             {"skill": skill}, skill, 3, scored(lists, fold, KS), lists, 1.0, 2.0
@@ -71,7 +62,9 @@ def round_of(seed: int, skills: dict[str, float] = SKILLS) -> SplitResult:
 
 @pytest.fixture(scope="module")
 def comparison() -> Comparison:
-    return Comparison.of([round_of(seed) for seed in range(3)], f"ndcg@{K}", 0, 200)
+    return Comparison.of(
+        [split_result(seed, fold_of(seed)) for seed in range(3)], f"ndcg@{K}", 0, 200
+    )
 
 
 def test_the_best_model_comes_first_and_differs_from_the_poor_one_only(
@@ -152,7 +145,7 @@ def test_the_frame_has_a_row_per_model_best_first(comparison: Comparison) -> Non
 
 
 def test_of_one_split_there_is_no_spread() -> None:
-    comparison = Comparison.of([round_of(1)], f"ndcg@{K}", 0, 50)
+    comparison = Comparison.of([split_result(1, fold_of(1))], f"ndcg@{K}", 0, 50)
 
     assert comparison.spreads["good"][f"ndcg@{K}"].sd is None
 
@@ -164,12 +157,7 @@ def test_users_count_in_the_splits_that_judge_them() -> None:
         fold = fold_of(seed)
         held_out = fold.held_out.where(fold.held_out.rows % 2 == part)
         of_half = Fold(fold.train, fold.history, held_out, fold.profiles)
-        results = {}
-        for name, skill in SKILLS.items():
-            lists = lists_of(of_half, skill, seed)
-            report = scored(lists, of_half, KS)
-            results[name] = ModelResult({}, 0.0, 1, report, lists, 0.0, 0.0)
-        return SplitResult.of(seed, of_half, results, np.eye(N_ITEMS, dtype=np.float32), K)
+        return split_result(seed, of_half)
 
     comparison = Comparison.of([half(0, 0), half(1, 1)], f"ndcg@{K}", 0, 50)
 

@@ -29,7 +29,7 @@ def fold() -> Fold:
 
 
 @each_model
-def test_a_fitted_model_is_the_one_that_it_builds_judged_as_the_protocol_says(
+def test_fit_and_judge_reports_what_building_fitting_and_judging_report(
     fold: Fold, config: ModelConfig
 ) -> None:
     judged = fit_and_judge(config, 7, fold, (1, 5))
@@ -42,7 +42,7 @@ def test_a_fitted_model_is_the_one_that_it_builds_judged_as_the_protocol_says(
 
 
 @each_model
-def test_a_restored_model_is_worth_the_same_and_nothing_is_trained(
+def test_a_restored_model_has_the_same_report_without_training(
     fold: Fold, config: ModelConfig, tmp_path: Path
 ) -> None:
     fitted, probe = fit_and_judge(config, 7, fold, (1, 5)), LossProbe()
@@ -75,7 +75,7 @@ class FirstIsBest(LossProbe):
         model.rewind(self._second)
 
 
-def test_a_watch_says_where_to_begin_when_to_stop_and_what_is_judged(fold: Fold) -> None:
+def test_a_monitor_decides_the_start_the_stop_and_the_model_that_is_judged(fold: Fold) -> None:
     one, two = (fit(ALS.model_copy(update={"iterations": n}), 7, fold.train).model for n in (1, 2))
     assert isinstance(one, Iterative)
     watch = FirstIsBest(one.state())
@@ -86,12 +86,12 @@ def test_a_watch_says_where_to_begin_when_to_stop_and_what_is_judged(fold: Fold)
     assert judged.report.summary() == judge(two, fold, (1, 5)).summary()
 
 
-def test_progress_hears_of_iterations_and_of_models_that_have_none(fold: Fold) -> None:
-    heard: list[tuple[str, int, int | None]] = []
+def test_progress_reports_iterations_and_models_without_iterations(fold: Fold) -> None:
+    reports: list[tuple[str, int, int | None]] = []
 
     for config in (ALS, EASE):
-        fit_and_judge(config, 7, fold, (1, 5), progress=lambda *each: heard.append(each))
+        fit_and_judge(config, 7, fold, (1, 5), progress=lambda *each: reports.append(each))
 
-    assert ("iterations of 3 factors", 4, 4) in heard
-    assert ("training ease", 0, None) in heard
-    assert ("judging users", len(fold.judged), len(fold.judged)) in heard
+    assert ("iterations of 3 factors", 4, 4) in reports
+    assert ("training ease", 0, None) in reports
+    assert ("judging users", len(fold.judged), len(fold.judged)) in reports

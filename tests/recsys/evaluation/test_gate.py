@@ -94,18 +94,6 @@ def test_the_lower_end_decides_and_not_the_mean(
     assert not decision.promoted
 
 
-def test_the_interval_is_that_of_a_slow_bootstrap(
-    champion: npt.NDArray[np.float64], rng: np.random.Generator
-) -> None:
-    difference = rng.normal(0.01, 0.05, len(champion))
-
-    found = decided(champion + difference, champion).difference
-
-    drawn = [rng.choice(difference, len(difference)).mean() for _ in range(2000)]
-    assert found is not None
-    assert [found.low, found.high] == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=1e-3)
-
-
 @pytest.mark.parametrize(("shown", "passes"), [(8, True), (7, False)])
 def test_a_collapse_of_coverage_is_refused_however_good_the_lists_are(
     champion: npt.NDArray[np.float64], shown: int, passes: bool

@@ -73,30 +73,6 @@ def test_a_true_best_that_leads_by_little_is_ruled_out_in_less_than_5_of_100_stu
     assert rates[1:].min() > rates[0]
 
 
-def test_a_clearly_better_trial_stands_alone(rng: np.random.Generator) -> None:
-    values = rng.normal(0, 1, (400, 20))
-    values[:, 7] += 1.0
-
-    assert np.flatnonzero(tied_with_best(values, seed=1)).tolist() == [7]
-
-
-def test_two_that_lead_together_tie_and_the_rest_does_not(rng: np.random.Generator) -> None:
-    values = rng.normal(0, 0.1, (400, 6))
-    values[:, [2, 4]] += 0.5
-
-    assert np.flatnonzero(tied_with_best(values, seed=1)).tolist() == [2, 4]
-
-
-def test_the_difficulty_of_users_cancels_out(rng: np.random.Generator) -> None:
-    values = rng.normal(0, 0.1, (300, 5)) + np.array([0.1, 0, 0, 0, 0])
-    ease = rng.normal(0, 3, 300)
-    # The same ease handed to other users under each trial: the means stay, the pairs are lost.
-    moved = np.column_stack([np.roll(ease, 60 * trial) for trial in range(5)])
-
-    assert tied_with_best(ease[:, None] + values, seed=2).tolist() == [True] + 4 * [False]
-    assert tied_with_best(moved + values, seed=2).all()
-
-
 @given(st.integers(0, 999), st.randoms(use_true_random=False), st.sampled_from(["C", "F"]))
 def test_the_order_of_trials_and_the_layout_in_memory_change_nothing(
     seed: int, random: Random, layout: Literal["C", "F"]
@@ -109,24 +85,6 @@ def test_the_order_of_trials_and_the_layout_in_memory_change_nothing(
     tied = tied_with_best(values, seed, 100)
 
     assert tied_with_best(shuffled, seed, 100).tolist() == tied[order].tolist()
-
-
-@given(st.integers(0, 999), st.integers(1, 6))
-def test_the_trial_with_the_highest_mean_is_always_in_the_set(seed: int, n_trials: int) -> None:
-    values = np.random.default_rng(seed).random((25, n_trials))
-
-    assert tied_with_best(values, seed, 50)[values.mean(axis=0).argmax()]
-
-
-@settings(max_examples=10)
-@given(st.integers(0, 999))
-def test_a_higher_level_rules_out_no_more(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    values = rng.random((60, 8)) + rng.random(8) * 0.3
-
-    at_80, at_95 = (tied_with_best(values, seed, 200, level) for level in (0.8, 0.95))
-
-    assert at_95[at_80].all()
 
 
 def test_a_trial_alone_is_the_best(rng: np.random.Generator) -> None:
