@@ -18,7 +18,7 @@ from recsys.data.interactions import Interactions
 from recsys.models import build, make_config
 from recsys.serving.answers import Served
 from recsys.serving.package import pack, unpack
-from tasks.data.stages import Plays, everything
+from tasks.data.stages import DataFiles, everything
 from tasks.workspace.layout import Workspace
 
 MODELS = (
@@ -46,7 +46,7 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         config = ExperimentConfig.model_validate({"filter": {"min_items": 0, "min_users": 0}})
-        cells = everything(Workspace.at(Path(place)), Plays(args.plays), config).cells
+        cells = everything(Workspace.at(Path(place)), DataFiles(args.plays), config).cells
         print(f"{cells.shape[0]:,} listeners, {cells.shape[1]:,} artists, {len(cells):,} cells")
         print(f"{'model':<21} {'fit':>8} {'load':>8} {'fit/load':>9} {'size':>9}")
         for kind in MODELS:

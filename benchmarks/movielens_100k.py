@@ -46,7 +46,7 @@ from recsys.models.ensemble import Ensemble, EnsembleConfig
 from recsys.models.recommender import Recommendations, Recommender
 from recsys.models.top_k import best
 from recsys.models.weighting import DAY
-from recsys.search.space import Choice, Floats, Ints, Point, Space, applies
+from recsys.search.space import Choice, FloatRange, IntRange, Point, Space, applies
 from recsys.seeds import seed_for
 from recsys.splitting.split import Fold
 
@@ -74,47 +74,47 @@ OTHER_RUNS: Mapping[str, float] = {"BiVAE": 0.4687, "LightGCN": 0.4164, "NCF": 0
 
 _WEIGHTING: Space = {
     "weighting": Choice(("binary", "linear", "log", "share")),
-    "epsilon": Floats(0.1, 30, log=True, when={"weighting": "log"}),
-    "power": Floats(0.1, 3, when={"weighting": "share"}),
+    "epsilon": FloatRange(0.1, 30, log=True, when={"weighting": "log"}),
+    "power": FloatRange(0.1, 3, when={"weighting": "share"}),
 }
 SPACES: Mapping[str, Space] = {
     "als": {
-        "factors": Ints(8, 64, log=True),
-        "regularization": Floats(5, 150, log=True),
-        "alpha": Floats(0.3, 15, log=True),
-        "iterations": Ints(6, 20),
+        "factors": IntRange(8, 64, log=True),
+        "regularization": FloatRange(5, 150, log=True),
+        "alpha": FloatRange(0.3, 15, log=True),
+        "iterations": IntRange(6, 20),
         **_WEIGHTING,
     },
-    "ease": {"regularization": Floats(100, 3000, log=True), **_WEIGHTING},
+    "ease": {"regularization": FloatRange(100, 3000, log=True), **_WEIGHTING},
     "slim": {
-        "neighbours": Ints(50, 300, log=True),
-        "l1": Floats(0.01, 30, log=True),
-        "l2": Floats(10, 1000, log=True),
+        "neighbours": IntRange(50, 300, log=True),
+        "l1": FloatRange(0.01, 30, log=True),
+        "l2": FloatRange(10, 1000, log=True),
         **_WEIGHTING,
     },
     "item-knn": {
-        "neighbours": Ints(20, 1682, log=True),
-        "shrinkage": Floats(0.1, 300, log=True),
+        "neighbours": IntRange(20, 1682, log=True),
+        "shrinkage": FloatRange(0.1, 300, log=True),
         **_WEIGHTING,
     },
     "user-knn": {
-        "neighbours": Ints(20, 500, log=True),
+        "neighbours": IntRange(20, 500, log=True),
         "metric": Choice(("cosine",)),
         **_WEIGHTING,
     },
     "rp3beta": {
-        "neighbours": Ints(20, 1682, log=True),
-        "alpha": Floats(0.2, 2),
-        "beta": Floats(0, 1),
+        "neighbours": IntRange(20, 1682, log=True),
+        "alpha": FloatRange(0.2, 2),
+        "beta": FloatRange(0, 1),
         **_WEIGHTING,
     },
     "fm": {
-        "factors": Ints(8, 64, log=True),
-        "iterations": Ints(10, 40),
-        "learning_rate": Floats(0.02, 0.3, log=True),
-        "regularization": Floats(0.05, 20, log=True),
-        "user_regularization": Floats(1, 300, log=True),
-        "dropout": Floats(0.3, 0.9),
+        "factors": IntRange(8, 64, log=True),
+        "iterations": IntRange(10, 40),
+        "learning_rate": FloatRange(0.02, 0.3, log=True),
+        "regularization": FloatRange(0.05, 20, log=True),
+        "user_regularization": FloatRange(1, 300, log=True),
+        "dropout": FloatRange(0.3, 0.9),
         **_WEIGHTING,
     },
 }
@@ -342,9 +342,9 @@ def suggested(model: str, trial: optuna.Trial) -> ModelConfig:
         if not applies(spec, point):
             continue
         match spec:
-            case Ints(low, high, log):
+            case IntRange(low, high, log):
                 point[name] = trial.suggest_int(name, low, high, log=log)
-            case Floats(low, high, log):
+            case FloatRange(low, high, log):
                 point[name] = trial.suggest_float(name, low, high, log=log)
             case Choice(options):
                 point[name] = trial.suggest_categorical(name, options)

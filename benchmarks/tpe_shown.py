@@ -17,15 +17,15 @@ import numpy as np
 import optuna
 
 from recsys.search.config import StudyConfig
-from recsys.search.space import Choice, Floats, Ints, Point, Space
+from recsys.search.space import Choice, FloatRange, IntRange, Point, Space
 from tasks.tuning import sampling
 from tasks.tuning.sampling import ObservedTrial, Points, key_of
 
 SPACE: Space = {
-    "factors": Ints(16, 512, log=True),
-    "regularization": Floats(1e-2, 1e3, log=True),
-    "alpha": Floats(0.1, 100, log=True),
-    "power": Floats(0.1, 2, log=False),
+    "factors": IntRange(16, 512, log=True),
+    "regularization": FloatRange(1e-2, 1e3, log=True),
+    "alpha": FloatRange(0.1, 100, log=True),
+    "power": FloatRange(0.1, 2, log=False),
     "weighting": Choice(("log", "share", "binary")),
 }
 TOP = 0.29

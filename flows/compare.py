@@ -20,7 +20,7 @@ from recsys.evaluation.comparison import Comparison, SplitResult
 from recsys.models import config_class, is_baseline, make_config
 from recsys.models.config import ModelConfig
 from recsys.seeds import seed_for
-from tasks.data.stages import Plays
+from tasks.data.stages import DataFiles
 from tasks.progress import Stage, report_progress, report_stage
 from tasks.study.choosing import choose
 from tasks.study.comparison_report import judge_split, record_comparison
@@ -236,7 +236,7 @@ def _entry(
     config = model_config(request.config, model, seed, has_profiles, request.top_items)
     if known is not None:
         config = pinned(config, known)
-    source = Plays(request.plays, request.profiles)
+    source = DataFiles(request.plays, request.profiles)
     name = request.study(model, seed)
     with opened(place, source, config, name, (), clock, adopt=request.adopt) as parts:
         study, search, stages = parts

@@ -18,7 +18,7 @@ from recsys.config import ExperimentConfig
 from recsys.models import baselines, make_config
 from recsys.models.config import ModelConfig
 from recsys.search.space import Point, Value, on_bounds, widened
-from tasks.data.stages import REJECTS, TEST_REJECTS, Plays, ingest, narrow, split
+from tasks.data.stages import REJECTS, TEST_REJECTS, DataFiles, ingest, narrow, split
 from tasks.progress import report_progress
 from tasks.study.attempt import attempt
 from tasks.study.choosing import SearchWinner, choose
@@ -71,7 +71,7 @@ def experiment(
     """
     place = environment.place(workspace)
     clock = Clock()
-    source = Plays(plays, profiles)
+    source = DataFiles(plays, profiles)
     name = study or new_study_name(config)
     with opened(place, source, config, name, sources, clock, adopt=adopt) as parts:
         shared, search, stages = parts
@@ -109,7 +109,7 @@ def work(
         InputError: the data or the configuration cannot be used.
     """
     clock = Clock()
-    source = Plays(plays, profiles)
+    source = DataFiles(plays, profiles)
     helping = {"through_prefect": through_prefect, "renews": False, "adopt": adopt}
     with opened(place, source, config, study, sources, clock, **helping) as parts:
         shared, search, stages = parts
@@ -123,7 +123,7 @@ def work(
 @contextmanager
 def opened(
     place: Workspace,
-    source: Plays,
+    source: DataFiles,
     config: ExperimentConfig,
     name: str,
     sources: Sequence[str],
@@ -194,7 +194,11 @@ def new_study_name(config: ExperimentConfig) -> str:
 
 
 def _prepare(
-    place: Workspace, source: Plays, config: ExperimentConfig, through_prefect: bool, adopt: bool
+    place: Workspace,
+    source: DataFiles,
+    config: ExperimentConfig,
+    through_prefect: bool,
+    adopt: bool,
 ) -> dict[str, StageEntry]:
     reading, narrowing, cutting = (
         (ingest, narrow, split) if through_prefect else (ingest.fn, narrow.fn, split.fn)
@@ -209,7 +213,7 @@ def _facts(stages: Mapping[str, StageEntry]) -> dict[str, Mapping[str, Any]]:
     return {name: entry.facts for name, entry in stages.items()}
 
 
-def _request(config: ExperimentConfig, source: Plays) -> dict[str, Any]:
+def _request(config: ExperimentConfig, source: DataFiles) -> dict[str, Any]:
     return {
         "config": config.model_dump(mode="json"),
         "plays": str(source.plays.resolve()),

@@ -34,7 +34,7 @@ from recsys.seeds import seed_for
 from recsys.sources.config import DataConfig
 from tasks.data import database, new_plays
 from tasks.data.new_plays import Incoming
-from tasks.data.stages import Plays
+from tasks.data.stages import DataFiles
 from tasks.retraining import history
 from tasks.retraining.history import NO_CHAMPION, UNREAD, RetrainHistory
 from tasks.serving.load import ServedRun
@@ -311,7 +311,7 @@ class _Retraining:
         self, config: ExperimentConfig, name: str, served: ModelConfig | None
     ) -> tuple[Decision, str]:
         """The decision of the gate, and the run of the challenger."""
-        source = Plays(self.incoming.plays, self.request.profiles)
+        source = DataFiles(self.incoming.plays, self.request.profiles)
         sources = self.request.sources
         with opened(self.place, source, config, name, sources, self.clock) as parts:
             study, search, stages = parts

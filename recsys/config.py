@@ -27,7 +27,7 @@ from recsys.models import (
 from recsys.renames import refuse_old_names
 from recsys.search.config import FOUND, StudyConfig
 from recsys.search.pruning import Pruner
-from recsys.search.space import Ints, Space, SpaceTable, space_of
+from recsys.search.space import IntRange, Space, SpaceTable, space_of
 from recsys.settings import (
     Config,
     Origin,
@@ -70,13 +70,13 @@ class ExperimentConfig(Config):
         return {name: spec for name, spec in self.whole_space.items() if name not in found}
 
     @property
-    def found(self) -> Ints | None:
+    def found(self) -> IntRange | None:
         """The range in which the number of iterations is found along the training.
 
         None where the space pins it, and for models that are not judged along the way.
         """
         spec = self.whole_space.get(FOUND) if config_class(self.model).iterative else None
-        return spec if isinstance(spec, Ints) and not spec.when else None
+        return spec if isinstance(spec, IntRange) and not spec.when else None
 
     @property
     def objectives(self) -> tuple[str, ...]:

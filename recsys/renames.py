@@ -9,7 +9,7 @@ from typing import Any
 
 from recsys.errors import InputError
 
-Table = Mapping[str, Any]  # TOML or JSON
+SettingsTable = Mapping[str, Any]  # TOML or JSON
 
 SETTINGS = {
     "data.artist_key": "data.item_key",
@@ -21,7 +21,7 @@ PARAMETERS = {"epochs": "iterations", "listener_regularization": "user_regulariz
 """Of models: in `[search]`, in the points of `study.first` and in stored configurations."""
 
 
-def refuse_old_names(table: Table, place: Callable[[str, str], str]) -> None:
+def refuse_old_names(table: SettingsTable, place: Callable[[str, str], str]) -> None:
     """Check that no setting of an experiment has its old name.
 
     Args:
@@ -48,7 +48,7 @@ def refuse_old_names(table: Table, place: Callable[[str, str], str]) -> None:
             raise InputError(f"{place(where, '')}: {model} is now called {MODELS[model]}")
 
 
-def _points(table: Table) -> Iterator[tuple[str, Table]]:
+def _points(table: SettingsTable) -> Iterator[tuple[str, SettingsTable]]:
     """The parts of an experiment that name parameters of a model, and where they are."""
     study = table.get("study")
     first = study.get("first", ()) if isinstance(study, Mapping) else ()
@@ -56,7 +56,7 @@ def _points(table: Table) -> Iterator[tuple[str, Table]]:
         yield from ((where, part) for part in parts if isinstance(part, Mapping))
 
 
-def current_config(stored: Table) -> dict[str, Any]:
+def current_config(stored: SettingsTable) -> dict[str, Any]:
     """A stored experiment configuration under the present names."""
     table: dict[str, Any] = {
         name: dict(part) if isinstance(part, Mapping) else part for name, part in stored.items()
@@ -77,7 +77,7 @@ def current_config(stored: Table) -> dict[str, Any]:
     return table
 
 
-def current_params(stored: Table) -> dict[str, Any]:
+def current_params(stored: SettingsTable) -> dict[str, Any]:
     """Stored parameters of a model, or of the members of an ensemble, under the present names."""
     params = {PARAMETERS.get(name, name): value for name, value in stored.items()}
     if "kind" in params:

@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from flows.answering import Explained, Recommended, SimilarItems
-from flows.cli.format import Column, FittedTable, rows_of
+from flows.cli.format import FittedTable, TableColumn, rows_of
 from flows.cli.session import score_text
 from recsys.serving.answers import RankedItem
 from recsys.sources.layout import Nouns
@@ -68,12 +68,12 @@ def _ranking(
     """A table of items with their scores; without a name these count users."""
     nouns = _nouns(served_run)
     columns = [
-        Column("", [str(place) for place in range(1, len(items) + 1)]),
-        Column(nouns.item, [each.name for each in items], text=True),
-        Column(score or nouns.users, [score_text(each.score) for each in items]),
+        TableColumn("", [str(place) for place in range(1, len(items) + 1)]),
+        TableColumn(nouns.item, [each.name for each in items], text=True),
+        TableColumn(score or nouns.users, [score_text(each.score) for each in items]),
     ]
     if any(each.heard for each in items):
-        columns.append(Column("heard", ["*" * each.heard for each in items], text=True))
+        columns.append(TableColumn("heard", ["*" * each.heard for each in items], text=True))
     return FittedTable(columns, title)
 
 

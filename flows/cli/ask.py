@@ -4,7 +4,7 @@ from typing import Annotated
 
 from cyclopts import Group, Parameter
 
-from flows.cli.session import HERE, Count, Json, Place, Run, progress, show
+from flows.cli.session import HERE, Count, Json, Place, RunOption, progress, show
 
 USER = Group("User", sort_key=1)
 Text = Annotated[str | None, Parameter(group=USER)]
@@ -32,7 +32,7 @@ def recommend(
     gender: Text = None,
     include_heard: bool = False,
     k: K = 10,
-    run: Run = None,
+    run: RunOption = None,
     as_json: Json = False,
     place: Place = HERE,
 ) -> None:
@@ -60,7 +60,7 @@ def recommend(
 
 
 def similar(
-    item: str, /, *, k: K = 10, run: Run = None, as_json: Json = False, place: Place = HERE
+    item: str, /, *, k: K = 10, run: RunOption = None, as_json: Json = False, place: Place = HERE
 ) -> None:
     """Show the items most similar to one.
 
@@ -83,7 +83,7 @@ def explain(
     item: str,
     user: User = None,
     items: History = None,
-    run: Run = None,
+    run: RunOption = None,
     as_json: Json = False,
     place: Place = HERE,
 ) -> None:

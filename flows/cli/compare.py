@@ -5,7 +5,14 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from flows.cli.inputs import NO_READING, NO_REQUEST, Adopt, Reading, Request, check_files
+from flows.cli.inputs import (
+    NO_READING,
+    NO_REQUEST,
+    Adopt,
+    ReadingOptions,
+    RequestOptions,
+    check_files,
+)
 from flows.cli.session import (
     HERE,
     Count,
@@ -27,8 +34,8 @@ def compare(
     name: Annotated[str | None, Parameter(metavar="NAME")] = None,
     adopt: Adopt = False,
     as_json: Json = False,
-    request: Request = NO_REQUEST,
-    reading: Reading = NO_READING,
+    request: RequestOptions = NO_REQUEST,
+    reading: ReadingOptions = NO_READING,
     place: Place = HERE,
 ) -> None:
     """Tune many models alike, judge each once on test, over several splits.

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from rich.console import Group, RenderableType
 
-from flows.cli.format import Column, FittedTable, metric_text, seconds_text
+from flows.cli.format import FittedTable, TableColumn, metric_text, seconds_text
 from flows.compare import CompareResult
 from recsys.evaluation.comparison import DIVERSITY, LIFT
 
@@ -27,16 +27,18 @@ def models_table(result: CompareResult) -> RenderableType:
     splits = f"{n_splits} split{'s' * (n_splits > 1)}"
     tuned = "tuned on the first split only" if result.request.tune_once else "tuned on each"
     others = [
-        Column(head, [f"{comparison.estimates[m][f'{name}@{k}'].mean:.3f}" for m in models], 3 + at)
+        TableColumn(
+            head, [f"{comparison.estimates[m][f'{name}@{k}'].mean:.3f}" for m in models], 3 + at
+        )
         for at, (name, head) in enumerate(OTHERS.items())
     ]
     columns = [
-        Column("model", models, text=True),
-        Column(f"{metric} [95 %]", [comparison.estimates[m][metric].text for m in models]),
-        Column("sd", [_sd(result, model) for model in models], rank=2),
-        Column("p", list(_p_values(result)), rank=1),
+        TableColumn("model", models, text=True),
+        TableColumn(f"{metric} [95 %]", [comparison.estimates[m][metric].text for m in models]),
+        TableColumn("sd", [_sd(result, model) for model in models], rank=2),
+        TableColumn("p", list(_p_values(result)), rank=1),
         *others,
-        Column("fit s", [f"{_fit_seconds(result, m):.1f}" for m in models], 3 + len(OTHERS)),
+        TableColumn("fit s", [f"{_fit_seconds(result, m):.1f}" for m in models], 3 + len(OTHERS)),
     ]
     title = f"On test: {comparison.n_users:,} users, {splits}, {tuned}; lists of {k}"
     return FittedTable(columns, title)
@@ -65,7 +67,7 @@ def user_groups_tables(result: CompareResult) -> RenderableType:
     tables = []
     for grouping, of_models in comparison.user_groups.items():
         groups = [
-            Column(
+            TableColumn(
                 f"{row.group} ({row.n:,})",
                 [f"{of_models[model][at].estimate.mean:.4f}" for model in comparison.models],
                 rank=1 + at,
@@ -81,7 +83,7 @@ def item_groups_table(result: CompareResult) -> RenderableType:
     """What is found of popular and of rare items."""
     comparison = result.comparison
     groups = [
-        Column(
+        TableColumn(
             f"{row.group} ({row.n_held_out:,})",
             [comparison.item_groups[model][at].recall.text for model in comparison.models],
             rank=1 + at,
@@ -92,8 +94,8 @@ def item_groups_table(result: CompareResult) -> RenderableType:
     return FittedTable([_models(result), *groups], title)
 
 
-def _models(result: CompareResult) -> Column:
-    return Column("model", result.comparison.models, text=True)
+def _models(result: CompareResult) -> TableColumn:
+    return TableColumn("model", result.comparison.models, text=True)
 
 
 def notes(result: CompareResult) -> list[str]:

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from flows.cli.inputs import NO_READING, NO_REQUEST, Adopt, Reading, Request, check_files
+from flows.cli.inputs import (
+    NO_READING,
+    NO_REQUEST,
+    Adopt,
+    ReadingOptions,
+    RequestOptions,
+    check_files,
+)
 from flows.cli.resuming import resumable
 from flows.cli.session import (
     HERE,
@@ -40,8 +47,8 @@ def experiment(
     adopt: Adopt = False,
     as_json: Json = False,
     every: All = False,
-    request: Request = NO_REQUEST,
-    reading: Reading = NO_READING,
+    request: RequestOptions = NO_REQUEST,
+    reading: ReadingOptions = NO_READING,
     place: Place = HERE,
 ) -> None:
     """Read, filter, split, search, judge, compare and track.

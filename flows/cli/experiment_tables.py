@@ -11,8 +11,8 @@ from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from flows.cli.format import (
-    Column,
     FittedTable,
+    TableColumn,
     change_text,
     metric_text,
     rows_of,
@@ -21,7 +21,7 @@ from flows.cli.format import (
     varying,
 )
 from flows.result import Result, Saved
-from recsys.evaluation.bootstrap import Row, excludes_zero
+from recsys.evaluation.bootstrap import MetricRow, excludes_zero
 from recsys.models import is_baseline
 from recsys.search.space import Point
 
@@ -137,21 +137,21 @@ def comparison_table(result: Result) -> RenderableType:
     return _comparison([rows[name] for name in names if name in rows], result, False)
 
 
-def _comparison(rows: Sequence[Row], result: Result, plain: bool) -> RenderableType:
+def _comparison(rows: Sequence[MetricRow], result: Result, plain: bool) -> RenderableType:
     n_users, nouns = result.comparison.n_users, result.nouns
     title = f"On test: {n_users:,} {nouns.users}, 95 % bootstrap intervals over {nouns.users}"
     baseline = [f"{row.a.mean:.4f}" if plain else row.a.text for row in rows]
     columns = [
-        Column("metric", [metric_text(row.metric) for row in rows], text=True),
-        Column(result.config.judge.baseline, baseline, rank=1),
-        Column(result.config.model + " [95 %]" * plain, [row.b.text for row in rows]),
-        Column("difference", [_difference(row) for row in rows], rank=3),
-        Column("change", [change_text(row.improvement) for row in rows], rank=2),
+        TableColumn("metric", [metric_text(row.metric) for row in rows], text=True),
+        TableColumn(result.config.judge.baseline, baseline, rank=1),
+        TableColumn(result.config.model + " [95 %]" * plain, [row.b.text for row in rows]),
+        TableColumn("difference", [_difference(row) for row in rows], rank=3),
+        TableColumn("change", [change_text(row.improvement) for row in rows], rank=2),
     ]
     return FittedTable(columns, "" if plain else title, plain)
 
 
-def _difference(row: Row) -> str:
+def _difference(row: MetricRow) -> str:
     sure = row.difference.low is None or excludes_zero(row.difference)
     return row.difference.text + ("" if sure else " (may be 0)")
 
@@ -163,17 +163,17 @@ def leaderboard(
     shown = result.chosen.ranked[:TOP] if shown is None else shown
     names = list(dict.fromkeys(name for each in shown for name in each.done.params))
     params = [
-        Column(name, [value_text(each.done.params.get(name)) for each in shown], rank=1 + n)
+        TableColumn(name, [value_text(each.done.params.get(name)) for each in shown], rank=1 + n)
         for n, name in enumerate(names)
     ]
     differ, same = varying(params) if len(shown) > 1 else (params, [])
     marks = [" <" if each.done.slot == result.best.slot else "" for each in shown]
     ties = [" =" if each.tied else "" for each in shown]
     columns = [
-        Column(
+        TableColumn(
             "trial", [f"{e.done.slot}{m}" for e, m in zip(shown, marks, strict=True)], text=True
         ),
-        Column(
+        TableColumn(
             f"{result.config.study.metric} [95 %]",
             [each.estimate.text + tie for each, tie in zip(shown, ties, strict=True)],
         ),
@@ -386,7 +386,7 @@ def sample_user_table(result: Result) -> RenderableType:
     longest = max(map(len, columns))
     filled = [[*cells, *[""] * (longest - len(cells))] for cells in columns]
     table = FittedTable(
-        [Column(head, cells, text=True) for head, cells in zip(heads, filled, strict=True)],
+        [TableColumn(head, cells, text=True) for head, cells in zip(heads, filled, strict=True)],
         f"One {result.nouns.user}: {other['user']}",
     )
     held_out = ", ".join(name for name, _ in other["held_out"])

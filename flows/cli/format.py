@@ -16,7 +16,7 @@ ESSENTIAL = 0  # rank of a column that stays, however narrow the terminal
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class TableColumn:
     """A column of a table.
 
     Attributes:
@@ -47,7 +47,7 @@ class FittedTable:
         plain: Whether it has no lines, nor names what it leaves out, which takes less room.
     """
 
-    columns: Sequence[Column]
+    columns: Sequence[TableColumn]
     title: str = ""
     plain: bool = False
 
@@ -71,21 +71,21 @@ class FittedTable:
         if left_out and not self.plain:
             yield Text(f"left out at this width: {', '.join(left_out)}", style="dim")
 
-    def fitting(self, width: int) -> list[Column]:
+    def fitting(self, width: int) -> list[TableColumn]:
         """The columns that fit, in their order."""
-        kept: list[Column] = []
+        kept: list[TableColumn] = []
         for column in sorted(self.columns, key=lambda column: column.rank):
             if column.rank == ESSENTIAL or self._width([*kept, column]) <= width:
                 kept.append(column)
         return [column for column in self.columns if column in kept]
 
-    def _width(self, columns: Sequence[Column]) -> int:
+    def _width(self, columns: Sequence[TableColumn]) -> int:
         beside = 2 if self.plain else 3  # characters between two columns
         edges = -2 if self.plain else 1
         return sum(column.width + beside for column in columns) + edges
 
 
-def varying(columns: Sequence[Column]) -> tuple[list[Column], list[Column]]:
+def varying(columns: Sequence[TableColumn]) -> tuple[list[TableColumn], list[TableColumn]]:
     """The columns whose cells differ, and the others, of which one cell says all."""
     differ = [column for column in columns if len(set(column.cells)) > 1]
     return differ, [column for column in columns if column not in differ]
@@ -118,7 +118,9 @@ def seconds_text(seconds: dict[str, float]) -> str:
     return "seconds: " + ", ".join(f"{part} {value:.1f}" for part, value in seconds.items())
 
 
-def rows_of(columns: Sequence[tuple[str, bool]], rows: Iterable[Sequence[str]]) -> list[Column]:
+def rows_of(
+    columns: Sequence[tuple[str, bool]], rows: Iterable[Sequence[str]]
+) -> list[TableColumn]:
     """Columns from rows: the first stays, of the others the last go first.
 
     Args:
@@ -126,4 +128,6 @@ def rows_of(columns: Sequence[tuple[str, bool]], rows: Iterable[Sequence[str]]) 
         rows: Their cells.
     """
     cells = list(zip(*rows, strict=True)) or [()] * len(columns)
-    return [Column(head, cells[at], rank=at, text=text) for at, (head, text) in enumerate(columns)]
+    return [
+        TableColumn(head, cells[at], rank=at, text=text) for at, (head, text) in enumerate(columns)
+    ]

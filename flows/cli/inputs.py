@@ -42,7 +42,7 @@ MODEL = (
 
 @Parameter(name="*", group=DATA)
 @dataclass(frozen=True, kw_only=True)
-class Reading:
+class ReadingOptions:
     """How plays are read."""
 
     format: Format | None = None
@@ -72,7 +72,7 @@ class Reading:
 
 @Parameter(name="*", group=SEARCH)
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class RequestOptions:
     """What is searched, on what."""
 
     plays: Annotated[File, Parameter(group=DATA)] = None
@@ -150,7 +150,7 @@ class Request:
             )
         return workspace.sample_plays, self.profiles or workspace.sample_profiles
 
-    def experiment(self, reading: Reading) -> ExperimentConfig:
+    def experiment(self, reading: ReadingOptions) -> ExperimentConfig:
         """The configuration: a TOML file, the options, then --set.
 
         Raises:
@@ -169,18 +169,18 @@ class Request:
         config = model_config(base, self.model, base.seed, has_profiles, self.top_items)
         return changed(config, searched, typed)
 
-    def with_trials(self, trials: int) -> "Request":
+    def with_trials(self, trials: int) -> "RequestOptions":
         """The same with another number of trials."""
         return replace(self, trials=trials)
 
     @property
     def names_nothing(self) -> bool:
         """Whether no option but the number of trials is given."""
-        return replace(self, trials=None) == Request()
+        return replace(self, trials=None) == RequestOptions()
 
 
-NO_READING = Reading()
-NO_REQUEST = Request()
+NO_READING = ReadingOptions()
+NO_REQUEST = RequestOptions()
 
 
 def check_files(plays: Path, profiles: Path | None, config: ExperimentConfig) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from flows.cli.inputs import NO_READING, File, Reading
+from flows.cli.inputs import NO_READING, File, ReadingOptions
 from flows.cli.session import HERE, Json, Place, progress
 from recsys.errors import InputError
 from recsys.sources.layout import nouns_of
@@ -26,7 +26,7 @@ def inspect(
     *,
     profiles: File = None,
     as_json: Json = False,
-    reading: Reading = NO_READING,
+    reading: ReadingOptions = NO_READING,
     place: Place = HERE,
 ) -> None:
     """Show the numbers of a log and plot its distributions.

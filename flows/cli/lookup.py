@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from flows import environment
-from flows.cli.session import HERE, PUBLISHED, Json, Place, Published, score_text, show
+from flows.cli.session import HERE, PUBLISHED, Json, Place, PublishedOption, score_text, show
 from recsys.errors import InputError
 from tasks.serving.published import open_store
 from tasks.serving.published.store import ListStore, PublishedList, described, moment
@@ -21,7 +21,7 @@ def lookup(
     /,
     *,
     item: str | None = None,
-    source: Annotated[Published, Parameter(name="--from", help=PUBLISHED)] = None,
+    source: Annotated[PublishedOption, Parameter(name="--from", help=PUBLISHED)] = None,
     as_json: Json = False,
     place: Place = HERE,
 ) -> None:

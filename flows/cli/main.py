@@ -36,7 +36,7 @@ DATA, EXPERIMENTS, ANSWERS, SERVING, WORKSPACE, PROGRAM = PANELS
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class CommandSpec:
     """A command, listed without its file being imported.
 
     Attributes:
@@ -65,10 +65,10 @@ class Command:
         return function
 
 
-def _listed(panel: Group, module: str, prefix: str = "", **lines: str) -> list[Command]:
+def _listed(panel: Group, module: str, prefix: str = "", **lines: str) -> list[CommandSpec]:
     """The commands of a file; each function has its command's name."""
     return [
-        Command(name.replace("_", "-"), module, prefix + name, line, panel)
+        CommandSpec(name.replace("_", "-"), module, prefix + name, line, panel)
         for name, line in lines.items()
     ]
 
@@ -182,7 +182,7 @@ _STYLE: dict[str, Any] = {
 }
 
 
-def _add(app: App, commands: Sequence[Command], given: str) -> None:
+def _add(app: App, commands: Sequence[CommandSpec], given: str) -> None:
     for command in commands:
         if command.name == given:
             function = command.load()

@@ -20,13 +20,13 @@ LEVELS: tuple[Level, ...] = ("model", "trial")
 TRAINING = 0.9  # share of a trial that its iterations take; judging takes the rest
 EARLIEST = 2.0, 0.01  # seconds and share of the work after which the rest can be estimated
 
-Clock = Callable[[], float]
+Monotonic = Callable[[], float]
 
 
 class Standing:
     """How far the work is, in words and as a share of all of it."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Monotonic) -> None:
         """Start now."""
         self._clock = clock
         self._began = clock()
@@ -109,13 +109,13 @@ class ProgressDisplay:
     """A `tasks.progress.Display` on a stream."""
 
     def __init__(
-        self, stream: TextIO, clock: Clock = time.monotonic, *, refreshes: bool = True
+        self, stream: TextIO, clock: Monotonic = time.monotonic, *, refreshes: bool = True
     ) -> None:
         """Prepare; nothing is written before the first report.
 
         Args:
             stream: Where to.
-            clock: Seconds.
+            clock: Monotonic.
             refreshes: Whether the line of a terminal moves between reports, in a thread.
         """
         moves = stream.isatty()

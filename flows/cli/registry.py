@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from flows.cli.session import HERE, Json, Model, Place, Run, again, named, progress, show
+from flows.cli.session import HERE, Json, Model, Place, RunOption, again, named, progress, show
 from tasks.orchestration.interfaces import HOST, MODEL, MODEL_PORT
 from tasks.workspace.layout import Workspace
 
@@ -32,7 +32,7 @@ def table(workspace: Workspace, name: str = MODEL) -> "RenderableType":
     """Every version, a line each, newest first."""
     from rich.text import Text
 
-    from flows.cli.format import Column, FittedTable, moment_text
+    from flows.cli.format import FittedTable, TableColumn, moment_text
     from flows.registering import check_name
     from tasks.tracking import registry
 
@@ -42,14 +42,16 @@ def table(workspace: Workspace, name: str = MODEL) -> "RenderableType":
         return Text(f"{name} has no versions: `recsys register` makes one")
     return FittedTable(
         [
-            Column("version", [str(each.number) for each in versions]),
-            Column("alias", [", ".join(each.aliases) for each in versions], text=True),
-            Column("model", [each.model for each in versions], rank=1, text=True),
-            Column("metric", [each.metric for each in versions], rank=3, text=True),
-            Column("value", [f"{each.value:.4f}" for each in versions], rank=2),
-            Column("study", [each.study for each in versions], rank=4, text=True),
-            Column("data", [each.data for each in versions], rank=6, text=True),
-            Column("registered (UTC)", [moment_text(e.registered) for e in versions], 5, text=True),
+            TableColumn("version", [str(each.number) for each in versions]),
+            TableColumn("alias", [", ".join(each.aliases) for each in versions], text=True),
+            TableColumn("model", [each.model for each in versions], rank=1, text=True),
+            TableColumn("metric", [each.metric for each in versions], rank=3, text=True),
+            TableColumn("value", [f"{each.value:.4f}" for each in versions], rank=2),
+            TableColumn("study", [each.study for each in versions], rank=4, text=True),
+            TableColumn("data", [each.data for each in versions], rank=6, text=True),
+            TableColumn(
+                "registered (UTC)", [moment_text(e.registered) for e in versions], 5, text=True
+            ),
         ]
     )
 
@@ -77,7 +79,7 @@ def how_to_serve(workspace: Workspace, version: "Version") -> str:
     return shlex.join([*place, *words])
 
 
-def register(*, run: Run = None, model_name: Model = MODEL, place: Place = HERE) -> None:
+def register(*, run: RunOption = None, model_name: Model = MODEL, place: Place = HERE) -> None:
     """Put a final model into MLflow's registry, fitted on all its data.
 
     What is registered can be served anywhere by MLflow. Without --run it is the final model that

@@ -7,14 +7,14 @@ from typing import Annotated
 from cyclopts import Group, Parameter
 
 from flows import environment
-from flows.cli.inputs import NO_READING, NO_REQUEST, Reading, Request
+from flows.cli.inputs import NO_READING, NO_REQUEST, ReadingOptions, RequestOptions
 from flows.cli.session import (
     HERE,
     PUBLISHED,
     Json,
     Model,
     Place,
-    Published,
+    PublishedOption,
     advice_on_failure,
     prefect,
     progress,
@@ -39,7 +39,7 @@ DRIFT = (
 )
 _GATE, _PLAYS = Group("Gate", sort_key=4), Group("Data", sort_key=1)
 _PUBLISHING = Group("Publishing", sort_key=5)
-Share = Annotated[float, Parameter(group=_GATE, metavar="SHARE", validator=share)]
+ShareOption = Annotated[float, Parameter(group=_GATE, metavar="SHARE", validator=share)]
 
 
 def retrain(
@@ -47,16 +47,16 @@ def retrain(
     query: Annotated[str | None, Parameter(group=_PLAYS, metavar="SQL")] = None,
     database: Annotated[str | None, Parameter(group=_PLAYS, metavar="URL", help=DATABASE)] = None,
     gate: Annotated[Rule, Parameter(group=_GATE)] = GATE.rule,
-    margin: Share = GATE.margin,
-    coverage: Share = GATE.coverage,
+    margin: ShareOption = GATE.margin,
+    coverage: ShareOption = GATE.coverage,
     drift: Annotated[tuple[str, ...], Parameter(group=_GATE, metavar="NAME=X", help=DRIFT)] = (),
     accept_drift: Annotated[bool, Parameter(group=_GATE)] = False,
     model_name: Model = MODEL,
     publish: Annotated[bool | None, Parameter(group=_PUBLISHING, negative="--no-publish")] = None,
-    to: Annotated[Published, Parameter(group=_PUBLISHING, help=PUBLISHED)] = None,
+    to: Annotated[PublishedOption, Parameter(group=_PUBLISHING, help=PUBLISHED)] = None,
     as_json: Json = False,
-    request: Request = NO_REQUEST,
-    reading: Reading = NO_READING,
+    request: RequestOptions = NO_REQUEST,
+    reading: ReadingOptions = NO_READING,
     place: Place = HERE,
 ) -> None:
     """Train a challenger on new plays; it serves if it passes the gate.

@@ -62,7 +62,7 @@ Model = Annotated[
         help="Name of the registered model. `recsys recommend` uses that of the default.",
     ),
 ]
-Published = Annotated[str | None, Parameter(metavar="PLACE")]
+PublishedOption = Annotated[str | None, Parameter(metavar="PLACE")]
 PUBLISHED = (
     "PATH.parquet, a folder, sqlite:///FILE or postgresql://...; also from RECSYS_PUBLISHED, where "
     "a password is safer. Without it: WORKSPACE/published.db, SQLite."
@@ -71,7 +71,7 @@ STORAGE = (
     "postgresql://... that holds the studies; also from RECSYS_STORAGE, where its password is "
     "safer. Without it: a journal in the workspace."
 )
-Run = Annotated[
+RunOption = Annotated[
     str | None,
     Parameter(
         name="--run",

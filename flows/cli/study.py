@@ -7,7 +7,15 @@ from cyclopts import Parameter
 
 from flows import environment
 from flows.cli.experiment import All, Ending, run
-from flows.cli.inputs import NO_READING, NO_REQUEST, Adopt, Number, Reading, Request, check_files
+from flows.cli.inputs import (
+    NO_READING,
+    NO_REQUEST,
+    Adopt,
+    Number,
+    ReadingOptions,
+    RequestOptions,
+    check_files,
+)
 from flows.cli.session import HERE, Json, Place, again, console, progress, show
 
 Name = Annotated[str, Parameter(help="Name of the study.")]
@@ -68,8 +76,8 @@ def study_work(
     /,
     *,
     adopt: Adopt = False,
-    request: Request = NO_REQUEST,
-    reading: Reading = NO_READING,
+    request: RequestOptions = NO_REQUEST,
+    reading: ReadingOptions = NO_READING,
     place: Place = HERE,
 ) -> None:
     """Join the search of a study, beside other workers, until its trials are done.

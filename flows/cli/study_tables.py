@@ -4,8 +4,8 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from flows.cli.format import (
-    Column,
     FittedTable,
+    TableColumn,
     metric_text,
     moment_text,
     rows_of,
@@ -26,10 +26,12 @@ def list_table(workspace: Workspace) -> RenderableType:
     numbers = [_numbers(each) for each in studies]
     ranks = {"trials": 3, "measured": 4, "pruned": 6, "failed": 5, "running": 7, "best": 1}
     columns = [
-        Column("study", [each.name for each in studies], text=True),
-        *(Column(n, [row[at] for row in numbers], ranks[n]) for at, n in enumerate(heads)),
-        Column("metric", [each.metric for each in studies], rank=2, text=True),
-        Column("began (UTC)", [moment_text(each.began) for each in studies], rank=2, text=True),
+        TableColumn("study", [each.name for each in studies], text=True),
+        *(TableColumn(n, [row[at] for row in numbers], ranks[n]) for at, n in enumerate(heads)),
+        TableColumn("metric", [each.metric for each in studies], rank=2, text=True),
+        TableColumn(
+            "began (UTC)", [moment_text(each.began) for each in studies], rank=2, text=True
+        ),
     ]
     return FittedTable(columns)
 

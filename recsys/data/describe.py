@@ -9,8 +9,6 @@ import numpy.typing as npt
 from recsys.data.interactions import Events, Interactions, Times
 from recsys.data.profiles import Profiles
 
-Counts = npt.NDArray[np.int64]
-
 
 @dataclass(frozen=True, slots=True)
 class Summary:

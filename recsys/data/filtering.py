@@ -9,8 +9,9 @@ import pyarrow.compute as pc
 
 from recsys.data.config import FilterConfig
 from recsys.data.ids import strings
-from recsys.data.interactions import Events, Mask
+from recsys.data.interactions import Events
 from recsys.data.profiles import Profiles
+from recsys.dtypes import BoolArray
 from recsys.errors import InputError
 from recsys.seeds import seed_for
 
@@ -103,11 +104,11 @@ def _step(name: str, events: Events) -> Step:
     return Step(name, len(events.users), len(events.items), len(events), cells)
 
 
-def _users_where(events: Events, keep: Mask) -> Events:
+def _users_where(events: Events, keep: BoolArray) -> Events:
     return events.where(keep[events.rows])
 
 
-def _counted(events: Events, config: FilterConfig) -> Mask:
+def _counted(events: Events, config: FilterConfig) -> BoolArray:
     """True for the events that count towards a minimum: each row, or the first of each pair."""
     if config.count == "rows":
         return np.ones(len(events), dtype=np.bool_)
@@ -148,7 +149,7 @@ def _top_users(events: Events, config: FilterConfig) -> Events:
     return _users_where(events, keep)
 
 
-def _drawn(events: Events, fraction: float, seed: int) -> Mask:
+def _drawn(events: Events, fraction: float, seed: int) -> BoolArray:
     """A seeded draw of about `fraction` of the users, at least one."""
     rng = np.random.default_rng(seed_for(seed, "filter", "fraction"))
     order = rng.permutation(len(events.users))
@@ -157,7 +158,7 @@ def _drawn(events: Events, fraction: float, seed: int) -> Mask:
     return keep
 
 
-def _cohort(events: Events, profiles: Profiles, config: FilterConfig) -> Mask:
+def _cohort(events: Events, profiles: Profiles, config: FilterConfig) -> BoolArray:
     """Mask of the users whose profile has every wanted value; a missing value is none."""
     known = profiles.aligned(events.users)
     keep = np.ones(len(events.users), dtype=np.bool_)

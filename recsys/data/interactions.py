@@ -8,15 +8,18 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
 from recsys.data.ids import IdMap
+from recsys.dtypes import BoolArray, Float64Array, Int32Array
 
-Numbers = npt.NDArray[np.int32]
-Plays = npt.NDArray[np.float64]
 Times = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
 
 
 def _check(
-    users: IdMap, items: IdMap, rows: Numbers, cols: Numbers, plays: Plays, *times: Times | None
+    users: IdMap,
+    items: IdMap,
+    rows: Int32Array,
+    cols: Int32Array,
+    plays: Float64Array,
+    *times: Times | None,
 ) -> None:
     lengths = [len(rows), len(cols), len(plays), *(len(t) for t in times if t is not None)]
     if len(set(lengths)) != 1:
@@ -47,9 +50,9 @@ class Events:
 
     users: IdMap
     items: IdMap
-    rows: Numbers
-    cols: Numbers
-    plays: Plays
+    rows: Int32Array
+    cols: Int32Array
+    plays: Float64Array
     times: Times | None = None
 
     def __post_init__(self) -> None:
@@ -62,9 +65,9 @@ class Events:
         cls,
         users: IdMap,
         items: IdMap,
-        rows: Numbers,
-        cols: Numbers,
-        plays: Plays,
+        rows: Int32Array,
+        cols: Int32Array,
+        plays: Float64Array,
         times: Times | None = None,
     ) -> Self:
         """Events from columns in any order."""
@@ -87,7 +90,7 @@ class Events:
         """One number per pair, user * n_items + item, int64, shape (n,)."""
         return self.rows.astype(np.int64) * len(self.items) + self.cols
 
-    def where(self, keep: Mask) -> Self:
+    def where(self, keep: BoolArray) -> Self:
         """The events where `keep` is true, over the same id maps."""
         return type(self)(
             self.users,
@@ -145,9 +148,9 @@ class Interactions:
 
     users: IdMap
     items: IdMap
-    rows: Numbers
-    cols: Numbers
-    plays: Plays
+    rows: Int32Array
+    cols: Int32Array
+    plays: Float64Array
     first: Times | None = None
     last: Times | None = None
 
@@ -169,7 +172,7 @@ class Interactions:
         """One number per cell, user * n_items + item, int64, strictly rising, shape (n,)."""
         return self.rows.astype(np.int64) * len(self.items) + self.cols
 
-    def where(self, keep: Mask) -> Self:
+    def where(self, keep: BoolArray) -> Self:
         """The cells where `keep`, bool of shape (n,), is true, over the same id maps."""
         return type(self)(
             self.users,
@@ -210,7 +213,7 @@ class Interactions:
             (self.plays.astype(np.float32), self.cols, indptr), shape=self.shape, copy=False
         )
 
-    def users_with_cells(self) -> Numbers:
+    def users_with_cells(self) -> Int32Array:
         """Numbers of the users that have at least one cell, int32, rising."""
         return np.unique(self.rows)
 

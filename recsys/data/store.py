@@ -16,7 +16,7 @@ from recsys.data.ids import IdMap
 from recsys.data.interactions import Events, Interactions
 from recsys.data.profiles import Profiles
 
-Columns = Mapping[str, npt.NDArray[Any]]
+ArrayColumns = Mapping[str, npt.NDArray[Any]]
 
 
 def save_ids(ids: IdMap, path: Path) -> None:
@@ -36,7 +36,7 @@ def save_events(events: Events, folder: Path) -> None:
     """Write users.parquet, items.parquet and events.npz."""
     save_ids(events.users, folder / "users.parquet")
     save_ids(events.items, folder / "items.parquet")
-    columns: Columns = {"rows": events.rows, "cols": events.cols, "plays": events.plays}
+    columns: ArrayColumns = {"rows": events.rows, "cols": events.cols, "plays": events.plays}
     _save_arrays(folder / "events.npz", columns, {"times": events.times})
 
 
@@ -99,13 +99,13 @@ def load_data(folder: Path) -> tuple[Interactions, Profiles | None]:
 
 def save_cells(cells: Interactions, path: Path) -> None:
     """Write rows, cols, plays and, where there are any, times as one .npz."""
-    columns: Columns = {"rows": cells.rows, "cols": cells.cols, "plays": cells.plays}
+    columns: ArrayColumns = {"rows": cells.rows, "cols": cells.cols, "plays": cells.plays}
     _save_arrays(path, columns, {"first": cells.first, "last": cells.last})
 
 
 def _save_arrays(
     path: Path,
-    columns: Columns,
+    columns: ArrayColumns,
     times: Mapping[str, npt.NDArray[np.int64] | None],
 ) -> None:
     """One uncompressed .npz; a missing time is left out."""

@@ -16,11 +16,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from recsys.dtypes import Float64Array, Int32Array
 from recsys.evaluation.report import Report
 from recsys.progress import Progress, silent
 
-Values = npt.NDArray[np.float64]
-Counts = npt.NDArray[np.int32]
 Exponents = npt.NDArray[np.int32]
 
 N_RESAMPLES = 2000
@@ -55,7 +54,7 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class MetricRow:
     """One metric of two models.
 
     Attributes:
@@ -84,12 +83,12 @@ class PairedComparison:
         seed: Seed of the resamples.
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[MetricRow, ...]
     n_users: int
     n_resamples: int
     seed: int
 
-    def __getitem__(self, metric: str) -> Row:
+    def __getitem__(self, metric: str) -> MetricRow:
         """The row of `metric`; KeyError if there is none."""
         for row in self.rows:
             if row.metric == metric:
@@ -154,13 +153,14 @@ def paired(
     first, second = _estimates(of_a, columns, drawn_a), _estimates(of_b, columns, drawn_b)
     difference = _estimates(of_both, columns, drawn_b - drawn_a)
     rows = tuple(
-        Row(m, first[m], second[m], difference[m], improvement(of_a[m], of_b[m])) for m in of_a
+        MetricRow(m, first[m], second[m], difference[m], improvement(of_a[m], of_b[m]))
+        for m in of_a
     )
     return PairedComparison(rows, len(a.users), n_resamples, seed)
 
 
 def column_intervals(
-    values: Values, seed: int, n_resamples: int = N_RESAMPLES, progress: Progress = silent
+    values: Float64Array, seed: int, n_resamples: int = N_RESAMPLES, progress: Progress = silent
 ) -> list[Estimate]:
     """The mean of each column with its 95 % interval, all on the same resamples of users.
 
@@ -178,8 +178,8 @@ def column_intervals(
 
 
 def resampled_deviations(
-    values: Values, seed: int, n_resamples: int = N_RESAMPLES, progress: Progress = silent
-) -> Values:
+    values: Float64Array, seed: int, n_resamples: int = N_RESAMPLES, progress: Progress = silent
+) -> Float64Array:
     """Resampled means minus the mean of all users, all columns on the same resamples.
 
     Equal columns have equal results to the last bit, in any position.
@@ -214,7 +214,7 @@ def excludes_zero(difference: Estimate) -> bool:
 
 
 def _estimates(
-    values: dict[str, float], columns: Sequence[str], deviations: Values
+    values: dict[str, float], columns: Sequence[str], deviations: Float64Array
 ) -> dict[str, Estimate]:
     """`values` with intervals where `deviations`, (n_resamples, len(columns)), has a column."""
     tail = (1 - LEVEL) / 2
@@ -227,12 +227,12 @@ def _estimates(
 
 
 def _deviations(
-    tables: Sequence[Values],
+    tables: Sequence[Float64Array],
     seed: int,
     n_resamples: int,
     progress: Progress = silent,
     block_bytes: int = _BLOCK_BYTES,
-) -> list[Values]:
+) -> list[Float64Array]:
     """Resampled means minus the mean of all users, of several tables on the same resamples.
 
     A resample is a row of counts, how often each user was drawn, so a block of resamples is a
@@ -266,7 +266,7 @@ def _deviations(
     return drawn
 
 
-def _counts(rng: np.random.Generator, n_resamples: int, m: int) -> Counts:
+def _counts(rng: np.random.Generator, n_resamples: int, m: int) -> Int32Array:
     """How often each of m users is in each resample, int32, shape (n_resamples, m)."""
     counts = np.empty((n_resamples, m), dtype=np.int32)
     for row in counts:
@@ -274,7 +274,9 @@ def _counts(rng: np.random.Generator, n_resamples: int, m: int) -> Counts:
     return counts
 
 
-def _sums(counts: Counts, tables: Sequence[Values], exponents: Sequence[Exponents]) -> list[Values]:
+def _sums(
+    counts: Int32Array, tables: Sequence[Float64Array], exponents: Sequence[Exponents]
+) -> list[Float64Array]:
     """Sums over users of each table times 2^exponents in whole numbers, a row per row of counts.
 
     In blocks of users: whole tables of numbers and of counts in float64 need much memory.
@@ -288,7 +290,7 @@ def _sums(counts: Counts, tables: Sequence[Values], exponents: Sequence[Exponent
     return sums
 
 
-def _exponents(values: Values) -> Exponents:
+def _exponents(values: Float64Array) -> Exponents:
     """The e of each column for which round(values * 2^e) has as many bits as exact sums allow.
 
     The numbers are so small that m of them sum to less than 2^53 and thus exactly in float64;

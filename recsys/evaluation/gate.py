@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.data.interactions import Interactions
-from recsys.evaluation.bootstrap import N_RESAMPLES, Estimate, Row, paired
+from recsys.evaluation.bootstrap import N_RESAMPLES, Estimate, MetricRow, paired
 from recsys.evaluation.metrics import parsed
 from recsys.evaluation.protocol import BATCH, recommend, scored
 from recsys.evaluation.report import Report
@@ -211,7 +211,7 @@ def _coverage(metric: str) -> str:
     return f"coverage@{parsed(metric)[1]}"
 
 
-def _accuracy(row: Row, gate: Gate, limit: float | None) -> tuple[bool, str]:
+def _accuracy(row: MetricRow, gate: Gate, limit: float | None) -> tuple[bool, str]:
     low = row.difference.low
     assert low is not None
     change = "" if row.improvement is None else f", {row.improvement:+.1%}"
@@ -229,7 +229,7 @@ def _accuracy(row: Row, gate: Gate, limit: float | None) -> tuple[bool, str]:
     return holds, f"{words} beyond the margin of {gate.margin:.1%} ({limit:+.4f}): {numbers}"
 
 
-def _breadth(row: Row, gate: Gate) -> tuple[bool, str]:
+def _breadth(row: MetricRow, gate: Gate) -> tuple[bool, str]:
     holds = row.b.mean >= gate.coverage * row.a.mean
     words = "kept" if holds else "collapsed"
     return holds, (

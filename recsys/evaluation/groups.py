@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from recsys.data.ids import Strings
 from recsys.data.interactions import Interactions
+from recsys.dtypes import Float64Array, Int64Array
 from recsys.evaluation.bootstrap import (
     LEVEL,
     N_RESAMPLES,
@@ -26,8 +27,6 @@ from recsys.seeds import seed_for
 from recsys.splitting.split import Fold
 
 Labels = npt.NDArray[np.str_]
-Values = npt.NDArray[np.float64]
-Counts = npt.NDArray[np.int64]
 
 ACTIVITY = ("cold", "medium", "heavy")
 POPULARITY = ("head", "middle", "tail")
@@ -65,8 +64,8 @@ class ItemGroupHits:
 
     groups: tuple[str, ...]
     users: npt.NDArray[np.int32]
-    held_out: Counts
-    hits: Counts
+    held_out: Int64Array
+    hits: Int64Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +105,7 @@ def user_groups(fold: Fold, n_countries: int = N_COUNTRIES) -> dict[str, Labels]
     }
 
 
-def by_activity(n_train_items: Counts) -> Labels:
+def by_activity(n_train_items: Int64Array) -> Labels:
     """Users as cold, medium or heavy, cut at the terciles of their numbers of items.
 
     Of m users, cold are those with fewer items than the one in place m // 3 (from 0) of the
@@ -191,7 +190,7 @@ def ordered(labels: Labels) -> tuple[str, ...]:
 
 
 def group_tables(
-    values: Mapping[str, Values],
+    values: Mapping[str, Float64Array],
     labels: Labels,
     seed: int,
     n_resamples: int = N_RESAMPLES,
@@ -228,7 +227,7 @@ def group_tables(
     return {name: tuple(rows) for name, rows in tables.items()}
 
 
-def item_groups(n_users: Counts) -> Labels:
+def item_groups(n_users: Int64Array) -> Labels:
     """Items as head, middle and tail, which hold about a third of all cells each.
 
     With items sorted by users, most first, an item is of the head if less than a third of
@@ -316,7 +315,11 @@ def _named(names: tuple[str, ...], places: npt.NDArray[np.integer[Any]]) -> Labe
 
 
 def _recall(
-    group: str, hits: Counts, held_out: Counts, drawn_hits: Values, drawn_held_out: Values
+    group: str,
+    hits: Int64Array,
+    held_out: Int64Array,
+    drawn_hits: Float64Array,
+    drawn_held_out: Float64Array,
 ) -> ItemGroupRow:
     n_hits, n_held_out = int(hits.sum()), int(held_out.sum())
     there = drawn_held_out > 0
@@ -343,8 +346,8 @@ def _codes(labels: Labels, groups: tuple[str, ...]) -> npt.NDArray[np.int64]:
 
 
 def _table(
-    rows: npt.NDArray[np.integer[Any]], codes: Counts, n_users: int, groups: tuple[str, ...]
-) -> Counts:
+    rows: npt.NDArray[np.integer[Any]], codes: Int64Array, n_users: int, groups: tuple[str, ...]
+) -> Int64Array:
     """How often each pair of row and code occurs, int64, shape (n_users, n_groups)."""
     size = n_users * len(groups)
     return np.bincount(rows * len(groups) + codes, minlength=size).reshape(n_users, -1)

@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from recsys.dtypes import Int64Array
+
 Hits = npt.NDArray[np.bool_]
-Counts = npt.NDArray[np.int64]
 PerUser = npt.NDArray[np.float64]
-Metric = Callable[[Hits, Counts, Sequence[int]], PerUser]
+Metric = Callable[[Hits, Int64Array, Sequence[int]], PerUser]
 
 
 def _within(values: npt.NDArray[Any], ks: Sequence[int]) -> PerUser:
@@ -28,27 +29,27 @@ def _within(values: npt.NDArray[Any], ks: Sequence[int]) -> PerUser:
     return np.cumsum(values, axis=1, dtype=np.float64)[:, np.asarray(ks) - 1]
 
 
-def _findable(n_relevant: Counts, ks: Sequence[int]) -> Counts:
+def _findable(n_relevant: Int64Array, ks: Sequence[int]) -> Int64Array:
     """Hits of a perfect list, min(k, relevant), int64, shape (m, len(ks))."""
     return np.minimum(n_relevant[:, None], np.asarray(ks, dtype=np.int64))
 
 
-def precision(hits: Hits, n_relevant: Counts, ks: Sequence[int]) -> PerUser:
+def precision(hits: Hits, n_relevant: Int64Array, ks: Sequence[int]) -> PerUser:
     """Hits within k, over k."""
     return _within(hits, ks) / np.asarray(ks, dtype=np.float64)
 
 
-def recall(hits: Hits, n_relevant: Counts, ks: Sequence[int]) -> PerUser:
+def recall(hits: Hits, n_relevant: Int64Array, ks: Sequence[int]) -> PerUser:
     """Hits within k, over all relevant items; a perfect list stays below 1 if these exceed k."""
     return _within(hits, ks) / n_relevant[:, None]
 
 
-def capped_recall(hits: Hits, n_relevant: Counts, ks: Sequence[int]) -> PerUser:
+def capped_recall(hits: Hits, n_relevant: Int64Array, ks: Sequence[int]) -> PerUser:
     """Hits within k, over min(k, relevant), which many papers print as recall."""
     return _within(hits, ks) / _findable(n_relevant, ks)
 
 
-def ndcg(hits: Hits, n_relevant: Counts, ks: Sequence[int]) -> PerUser:
+def ndcg(hits: Hits, n_relevant: Int64Array, ks: Sequence[int]) -> PerUser:
     """Sum of 1/log2(rank + 1) over the hits within k, over the same sum for a perfect list.
 
     Järvelin and Kekäläinen 2002 with binary gains, and with a discount that leaves rank 1
@@ -59,7 +60,7 @@ def ndcg(hits: Hits, n_relevant: Counts, ks: Sequence[int]) -> PerUser:
     return _within(hits * discount, ks) / ideal
 
 
-def average_precision(hits: Hits, n_relevant: Counts, ks: Sequence[int]) -> PerUser:
+def average_precision(hits: Hits, n_relevant: Int64Array, ks: Sequence[int]) -> PerUser:
     """Precision at the rank of each hit within k, summed, over min(k, relevant); `map`.
 
     The mean of it over users is MAP@k. TREC divides by all relevant items instead; divided by
@@ -70,14 +71,14 @@ def average_precision(hits: Hits, n_relevant: Counts, ks: Sequence[int]) -> PerU
     return _within(at_hits, ks) / _findable(n_relevant, ks)
 
 
-def mrr(hits: Hits, n_relevant: Counts, ks: Sequence[int]) -> PerUser:
+def mrr(hits: Hits, n_relevant: Int64Array, ks: Sequence[int]) -> PerUser:
     """1 / rank of the first hit within k, else 0 (reciprocal rank, Voorhees 1999)."""
     ranks = np.arange(1, hits.shape[1] + 1)
     is_first = hits & (np.cumsum(hits, axis=1) == 1)
     return _within(is_first / ranks, ks)
 
 
-def hit_rate(hits: Hits, n_relevant: Counts, ks: Sequence[int]) -> PerUser:
+def hit_rate(hits: Hits, n_relevant: Int64Array, ks: Sequence[int]) -> PerUser:
     """1 if there is any hit within k, else 0."""
     return (_within(hits, ks) > 0).astype(np.float64)
 

@@ -14,8 +14,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from recsys.data.interactions import Interactions
+from recsys.dtypes import Int64Array
 from recsys.evaluation import beyond
-from recsys.evaluation.metrics import METRICS, OFFERED, Counts, Hits, PerUser, column, parsed
+from recsys.evaluation.metrics import METRICS, OFFERED, Hits, PerUser, column, parsed
 from recsys.models.recommender import NO_ITEM, Recommendations
 
 KS = (1, 5, 10, 15, 20)
@@ -143,7 +144,7 @@ def accuracy(
     }
 
 
-def _hits(recs: Recommendations, held_out: Interactions) -> tuple[Hits, Counts]:
+def _hits(recs: Recommendations, held_out: Interactions) -> tuple[Hits, Int64Array]:
     """Mask of the hits, bool (m, k), and the number of held-out items, int64 (m,)."""
     known = held_out.keys
     keys = recs.users[:, None].astype(np.int64) * len(held_out.items) + recs.items

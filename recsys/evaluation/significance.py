@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from recsys.evaluation.bootstrap import LEVEL, Estimate, Values, resampled_deviations
+from recsys.dtypes import Float64Array
+from recsys.evaluation.bootstrap import LEVEL, Estimate, resampled_deviations
 from recsys.progress import Progress, silent
 
 N_RESAMPLES = 10_000
@@ -113,7 +114,7 @@ class SeedSpread:
     sd: float | None
 
 
-def holm(p_values: npt.ArrayLike) -> Values:
+def holm(p_values: npt.ArrayLike) -> Float64Array:
     """p-values adjusted for their number: rejecting all <= 0.05 errs anywhere in 5 % of cases.
 
     Holm 1979 (Scandinavian Journal of Statistics 6, 65-70), stepping down: of n sorted p-values
@@ -140,7 +141,7 @@ def holm(p_values: npt.ArrayLike) -> Values:
 
 
 def compare_models(
-    values: Mapping[str, Values],
+    values: Mapping[str, Float64Array],
     seed: int,
     n_resamples: int = N_RESAMPLES,
     progress: Progress = silent,
@@ -196,7 +197,7 @@ def compare_models(
 
 def averaged_over_seeds(
     tables: Sequence["pd.Series[float]"],
-) -> tuple[npt.NDArray[np.object_], Values]:
+) -> tuple[npt.NDArray[np.object_], Float64Array]:
     """Every user's metric, averaged over the split seeds in which that user was judged.
 
     Users of a split by users are judged in some seeds only, and each still counts once: the mean
@@ -242,7 +243,7 @@ def spread(values: Sequence[float]) -> SeedSpread:
     return SeedSpread(float(array.mean()), float(array.std(ddof=1)) if len(array) > 1 else None)
 
 
-def _table(values: Mapping[str, Values]) -> Values:
+def _table(values: Mapping[str, Float64Array]) -> Float64Array:
     """A column per model, float64, shape (m, n_models), laid out by columns."""
     if len(values) < 2:
         raise ValueError(f"a comparison needs two models, got {list(values)}")
@@ -265,12 +266,12 @@ def _chosen(names: Sequence[str], against: str | None) -> list[tuple[int, int]]:
     return [(a, b) for b in range(len(names)) if b != a]
 
 
-def _p_value(gap: float, deviations: Values, noise: float) -> float:
+def _p_value(gap: float, deviations: Float64Array, noise: float) -> float:
     n_as_far = np.count_nonzero(np.abs(deviations) >= abs(gap) - noise)
     return float((1 + n_as_far) / (1 + len(deviations)))
 
 
-def _estimate(mean: float, deviations: Values) -> Estimate:
+def _estimate(mean: float, deviations: Float64Array) -> Estimate:
     tail = (1 - LEVEL) / 2
     low, high = np.quantile(deviations, [tail, 1 - tail]).tolist()
     return Estimate(mean, mean + low, mean + high)

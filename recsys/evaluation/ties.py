@@ -9,12 +9,13 @@ compared on the same drawn users, the difficulty of a user cancels out.
 import numpy as np
 import numpy.typing as npt
 
-from recsys.evaluation.bootstrap import LEVEL, N_RESAMPLES, Values, resampled_deviations
+from recsys.dtypes import Float64Array
+from recsys.evaluation.bootstrap import LEVEL, N_RESAMPLES, resampled_deviations
 from recsys.progress import Progress, silent
 
 
 def tied_with_best(
-    values: Values,
+    values: Float64Array,
     seed: int,
     n_resamples: int = N_RESAMPLES,
     level: float = LEVEL,
@@ -64,7 +65,9 @@ def tied_with_best(
     return np.array(verdicts, dtype=np.bool_)
 
 
-def _could_be_best(i: int, means: Values, drawn: Values, noise: float, level: float) -> bool:
+def _could_be_best(
+    i: int, means: Float64Array, drawn: Float64Array, noise: float, level: float
+) -> bool:
     """Is "no trial is better than i" not rejected?
 
     Args:

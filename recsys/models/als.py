@@ -11,13 +11,13 @@ from threadpoolctl import threadpool_limits
 
 from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
+from recsys.dtypes import Float32Array
 from recsys.models.als_scaled import Regularization, Sweeps
 from recsys.models.arrays import ModelArrays, StoredArrays
 from recsys.models.config import Share
 from recsys.models.explaining import cosines, nearest, shares_of_score
 from recsys.models.iterative import (
     DenseArrays,
-    Factors,
     Iteration,
     OnIteration,
     State,
@@ -92,12 +92,12 @@ class Als:
         self._threads = threads
 
     @property
-    def user_factors(self) -> Factors:
+    def user_factors(self) -> Float32Array:
         """float32, shape (n_users, factors)."""
         return np.asarray(self._model.user_factors)
 
     @property
-    def item_factors(self) -> Factors:
+    def item_factors(self) -> Float32Array:
         """float32, shape (n_items, factors)."""
         return np.asarray(self._model.item_factors)
 
@@ -223,7 +223,7 @@ class Als:
         seen = history.matrix()[users]
         return self._ranked(self._solved(history, users), seen, users, k)
 
-    def _solved(self, history: Interactions, users: npt.NDArray[np.int32]) -> Factors:
+    def _solved(self, history: Interactions, users: npt.NDArray[np.int32]) -> Float32Array:
         """User factors, exactly, by Cholesky; zeros for a user without a cell."""
         with threadpool_limits(1, "blas"):
             confidence = self._confidence(history, users)
@@ -232,11 +232,11 @@ class Als:
 
     def _by_lambda(
         self,
-        recalculate: Callable[[npt.NDArray[np.int32], csr_matrix], Factors],
+        recalculate: Callable[[npt.NDArray[np.int32], csr_matrix], Float32Array],
         rows: npt.NDArray[np.int32],
         confidence: csr_matrix,
         lambdas: npt.NDArray[np.float64],
-    ) -> Factors:
+    ) -> Float32Array:
         """What implicit solves with one lambda at a time, float32, shape (n, factors)."""
         if not self._config.nu:
             return np.asarray(recalculate(rows, confidence))
@@ -251,13 +251,15 @@ class Als:
             self._model.regularization = usual
         return solved
 
-    def score(self, history: Interactions, user: int, profiles: Profiles | None = None) -> Factors:
+    def score(
+        self, history: Interactions, user: int, profiles: Profiles | None = None
+    ) -> Float32Array:
         """The score of every item for a user solved from their history, float32, (n_items,)."""
         factors = self._solved(history, np.array([user], dtype=np.int32))
         with threadpool_limits(1, "blas"):
             return np.asarray(self.item_factors @ factors[0])
 
-    def similar(self, item: int, k: int) -> tuple[npt.NDArray[np.int32], Factors]:
+    def similar(self, item: int, k: int) -> tuple[npt.NDArray[np.int32], Float32Array]:
         """The k items with the highest cosine to the factors of `item`, without itself.
 
         Returns:
@@ -272,7 +274,7 @@ class Als:
 
     def similar_many(
         self, items: npt.NDArray[np.int32], k: int
-    ) -> tuple[npt.NDArray[np.int32], Factors]:
+    ) -> tuple[npt.NDArray[np.int32], Float32Array]:
         """As `similar` of each of `items`, shape (m, k); NO_ITEM and NaN past the end."""
         return nearest(self.item_factors, items, k)
 
@@ -293,7 +295,7 @@ class Als:
         )
 
     def _ranked(
-        self, factors: Factors, seen: csr_matrix, users: npt.NDArray[np.int32], k: int
+        self, factors: Float32Array, seen: csr_matrix, users: npt.NDArray[np.int32], k: int
     ) -> Recommendations:
         """Rank by inner product; a user with no known item has a factor of zeros and no list."""
         items, scores = top_k(factors, self.item_factors, seen, k, self._threads)

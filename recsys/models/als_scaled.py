@@ -32,10 +32,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
+from recsys.dtypes import Float32Array
+
 if TYPE_CHECKING:
     from recsys.models.als import AlsConfig
 
-Factors = npt.NDArray[np.float32]
 Counts = npt.NDArray[np.integer]
 
 STEPS = 3  # of conjugate gradient, as implicit has it
@@ -109,12 +110,12 @@ class Sweeps:
         self._of_items = scaled.of_items(of_items).astype(np.float32)
         self._threads = threads or os.cpu_count() or 1
 
-    def __call__(self, users: Factors, items: Factors) -> None:
+    def __call__(self, users: Float32Array, items: Float32Array) -> None:
         """Move both, in place: first all users, then all items."""
         _sweep(self._users, users, items, self._of_users, self._threads)
         _sweep(self._items, items, users, self._of_items, self._threads)
 
-    def loss(self, users: Factors, items: Factors) -> float:
+    def loss(self, users: Float32Array, items: Float32Array) -> float:
         """Equation 3 of Hu, Koren and Volinsky 2008 with lambda by row, over all confidences.
 
         The sum over all pairs of c (p - s)^2 plus lambda_u |x|^2 and lambda_i |y|^2, divided by
@@ -132,7 +133,11 @@ class Sweeps:
 
 
 def _sweep(
-    cells: csr_matrix, mine: Factors, others: Factors, penalties: Factors, threads: int
+    cells: csr_matrix,
+    mine: Float32Array,
+    others: Float32Array,
+    penalties: Float32Array,
+    threads: int,
 ) -> None:
     gram = others.T @ others
 
@@ -144,8 +149,12 @@ def _sweep(
 
 
 def _solved(
-    cells: csr_matrix, start: Factors, others: Factors, gram: Factors, penalties: Factors
-) -> Factors:
+    cells: csr_matrix,
+    start: Float32Array,
+    others: Float32Array,
+    gram: Float32Array,
+    penalties: Float32Array,
+) -> Float32Array:
     """Three steps towards (Y' C Y + lambda I) x = Y' C p in every row; zeros without a cell."""
     owners, theirs = _owners(cells), others[cells.indices]
     excess = cells.data - 1
@@ -153,10 +162,10 @@ def _solved(
     each = np.arange(cells.nnz, dtype=cells.indices.dtype)
     shape = (cells.shape[0], cells.nnz)
 
-    def gathered(weights: Factors) -> Factors:
+    def gathered(weights: Float32Array) -> Float32Array:
         return np.asarray(csr_matrix((weights, each, cells.indptr), shape) @ theirs)
 
-    def product(x: Factors) -> Factors:
+    def product(x: Float32Array) -> Float32Array:
         total = x @ gram
         total += penalties * x
         total += gathered(excess * _dots(x, theirs, owners))
@@ -176,11 +185,11 @@ def _solved(
     return x
 
 
-def _squares(rows: Factors) -> Factors:
+def _squares(rows: Float32Array) -> Float32Array:
     return np.asarray(np.vecdot(rows, rows))
 
 
-def _dots(mine: Factors, theirs: Factors, owners: npt.NDArray[np.intp]) -> Factors:
+def _dots(mine: Float32Array, theirs: Float32Array, owners: npt.NDArray[np.intp]) -> Float32Array:
     """The score of each cell, shape (n_cells,)."""
     return np.asarray(np.vecdot(mine.take(owners, axis=0), theirs))
 
@@ -190,7 +199,7 @@ def _owners(cells: csr_matrix) -> npt.NDArray[np.intp]:
     return np.repeat(np.arange(cells.shape[0]), np.diff(cells.indptr))
 
 
-def _gram(factors: Factors) -> npt.NDArray[np.float64]:
+def _gram(factors: Float32Array) -> npt.NDArray[np.float64]:
     return (factors.T @ factors).astype(np.float64)
 
 

@@ -11,14 +11,12 @@ from threadpoolctl import threadpool_limits
 
 from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
+from recsys.dtypes import Float32Array, Int32Array
 from recsys.models.arrays import ModelArrays, StoredArrays
 from recsys.models.config import ModelConfig
 from recsys.models.iterative import Iteration, OnIteration, State, StopTraining, copied
 from recsys.models.recommender import Recommendations
 from recsys.models.top_k import top_k
-
-Floats = npt.NDArray[np.float32]
-Users = npt.NDArray[np.int32]
 
 RIVALS = 64  # items that a history is compared with when it is folded in
 STEPS = 100  # of the solver that does it
@@ -59,8 +57,8 @@ class Bpr:
 
     _iteration: int
     _played: npt.NDArray[np.bool_]
-    _users: Floats
-    _items: Floats
+    _users: Float32Array
+    _items: Float32Array
     _seen: csr_matrix
     rivals: npt.NDArray[np.int64]
 
@@ -170,23 +168,23 @@ class Bpr:
         return self
 
     @property
-    def user_factors(self) -> Floats:
+    def user_factors(self) -> Float32Array:
         """x_u and a column of ones, float32, shape (n_users, factors + 1)."""
         return self._users
 
     @property
-    def item_factors(self) -> Floats:
+    def item_factors(self) -> Float32Array:
         """q_i and, as the last column, b_i, float32, shape (n_items, factors + 1)."""
         return self._items
 
-    def recommend(self, users: Users, k: int) -> Recommendations:
+    def recommend(self, users: Int32Array, k: int) -> Recommendations:
         """The k items with the highest scores for each user, without known ones."""
         return self._ranked(self._users[users], self._seen[users], users, k)
 
     def fold_in(
         self,
         history: Interactions,
-        users: Users,
+        users: Int32Array,
         k: int,
         profiles: Profiles | None = None,
     ) -> Recommendations:
@@ -201,11 +199,13 @@ class Bpr:
         seen = history.matrix()[users]
         return self._ranked(self.folded(seen), seen, users, k)
 
-    def _ranked(self, factors: Floats, seen: csr_matrix, users: Users, k: int) -> Recommendations:
+    def _ranked(
+        self, factors: Float32Array, seen: csr_matrix, users: Int32Array, k: int
+    ) -> Recommendations:
         items, scores = top_k(factors, self._items, seen, k)
         return Recommendations(users.astype(np.int32), items, scores)
 
-    def folded(self, seen: csr_matrix) -> Floats:
+    def folded(self, seen: csr_matrix) -> Float32Array:
         """The x_u of users with these items and a 1, float32, shape (m, factors + 1)."""
         factors = np.zeros((seen.shape[0], self._items.shape[1]), np.float32)
         factors[:, -1] = 1
@@ -215,7 +215,7 @@ class Bpr:
             factors[start:end, :-1] = self._solved(seen[start:end])
         return factors
 
-    def _solved(self, seen: csr_matrix) -> Floats:
+    def _solved(self, seen: csr_matrix) -> Float32Array:
         """The x_u of each row, float32, shape (m, factors)."""
         m, factors = seen.shape[0], self._items.shape[1] - 1
         rows = np.repeat(np.arange(m), np.diff(seen.indptr))

@@ -12,9 +12,10 @@ from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
 from recsys.data.profiles import Profiles
+from recsys.dtypes import Float32Array, Float64Array, Int32Array
 from recsys.errors import InputError
 from recsys.models.arrays import StoredArrays
-from recsys.models.linear import Doubles, Floats, Items, Linear, gram, mean_square
+from recsys.models.linear import Linear, gram, mean_square
 from recsys.models.weighting import WeightedConfig, Weighting
 
 ROWS = 512  # of a matrix that are changed at once
@@ -59,13 +60,13 @@ class Ease(Linear):
         super().__init__(config)
         self._available = available
 
-    def _chosen(self, train: csr_matrix) -> Items:
+    def _chosen(self, train: csr_matrix) -> Int32Array:
         """All items, or the `top_items` with most users."""
         n_users = np.bincount(train.indices, minlength=train.shape[1])
         most = self._config.top_items  # or None, which cuts nothing off
         return np.sort(np.argsort(-n_users, kind="stable")[:most]).astype(np.int32)
 
-    def _linked(self, weighted: csr_matrix) -> Floats:
+    def _linked(self, weighted: csr_matrix) -> Float32Array:
         """B in closed form.
 
         Raises:
@@ -77,7 +78,7 @@ class Ease(Linear):
         with threadpool_limits(1, "blas"):
             return _without_diagonal(_inverse(_regular(weighted, regularization)))
 
-    def _stored(self, stored: StoredArrays, n_shown: int) -> Floats:
+    def _stored(self, stored: StoredArrays, n_shown: int) -> Float32Array:
         """B as it was saved: dense."""
         return stored.dense("links", np.float32, n_shown, n_shown)
 
@@ -109,14 +110,14 @@ def require_memory(n_items: int, available: int) -> None:
         )
 
 
-def _regular(weighted: csr_matrix, regularization: float) -> Doubles:
+def _regular(weighted: csr_matrix, regularization: float) -> Float64Array:
     """W'W + regularization * I, float64, shape (n_items, n_items)."""
     products = gram(weighted.astype(np.float64))
     products[np.diag_indices(len(products))] += regularization
     return products
 
 
-def _inverse(products: Doubles) -> Doubles:
+def _inverse(products: Float64Array) -> Float64Array:
     """The lower triangle of the inverse of a positive definite matrix, in its place.
 
     LAPACK wants columns; those of a symmetric matrix are its rows.
@@ -128,7 +129,7 @@ def _inverse(products: Doubles) -> Doubles:
     return np.asarray(inverse.T)
 
 
-def _without_diagonal(inverse: Doubles) -> Floats:
+def _without_diagonal(inverse: Float64Array) -> Float32Array:
     """-p_ij / p_jj from the lower triangle of P, 0 where i = j; float32, same shape."""
     n = len(inverse)
     links = np.empty((n, n), dtype=np.float32)

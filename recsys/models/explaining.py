@@ -5,23 +5,20 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
+from recsys.dtypes import Float32Array, Float64Array, Int32Array
 from recsys.models.recommender import NO_ITEM
 from recsys.models.top_k import top_k
-
-Floats = npt.NDArray[np.float32]
-Numbers = npt.NDArray[np.int32]
-Doubles = npt.NDArray[np.float64]
 
 ROWS = 1 << 14  # factors that are widened to float64 at a time
 
 
 def shares_of_score(
-    factors: Floats,
+    factors: Float32Array,
     items: npt.NDArray[np.int32],
-    confidence: Floats,
+    confidence: Float32Array,
     regularization: float,
     item: int,
-) -> Doubles:
+) -> Float64Array:
     """The share of each item of a history in the score of one item, float64.
 
     Hu, Koren and Volinsky 2008, section 5: the factors of a user are x = W Y' C p with
@@ -50,7 +47,7 @@ def shares_of_score(
         return np.asarray((mine @ towards) * c)
 
 
-def _gram(factors: Floats) -> Doubles:
+def _gram(factors: Float32Array) -> Float64Array:
     """Y' Y in float64, without a wide copy of all of Y."""
     total = np.zeros((factors.shape[1],) * 2)
     for start in range(0, len(factors), ROWS):
@@ -59,7 +56,7 @@ def _gram(factors: Floats) -> Doubles:
     return total
 
 
-def cosines(factors: Floats, item: int) -> Floats:
+def cosines(factors: Float32Array, item: int) -> Float32Array:
     """Cosine of every row with row `item`, float32, shape (n,); -inf where one of them is zeros."""
     with threadpool_limits(1, "blas"):
         products = factors @ factors[item]
@@ -70,7 +67,7 @@ def cosines(factors: Floats, item: int) -> Floats:
     )
 
 
-def nearest(factors: Floats, items: Numbers, k: int) -> tuple[Numbers, Floats]:
+def nearest(factors: Float32Array, items: Int32Array, k: int) -> tuple[Int32Array, Float32Array]:
     """The k rows with the highest cosine to each of some, without itself, best first.
 
     For many rows at once: row by row, all factors would be read from memory each time.

@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 from recsys.data.ids import IdMap
 from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
+from recsys.dtypes import Float32Array, Int32Array
 from recsys.models.arrays import ModelArrays, StoredArrays
 from recsys.models.features import BANDS, age_bands, known, numbered, one_hot
 from recsys.models.iterative import (
@@ -27,9 +28,7 @@ from recsys.models.recommender import Recommendations
 from recsys.models.top_k import top_k
 from recsys.models.weighting import WeightedConfig, Weights
 
-Floats = npt.NDArray[np.float32]
-Users = npt.NDArray[np.int32]
-Rows = npt.NDArray[np.integer]
+RowNumbers = npt.NDArray[np.integer]
 
 BATCH = 256  # users of a step
 SPREAD = 0.05  # standard deviation of the first factors
@@ -111,9 +110,9 @@ class Fm:
     _profile: csr_matrix
     _history: csr_matrix
     _features: csr_matrix
-    _users: "Table"
-    _of_features: "Table"
-    _items: "Table"
+    _users: "FeatureTable"
+    _of_features: "FeatureTable"
+    _items: "FeatureTable"
 
     def __init__(self, config: FmConfig, seed: int, profiles: Profiles | None = None) -> None:
         """An untrained model.
@@ -128,17 +127,17 @@ class Fm:
         self._profiles = profiles
 
     @property
-    def item_vectors(self) -> Floats:
+    def item_vectors(self) -> Float32Array:
         """q_i and, as the last column, w_i, float32, shape (n_items, factors + 1)."""
         return self._items.values
 
     @property
-    def of_features(self) -> Floats:
+    def of_features(self) -> Float32Array:
         """The v of gender, country, age band and history, float32, (n_features, factors)."""
         return self._of_features.values
 
     @property
-    def user_vectors(self) -> Floats:
+    def user_vectors(self) -> Float32Array:
         """The v of the user ids, float32, shape (n_users, factors)."""
         return self._users.values
 
@@ -155,9 +154,11 @@ class Fm:
         factors = self._config.factors
         items = self._rng.normal(0, SPREAD, (len(train.items), factors + 1))
         items[:, -1] = 0
-        self._items = Table(items)
-        self._of_features = Table(self._rng.normal(0, SPREAD, (self._features.shape[1], factors)))
-        self._users = Table(np.zeros((len(train.users), factors)))
+        self._items = FeatureTable(items)
+        self._of_features = FeatureTable(
+            self._rng.normal(0, SPREAD, (self._features.shape[1], factors))
+        )
+        self._users = FeatureTable(np.zeros((len(train.users), factors)))
         if start is not None:
             self.rewind(start)
         with threadpool_limits(1, "blas"):
@@ -181,7 +182,7 @@ class Fm:
             table.values = np.array(state.arrays[name])
             table.squares = np.array(state.arrays[f"{name}_squares"])
 
-    def _tables(self) -> dict[str, "Table"]:
+    def _tables(self) -> dict[str, "FeatureTable"]:
         return {
             "users": self._users,
             "of_features": self._of_features,
@@ -200,9 +201,15 @@ class Fm:
         """Describe the users and take the parameters."""
         self._describe(train)
         n_factors, n_features = self._config.factors, self._features.shape[1]
-        self._items = Table(stored.dense("artists", np.float32, len(train.items), n_factors + 1))
-        self._of_features = Table(stored.dense("of_features", np.float32, n_features, n_factors))
-        self._users = Table(stored.dense("listeners", np.float32, len(train.users), n_factors))
+        self._items = FeatureTable(
+            stored.dense("artists", np.float32, len(train.items), n_factors + 1)
+        )
+        self._of_features = FeatureTable(
+            stored.dense("of_features", np.float32, n_features, n_factors)
+        )
+        self._users = FeatureTable(
+            stored.dense("listeners", np.float32, len(train.users), n_factors)
+        )
         return self
 
     def _describe(self, train: Interactions) -> None:
@@ -230,7 +237,7 @@ class Fm:
 
         iterate(self, self._iteration + 1, self._config.iterations, step, on_iteration)
 
-    def batch(self, users: Users, rng: np.random.Generator) -> "Batch":
+    def batch(self, users: Int32Array, rng: np.random.Generator) -> "Batch":
         """Hide a part of each history, and draw the items that the targets have to beat."""
         hidden = rng.random(self._seen[users].nnz) < self._target_share
         rows = np.repeat(np.arange(len(users)), np.diff(self._seen[users].indptr))
@@ -281,7 +288,7 @@ class Fm:
     def _step(
         self,
         batch: "Batch",
-        penalties: Sequence[Floats],
+        penalties: Sequence[Float32Array],
         losses: list[tuple[float, int]] | None,
     ) -> None:
         for table, penalty, (rows, slope) in zip(
@@ -298,7 +305,7 @@ class Fm:
     def _n_drawn(self) -> int:
         return min(self._config.negatives, self._seen.shape[1])
 
-    def _penalties(self, n_steps: int) -> Sequence[Floats]:
+    def _penalties(self, n_steps: int) -> Sequence[Float32Array]:
         """The regularization of a row in a step it is in: that of an epoch over their number.
 
         How many steps of an epoch a feature or an item is in is an expectation.
@@ -319,7 +326,7 @@ class Fm:
             _spread(config.regularization, drawn * n_steps),
         )
 
-    def recommend(self, users: Users, k: int) -> Recommendations:
+    def recommend(self, users: Int32Array, k: int) -> Recommendations:
         """The k items with the highest scores for each user, without known ones."""
         vectors = self.user_vectors[users] + self._features[users] @ self.of_features
         return self._ranked(vectors, self._seen[users], users, k)
@@ -327,7 +334,7 @@ class Fm:
     def fold_in(
         self,
         history: Interactions,
-        users: Users,
+        users: Int32Array,
         k: int,
         profiles: Profiles | None = None,
     ) -> Recommendations:
@@ -339,7 +346,7 @@ class Fm:
         return self._ranked(vectors, history.matrix()[users], users, k)
 
     def features(
-        self, history: Interactions, users: Users, profiles: Profiles | None = None
+        self, history: Interactions, users: Int32Array, profiles: Profiles | None = None
     ) -> csr_matrix:
         """The x of some users: gender, country, age band, history.
 
@@ -357,7 +364,7 @@ class Fm:
         features.eliminate_zeros()
         return features
 
-    def _described(self, profiles: Profiles | None, users: Rows) -> csr_matrix:
+    def _described(self, profiles: Profiles | None, users: RowNumbers) -> csr_matrix:
         """Gender, country and age band one-hot, float32 CSR."""
         columns = [np.full(len(users), -1, np.int32)] * 3
         if profiles is not None:
@@ -368,7 +375,9 @@ class Fm:
         parts = [one_hot(column, size) for column, size in zip(columns, sizes, strict=True)]
         return csr_matrix(hstack(parts, format="csr", dtype=np.float32))
 
-    def _ranked(self, vectors: Floats, seen: csr_matrix, users: Users, k: int) -> Recommendations:
+    def _ranked(
+        self, vectors: Float32Array, seen: csr_matrix, users: Int32Array, k: int
+    ) -> Recommendations:
         ones = np.ones((len(vectors), 1), np.float32)
         items, scores = top_k(np.hstack([vectors, ones]), self.item_vectors, seen, k)
         return Recommendations(users.astype(np.int32), items, scores)
@@ -382,15 +391,17 @@ def create(config: FmConfig, seed: int, profiles: Profiles | None = None) -> Fm:
     return Fm(config, seed, profiles)
 
 
-class Table:
+class FeatureTable:
     """Rows of parameters that go down their slopes, each coordinate by Adagrad."""
 
     def __init__(self, values: npt.NDArray[np.floating]) -> None:
         """Begin at `values`, shape (n, f)."""
-        self.values: Floats = values.astype(np.float32)
+        self.values: Float32Array = values.astype(np.float32)
         self.squares = np.full_like(self.values, FIRST)
 
-    def descend(self, rows: Rows, slope: Floats, penalty: Floats, rate: float) -> None:
+    def descend(
+        self, rows: RowNumbers, slope: Float32Array, penalty: Float32Array, rate: float
+    ) -> None:
         """One step of distinct rows; the others are left alone.
 
         Args:
@@ -419,18 +430,22 @@ class Batch:
         targets: 1 for a target, else 0; float32, shape (m, c).
     """
 
-    users: Users
+    users: Int32Array
     features: csr_matrix
-    candidates: Rows
-    weights: Floats
-    targets: Floats
+    candidates: RowNumbers
+    weights: Float32Array
+    targets: Float32Array
 
 
-Gradients = tuple[tuple[Rows, Floats], tuple[Rows, Floats], tuple[Rows, Floats]]
+Gradients = tuple[
+    tuple[RowNumbers, Float32Array],
+    tuple[RowNumbers, Float32Array],
+    tuple[RowNumbers, Float32Array],
+]
 """Rows and their slopes, of users, features and items."""
 
 
-def softmax_loss(scores: Floats, weights: Floats, targets: Floats) -> float:
+def softmax_loss(scores: Float32Array, weights: Float32Array, targets: Float32Array) -> float:
     """The loss that `Fm` describes, summed over all targets.
 
     Args:
@@ -444,7 +459,7 @@ def softmax_loss(scores: Floats, weights: Floats, targets: Floats) -> float:
     return float(targets.sum(axis=1) @ norms - np.vdot(targets, scores))
 
 
-def slopes(scores: Floats, weights: Floats, targets: Floats) -> Floats:
+def slopes(scores: Float32Array, weights: Float32Array, targets: Float32Array) -> Float32Array:
     """Derivative by the scores of the loss that `Fm` describes.
 
     Args:
@@ -469,6 +484,6 @@ def scaled(history: csr_matrix) -> csr_matrix:
     return csr_matrix((data, history.indices, history.indptr), shape=history.shape)
 
 
-def _spread(regularization: float, steps: npt.NDArray[np.float64]) -> Floats:
+def _spread(regularization: float, steps: npt.NDArray[np.float64]) -> Float32Array:
     shares = np.divide(regularization, steps, out=np.zeros_like(steps), where=steps > 0)
     return shares.astype(np.float32)[:, None]

@@ -8,7 +8,8 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from scipy.sparse import csr_matrix
 
 from recsys.data.profiles import Profiles
-from recsys.models.linear import Doubles, Items, Linear, Links, mean_square, norms, strongest
+from recsys.dtypes import Float64Array, Int32Array
+from recsys.models.linear import Linear, Links, mean_square, norms, strongest
 from recsys.models.weighting import WeightedConfig, Weighting
 
 
@@ -68,7 +69,9 @@ def cosines(weighted: csr_matrix, neighbours: int, shrinkage: float = 0.0) -> cs
     """
     length = norms(weighted)
 
-    def worth(rows: npt.NDArray[np.int64], cols: Items, products: Doubles) -> Doubles:
+    def worth(
+        rows: npt.NDArray[np.int64], cols: Int32Array, products: Float64Array
+    ) -> Float64Array:
         below = length[rows] * length[cols] + shrinkage
         safe = np.where(below > 0, below, 1.0)
         return np.asarray(products / safe)

@@ -12,7 +12,6 @@ from recsys.data.interactions import Interactions
 from recsys.models.config import ModelConfig
 from recsys.models.recommender import Recommender
 
-Factors = npt.NDArray[np.float32]
 DenseArrays = Mapping[str, npt.NDArray[Any]]
 
 

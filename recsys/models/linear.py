@@ -10,16 +10,14 @@ from scipy.sparse import csr_matrix, vstack
 
 from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
+from recsys.dtypes import Float32Array, Float64Array, Int32Array
 from recsys.models.arrays import ModelArrays, StoredArrays
 from recsys.models.recommender import NO_ITEM, Recommendations
 from recsys.models.top_k import best
 from recsys.models.weighting import WeightedConfig, Weights
 
-Floats = npt.NDArray[np.float32]
-Doubles = npt.NDArray[np.float64]
-Items = npt.NDArray[np.int32]
-Links = csr_matrix | Floats
-Worth = Callable[[npt.NDArray[np.int64], Items, Doubles], Doubles]
+Links = csr_matrix | Float32Array
+Worth = Callable[[npt.NDArray[np.int64], Int32Array, Float64Array], Float64Array]
 
 SCORES = 1 << 22  # scores of a block of users: 16 MiB of float32
 ROWS = 512  # of a dense matrix that are filled at once
@@ -37,7 +35,7 @@ class Linear(ABC):
     _train: csr_matrix
     _weights: Weights
     _weighted: csr_matrix
-    _shown: Items
+    _shown: Int32Array
     _links: Links
 
     def __init__(self, config: WeightedConfig) -> None:
@@ -54,7 +52,7 @@ class Linear(ABC):
         return self._links
 
     @property
-    def shown(self) -> Items:
+    def shown(self) -> Int32Array:
         """Numbers of the items of B, int32, rising, shape (n_shown,)."""
         return self._shown
 
@@ -80,7 +78,7 @@ class Linear(ABC):
         self._shown = self._chosen(self._train)
         self._weighted = self._narrowed(self._weights(train))
 
-    def _chosen(self, train: csr_matrix) -> Items:
+    def _chosen(self, train: csr_matrix) -> Int32Array:
         """The items that are learned and recommended, rising: all of them."""
         return np.arange(train.shape[1], dtype=np.int32)
 
@@ -113,7 +111,9 @@ class Linear(ABC):
         weighted = self._narrowed(self._weights(history, users))
         return self._ranked(weighted, seen, users, k)
 
-    def score(self, history: Interactions, user: int, profiles: Profiles | None = None) -> Floats:
+    def score(
+        self, history: Interactions, user: int, profiles: Profiles | None = None
+    ) -> Float32Array:
         """The score of every item for a user, known or not, float32, shape (n_items,).
 
         -inf for items that were not learned, and for all where `fold_in` gives no list.
@@ -125,7 +125,7 @@ class Linear(ABC):
             scores[self._shown] = _dense(weighted @ self._links)[0]
         return scores
 
-    def contributions(self, history: Interactions, user: int, item: int) -> Doubles:
+    def contributions(self, history: Interactions, user: int, item: int) -> Float64Array:
         """Weight times link to `item` of each cell of a user's history, float64, shape (n,).
 
         In the order of the history, and their sum is the score; 0 for items that were not learned.
@@ -137,7 +137,7 @@ class Linear(ABC):
             towards[self._shown] = _dense(self._links[:, place])[:, 0]
         return np.asarray(weighted.data * towards[weighted.indices])
 
-    def similar(self, item: int, k: int) -> tuple[Items, Floats]:
+    def similar(self, item: int, k: int) -> tuple[Int32Array, Float32Array]:
         """The items with the strongest links from `item`, best first.
 
         Returns:
@@ -167,14 +167,14 @@ class Linear(ABC):
         items[unknown], scores[unknown] = NO_ITEM, np.nan
         return Recommendations(users.astype(np.int32), items, scores)
 
-    def _scored(self, weighted: csr_matrix, seen: csr_matrix) -> Floats:
+    def _scored(self, weighted: csr_matrix, seen: csr_matrix) -> Float32Array:
         """Scores of a block, float32, shape (m, n_shown); -inf for the items of the history."""
         scores = _dense(weighted @ self._links)
         scores[np.repeat(np.arange(len(scores)), np.diff(seen.indptr)), seen.indices] = -np.inf
         return scores
 
 
-def _dense(block: Links) -> Floats:
+def _dense(block: Links) -> Float32Array:
     return block.toarray() if isinstance(block, csr_matrix) else np.asarray(block)
 
 
@@ -186,7 +186,7 @@ def mean_square(weighted: csr_matrix) -> float:
     return float(np.mean(np.square(weighted.data, dtype=np.float64))) or 1.0
 
 
-def norms(weighted: csr_matrix) -> Doubles:
+def norms(weighted: csr_matrix) -> Float64Array:
     """Euclidean length of each column, float64, shape (n_items,)."""
     squares = np.square(weighted.data, dtype=np.float64)
     return np.sqrt(np.bincount(weighted.indices, squares, minlength=weighted.shape[1]))

@@ -11,11 +11,10 @@ from threadpoolctl import threadpool_limits
 
 from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
+from recsys.dtypes import Float32Array, Int32Array
 from recsys.models.arrays import ModelArrays, StoredArrays
 from recsys.models.iterative import OnIteration, State, copied, iterate
 from recsys.models.neural import (
-    Floats,
-    Items,
     Tensor,
     Torch,
     load_torch,
@@ -187,14 +186,14 @@ class MultVae:
         self._weights = Weights(self._config, train)
         self._weighted = _normalised(self._weights(train))
 
-    def recommend(self, users: Items, k: int) -> Recommendations:
+    def recommend(self, users: Int32Array, k: int) -> Recommendations:
         """The k best items each user has not met in training."""
         return self._ranked(self._weighted[users], self._train[users], users, k)
 
     def fold_in(
         self,
         history: Interactions,
-        users: Items,
+        users: Int32Array,
         k: int,
         profiles: Profiles | None = None,
     ) -> Recommendations:
@@ -202,7 +201,9 @@ class MultVae:
         weighted = _normalised(self._weights(history, users))
         return self._ranked(weighted, history.matrix()[users], users, k)
 
-    def score(self, history: Interactions, user: int, profiles: Profiles | None = None) -> Floats:
+    def score(
+        self, history: Interactions, user: int, profiles: Profiles | None = None
+    ) -> Float32Array:
         """The score of every item for a user, known or not, float32, shape (n_items,).
 
         -inf for all where there is no history.
@@ -214,9 +215,9 @@ class MultVae:
             return np.asarray(_scores(self._layers, weighted)[0])
 
     def _ranked(
-        self, weighted: csr_matrix, seen: csr_matrix, users: Items, k: int
+        self, weighted: csr_matrix, seen: csr_matrix, users: Int32Array, k: int
     ) -> Recommendations:
-        def scored(part: slice) -> Floats:
+        def scored(part: slice) -> Float32Array:
             scores = _scores(self._layers, weighted[part])
             scores[np.diff(seen[part].indptr) == 0] = -np.inf
             return scores
@@ -242,7 +243,7 @@ def _normalised(weighted: csr_matrix) -> csr_matrix:
     )
 
 
-def _scores(layers: Layers, weighted: csr_matrix) -> Floats:
+def _scores(layers: Layers, weighted: csr_matrix) -> Float32Array:
     """Log odds of all items at the mean of z, float32, shape (m, n_items)."""
     between = np.asarray(weighted @ layers.encoder) + layers.encoder_bias
     if layers.inner is not None:

@@ -11,6 +11,7 @@ from scipy.sparse import csr_matrix
 
 from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
+from recsys.dtypes import Float32Array, Int32Array
 from recsys.models.arrays import ModelArrays, StoredArrays
 from recsys.models.config import ModelConfig
 from recsys.models.iterative import (
@@ -22,8 +23,6 @@ from recsys.models.iterative import (
     random_state,
 )
 from recsys.models.neural import (
-    Floats,
-    Items,
     Tensor,
     Torch,
     load_torch,
@@ -116,7 +115,7 @@ class Ncf:
 
     _train: csr_matrix
     _network: Network
-    _training: "_Training"
+    _training: "_NcfTraining"
     _iteration: int
     _rivals: npt.NDArray[np.int64]
 
@@ -144,7 +143,7 @@ class Ncf:
         self._train = train.matrix()
         self._iteration = 0
         with repeatable() as torch:
-            self._training = _Training(torch, self._config, self._train, self._seed)
+            self._training = _NcfTraining(torch, self._config, self._train, self._seed)
             if start is not None:
                 self.rewind(start)
 
@@ -191,7 +190,7 @@ class Ncf:
         self._rivals = stored.dense("rivals", np.int64, RIVALS)
         return self
 
-    def recommend(self, users: Items, k: int) -> Recommendations:
+    def recommend(self, users: Int32Array, k: int) -> Recommendations:
         """The k best items for the embeddings of each user, none met in training."""
         mine = self._network.user_gmf[users], self._network.user_mlp[users]
         return self._ranked(*mine, self._train[users], users, k)
@@ -199,7 +198,7 @@ class Ncf:
     def fold_in(
         self,
         history: Interactions,
-        users: Items,
+        users: Int32Array,
         k: int,
         profiles: Profiles | None = None,
     ) -> Recommendations:
@@ -213,20 +212,22 @@ class Ncf:
         seen = history.matrix()[users]
         return self._ranked(*self._folded(seen), seen, users, k)
 
-    def score(self, history: Interactions, user: int, profiles: Profiles | None = None) -> Floats:
+    def score(
+        self, history: Interactions, user: int, profiles: Profiles | None = None
+    ) -> Float32Array:
         """The score of every item for a user folded in, float32, shape (n_items,)."""
         seen = history.matrix()[np.array([user])]
         return np.asarray(_scores(self._network, *self._folded(seen))[0])
 
     def _ranked(
-        self, gmf: Floats, mlp: Floats, seen: csr_matrix, users: Items, k: int
+        self, gmf: Float32Array, mlp: Float32Array, seen: csr_matrix, users: Int32Array, k: int
     ) -> Recommendations:
-        def scored(part: slice) -> Floats:
+        def scored(part: slice) -> Float32Array:
             return _scores(self._network, gmf[part], mlp[part])
 
         return ranked(scored, seen, users, k, width=2 * mlp.shape[1])
 
-    def _folded(self, seen: csr_matrix) -> tuple[Floats, Floats]:
+    def _folded(self, seen: csr_matrix) -> tuple[Float32Array, Float32Array]:
         """Both embeddings of users with these items, float32, shape (m, factors)."""
         parts = [seen[start : start + AT_ONCE] for start in range(0, seen.shape[0], AT_ONCE)]
         factors = self._network.user_gmf.shape[1]
@@ -266,7 +267,7 @@ def _shapes(factors: int, n_users: int, n_items: int) -> dict[str, tuple[int, ..
     }
 
 
-def _scores(network: Network, gmf: Floats, mlp: Floats) -> Floats:
+def _scores(network: Network, gmf: Float32Array, mlp: Float32Array) -> Float32Array:
     """Scores of all items for users with these embeddings, float32, shape (m, n_items)."""
     scores = (gmf * network.out_gmf) @ network.item_gmf.T + network.out_bias
     theirs = network.item_mlp @ network.first_item + network.first_bias
@@ -295,7 +296,7 @@ def _fresh(torch: Torch, config: NcfConfig, shape: tuple[int, int], generator: T
     return Network(*parts)
 
 
-class _Training:
+class _NcfTraining:
     """One training: parameters, optimizer and random numbers."""
 
     def __init__(self, torch: Torch, config: NcfConfig, train: csr_matrix, seed: int) -> None:
@@ -347,7 +348,7 @@ class _Training:
 
 def _batches(
     train: csr_matrix, negatives: int, rng: np.random.Generator
-) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Floats]]:
+) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Float32Array]]:
     """Users, items and labels (1: a play, 0: drawn beside it); every play once."""
     n_items = train.shape[1]
     rows = np.repeat(np.arange(train.shape[0]), np.diff(train.indptr))
@@ -394,7 +395,7 @@ def _solved(
     learned: Network,
     seen: csr_matrix,
     rivals: npt.NDArray[np.int64],
-) -> tuple[Floats, Floats]:
+) -> tuple[Float32Array, Float32Array]:
     """The embeddings of a few users, float32, shape (m, factors)."""
     network = Network(*(torch.from_numpy(part.astype(np.float64)) for part in learned.parts()))
     rows, cols, labels, weights = map(torch.from_numpy, _pairs(seen, rivals, config.negatives))

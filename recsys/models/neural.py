@@ -13,13 +13,12 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
+from recsys.dtypes import Float32Array, Int32Array
 from recsys.errors import InputError
 from recsys.models.iterative import DenseArrays
 from recsys.models.recommender import NO_ITEM, Recommendations
 from recsys.models.top_k import SCORES, best
 
-Floats = npt.NDArray[np.float32]
-Items = npt.NDArray[np.int32]
 Torch = Any  # torch is not there where types are checked
 Tensor = Any
 
@@ -67,7 +66,11 @@ def uniform(generator: Tensor, rows: int, columns: int) -> Tensor:
 
 
 def ranked(
-    scored: Callable[[slice], Floats], seen: csr_matrix, users: Items, k: int, width: int = 1
+    scored: Callable[[slice], Float32Array],
+    seen: csr_matrix,
+    users: Int32Array,
+    k: int,
+    width: int = 1,
 ) -> Recommendations:
     """The k best items of each user by scores that are computed for a few users at once.
 

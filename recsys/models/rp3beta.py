@@ -8,7 +8,8 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from scipy.sparse import csr_matrix
 
 from recsys.data.profiles import Profiles
-from recsys.models.linear import Doubles, Items, Linear, Links, strongest
+from recsys.dtypes import Float64Array, Int32Array
+from recsys.models.linear import Linear, Links, strongest
 from recsys.models.weighting import WeightedConfig, Weighting
 
 
@@ -53,7 +54,9 @@ class Rp3beta(Linear):
         n_users = np.bincount(weighted.indices, minlength=weighted.shape[1])
         held_back = np.maximum(n_users, 1) ** -self._config.beta
 
-        def worth(rows: npt.NDArray[np.int64], cols: Items, products: Doubles) -> Doubles:
+        def worth(
+            rows: npt.NDArray[np.int64], cols: Int32Array, products: Float64Array
+        ) -> Float64Array:
             return np.asarray(products * held_back[cols])
 
         to_items = steps(weighted, self._config.alpha)

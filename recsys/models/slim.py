@@ -9,9 +9,10 @@ from scipy.sparse import csr_matrix
 
 from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
+from recsys.dtypes import Float32Array, Int32Array
 from recsys.models.item_knn import cosines
 from recsys.models.iterative import OnIteration, State, copied, iterate
-from recsys.models.linear import Floats, Items, Linear, Links, gram, mean_square, norms
+from recsys.models.linear import Linear, Links, gram, mean_square, norms
 from recsys.models.weighting import WeightedConfig, Weighting
 
 CELLS = 1 << 25  # of the Gram matrices of a block of items: 128 MiB of float32
@@ -202,7 +203,7 @@ def create(config: SlimConfig, seed: int, profiles: Profiles | None = None) -> S
     return Slim(config)
 
 
-def _padded(near: csr_matrix) -> tuple[Items, npt.NDArray[np.bool_]]:
+def _padded(near: csr_matrix) -> tuple[Int32Array, npt.NDArray[np.bool_]]:
     """Columns of each row, side by side, int32, shape (n, width), and which of them are real."""
     sizes = np.diff(near.indptr)
     real = np.arange(int(sizes.max(initial=0))) < sizes[:, None]
@@ -223,7 +224,7 @@ class _Products:
         self._whole = gram(weighted) if self.dense else None
         self._columns = csr_matrix(weighted.T)
 
-    def towards(self, items: Items, targets: Items) -> Floats:
+    def towards(self, items: Int32Array, targets: Int32Array) -> Float32Array:
         """Of each row of items with its target, float32, shape (b, m)."""
         if self._whole is not None:
             return np.asarray(self._whole[targets[:, None], items])
@@ -231,7 +232,7 @@ class _Products:
         rows = [(self._columns[each] @ self._columns[target].T).toarray() for each, target in pairs]
         return np.stack(rows)[:, :, 0]
 
-    def among(self, items: Items) -> Floats:
+    def among(self, items: Int32Array) -> Float32Array:
         """Of each row of items with each other, float32, shape (b, m, m)."""
         if self._whole is not None:
             products = np.empty((*items.shape, items.shape[1]), dtype=np.float32)
@@ -245,9 +246,9 @@ class _Products:
 
 
 def _descend(
-    products: Floats,
-    found: Floats,
-    left: Floats,
+    products: Float32Array,
+    found: Float32Array,
+    left: Float32Array,
     penalties: tuple[np.float32, np.float32],
     times: int,
 ) -> npt.NDArray[np.intp]:

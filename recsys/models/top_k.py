@@ -5,15 +5,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import numpy.typing as npt
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
+from recsys.dtypes import Float32Array, Int32Array
 from recsys.models.recommender import NO_ITEM
 
-Floats = npt.NDArray[np.float32]
-Items = npt.NDArray[np.int32]
-Block = tuple[Items, Floats]
+Block = tuple[Int32Array, Float32Array]
 
 SCORES = 1 << 20  # scores of a block, 4 MiB of float32: larger ones fall out of the cache,
 ROWS = 128  # but fewer users at a time make the multiplication slow, so at least these,
@@ -22,8 +20,8 @@ CHUNK = 64  # scores that are compared together for the threshold
 
 
 def top_k(
-    users: Floats, items: Floats, seen: csr_matrix, k: int, threads: int = 0
-) -> tuple[Items, Floats]:
+    users: Float32Array, items: Float32Array, seen: csr_matrix, k: int, threads: int = 0
+) -> tuple[Int32Array, Float32Array]:
     """The k items with the highest inner product for each user, none of them `seen`.
 
     Of equal scores the lower item number comes first. A block is multiplied by one thread, so
@@ -70,7 +68,7 @@ def _mapped(work: Callable[[int], Block], starts: range, threads: int) -> list[B
         return list(pool.map(work, starts))
 
 
-def best(scores: Floats, k: int) -> Block:
+def best(scores: Float32Array, k: int) -> Block:
     """The k highest of each row; -inf is no score.
 
     The k-th highest of the maxima of chunks of a row is no higher than the k-th highest of the
@@ -99,7 +97,7 @@ def best(scores: Floats, k: int) -> Block:
     return items, best_scores
 
 
-def _threshold(scores: Floats, k: int) -> Floats:
+def _threshold(scores: Float32Array, k: int) -> Float32Array:
     """A score that at least k of each row reach, or the lowest finite one; shape (m,)."""
     lowest = np.finfo(np.float32).min
     m, n = scores.shape

@@ -11,14 +11,12 @@ from scipy.sparse import csr_matrix, diags_array, hstack
 from recsys.data.ids import IdMap
 from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
+from recsys.dtypes import Float32Array, Int32Array
 from recsys.models.arrays import ModelArrays, StoredArrays
 from recsys.models.features import known, numbered, one_hot
 from recsys.models.recommender import NO_ITEM, Recommendations
 from recsys.models.top_k import best
 from recsys.models.weighting import WeightedConfig, Weighting, Weights
-
-Floats = npt.NDArray[np.float32]
-Users = npt.NDArray[np.int32]
 
 CELLS = 1 << 22  # distances, or scores, of a block of users: 32 MiB of float64
 OLDEST = 100.0  # years
@@ -104,7 +102,7 @@ class UserKnn:
         """Keep the features of every user."""
         return self.fit(train)
 
-    def recommend(self, users: Users, k: int) -> Recommendations:
+    def recommend(self, users: Int32Array, k: int) -> Recommendations:
         """The k items of the neighbours of each user with the highest scores, without known ones.
 
         A user with neither plays nor a profile that counts gets no list.
@@ -114,7 +112,7 @@ class UserKnn:
     def fold_in(
         self,
         history: Interactions,
-        users: Users,
+        users: Int32Array,
         k: int,
         profiles: Profiles | None = None,
     ) -> Recommendations:
@@ -127,7 +125,7 @@ class UserKnn:
         return self._ranked(features, history.matrix()[users], users, selves, k)
 
     def _ranked(
-        self, features: csr_matrix, seen: csr_matrix, users: Users, selves: Users, k: int
+        self, features: csr_matrix, seen: csr_matrix, users: Int32Array, selves: Int32Array, k: int
     ) -> Recommendations:
         items = np.full((len(users), k), NO_ITEM, np.int32)
         scores = np.full((len(users), k), np.nan, np.float32)
@@ -141,7 +139,7 @@ class UserKnn:
             items[part], scores[part] = best(table, k)
         return Recommendations(users.astype(np.int32), items, scores)
 
-    def _votes(self, features: csr_matrix, selves: Users) -> csr_matrix:
+    def _votes(self, features: csr_matrix, selves: Int32Array) -> csr_matrix:
         """The vote of each neighbour, float32 CSR, shape (m, n_users).
 
         A user is no neighbour of itself, which is its number in `selves`, -1 for an unknown one.
@@ -163,7 +161,7 @@ class UserKnn:
             (votes[chosen].astype(np.float32), neighbours[chosen], indptr), shape=shape
         )
 
-    def _distances(self, features: csr_matrix) -> Floats:
+    def _distances(self, features: csr_matrix) -> Float32Array:
         """To every user of the training, float32, shape (m, n_users)."""
         common = (features @ self._transposed).toarray()
         own = _squares(features)[:, None]
@@ -183,7 +181,7 @@ class UserKnn:
         self._mean_age = float(ages.mean()) if len(ages) else 0.0
 
     def _described(
-        self, rows: csr_matrix, profiles: Profiles | None, users: Users | None
+        self, rows: csr_matrix, profiles: Profiles | None, users: Int32Array | None
     ) -> csr_matrix:
         """All features of users, float64 CSR; zeros are not stored."""
         config = self._config

@@ -12,10 +12,10 @@ from pydantic import PositiveFloat
 from scipy.sparse import csr_matrix
 
 from recsys.data.interactions import Interactions
+from recsys.dtypes import Float64Array
 from recsys.errors import InputError
 from recsys.models.config import ModelConfig, Share
 
-Values = npt.NDArray[np.float64]
 Weighting = Literal["linear", "log", "share", "bm25", "tfidf", "binary"]
 
 DAY = 86_400  # seconds
@@ -108,7 +108,9 @@ class Weights:
             plays.data = (cells.plays * kept).astype(np.float32)
         return plays
 
-    def _weigh(self, r: Values, plays: csr_matrix, sizes: npt.NDArray[np.int32]) -> Values:
+    def _weigh(
+        self, r: Float64Array, plays: csr_matrix, sizes: npt.NDArray[np.int32]
+    ) -> Float64Array:
         config = self._config
         match config.weighting:
             case "linear":
@@ -129,6 +131,6 @@ class Weights:
                 return np.asarray(gain * self._idf[plays.indices])
 
     @staticmethod
-    def _lengths(plays: csr_matrix) -> Values:
+    def _lengths(plays: csr_matrix) -> Float64Array:
         """Sum of the plays of each user, float64, shape (n_users,)."""
         return np.asarray(plays.sum(axis=1, dtype=np.float64)).ravel()

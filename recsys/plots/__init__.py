@@ -15,7 +15,7 @@ from recsys.plots.distributions import (
 )
 from recsys.plots.drawing import COLOURS, DPI, FAINT, INK, MARKERS, save
 from recsys.plots.experiments import Means, comparison, learning_curves
-from recsys.plots.models import Measured, groups, tradeoff
+from recsys.plots.models import Band, groups, tradeoff
 from recsys.plots.parameters import contours, slices
 from recsys.plots.study import history, importance, pareto
 
@@ -25,9 +25,9 @@ __all__ = [
     "FAINT",
     "INK",
     "MARKERS",
+    "Band",
     "Draw",
     "Means",
-    "Measured",
     "Values",
     "comparison",
     "contours",

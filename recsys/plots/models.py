@@ -7,18 +7,17 @@ from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from recsys.dtypes import Float64Array
 from recsys.plots.drawing import COLOURS, FAINT, INK, empty, new_figure, styles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Measured = tuple[float, float | None, float | None]
+Band = tuple[float, float | None, float | None]
 """Mean, low and high; the last two None without interval."""
 
-Floats = npt.NDArray[np.float64]
 
 _HEIGHT = 0.045  # of a line of text, as a part of the panel
 _WIDTH = 0.0125  # of a letter, likewise
@@ -53,7 +52,7 @@ class _Box(NamedTuple):
 
 
 def tradeoff(
-    models: Mapping[str, tuple[Measured, Measured]], names: tuple[str, str], title: str = ""
+    models: Mapping[str, tuple[Band, Band]], names: tuple[str, str], title: str = ""
 ) -> Figure:
     """One named point per model in two metrics, with bars for the intervals that are known.
 
@@ -83,7 +82,7 @@ def tradeoff(
 
 
 def groups(
-    models: Mapping[str, Mapping[str, Measured]],
+    models: Mapping[str, Mapping[str, Band]],
     what: str,
     title: str = "",
     sizes: Mapping[str, int] | None = None,
@@ -124,14 +123,14 @@ def _hatch(i: int) -> str:
     return ("", "//", "..", "xx", "\\\\", "oo", "++")[i // len(COLOURS) % 7]
 
 
-def _arms(values: Sequence[Measured]) -> Floats:
+def _arms(values: Sequence[Band]) -> Float64Array:
     """Lengths of the error bars below and above, shape (2, n); NaN draws none."""
     mean, low, high = np.array(values, np.float64).reshape(-1, 3).T
     # A mean may stand a rounding error beyond its interval, and matplotlib refuses lengths < 0.
     return np.maximum([mean - low, high - mean], 0.0)
 
 
-def _covered(axes: Axes, values: Sequence[tuple[Measured, Measured]]) -> list[_Box]:
+def _covered(axes: Axes, values: Sequence[tuple[Band, Band]]) -> list[_Box]:
     """Where in the panel the points lie, and where their error bars."""
     found = []
     for x, y in values:
@@ -148,13 +147,17 @@ def _covered(axes: Axes, values: Sequence[tuple[Measured, Measured]]) -> list[_B
     return found
 
 
-def _seen(axes: Axes, at: Floats) -> Floats:
+def _seen(axes: Axes, at: Float64Array) -> Float64Array:
     """Points, float64 of shape (n, 2), in parts of the panel: 0 to 1."""
     return np.asarray((axes.transScale + axes.transLimits).transform(at), np.float64)
 
 
 def _name_points(
-    axes: Axes, at: Floats, covered: Sequence[_Box], names: Sequence[str], colours: Sequence[str]
+    axes: Axes,
+    at: Float64Array,
+    covered: Sequence[_Box],
+    names: Sequence[str],
+    colours: Sequence[str],
 ) -> None:
     """Write each name beside its point, where it covers least of other names and of `covered`."""
     seen, taken = _seen(axes, at), list(covered)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from recsys.dtypes import Float64Array
 from recsys.plots.drawing import INK, empty, new_figure, new_grid, say_nothing
 from recsys.search.space import Value
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.ticker import Locator
 
-Floats = npt.NDArray[np.float64]
 
 _STEPS = (1, 2, 5, 10)  # between ticks, times a power of ten
 
@@ -29,7 +28,7 @@ class _Column:
     """One parameter of all trials."""
 
     name: str
-    at: Floats
+    at: Float64Array
     """The numbers, or positions in `labels`; NaN for a trial without this parameter."""
     labels: tuple[str, ...]
     """What the positions mean; empty for numbers."""
@@ -138,7 +137,7 @@ def _column(points: Sequence[Mapping[str, Value]], name: str, log: Collection[st
     return _Column(name, at, (), name in log and min(numbers, default=1) > 0, whole)
 
 
-def _contour(axes: Axes, x: _Column, y: _Column, z: Floats, norm: BoundaryNorm) -> None:
+def _contour(axes: Axes, x: _Column, y: _Column, z: Float64Array, norm: BoundaryNorm) -> None:
     from matplotlib.tri import Triangulation
 
     has = np.isfinite(x.at) & np.isfinite(y.at)
@@ -165,7 +164,7 @@ def _contour(axes: Axes, x: _Column, y: _Column, z: Floats, norm: BoundaryNorm) 
     dots.set(facecolor=INK, edgecolor="white")
 
 
-def _span_a_plane(places: Floats) -> bool:
+def _span_a_plane(places: Float64Array) -> bool:
     """Whether there are 4 or more and they are not, or almost, on one line."""
     return len(places) >= 4 and bool(
         np.linalg.svd(places - places.mean(0), compute_uv=False)[1] > 1e-3
@@ -191,7 +190,7 @@ def _fit(axes: Axes, side: Literal["x", "y"], column: _Column) -> None:
         axis.set_major_locator(MaxNLocator(5, integer=column.whole, steps=_STEPS))
 
 
-def _log_ticks(found: Floats) -> Locator:
+def _log_ticks(found: Float64Array) -> Locator:
     """Powers of ten; between them too where there are few, as far as their labels have room."""
     from matplotlib.ticker import LogLocator, MaxNLocator
 

@@ -15,7 +15,7 @@ MOST = 10_000  # points that `size` counts, and values of one parameter in a gri
 
 
 @dataclass(frozen=True, slots=True)
-class Ints:
+class IntRange:
     """Whole numbers from low to high, both included."""
 
     low: int
@@ -30,7 +30,7 @@ class Ints:
 
 
 @dataclass(frozen=True, slots=True)
-class Floats:
+class FloatRange:
     """Real numbers from low to high."""
 
     low: float
@@ -57,7 +57,7 @@ class Choice:
         return self.options
 
 
-Spec = Ints | Floats | Choice
+Spec = IntRange | FloatRange | Choice
 Space = dict[str, Spec]
 
 
@@ -120,9 +120,9 @@ def _spec(entry: RangeTable | tuple[Value, ...] | Value, whole: bool) -> Spec:
         case RangeTable(options=tuple() as options):
             return Choice(options, entry.when)
         case RangeTable(low=int() as low, high=int() as high) if whole:
-            return Ints(low, high, entry.log, entry.when)
+            return IntRange(low, high, entry.log, entry.when)
         case RangeTable(low=int() | float() as low, high=int() | float() as high):
-            return Floats(float(low), float(high), entry.log, entry.when)
+            return FloatRange(float(low), float(high), entry.log, entry.when)
         case RangeTable():
             raise ValueError("give low and high, or options")
         case tuple():
@@ -200,9 +200,9 @@ def _values(spec: Spec) -> Sequence[Value] | None:
     match spec:
         case Choice(options):
             return list(dict.fromkeys(options))
-        case Ints(low, high):
+        case IntRange(low, high):
             return range(low, high + 1)
-        case Floats(low, high):
+        case FloatRange(low, high):
             return [low] if low == high else None
 
 

@@ -116,7 +116,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class Contribution:
     """What an item of the history adds to a score.
 
     Attributes:
@@ -148,7 +148,7 @@ class Explanation:
     name: str
     score: float
     heard: bool
-    shares: Sequence[Share]
+    shares: Sequence[Contribution]
 
 
 def known_user(served: Served, user: int, k: int, include_heard: bool = False) -> Answer:
@@ -257,7 +257,7 @@ def explain(served: Served, history: Interactions, user: int, item: int) -> Expl
     shares = served.model.contributions(one, 0, item)
     items = history.items
     listed = [
-        Share(items.id(col), items.name(col), plays, share)
+        Contribution(items.id(col), items.name(col), plays, share)
         for col, plays, share in zip(
             one.cols.tolist(), one.plays.tolist(), shares.tolist(), strict=True
         )

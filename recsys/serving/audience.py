@@ -10,13 +10,12 @@ import pyarrow.compute as pc
 from recsys.data.ids import IdMap, Strings
 from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
+from recsys.dtypes import BoolArray
 from recsys.errors import InputError
 from recsys.serving.names import Lookup
 
 YEARS = 5  # largest difference of a similar age
 FEWEST = 30  # users in an audience; with fewer, one field less has to match
-
-Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,9 +54,9 @@ def audience(cells: Interactions, known: Profiles | None, wanted: Profiles | Non
     return Audience(cells.per_item(), f"all {len(cells.users):,} users", True)
 
 
-def _like(known: Profiles, wanted: Profiles) -> dict[str, Mask]:
+def _like(known: Profiles, wanted: Profiles) -> dict[str, BoolArray]:
     """Field in words to the users who match `wanted` in it, for each field `wanted` has."""
-    like: dict[str, Mask] = {}
+    like: dict[str, BoolArray] = {}
     country, gender = wanted.country[0].as_py(), wanted.gender[0].as_py()
     age = float(wanted.age[0])
     if country is not None:
@@ -69,7 +68,7 @@ def _like(known: Profiles, wanted: Profiles) -> dict[str, Mask]:
     return like
 
 
-def _equal(texts: Strings, wanted: str) -> Mask:
+def _equal(texts: Strings, wanted: str) -> BoolArray:
     same = pc.fill_null(pc.equal(texts, wanted), False)
     return np.asarray(same.to_numpy(zero_copy_only=False), dtype=np.bool_)
 

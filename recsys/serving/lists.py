@@ -21,14 +21,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from recsys.dtypes import Float32Array, Int32Array
 from recsys.models.recommender import NO_ITEM, Recommendations, Relating, RelatingMany, Scoring
 from recsys.progress import Progress, silent
 from recsys.serving.answers import Served
 
-Kind = Literal["user", "item"]
-Table = Any  # pyarrow ships no types
-Numbers = npt.NDArray[np.int32]
-Floats = npt.NDArray[np.float32]
+ListKind = Literal["user", "item"]
+ArrowTable = Any  # pyarrow ships no types
 
 SUBJECTS = 1024  # lists in a block
 
@@ -40,7 +39,7 @@ def relates(served: Served) -> bool:
 
 def lists(
     served: Served, k: int, progress: Progress = silent, size: int = SUBJECTS
-) -> Iterator[tuple[Kind, Table]]:
+) -> Iterator[tuple[ListKind, ArrowTable]]:
     """Blocks of all users, then of all items where the model relates them.
 
     Args:
@@ -69,7 +68,7 @@ def lists(
         progress("publishing similar items", min(start + size, n_items), n_items)
 
 
-def _of_users(served: Served, start: int, stop: int, k: int) -> Table:
+def _of_users(served: Served, start: int, stop: int, k: int) -> ArrowTable:
     users = np.arange(start, stop, dtype=np.int32)
     cells, ids = served.cells, served.cells.users
     if isinstance(served.model, Scoring):  # from their history, as `recsys.serving.answers` does
@@ -103,7 +102,7 @@ def _span(keys: npt.NDArray[np.int64], pairs: npt.NDArray[np.int64]) -> npt.NDAr
     return np.searchsorted(keys, [pairs.min(), pairs.max() + 1])
 
 
-def _of_items(served: Served, items: Numbers, keys: list[str], k: int) -> Table:
+def _of_items(served: Served, items: Int32Array, keys: list[str], k: int) -> ArrowTable:
     ids = served.cells.items
     near, scores = _related(served, items, k)
     at = pa.array(items)
@@ -112,7 +111,7 @@ def _of_items(served: Served, items: Numbers, keys: list[str], k: int) -> Table:
     return _table(served, subjects | more, near, scores)
 
 
-def _related(served: Served, items: Numbers, k: int) -> tuple[Numbers, Floats]:
+def _related(served: Served, items: Int32Array, k: int) -> tuple[Int32Array, Float32Array]:
     """Similar items and scores of each, shape (m, k); NO_ITEM and NaN past the end of a list."""
     if isinstance(served.model, RelatingMany):
         return served.model.similar_many(items, k)
@@ -125,7 +124,9 @@ def _related(served: Served, items: Numbers, k: int) -> tuple[Numbers, Floats]:
     return near, scores
 
 
-def _table(served: Served, subjects: dict[str, Any], items: Numbers, scores: Floats) -> Table:
+def _table(
+    served: Served, subjects: dict[str, Any], items: Int32Array, scores: Float32Array
+) -> ArrowTable:
     ids = served.cells.items
     kept = items != NO_ITEM
     kept[~kept.any(axis=1), 0] = True

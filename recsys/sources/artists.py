@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys.data.ids import IdMap, Strings
+from recsys.dtypes import Int64Array
 from recsys.sources.layout import ItemKey
 
 Chunked = Any  # pyarrow chunked array of dictionary-encoded strings
-Codes = npt.NDArray[np.int64]
 
 PLAIN: ItemKey = "mbid"  # of items that have one id that is never empty
 
@@ -55,7 +55,7 @@ def named_by(items: IdMap, ids: Strings, names: Strings) -> IdMap:
     return items.named(pc.coalesce(named, items.names))
 
 
-def _codes(column: Chunked) -> tuple[Codes, Strings]:
+def _codes(column: Chunked) -> tuple[Int64Array, Strings]:
     unified = column.unify_dictionaries()
     codes = [chunk.indices.to_numpy() for chunk in unified.chunks]
     return np.concatenate(codes).astype(np.int64), unified.chunk(0).dictionary

@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys.data.ids import Strings
+from recsys.dtypes import Int8Array
 from recsys.sources.layout import Layout, Role
-from recsys.sources.rejects import Codes, Reason, Rejects
+from recsys.sources.rejects import Reason, Rejects
 from recsys.sources.stream import Lines, lines
 
 _LISTS = pa.list_(pa.string())
@@ -83,7 +84,7 @@ def _has_quote(block: Lines) -> npt.NDArray[np.bool_]:
     return np.asarray(quoted, dtype=bool)
 
 
-def _codes(undecodable: npt.NDArray[np.bool_], misfit: npt.NDArray[np.bool_]) -> Codes:
+def _codes(undecodable: npt.NDArray[np.bool_], misfit: npt.NDArray[np.bool_]) -> Int8Array:
     codes = np.where(misfit, Reason.WRONG_WIDTH, Reason.FINE)
     return np.where(undecodable, Reason.NOT_UTF8, codes).astype(np.int8)
 

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from recsys.data.ids import IdMap, Strings
 from recsys.data.interactions import Events
+from recsys.dtypes import Float64Array, Int8Array
 from recsys.errors import InputError
 from recsys.progress import Progress, silent
 from recsys.sources import artists, parquet, values
@@ -19,7 +20,7 @@ from recsys.sources.detect import check_choice, is_table, names_file, text_layou
 from recsys.sources.fields import Rows, cut, data_lines
 from recsys.sources.layout import Format, ItemKey, Layout
 from recsys.sources.named import Columns
-from recsys.sources.rejects import Codes, Reason, Rejects, nothing_usable, worst
+from recsys.sources.rejects import Reason, Rejects, nothing_usable, worst
 
 # A file with this many bad rows before the first good one has another format. Keeping all of them
 # for the error at its end could take as much memory as the file has bytes.
@@ -60,7 +61,7 @@ class _Usable:
     users: Strings
     items: Strings
     names: Strings | None
-    plays: values.Floats
+    plays: Float64Array
     times: values.Seconds | None
 
 
@@ -153,7 +154,7 @@ def _judge(rows: Rows, layout: Layout, key: ItemKey) -> tuple[_Usable, Rejects]:
     return _kept(rows, reasons == 0, plays, times), Rejects.of(rows.lines, reasons, rows.texts)
 
 
-def _no_item(rows: Rows, layout: Layout, key: ItemKey) -> Codes:
+def _no_item(rows: Rows, layout: Layout, key: ItemKey) -> Int8Array:
     if not layout.by_mbid or key == "mbid":
         return values.empty(rows.columns["item"], Reason.NO_ITEM)
     nameless = values.empty(rows.columns["name"], Reason.NO_ITEM)
@@ -165,7 +166,7 @@ def _no_item(rows: Rows, layout: Layout, key: ItemKey) -> Codes:
 def _kept(
     rows: Rows,
     keep: npt.NDArray[np.bool_],
-    plays: values.Floats,
+    plays: Float64Array,
     times: values.Seconds | None,
 ) -> _Usable:
     mask = pa.array(keep)
@@ -217,7 +218,7 @@ def _n_empty(encoded: Strings) -> int:
 
 
 def _items(
-    usable: list[_Usable], plays: values.Floats, key: ItemKey
+    usable: list[_Usable], plays: Float64Array, key: ItemKey
 ) -> tuple[IdMap, npt.NDArray[np.int32], int]:
     ids = pa.chunked_array([part.items for part in usable])
     names = [part.names for part in usable if part.names is not None]

@@ -12,9 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys.data.ids import Strings
+from recsys.dtypes import Int8Array
 from recsys.errors import InputError
-
-Codes = npt.NDArray[np.int8]
 
 
 class Reason(IntEnum):
@@ -50,7 +49,7 @@ _TEXTS = pa.array(
 )
 
 
-def worst(*codes: Codes) -> Codes:
+def worst(*codes: Int8Array) -> Int8Array:
     """The lowest reason of each row, FINE where there is none; all of shape (n,)."""
     lowest = np.zeros_like(codes[0])
     for column in codes:
@@ -74,7 +73,7 @@ class Rejects:
     texts: Strings
 
     @classmethod
-    def of(cls, lines: npt.NDArray[np.int64], codes: Codes, texts: Strings) -> Self:
+    def of(cls, lines: npt.NDArray[np.int64], codes: Int8Array, texts: Strings) -> Self:
         """The rows whose code is not FINE; all of shape (n,)."""
         bad = np.flatnonzero(codes)
         reasons = _TEXTS.take(pa.array(codes[bad]))

@@ -22,13 +22,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys.dtypes import Float64Array, Int64Array
 from recsys.errors import InputError
 from recsys.files import atomic_file
 from recsys.seeds import seed_for
 
 Table = Any  # pyarrow.Table; pyarrow ships no types
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 
 GROUPS = 32
 MEMBERSHIPS = (0.72, 0.2, 0.08)  # an artist's share in its first, second and third group
@@ -103,9 +102,9 @@ class _People:
     """The true listeners; their profiles hold less than this."""
 
     ids: list[str]
-    country: Ints
-    gender: Ints  # 1 female, 0 male
-    age: Ints  # years
+    country: Int64Array
+    gender: Int64Array  # 1 female, 0 male
+    age: Int64Array  # years
 
 
 def make_sample(users: int = 5000, artists: int = 3000, seed: int = 0) -> Sample:
@@ -170,7 +169,7 @@ def _people(n: int, seed: int) -> _People:
     )
 
 
-def _tastes(people: _People, groups: int, rng: np.random.Generator) -> Floats:
+def _tastes(people: _People, groups: int, rng: np.random.Generator) -> Float64Array:
     """The share of each group in the taste of each listener, shape (n_users, groups)."""
     by_country = rng.normal(0, 1.1, (len(COUNTRIES), groups))
     by_gender, by_age, size = rng.normal(0, [[0.8], [0.9], [0.5]], (3, groups))
@@ -182,7 +181,9 @@ def _tastes(people: _People, groups: int, rng: np.random.Generator) -> Floats:
     return np.asarray(weight / weight.sum(axis=1, keepdims=True))
 
 
-def _memberships(artists: int, groups: int, rng: np.random.Generator) -> tuple[Ints, Ints, Floats]:
+def _memberships(
+    artists: int, groups: int, rng: np.random.Generator
+) -> tuple[Int64Array, Int64Array, Float64Array]:
     """Group, artist and mass of every membership, by group, then by artist; shape (3 artists,)."""
     popularity = (np.arange(artists) + 0.03 * artists + 1) ** -1.7
     first = rng.permutation(np.arange(artists) % groups)  # no group stays without artists
@@ -195,8 +196,8 @@ def _memberships(artists: int, groups: int, rng: np.random.Generator) -> tuple[I
 
 
 def _draw(
-    tastes: Floats, owner: Ints, artists: int, rng: np.random.Generator
-) -> tuple[Ints, Ints, npt.NDArray[np.bool_]]:
+    tastes: Float64Array, owner: Int64Array, artists: int, rng: np.random.Generator
+) -> tuple[Int64Array, Int64Array, npt.NDArray[np.bool_]]:
     """Group and artist of each draw, made for the listener `owner`, and whether it is a stray."""
     n_users, groups = tastes.shape
     ladder = (np.cumsum(tastes, axis=1) + np.arange(n_users)[:, None]).ravel()
@@ -214,7 +215,7 @@ def _draw(
     return group, of_artist[np.clip(pick, first[group], last[group] - 1)], stray
 
 
-def _how_many(users: int, artists: int, rng: np.random.Generator) -> Ints:
+def _how_many(users: int, artists: int, rng: np.random.Generator) -> Int64Array:
     """Number of artists of each listener: about 50, for some fewer, shape (n_users,)."""
     many = np.rint(rng.normal(53, 8, users))
     few = rng.integers(1, 25, users)
@@ -222,7 +223,7 @@ def _how_many(users: int, artists: int, rng: np.random.Generator) -> Ints:
     return np.clip(wanted, 1, max(1, artists // 4)).astype(np.int64)
 
 
-def _listens(people: _People, artists: int, seed: int) -> tuple[Ints, Ints, Ints]:
+def _listens(people: _People, artists: int, seed: int) -> tuple[Int64Array, Int64Array, Int64Array]:
     """Listener, artist and plays of each pair, every artist at least once."""
     rng = _rng(seed, "listens")
     n_users = len(people.ids)
@@ -247,8 +248,12 @@ def _listens(people: _People, artists: int, seed: int) -> tuple[Ints, Ints, Ints
 
 
 def _spelled(
-    listeners: Ints, liked: Ints, plays: Ints, artists: int, rng: np.random.Generator
-) -> tuple[Ints, Ints, Ints]:
+    listeners: Int64Array,
+    liked: Int64Array,
+    plays: Int64Array,
+    artists: int,
+    rng: np.random.Generator,
+) -> tuple[Int64Array, Int64Array, Int64Array]:
     """Listener, spelling and plays: artist number, plus `artists` for the second spelling.
 
     One artist in 60 has two; a few listeners have both, on two rows.

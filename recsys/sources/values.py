@@ -12,9 +12,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recsys.sources.rejects import Codes, Reason
+from recsys.dtypes import Float64Array, Int8Array
+from recsys.sources.rejects import Reason
 
-Floats = npt.NDArray[np.float64]
 Seconds = npt.NDArray[np.int64]
 Column = Any  # pyarrow array; pyarrow ships no types
 
@@ -30,12 +30,12 @@ def is_text(column: Column) -> bool:
     return bool(pa.types.is_string(column.type) or pa.types.is_large_string(column.type))
 
 
-def empty(column: Column, reason: Reason) -> Codes:
+def empty(column: Column, reason: Reason) -> Int8Array:
     """`reason` where the text is empty."""
     return np.where(_bools(pc.equal(pc.binary_length(column), 0)), reason, 0).astype(np.int8)
 
 
-def plays(column: Column) -> tuple[Floats, Codes]:
+def plays(column: Column) -> tuple[Float64Array, Int8Array]:
     """Whole numbers from 1 to 2^53, written in ASCII digits alone ("12.0" is not whole).
 
     In a typed column a float counts as whole if it has no fraction.
@@ -50,7 +50,7 @@ def plays(column: Column) -> tuple[Floats, Codes]:
     return values, codes.astype(np.int8)
 
 
-def ratings(column: Column) -> tuple[Floats, Codes]:
+def ratings(column: Column) -> tuple[Float64Array, Int8Array]:
     """Any finite numbers above 0."""
     values = _number_texts(column) if is_text(column) else _floats(column)
     codes = np.where(np.isfinite(values), Reason.FINE, Reason.RATING_NOT_NUMBER)
@@ -58,7 +58,7 @@ def ratings(column: Column) -> tuple[Floats, Codes]:
     return values, np.where(np.isinf(values), Reason.RATING_NOT_NUMBER, codes).astype(np.int8)
 
 
-def seconds(column: Column) -> tuple[Seconds, Codes]:
+def seconds(column: Column) -> tuple[Seconds, Int8Array]:
     """Whole seconds since 1970-01-01 UTC, fractions cut off downwards.
 
     From numbers of seconds or ISO 8601 texts; a time without an offset is UTC. Anything outside
@@ -75,7 +75,7 @@ def seconds(column: Column) -> tuple[Seconds, Codes]:
     return np.where(fine, values, 0).astype(np.int64), codes
 
 
-def numbers(column: Column) -> Floats:
+def numbers(column: Column) -> Float64Array:
     """Numbers of a text or typed column, NaN where there is none."""
     return _number_texts(column) if is_text(column) else _floats(column)
 
@@ -92,14 +92,14 @@ def _to_seconds(column: Column) -> Column:
     return pc.floor_temporal(naive, unit="second").cast(pa.timestamp("s"))
 
 
-def _floats(column: Column) -> Floats:
+def _floats(column: Column) -> Float64Array:
     if pa.types.is_timestamp(column.type):
         column = column.cast(pa.int64())
     filled = pc.fill_null(column.cast(pa.float64(), safe=False), np.nan)
     return np.asarray(filled.to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
-def _whole_texts(column: Column) -> tuple[Floats, npt.NDArray[np.bool_]]:
+def _whole_texts(column: Column) -> tuple[Float64Array, npt.NDArray[np.bool_]]:
     digits = pc.ascii_is_decimal(column)
     short = pc.less_equal(pc.binary_length(pc.ascii_ltrim(column, "0")), 16)
     countable = pc.and_(digits, short)
@@ -111,7 +111,7 @@ def _whole_texts(column: Column) -> tuple[Floats, npt.NDArray[np.bool_]]:
     return values.astype(np.float64), whole
 
 
-def _number_texts(column: Column) -> Floats:
+def _number_texts(column: Column) -> Float64Array:
     """Decimal numbers, NaN for other texts ("nan", "inf" and hexadecimal among them)."""
     good = pc.match_substring_regex(column, _NUMBER)
     clean = pc.utf8_ltrim(pc.if_else(good, column, "0"), "+")
@@ -119,7 +119,7 @@ def _number_texts(column: Column) -> Floats:
     return np.where(_bools(good), values, np.nan)
 
 
-def _times_of_texts(column: Column) -> Floats:
+def _times_of_texts(column: Column) -> Float64Array:
     values = np.floor(_number_texts(column))
     if not (rest := np.isnan(values)).any():
         return values
@@ -127,7 +127,7 @@ def _times_of_texts(column: Column) -> Floats:
     return values
 
 
-def _iso_times(column: Column) -> Floats:
+def _iso_times(column: Column) -> Float64Array:
     """All at once if all have one form, else one by one: a bad text must cost one row only."""
     for kind in (pa.timestamp("us", "UTC"), pa.timestamp("us")):
         try:

@@ -7,14 +7,14 @@ from pydantic import AwareDatetime, Field, PositiveInt
 
 from recsys.settings import Config
 
-Share = Annotated[float, Field(gt=0, lt=1)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
 class RandomSplit(Config):
     """A random share of the items of each user."""
 
     kind: Literal["random"] = "random"
-    fraction: Share = 0.2
+    fraction: Fraction = 0.2
     min_items: PositiveInt = 5
     """Users with fewer items keep all of them in training."""
 
@@ -33,8 +33,8 @@ class TimeSplit(Config):
     validation_at: AwareDatetime | int | None = None
     test_at: AwareDatetime | int | None = None
     """A moment with its offset, or seconds since 1970-01-01 UTC."""
-    validation: Share = 0.1
-    test: Share = 0.1
+    validation: Fraction = 0.1
+    test: Fraction = 0.1
     """The last share of events, used where no moment is given."""
 
 
@@ -42,9 +42,9 @@ class UserSplit(Config):
     """Whole users, judged by fold-in from a part of their items."""
 
     kind: Literal["users"]
-    validation: Share = 0.1
-    test: Share = 0.1
-    history: Share = 0.8
+    validation: Fraction = 0.1
+    test: Fraction = 0.1
+    history: Fraction = 0.8
 
 
 class GivenSplit(Config):
@@ -52,7 +52,7 @@ class GivenSplit(Config):
 
     kind: Literal["given"]
     test: Path
-    fraction: Share = 0.2
+    fraction: Fraction = 0.2
     min_items: PositiveInt = 5
 
 

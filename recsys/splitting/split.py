@@ -15,8 +15,9 @@ from hashlib import sha256
 import numpy as np
 import numpy.typing as npt
 
-from recsys.data.interactions import Events, Interactions, Mask
+from recsys.data.interactions import Events, Interactions
 from recsys.data.profiles import Profiles
+from recsys.dtypes import BoolArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +157,7 @@ def _ranks(rows: npt.NDArray[np.int32], *order: npt.NDArray[np.generic]) -> npt.
     return ranks
 
 
-def drawn(data: Interactions, fraction: float, min_items: int, seed: int) -> Mask:
+def drawn(data: Interactions, fraction: float, min_items: int, seed: int) -> BoolArray:
     """Mask of the cells that are held out where each user gives up a random part.
 
     A user with n >= min_items items gives floor(fraction * n), at least 1; others give none.
@@ -172,7 +173,7 @@ def drawn(data: Interactions, fraction: float, min_items: int, seed: int) -> Mas
     return np.asarray(_ranks(data.rows, keys) < given[data.rows])
 
 
-def latest(data: Interactions, n: int) -> Mask:
+def latest(data: Interactions, n: int) -> BoolArray:
     """Mask of the last n cells of each user by first time; a user always keeps one.
 
     Of cells first seen in the same second, the one with the higher item number is later.
@@ -189,7 +190,7 @@ def latest(data: Interactions, n: int) -> Mask:
     return np.asarray(_ranks(data.rows, -data.cols, -data.first) < given[data.rows])
 
 
-def nested(refit: Interactions, held_out: Interactions, hidden: Mask, method: str) -> Split:
+def nested(refit: Interactions, held_out: Interactions, hidden: BoolArray, method: str) -> Split:
     """A split with a given test side, and `hidden` of the other cells as validation."""
     train = refit.where(~hidden)
     return Split(

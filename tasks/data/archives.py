@@ -22,7 +22,7 @@ class _Readable(Protocol):
 
 
 @dataclass(frozen=True)
-class Member:
+class ArchiveMember:
     """A file of an archive: its name without folders, its MD5, its largest size."""
 
     name: str
@@ -43,7 +43,7 @@ def md5_of(path: Path, progress: Progress = silent) -> str:
 
 
 def unpack(
-    archive: Path, members: Sequence[Member], folder: Path, progress: Progress = silent
+    archive: Path, members: Sequence[ArchiveMember], folder: Path, progress: Progress = silent
 ) -> None:
     """Write these members of a .tar.gz into folder under their names without folders: all or none.
 
@@ -61,7 +61,7 @@ def unpack(
 
 
 def _write_members(
-    archive: Path, wanted: dict[str, Member], scratch: Path, progress: Progress
+    archive: Path, wanted: dict[str, ArchiveMember], scratch: Path, progress: Progress
 ) -> None:
     room = sum(member.max_bytes for member in wanted.values())
     missing = set(wanted)
@@ -99,7 +99,7 @@ def _refuse_unsafe(info: tarfile.TarInfo, archive: Path, folder: Path, room: int
 
 def _write_member(
     source: _Readable,
-    member: Member,
+    member: ArchiveMember,
     scratch: Path,
     raw: BinaryIO,
     archive: Path,

@@ -19,10 +19,10 @@ from tasks.progress import report_progress
 from tasks.workspace.layout import Workspace
 from tasks.workspace.postgres import connected, is_postgres
 
-Columns = dict[str, str | int]  # as `recsys.sources.config.DataConfig` has them
+DatabaseColumns = dict[str, str | int]  # as `recsys.sources.config.DataConfig` has them
 COLUMNS = {name: name for name in ("user", "item", "name", "plays", "time")}
-Row = Sequence[Any]
-Execute = Callable[[str], tuple[list[str], Iterator[Sequence[Row]]]]
+DatabaseRow = Sequence[Any]
+Execute = Callable[[str], tuple[list[str], Iterator[Sequence[DatabaseRow]]]]
 """From SQL to the names of columns and batches of rows."""
 
 _BATCH = 100_000  # rows
@@ -30,7 +30,7 @@ _SQLITE = "sqlite:///"
 
 
 @task(task_run_name="query the database", cache_policy=NO_CACHE, **WHEN_LOST)
-def query_plays(workspace: Workspace, query: str, database: str) -> tuple[Path, Columns]:
+def query_plays(workspace: Workspace, query: str, database: str) -> tuple[Path, DatabaseColumns]:
     """The result of a query as a Parquet file, and the columns that play a role in it.
 
     The rows are sorted: the same rows in any order give the same file.
@@ -68,7 +68,7 @@ def query_plays(workspace: Workspace, query: str, database: str) -> tuple[Path, 
     return path, {role: COLUMNS[role] for role in at}
 
 
-def _table(batch: Sequence[Row], at: Mapping[str, int]) -> Any:  # pyarrow ships no types
+def _table(batch: Sequence[DatabaseRow], at: Mapping[str, int]) -> Any:  # pyarrow ships no types
     columns: dict[str, Any] = {}
     for role, place in at.items():
         values = [row[place] for row in batch]
@@ -135,13 +135,13 @@ def _failed(error: Exception) -> InputError:
     return InputError(f"--query fails: {' '.join(str(error).split())}; correct the SQL")
 
 
-def _executed(cursor: Any, query: str) -> tuple[list[str], Iterator[Sequence[Row]]]:
+def _executed(cursor: Any, query: str) -> tuple[list[str], Iterator[Sequence[DatabaseRow]]]:
     cursor.execute(query)
     if cursor.description is None:
         raise InputError("--query has no result; write a SELECT")
     names = [column[0] for column in cursor.description]
 
-    def batches() -> Iterator[Sequence[Row]]:
+    def batches() -> Iterator[Sequence[DatabaseRow]]:
         while rows := cursor.fetchmany(_BATCH):
             yield rows
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from recsys.errors import InputError
 from recsys.progress import Progress, silent
-from tasks.data.archives import Member, md5_of, unpack
+from tasks.data.archives import ArchiveMember, md5_of, unpack
 from tasks.data.downloading import Patience, download, forget
 
 
@@ -16,7 +16,7 @@ class Dataset:
 
     name: str
     url: str
-    members: tuple[Member, ...]
+    members: tuple[ArchiveMember, ...]
     unpacked_bytes: int
 
 
@@ -32,12 +32,12 @@ LASTFM_360K = Dataset(
     name="lastfm-360k",
     url="https://zenodo.org/records/6090214/files/lastfm-dataset-360K.tar.gz?download=1",
     members=(  # the digests are in the README of the archive
-        Member(
+        ArchiveMember(
             "usersha1-artmbid-artname-plays.tsv",
             md5="be672526eb7c69495c27ad27803148f1",
             max_bytes=4_000_000_000,
         ),
-        Member(
+        ArchiveMember(
             "usersha1-profile.tsv",
             md5="51159d4edf6a92cb96f87768aa2be678",
             max_bytes=500_000_000,

@@ -24,8 +24,8 @@ from recsys.data.store import load_events
 from recsys.errors import InputError
 from recsys.files import atomic_file
 from recsys.sources.config import DataConfig
-from tasks.data.database import COLUMNS, Columns
-from tasks.data.stages import Plays, ingest
+from tasks.data.database import COLUMNS, DatabaseColumns
+from tasks.data.stages import DataFiles, ingest
 from tasks.progress import report_progress
 from tasks.workspace.cache import StageEntry, file_hash
 from tasks.workspace.layout import Workspace
@@ -98,9 +98,11 @@ def gather(workspace: Workspace, plays: Path, config: DataConfig) -> Incoming:
     else:
         report_progress(f"adding up {len(parts)} files", 0, None)
         _write([_table(each) for each in events], merged)
-    columns: Columns = {k: v for k, v in COLUMNS.items() if k != "time" or True in with_times}
+    columns: DatabaseColumns = {
+        k: v for k, v in COLUMNS.items() if k != "time" or True in with_times
+    }
     data = DataConfig(columns=columns, strict=config.strict)
-    entry = ingest.fn(workspace, Plays(merged), data)
+    entry = ingest.fn(workspace, DataFiles(merged), data)
     in_all = (entry.facts[name] for name in ("users", "items"))
     whole = LogProfile.together([part.facts for part in parts], *in_all)
     return Incoming(merged, data, tuple(parts), whole, _fingerprint(entry.folder))
@@ -118,7 +120,7 @@ def _refuse_copies(folder: Path, parts: Sequence[Part]) -> None:
 
 
 def _part(workspace: Workspace, path: Path, config: DataConfig) -> tuple[Part, StageEntry]:
-    entry = ingest.fn(workspace, Plays(path), config)
+    entry = ingest.fn(workspace, DataFiles(path), config)
     counts = {name: entry.facts[name] for name in ("rows", "rejected", "users", "items")}
     facts = LogProfile.of(**counts, plays=load_events(entry.folder).plays)
     return Part(path.name, file_hash(workspace, path), facts), entry

@@ -35,7 +35,7 @@ TEST_REJECTS = "test-rejects.tsv"
 
 
 @dataclass(frozen=True, slots=True)
-class Plays:
+class DataFiles:
     """A log and, if known, the profiles of its users.
 
     Attributes:
@@ -49,7 +49,7 @@ class Plays:
 
 @task(task_run_name="ingest {source.plays.name}", cache_policy=NO_CACHE)
 def ingest(
-    workspace: Workspace, source: Plays, config: DataConfig, adopt: bool = False
+    workspace: Workspace, source: DataFiles, config: DataConfig, adopt: bool = False
 ) -> StageEntry:
     """Read the log and the profiles; keep what was rejected.
 
@@ -89,7 +89,7 @@ def _read_log(path: Path, config: DataConfig) -> sources.Reading:
     )
 
 
-def _read(folder: Path, source: Plays, config: DataConfig) -> dict[str, Any]:
+def _read(folder: Path, source: DataFiles, config: DataConfig) -> dict[str, Any]:
     reading = _read_log(source.plays, config)
     save_events(reading.events, folder)
     reading.rejects.write(folder / REJECTS)
@@ -228,7 +228,7 @@ class Everything:
     made_from: Mapping[str, str]
 
 
-def everything(workspace: Workspace, source: Plays, config: ExperimentConfig) -> Everything:
+def everything(workspace: Workspace, source: DataFiles, config: ExperimentConfig) -> Everything:
     """All that is left after the filter; with the test file, where one was published."""
     filtered = narrow.fn(
         workspace, ingest.fn(workspace, source, config.data), config.filter, config.seed

@@ -122,13 +122,13 @@ def load_served(workspace: Workspace, chosen: ServedRun) -> Served:
 
 
 def _gather(workspace: Workspace, chosen: ServedRun, folder: Path) -> dict[str, Any]:
-    from tasks.data.stages import Plays, everything  # Prefect, which is slow to load
+    from tasks.data.stages import DataFiles, everything  # Prefect, which is slow to load
     from tasks.tuning import stored_request
 
     request = stored_request(workspace, chosen.study)
     config = checked(dict(request["config"]), f"of study {chosen.study}")
     profiles = request["profiles"]
-    source = Plays(Path(request["plays"]), None if profiles is None else Path(profiles))
+    source = DataFiles(Path(request["plays"]), None if profiles is None else Path(profiles))
     found = everything(workspace, source, config)
     for name, fingerprint in found.made_from.items():
         if fingerprint != chosen.made_from[name]:

@@ -27,8 +27,8 @@ from recsys.evaluation.objectives import front
 from recsys.search.config import StudyConfig
 from recsys.search.space import (
     Choice,
-    Floats,
-    Ints,
+    FloatRange,
+    IntRange,
     Point,
     Space,
     Spec,
@@ -268,9 +268,9 @@ def _fresh(slot: int) -> FrozenTrial:
 def distribution(spec: Spec) -> BaseDistribution:
     """How Optuna describes a parameter."""
     match spec:
-        case Ints(low, high, log):
+        case IntRange(low, high, log):
             return IntDistribution(low, high, log=log)
-        case Floats(low, high, log):
+        case FloatRange(low, high, log):
             return FloatDistribution(low, high, log=log)
         case Choice(options):
             return CategoricalDistribution(options)
@@ -278,7 +278,7 @@ def distribution(spec: Spec) -> BaseDistribution:
 
 def _typed(spec: Spec, value: Value) -> Value:
     """50 as 50.0 where a parameter is real."""
-    return float(value) if isinstance(spec, Floats) else value
+    return float(value) if isinstance(spec, FloatRange) else value
 
 
 def distributions(space: Space, point: Mapping[str, Value]) -> dict[str, BaseDistribution]:

@@ -20,7 +20,7 @@ from flows.result import Result
 from recsys.data.interactions import Interactions
 from recsys.errors import InputError
 from recsys.serving.answers import RankedItem as Answered
-from tasks.data.stages import Plays, everything
+from tasks.data.stages import DataFiles, everything
 from tasks.orchestration.interfaces import MODEL
 from tasks.serving import publish as steps
 from tasks.serving.published import open_store
@@ -45,7 +45,7 @@ def made(lab: Lab, first: Result) -> Result:
 
 @pytest.fixture(scope="module")
 def cells(lab: Lab, made: Result) -> Interactions:
-    return everything(lab.workspace, Plays(lab.plays), made.config).cells
+    return everything(lab.workspace, DataFiles(lab.plays), made.config).cells
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ from recsys.models.ensemble import EnsembleConfig
 from recsys.models.item_knn import ItemKnnConfig
 from tasks.data import database
 from tasks.data.new_plays import gather
-from tasks.data.stages import Plays
+from tasks.data.stages import DataFiles
 from tasks.orchestration.server import Server
 from tasks.retraining import history
 from tasks.retraining.history import RetrainHistory
@@ -242,7 +242,7 @@ def test_a_champion_that_is_only_refitted_is_not_better_than_itself(
 def ensemble(lab: Lab) -> str:
     """The run of an ensemble that was judged on test."""
     members = (AlsConfig(factors=4, iterations=2), ItemKnnConfig())
-    source = Plays(lab.plays, None)
+    source = DataFiles(lab.plays, None)
     asked = (lab.workspace, source, quick(), "merged", (), Clock())
     with opened(*asked, through_prefect=False) as (study, search, stages), joined(study, search):
         test, folder = stages["split"].folder / "test", lab.workspace.root / "merged"

@@ -7,7 +7,7 @@ import pyarrow.csv as pcsv
 import pytest
 
 from flows.result import Result
-from tasks.data.stages import Plays, ingest
+from tasks.data.stages import DataFiles, ingest
 from tasks.study import study
 from tests.flows.conftest import Lab, quick
 from tests.flows.recorded import has_factors, values
@@ -47,7 +47,7 @@ def test_timed_data_can_be_cut_by_time_and_only_the_best_factors_kept(
 
 
 def test_a_cohort_is_chosen_by_profile_and_costs_no_second_reading(lab: Lab) -> None:
-    known = ingest.fn(lab.workspace, Plays(lab.plays, lab.profiles), quick().data)
+    known = ingest.fn(lab.workspace, DataFiles(lab.plays, lab.profiles), quick().data)
 
     women = lab.run("women", profiles=lab.profiles, filter={"genders": ["f"]}, study={"trials": 1})
 

@@ -9,7 +9,7 @@ from recsys.config import ExperimentConfig, checked, load_config
 from recsys.data.config import FilterConfig
 from recsys.errors import InputError
 from recsys.models.als import AlsConfig
-from recsys.search.space import Choice, Floats, Ints, grid, inside
+from recsys.search.space import Choice, FloatRange, IntRange, grid, inside
 from recsys.settings import Origin, parse_value, setting_names
 from recsys.splitting.config import GivenSplit, LastSplit, RandomSplit, TimeSplit, UserSplit
 
@@ -48,10 +48,10 @@ def test_the_default_config_searches_wide_and_tries_the_default_point_first() ->
     config = load_config(CONFIGS / "default.toml")
 
     space = config.space
-    assert space["factors"] == Ints(8, 512, log=True)
-    assert isinstance(space["regularization"], Floats)
+    assert space["factors"] == IntRange(8, 512, log=True)
+    assert isinstance(space["regularization"], FloatRange)
     assert (space["regularization"].high, space["regularization"].log) == (1000, True)
-    assert isinstance(space["alpha"], Floats)
+    assert isinstance(space["alpha"], FloatRange)
     assert (space["alpha"].low, space["alpha"].log) == (0.001, True)
     assert set(space["weighting"].ends) == {"share", "log", "bm25", "tfidf", "binary", "linear"}
     study = config.study
@@ -137,7 +137,7 @@ def test_a_range_given_on_the_command_line_is_a_range(tmp_path: Path) -> None:
 
     config = load_config(written(tmp_path, ""), overrides)
 
-    assert config.space == {"factors": Ints(8, 64, log=True)}
+    assert config.space == {"factors": IntRange(8, 64, log=True)}
 
 
 @pytest.mark.parametrize(
@@ -314,9 +314,9 @@ def searching(**search: object) -> ExperimentConfig:
 @pytest.mark.parametrize(
     ("search", "found", "drawn"),
     [
-        ({"iterations": RANGE}, Ints(5, 15), {"factors"}),
-        ({"iterations": {**RANGE, "log": True}}, Ints(5, 15, log=True), {"factors"}),
-        ({"iterations": {"low": 7, "high": 7}}, Ints(7, 7), {"factors"}),
+        ({"iterations": RANGE}, IntRange(5, 15), {"factors"}),
+        ({"iterations": {**RANGE, "log": True}}, IntRange(5, 15, log=True), {"factors"}),
+        ({"iterations": {"low": 7, "high": 7}}, IntRange(7, 7), {"factors"}),
         ({"iterations": [10, 15]}, None, {"factors", "iterations"}),
         ({"iterations": 10}, None, {"factors", "iterations"}),
         ({}, None, {"factors"}),
@@ -329,7 +329,7 @@ def searching(**search: object) -> ExperimentConfig:
     ids=["range", "log", "one value", "list", "pinned", "not searched", "conditional"],
 )
 def test_iterations_given_as_a_range_are_not_drawn(
-    search: dict[str, object], found: Ints | None, drawn: set[str]
+    search: dict[str, object], found: IntRange | None, drawn: set[str]
 ) -> None:
     config = searching(**search)
 

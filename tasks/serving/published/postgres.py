@@ -63,7 +63,7 @@ class PostgresStore:
         return what
 
     @contextmanager
-    def _reading(self) -> Iterator[sql.Execute | None]:
+    def _reading(self) -> Iterator[sql.ExecuteSql | None]:
         """Queries of one state of the database; None where our tables are not there."""
         with connected(self._url, OPTION) as connection, connection.transaction():
             execute = _execute(connection)
@@ -73,12 +73,12 @@ class PostgresStore:
             yield execute if _exists(execute, sql.PUBLISHED) else None
 
 
-def _exists(execute: sql.Execute, table: str) -> bool:
+def _exists(execute: sql.ExecuteSql, table: str) -> bool:
     ((there,),) = execute("SELECT to_regclass(?) IS NOT NULL", table)
     return bool(there)
 
 
-def _execute(connection: "Connection[Any]") -> sql.Execute:
+def _execute(connection: "Connection[Any]") -> sql.ExecuteSql:
     def execute(query: str, *values: Any) -> list[tuple[Any, ...]]:
         cursor = connection.execute(query.replace("?", "%s").encode(), values or None)
         return cursor.fetchall() if cursor.description else []

@@ -19,7 +19,7 @@ from typing import Any
 
 from tasks.serving.published.store import Published, PublishedItem, PublishedList
 
-Execute = Callable[..., list[tuple[Any, ...]]]
+ExecuteSql = Callable[..., list[tuple[Any, ...]]]
 """Called as execute(query, *values): every row of the result; values stand for ? in the query."""
 
 Insert = Callable[[str, Sequence[str], Iterable[tuple[Any, ...]]], None]
@@ -59,7 +59,7 @@ _NAMES = tuple(each.name for each in fields(Published) if each.name != "at")
 _LISTED = ("rank", "item_id", "name", "score")  # of a block
 
 
-def create_tables(execute: Execute, time: str, more: str = "") -> None:
+def create_tables(execute: ExecuteSql, time: str, more: str = "") -> None:
     """Create the tables that are missing.
 
     Args:
@@ -73,7 +73,7 @@ def create_tables(execute: Execute, time: str, more: str = "") -> None:
     execute(f"CREATE INDEX IF NOT EXISTS {ITEMS}_key ON {ITEMS} (key)")
 
 
-def rename_old(execute: Execute) -> None:
+def rename_old(execute: ExecuteSql) -> None:
     """Give the tables of an earlier version today's names; their rights and views stay."""
     for table, old, new in _RENAMED:
         execute(f"ALTER TABLE {table} RENAME COLUMN {old} TO {new}")
@@ -81,7 +81,7 @@ def rename_old(execute: Execute) -> None:
     execute(f"ALTER TABLE {OLD_ITEMS} RENAME TO {ITEMS}")
 
 
-def read(execute: Execute) -> Published | None:
+def read(execute: ExecuteSql) -> Published | None:
     """The publication; the tables are there."""
     rows = execute(f"SELECT {', '.join(_NAMES)}, published FROM {PUBLISHED}")
     if not rows:
@@ -106,13 +106,13 @@ def fill(insert: Insert, what: Published, blocks: Iterable[tuple[str, Any]], at:
     insert(PUBLISHED, (*_NAMES, "published"), [(*astuple(what)[:-1], at)])
 
 
-def clear(execute: Execute) -> None:
+def clear(execute: ExecuteSql) -> None:
     """Delete all our rows; readers see them until the transaction ends."""
     for table in _TABLES:
         execute(f"DELETE FROM {table}")
 
 
-def user(execute: Execute, user: str) -> PublishedList | None:
+def user(execute: ExecuteSql, user: str) -> PublishedList | None:
     """See `ListStore.user`; the tables are there, and do not change meanwhile."""
     published = read(execute)
     if published is None:
@@ -123,7 +123,7 @@ def user(execute: Execute, user: str) -> PublishedList | None:
     return PublishedList(published, user if rows else None, user, _entries(rows))
 
 
-def item(execute: Execute, text: str) -> PublishedList | None:
+def item(execute: ExecuteSql, text: str) -> PublishedList | None:
     """See `ListStore.item`; the tables are there, and do not change meanwhile."""
     published = read(execute)
     if published is None:

@@ -69,7 +69,7 @@ class SqliteStore:
         return what
 
     @contextmanager
-    def _reading(self) -> Iterator[sql.Execute | None]:
+    def _reading(self) -> Iterator[sql.ExecuteSql | None]:
         """Queries of one state of the database; None where our tables are not there."""
         if not self._file.exists():
             yield None
@@ -117,11 +117,11 @@ def _transaction(connection: sqlite3.Connection, how: str) -> Iterator[None]:
             connection.execute("ROLLBACK")
 
 
-def _exists(execute: sql.Execute, table: str) -> bool:
+def _exists(execute: sql.ExecuteSql, table: str) -> bool:
     return bool(execute("SELECT 1 FROM sqlite_master WHERE name = ?", table))
 
 
-def _execute(connection: sqlite3.Connection) -> sql.Execute:
+def _execute(connection: sqlite3.Connection) -> sql.ExecuteSql:
     return lambda query, *values: connection.execute(query, values).fetchall()
 
 

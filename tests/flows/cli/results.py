@@ -5,7 +5,7 @@ from typing import Any
 
 from flows.result import Result, Saved
 from recsys.config import ExperimentConfig
-from recsys.evaluation.bootstrap import Estimate, PairedComparison, Row
+from recsys.evaluation.bootstrap import Estimate, MetricRow, PairedComparison
 from recsys.search.space import Point
 from tasks.study.choosing import Ranked, SearchWinner
 from tasks.tuning import FinishedTrial
@@ -37,12 +37,12 @@ def ranked() -> tuple[Ranked, ...]:
     )
 
 
-def row(metric: str, a: float, b: float, interval: bool = True) -> Row:
+def row(metric: str, a: float, b: float, interval: bool = True) -> MetricRow:
     def estimate(mean: float) -> Estimate:
         half = 0.02 * abs(b)
         return Estimate(mean, mean - half, mean + half) if interval else Estimate(mean)
 
-    return Row(metric, estimate(a), estimate(b), estimate(b - a), b / a - 1)
+    return MetricRow(metric, estimate(a), estimate(b), estimate(b - a), b / a - 1)
 
 
 ROWS = (

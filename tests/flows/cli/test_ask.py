@@ -30,7 +30,7 @@ from recsys.models.rp3beta import Rp3betaConfig
 from recsys.models.slim import SlimConfig
 from recsys.models.user_knn import UserKnnConfig
 from recsys.seeds import seed_for
-from tasks.data.stages import Everything, Plays, everything
+from tasks.data.stages import DataFiles, Everything, everything
 from tasks.progress import reporting_to
 from tasks.serving.load import find_served_run, load_served
 from tasks.serving.selection import select_run
@@ -63,7 +63,7 @@ def asked(lab: Lab) -> Result:
 @pytest.fixture(scope="module")
 def data(lab: Lab, asked: Result) -> Everything:
     """All the data of the study."""
-    return everything(lab.workspace, Plays(lab.plays, lab.profiles), asked.config)
+    return everything(lab.workspace, DataFiles(lab.plays, lab.profiles), asked.config)
 
 
 @pytest.fixture
@@ -355,7 +355,7 @@ def test_a_test_file_that_was_published_is_learned_from_too(
         filter={"min_items": 0, "min_users": 0},
     )
 
-    found = everything(lab.workspace, Plays(tmp_path / "train.tsv"), config)
+    found = everything(lab.workspace, DataFiles(tmp_path / "train.tsv"), config)
 
     assert found.made_from.keys() == {"data", "split"}
     assert len(found.cells) == len(cells)

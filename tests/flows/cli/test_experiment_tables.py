@@ -9,7 +9,7 @@ from rich.console import Console, RenderableType
 
 from flows.cli import experiment_tables
 from flows.cli.experiment_tables import SCREEN, answer, place_words, show, widening
-from flows.cli.format import Column, FittedTable, value_text
+from flows.cli.format import FittedTable, TableColumn, value_text
 from recsys.evaluation.bootstrap import Estimate
 from recsys.sources.layout import nouns_of
 from tests.flows.cli.results import FINAL, ROWS, STUDY, USER, facts, result
@@ -90,7 +90,9 @@ def test_no_table_cuts_a_name_or_a_value(width: int) -> None:
 
 
 def test_columns_go_by_their_rank_and_are_named() -> None:
-    columns = [Column(name, [name * 4], rank) for name, rank in (("aa", 0), ("bb", 2), ("cc", 1))]
+    columns = [
+        TableColumn(name, [name * 4], rank) for name, rank in (("aa", 0), ("bb", 2), ("cc", 1))
+    ]
 
     text = drawn(FittedTable(columns), 33)
 

@@ -23,7 +23,7 @@ from flows.registering import Registered, promote, register, rollback
 from flows.result import Result
 from recsys.data.interactions import Interactions
 from recsys.errors import InputError
-from tasks.data.stages import Plays, everything
+from tasks.data.stages import DataFiles, everything
 from tasks.orchestration.interfaces import MODEL
 from tasks.serving.load import find_served_run
 from tasks.tracking import registering
@@ -68,7 +68,7 @@ def baselines(lab: Lab, made: Result, winner: Registered) -> list[Registered]:
 
 @pytest.fixture(scope="module")
 def cells(lab: Lab, made: Result) -> Interactions:
-    return everything(lab.workspace, Plays(lab.plays), made.config).cells
+    return everything(lab.workspace, DataFiles(lab.plays), made.config).cells
 
 
 @pytest.fixture

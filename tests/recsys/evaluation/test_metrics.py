@@ -4,13 +4,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import ndcg_score
 
-from recsys.evaluation.metrics import METRICS, OFFERED, Counts, Hits, column, parsed
+from recsys.dtypes import Int64Array
+from recsys.evaluation.metrics import METRICS, OFFERED, Hits, column, parsed
 
 ALL = pytest.mark.parametrize("name", list(OFFERED))
 
 
 @st.composite
-def judged(draw: st.DrawFn) -> tuple[Hits, Counts, list[int]]:
+def judged(draw: st.DrawFn) -> tuple[Hits, Int64Array, list[int]]:
     """Hits, number of relevant items (at least the hits) and some cut-offs."""
     m, kmax = draw(st.integers(1, 5)), draw(st.integers(1, 8))
     row = st.lists(st.booleans(), min_size=kmax, max_size=kmax)
@@ -46,7 +47,9 @@ def slow(name: str, row: list[bool], n_relevant: int, k: int) -> float:
 
 @ALL
 @given(data=judged())
-def test_every_metric_equals_a_slow_loop(name: str, data: tuple[Hits, Counts, list[int]]) -> None:
+def test_every_metric_equals_a_slow_loop(
+    name: str, data: tuple[Hits, Int64Array, list[int]]
+) -> None:
     hits, n_relevant, ks = data
 
     values = OFFERED[name](hits, n_relevant, ks)

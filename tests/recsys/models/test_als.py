@@ -6,8 +6,9 @@ import pytest
 from threadpoolctl import threadpool_info
 
 from recsys.data.interactions import Interactions
+from recsys.dtypes import Float32Array
 from recsys.models.als import Als, AlsConfig
-from recsys.models.iterative import Factors, Iteration, OnIteration, State, StopTraining
+from recsys.models.iterative import Iteration, OnIteration, State, StopTraining
 from recsys.models.recommender import NO_ITEM
 from recsys.models.weighting import Weights
 from tests.conftest import cells_of, two_camps
@@ -32,7 +33,7 @@ def preference(plays: Interactions) -> Dense:
     return (plays.matrix().toarray() > 0).astype(np.float64)
 
 
-def solved(c: Dense, p: Dense, others: Factors, regularization: float) -> Dense:
+def solved(c: Dense, p: Dense, others: Float32Array, regularization: float) -> Dense:
     """Equation 4, row by row: x = (Y' C Y + lambda I)^-1 Y' C p."""
     y = others.astype(np.float64)
     rows = []
@@ -42,7 +43,7 @@ def solved(c: Dense, p: Dense, others: Factors, regularization: float) -> Dense:
     return np.array(rows)
 
 
-def slow_loss(c: Dense, p: Dense, x: Factors, y: Factors, regularization: float) -> float:
+def slow_loss(c: Dense, p: Dense, x: Float32Array, y: Float32Array, regularization: float) -> float:
     """Equation 3 over all pairs, over the sum of all confidences."""
     total = 0.0
     for user in range(len(x)):

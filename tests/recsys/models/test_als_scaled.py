@@ -9,10 +9,11 @@ from implicit.cpu.als import AlternatingLeastSquares
 from threadpoolctl import threadpool_limits
 
 from recsys.data.interactions import Interactions
+from recsys.dtypes import Float32Array
 from recsys.models import als_scaled
 from recsys.models.als import Als, AlsConfig
 from recsys.models.als_scaled import Regularization
-from recsys.models.iterative import Factors, Iteration
+from recsys.models.iterative import Iteration
 from recsys.models.weighting import Weights
 from tests.conftest import cells_of
 
@@ -52,7 +53,7 @@ def lambdas(config: AlsConfig, train: Interactions) -> tuple[Dense, Dense]:
     return of_users * unit, of_items * unit
 
 
-def solved(c: Dense, p: Dense, others: Factors, regularization: Dense) -> Dense:
+def solved(c: Dense, p: Dense, others: Float32Array, regularization: Dense) -> Dense:
     """Row by row x = (Y' C Y + lambda_u I)^-1 Y' C p."""
     y = others.astype(np.float64)
     rows = []

@@ -12,7 +12,7 @@ from scipy.sparse import csr_matrix
 from recsys.data.ids import IdMap
 from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
-from recsys.models.fm import Fm, FmConfig, Table, scaled, slopes
+from recsys.models.fm import FeatureTable, Fm, FmConfig, scaled, slopes
 from tests.conftest import cells_of, two_camps
 
 SMALL = FmConfig(factors=4, iterations=30, learning_rate=0.1, dropout=0.5)
@@ -233,7 +233,7 @@ def test_the_seed_decides_every_bit() -> None:
 
 
 def test_adagrad_divides_by_the_root_of_the_sum_of_squares() -> None:
-    table = Table(np.array([[1.0, 2.0], [3.0, 4.0]]))
+    table = FeatureTable(np.array([[1.0, 2.0], [3.0, 4.0]]))
     slope = np.array([[0.5, -2.0]], np.float32)
     nothing = np.zeros((1, 1), np.float32)
 

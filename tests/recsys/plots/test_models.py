@@ -14,14 +14,14 @@ from matplotlib.image import imread
 from matplotlib.text import Annotation, Text
 
 from recsys import plots
-from recsys.plots import Measured
+from recsys.plots import Band
 
-MODELS: dict[str, tuple[Measured, Measured]] = {
+MODELS: dict[str, tuple[Band, Band]] = {
     "popularity": ((0.10, 0.09, 0.12), (0.02, None, None)),
     "als": ((0.25, 0.24, 0.26), (0.30, 0.28, 0.35)),
     "bpr": ((0.20, None, None), (0.40, None, None)),
 }
-GROUPS: dict[str, dict[str, Measured]] = {
+GROUPS: dict[str, dict[str, Band]] = {
     "popularity": {"cold": (0.10, 0.08, 0.13), "heavy": (0.30, None, None)},
     "als": {"heavy": (0.40, 0.35, 0.41), "cold": (0.20, 0.19, 0.21)},
     "bpr": {"cold": (0.15, 0.1, 0.2)},
@@ -103,7 +103,7 @@ def test_names_of_a_dozen_models_are_near_their_points_and_do_not_cover_each_oth
     rng = np.random.default_rng(3)
     # As models are: many good ones close together, some bad ones by themselves.
     at = np.vstack([rng.normal([0.25, 0.3], 0.02, (7, 2)), rng.uniform(0, 0.3, (5, 2))])
-    models: dict[str, tuple[Measured, Measured]] = {
+    models: dict[str, tuple[Band, Band]] = {
         f"model {i:02}": ((x, x - 0.004, x + 0.004), (y, None, None))
         for i, (x, y) in enumerate(at.tolist())
     }
@@ -139,7 +139,7 @@ def test_every_finite_point_is_drawn_and_named_wherever_it_lies(
 
 
 def test_a_model_without_a_value_is_left_out() -> None:
-    missing: Measured = (float("nan"), None, None)
+    missing: Band = (float("nan"), None, None)
 
     some = plots.tradeoff({**MODELS, "broken": (missing, (0.1, None, None))}, ("x", "y"))
     none = plots.tradeoff({"broken": (missing, missing)}, ("x", "y"))
@@ -191,7 +191,7 @@ def test_bars_of_many_models_differ_in_colour_or_hatch() -> None:
 
 
 @pytest.mark.parametrize("models", [{}, {"als": {}}, {"als": {"cold": (np.nan, None, None)}}])
-def test_groups_without_any_value_say_so(models: dict[str, dict[str, Measured]]) -> None:
+def test_groups_without_any_value_say_so(models: dict[str, dict[str, Band]]) -> None:
     figure = plots.groups(models, "x")
 
     assert [text.get_text() for text in figure.axes[0].texts] == ["nothing to show"]

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from recsys.search.space import (
     Choice,
-    Floats,
-    Ints,
+    FloatRange,
+    IntRange,
     Point,
     RangeTable,
     Space,
@@ -40,7 +40,7 @@ def table(**entries: object) -> Space:
 def test_the_parameter_decides_between_whole_numbers_and_reals() -> None:
     space = table(factors={"low": 8, "high": 64}, alpha={"low": 1, "high": 40, "log": True})
 
-    assert space == {"factors": Ints(8, 64), "alpha": Floats(1.0, 40.0, log=True)}
+    assert space == {"factors": IntRange(8, 64), "alpha": FloatRange(1.0, 40.0, log=True)}
     assert type(space["alpha"].low) is float
 
 
@@ -58,7 +58,7 @@ def test_a_whole_number_takes_no_range_with_a_fraction() -> None:
     """Floats would be suggested and refused, trial after trial."""
     space = table(factors={"low": 8.5, "high": 64})
 
-    assert isinstance(space["factors"], Floats)  # refused when the config is checked
+    assert isinstance(space["factors"], FloatRange)  # refused when the config is checked
 
 
 def test_a_conditional_parameter_comes_after_the_one_it_depends_on() -> None:
@@ -121,8 +121,8 @@ def test_an_invalid_range_is_refused(entry: dict[str, object], fault: str) -> No
 @pytest.mark.parametrize(
     ("spec", "holds", "holds_not"),
     [
-        (Ints(2, 4), (2, 3, 4), (1, 5, "3")),
-        (Floats(0.5, 2.0), (0.5, 1, 2.0), (0.4, 2.1, "1")),
+        (IntRange(2, 4), (2, 3, 4), (1, 5, "3")),
+        (FloatRange(0.5, 2.0), (0.5, 1, 2.0), (0.4, 2.1, "1")),
         (Choice(("a", 2)), ("a", 2), ("b", 3)),
     ],
 )
@@ -132,10 +132,10 @@ def test_a_parameter_contains_its_ends_and_nothing_beyond(spec, holds, holds_not
 
 
 BOTH: Space = {
-    "factors": Ints(8, 64),
+    "factors": IntRange(8, 64),
     "weighting": Choice(("share", "log")),
-    "power": Floats(0.2, 1.5, when={"weighting": "share"}),
-    "epsilon": Floats(0.1, 1000.0, when={"weighting": "log"}),
+    "power": FloatRange(0.2, 1.5, when={"weighting": "share"}),
+    "epsilon": FloatRange(0.1, 1000.0, when={"weighting": "log"}),
 }
 
 
@@ -187,7 +187,7 @@ def test_a_moved_point_lies_in_the_space_and_stays_there(
 
 
 def test_a_grid_holds_every_combination_once() -> None:
-    space: Space = {"factors": Choice((30, 50)), "alpha": Choice((1.0, 2.0)), "b": Ints(1, 3)}
+    space: Space = {"factors": Choice((30, 50)), "alpha": Choice((1.0, 2.0)), "b": IntRange(1, 3)}
 
     points = grid(space)
 
@@ -195,8 +195,8 @@ def test_a_grid_holds_every_combination_once() -> None:
     assert [tuple(point.values()) for point in points] == list(expected)
 
 
-@pytest.mark.parametrize("spec", [Floats(0.1, 1.0), Ints(1, 100_000)])
-def test_a_grid_over_a_range_is_refused_by_name(spec: Floats | Ints) -> None:
+@pytest.mark.parametrize("spec", [FloatRange(0.1, 1.0), IntRange(1, 100_000)])
+def test_a_grid_over_a_range_is_refused_by_name(spec: FloatRange | IntRange) -> None:
     with pytest.raises(ValueError, match=r"a list of values for search\.alpha"):
         grid({"alpha": spec})
 
@@ -204,16 +204,16 @@ def test_a_grid_over_a_range_is_refused_by_name(spec: Floats | Ints) -> None:
 @pytest.mark.parametrize(
     ("spec", "value", "edge"),
     [
-        (Ints(8, 512), 8, "lowest of 8..512"),
-        (Ints(8, 512), 512, "highest of 8..512"),
-        (Ints(8, 512), 100, None),
-        (Floats(0.0, 100.0), 0.9, "lowest of 0..100"),
-        (Floats(0.0, 100.0), 1.1, None),
-        (Floats(0.0, 100.0), 99.1, "highest of 0..100"),
-        (Floats(0.0, 100.0), 98.9, None),
-        (Floats(0.01, 1000.0, log=True), 0.011, "lowest of 0.01..1000"),
-        (Floats(0.01, 1000.0, log=True), 9.0, None),
-        (Floats(0.01, 1000.0, log=True), 900.0, "highest of 0.01..1000"),
+        (IntRange(8, 512), 8, "lowest of 8..512"),
+        (IntRange(8, 512), 512, "highest of 8..512"),
+        (IntRange(8, 512), 100, None),
+        (FloatRange(0.0, 100.0), 0.9, "lowest of 0..100"),
+        (FloatRange(0.0, 100.0), 1.1, None),
+        (FloatRange(0.0, 100.0), 99.1, "highest of 0..100"),
+        (FloatRange(0.0, 100.0), 98.9, None),
+        (FloatRange(0.01, 1000.0, log=True), 0.011, "lowest of 0.01..1000"),
+        (FloatRange(0.01, 1000.0, log=True), 9.0, None),
+        (FloatRange(0.01, 1000.0, log=True), 900.0, "highest of 0.01..1000"),
         (Choice((30, 50, 100)), 100, "highest of 30..100"),
         (Choice((30, 50, 100)), 30, "lowest of 30..100"),
         (Choice((30, 50, 100)), 50, None),
@@ -221,7 +221,7 @@ def test_a_grid_over_a_range_is_refused_by_name(spec: Floats | Ints) -> None:
         (Choice(("a", "b")), "a", None),
         (Choice((True, False)), True, None),
         (Choice((1, "auto")), 1, None),
-        (Floats(2.0, 2.0), 2.0, None),
+        (FloatRange(2.0, 2.0), 2.0, None),
     ],
     ids=lambda value: str(value),
 )
@@ -237,7 +237,7 @@ def test_within_a_hundredth_of_a_log_range_is_on_its_edge(one: float, other: flo
     if high < low * 1.5:
         return
     near, far = (low * math.exp(share * math.log(high / low)) for share in (0.009, 0.011))
-    space: Space = {"x": Floats(low, high, log=True)}
+    space: Space = {"x": FloatRange(low, high, log=True)}
 
     assert on_bounds(space, {"x": near})
     assert not on_bounds(space, {"x": far})
@@ -245,8 +245,8 @@ def test_within_a_hundredth_of_a_log_range_is_on_its_edge(one: float, other: flo
 
 specs = st.one_of(
     st.lists(st.integers(1, 5), min_size=1, max_size=4).map(lambda values: Choice(tuple(values))),
-    st.tuples(st.integers(1, 4), st.integers(0, 3)).map(lambda ends: Ints(ends[0], sum(ends))),
-    st.floats(0.5, 1.0).map(lambda value: Floats(value, value)),
+    st.tuples(st.integers(1, 4), st.integers(0, 3)).map(lambda ends: IntRange(ends[0], sum(ends))),
+    st.floats(0.5, 1.0).map(lambda value: FloatRange(value, value)),
 )
 
 
@@ -266,9 +266,9 @@ def every_value(spec: Spec) -> list[Value]:
     match spec:
         case Choice(options):
             return list(options)
-        case Ints(low, high):
+        case IntRange(low, high):
             return list(range(low, high + 1))
-        case Floats(low, high):
+        case FloatRange(low, high):
             assert low == high
             return [low]
 
@@ -299,16 +299,18 @@ def test_a_space_of_more_points_than_are_counted_has_no_size(space: Space, most:
 
 
 def test_a_range_of_real_numbers_has_no_size_and_a_long_one_of_whole_numbers_has() -> None:
-    assert size({"alpha": Floats(0.1, 1.0)}) is None
-    assert size({"factors": Choice((8, 16)), "alpha": Floats(0.1, 1.0)}) is None
-    assert size({"factors": Ints(1, 5_000)}) == len(grid({"factors": Ints(1, 5_000)})) == 5_000
-    assert size({"factors": Ints(1, 5_000), "alpha": Choice((1.0, 2.0, 3.0))}) is None
-    assert size({"factors": Ints(1, 10**9)}) is None
+    assert size({"alpha": FloatRange(0.1, 1.0)}) is None
+    assert size({"factors": Choice((8, 16)), "alpha": FloatRange(0.1, 1.0)}) is None
+    assert (
+        size({"factors": IntRange(1, 5_000)}) == len(grid({"factors": IntRange(1, 5_000)})) == 5_000
+    )
+    assert size({"factors": IntRange(1, 5_000), "alpha": Choice((1.0, 2.0, 3.0))}) is None
+    assert size({"factors": IntRange(1, 10**9)}) is None
     assert size({}) == 1
 
 
 def test_a_parameter_that_is_not_searched_is_on_no_bound() -> None:
-    assert on_bounds({"alpha": Floats(1, 10)}, {"alpha": 10.0, "iterations": 12}) == {
+    assert on_bounds({"alpha": FloatRange(1, 10)}, {"alpha": 10.0, "iterations": 12}) == {
         "alpha": "highest of 1..10"
     }
 
@@ -316,12 +318,12 @@ def test_a_parameter_that_is_not_searched_is_on_no_bound() -> None:
 @pytest.mark.parametrize(
     ("spec", "value", "wider"),
     [
-        (Ints(8, 512, log=True), 512, "{low = 8, high = 2048, log = true}"),
-        (Ints(3, 15), 3, "{low = 1, high = 15}"),  # 0 and less are no iterations
-        (Floats(0.5, 5.0), 5.0, "{low = 0.5, high = 9.5}"),
-        (Floats(0.5, 5.0), 0.5, "{low = 0.125, high = 5.0}"),
+        (IntRange(8, 512, log=True), 512, "{low = 8, high = 2048, log = true}"),
+        (IntRange(3, 15), 3, "{low = 1, high = 15}"),  # 0 and less are no iterations
+        (FloatRange(0.5, 5.0), 5.0, "{low = 0.5, high = 9.5}"),
+        (FloatRange(0.5, 5.0), 0.5, "{low = 0.125, high = 5.0}"),
         (Choice((16, 32)), 32, "16,32,48"),
-        (Floats(0.0, 1.0, when={"a": "b"}), 1.0, '{low = 0.0, high = 2.0, when = {a = "b"}}'),
+        (FloatRange(0.0, 1.0, when={"a": "b"}), 1.0, '{low = 0.0, high = 2.0, when = {a = "b"}}'),
     ],
 )
 def test_a_range_goes_on_beyond_the_edge_of_its_best_value(
@@ -334,6 +336,6 @@ def test_nothing_is_beyond_a_hard_limit() -> None:
     def is_share(value: Value) -> bool:
         return 0 <= float(value) <= 1
 
-    assert widened(Floats(0.0, 1.0), 0.0, is_share) is None
-    assert widened(Floats(0.0, 1.0), 1.0, is_share) is None
-    assert widened(Floats(0.2, 0.9), 0.9, is_share) == "{low = 0.2, high = 0.95}"
+    assert widened(FloatRange(0.0, 1.0), 0.0, is_share) is None
+    assert widened(FloatRange(0.0, 1.0), 1.0, is_share) is None
+    assert widened(FloatRange(0.2, 0.9), 0.9, is_share) == "{low = 0.2, high = 0.95}"

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from recsys.errors import InputError
-from tasks.data.archives import Member, md5_of, unpack
+from tasks.data.archives import ArchiveMember, md5_of, unpack
 
 PLAYS = random.Random(0).randbytes(
     50_000
 )  # does not compress, so a hole in it is a hole in the file
 PROFILES = b"0000\tf\t22\tGermany\tFeb 1, 2007\n"
 MEMBERS = tuple(
-    Member(name, hashlib.md5(content).hexdigest(), max_bytes=100_000)
+    ArchiveMember(name, hashlib.md5(content).hexdigest(), max_bytes=100_000)
     for name, content in (("plays.tsv", PLAYS), ("profile.tsv", PROFILES))
 )
 COMPLETE = {"plays.tsv": PLAYS, "profile.tsv": PROFILES}

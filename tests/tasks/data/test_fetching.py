@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from recsys.errors import InputError
-from tasks.data.archives import Member
+from tasks.data.archives import ArchiveMember
 from tasks.data.downloading import Patience
 from tasks.data.fetching import Dataset, Fetched, fetch, fetch_dataset
 from tests.tasks.data.unreliable import Handler, Request, Source, serving
@@ -20,8 +20,8 @@ PROFILES = b"0000\tf\t22\tGermany\tFeb 1, 2007\n"
 TOP = "lastfm-dataset-360K/"
 
 
-def member(name: str, content: bytes) -> Member:
-    return Member(name, hashlib.md5(content).hexdigest(), max_bytes=10_000_000)
+def member(name: str, content: bytes) -> ArchiveMember:
+    return ArchiveMember(name, hashlib.md5(content).hexdigest(), max_bytes=10_000_000)
 
 
 DATASET = Dataset(

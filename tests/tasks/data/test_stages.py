@@ -10,7 +10,7 @@ from recsys.data.store import load_events, load_profiles
 from recsys.errors import InputError
 from recsys.sources.config import DataConfig
 from recsys.splitting.store import load_fold
-from tasks.data.stages import PROFILE_REJECTS, REJECTS, Plays, ingest, narrow, split
+from tasks.data.stages import PROFILE_REJECTS, REJECTS, DataFiles, ingest, narrow, split
 from tasks.workspace.cache import StageEntry
 from tasks.workspace.layout import Workspace
 
@@ -49,7 +49,7 @@ def log(tmp_path: Path) -> Path:
 
 
 def ingested(workspace: Workspace, plays: Path, profiles: Path | None = None) -> StageEntry:
-    return ingest.fn(workspace, Plays(plays, profiles), DataConfig())
+    return ingest.fn(workspace, DataFiles(plays, profiles), DataConfig())
 
 
 def narrowed(
@@ -87,7 +87,7 @@ def test_a_log_that_changed_is_read_again(workspace: Workspace, log: Path) -> No
 def test_another_way_to_read_is_another_entry(workspace: Workspace, log: Path) -> None:
     ingested(workspace, log)
 
-    by_name = ingest.fn(workspace, Plays(log), DataConfig(item_key="name"))
+    by_name = ingest.fn(workspace, DataFiles(log), DataConfig(item_key="name"))
 
     assert not by_name.reused
 
@@ -109,7 +109,7 @@ def test_strict_makes_the_first_bad_row_fatal_and_leaves_no_entry(
     log_of(log, more=["only one field"])
 
     with pytest.raises(InputError, match=r"plays\.tsv.*85"):
-        ingest.fn(workspace, Plays(log), DataConfig(strict=True))
+        ingest.fn(workspace, DataFiles(log), DataConfig(strict=True))
     assert list((workspace.cache / "ingest").iterdir()) == []
 
 
