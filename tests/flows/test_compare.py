@@ -190,7 +190,12 @@ def test_whole_users_are_judged_by_fold_in(lab: Lab) -> None:
     assert result.comparison.estimates["als"]["ndcg@10"].mean > 0
 
 
-@pytest.mark.parametrize("model", ["ease", "rp3beta", "slim", "user-knn", "bpr", "fm"])
+OTHERS = ("rp3beta", "user-knn", "bpr", "fm")  # that they fit and judge is in their contract
+
+
+@pytest.mark.parametrize(
+    "model", ["ease", "slim", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)]
+)
 def test_an_experiment_searches_any_model(lab: Lab, model: str) -> None:
     base = quick(study={"trials": 2, "keep_factors": "none"})
     config = model_config(base, model, 0, has_profiles=True)

@@ -31,7 +31,7 @@ from recsys.models.slim import SlimConfig
 from recsys.models.user_knn import UserKnnConfig
 from recsys.seeds import seed_for
 from tasks.data.stages import DataFiles, Everything, everything
-from tasks.progress import reporting_to
+from tasks.serving import load
 from tasks.serving.load import find_served_run, load_served
 from tasks.serving.selection import select_run
 from tasks.tracking.client import open_client
@@ -293,17 +293,22 @@ def test_a_baseline_serves_what_it_counts(lab: Lab, asked: Result, data: Everyth
 
 
 @pytest.mark.parametrize("kind", SERVED)
-def test_what_was_fitted_once_is_not_fitted_again(kind: str, lab: Lab, asked: Result) -> None:
+def test_what_was_fitted_once_is_not_fitted_again(
+    kind: str, lab: Lab, asked: Result, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = SERVED[kind]
-    told: list[str] = []
-    chosen = replace(find_served_run(lab.workspace, asked.runs["final"]), config=config)
-    with reporting_to(lambda what, done, total: told.append(what)):
-        first = load_served(lab.workspace, chosen)
-        before = len(told)
-        again = load_served(lab.workspace, chosen)
+    fits: list[ModelConfig] = []
+    fit = load.fit
 
-    assert any(what.startswith("fitting") for what in told[:before])
-    assert not any(what.startswith("fitting") for what in told[before:])
+    def counted(config: ModelConfig, *given: Any, **named: Any) -> Any:
+        fits.append(config)
+        return fit(config, *given, **named)
+
+    monkeypatch.setattr(load, "fit", counted)
+    chosen = replace(find_served_run(lab.workspace, asked.runs["final"]), config=config)
+    first, again = (load_served(lab.workspace, chosen) for _ in range(2))
+
+    assert fits == [config]
     seed = seed_for(asked.config.seed, "train", config.kind)
     fitted = build(config, seed, profiles=first.profiles).fit(first.cells)
     users = np.arange(20, dtype=np.int32)
