@@ -9,6 +9,7 @@ from recsys.config import ExperimentConfig, checked
 from recsys.errors import InputError
 from recsys.models import MODELS, config_class, default_point, make_config
 from recsys.models.config import ModelConfig
+from recsys.renames import new_model
 from recsys.settings import hint
 
 SPACES = Path(__file__).parent / "configs" / "models"
@@ -20,8 +21,8 @@ def without_extras() -> tuple[str, ...]:
     return tuple(name for name in MODELS if config_class(name).library is None)
 
 
-def check_model(model: str, option: str = "model") -> None:
-    """Check that there is such a model.
+def check_model(model: str, option: str = "model") -> str:
+    """The present name of a model.
 
     Args:
         model: Its name.
@@ -30,10 +31,12 @@ def check_model(model: str, option: str = "model") -> None:
     Raises:
         InputError: there is none.
     """
+    model = new_model(model)
     if model not in MODELS:
         raise InputError(
             f"{option} {model}: no such model{hint(model, MODELS)}; there are {', '.join(MODELS)}"
         )
+    return model
 
 
 def model_config(

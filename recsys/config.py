@@ -24,7 +24,7 @@ from recsys.models import (
     parameters,
     whole_parameters,
 )
-from recsys.renames import refuse_old_names
+from recsys.renames import new_setting, under_new_names
 from recsys.search.config import FOUND, StudyConfig
 from recsys.search.pruning import Pruner
 from recsys.search.space import IntRange, Space, SpaceTable, space_of
@@ -98,6 +98,11 @@ class ExperimentConfig(Config):
             raise SettingError("model", model, reason)
         return model
 
+    @model_validator(mode="before")
+    @classmethod
+    def _new_names(cls, table: Any) -> Any:
+        return under_new_names(table) if isinstance(table, dict) else table
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         for name, entry in self.search.items():
@@ -167,12 +172,12 @@ def load_config(
     """
     table = read_toml(path)
     _add_space(table, path.parent)
-    given = dict(overrides or {})
+    table = under_new_names(table)
+    given = {new_setting(name): value for name, value in (overrides or {}).items()}
     _cut_otherwise(table, given)
     for name, value in given.items():
         _put(table, name.split("."), value)
     origin = Origin(str(path), setting_lines(path.read_text(encoding="utf-8")), options or {})
-    refuse_old_names(table, origin)
     return checked(table, origin)
 
 
@@ -199,9 +204,8 @@ def changed(
     """
     table = config.model_dump(mode="json", exclude_none=True)
     for name, value in overrides.items():
-        _put(table, name.split("."), value)
+        _put(table, new_setting(name).split("."), value)
     origin = Origin(f"config of {config.model}", options=options or {})
-    refuse_old_names(table, origin)
     return checked(table, origin)
 
 

@@ -56,8 +56,7 @@ def compare(
     workspace = place.open()
     config = request.experiment(reading)
     which = tuple(models.split(",")) if models else without_extras()
-    for model in which:
-        check_model(model, "--models")
+    which = tuple(check_model(model, "--models") for model in which)
     plays, profiles = request.files(workspace)
     check_files(plays, profiles, config)
     with prefect(workspace) as ready, progress(place):

@@ -162,11 +162,11 @@ class RequestOptions:
         file = _config_file(self.config)
         if self.model is None:
             return load_config(file, values, typed)
-        check_model(self.model, "--model")
+        model = check_model(self.model, "--model")
         searched = {name: value for name, value in values.items() if name.startswith("search.")}
         base = load_config(file, {n: v for n, v in values.items() if n not in searched}, typed)
         has_profiles = self.profiles is not None
-        config = model_config(base, self.model, base.seed, has_profiles, self.top_items)
+        config = model_config(base, model, base.seed, has_profiles, self.top_items)
         return changed(config, searched, typed)
 
     def with_trials(self, trials: int) -> "RequestOptions":

@@ -12,19 +12,22 @@ import platform
 import re
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
+from typing import Any, TextIO
 
 from cyclopts import App, Group, Parameter
 from cyclopts.exceptions import CycloptsError
 
 from flows.cli import session
 from recsys.errors import InputError
+from recsys.renames import RenamedWarning
 
 INTERRUPTED = 130
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
+OLD_OPTIONS = {"--artists": "--items", "--artist": "--item", "--artist-key": "--item-key"}
 STACK = ("prefect", "mlflow", "optuna", "implicit", "numpy", "scipy", "pandas", "pyarrow")
 PANELS = [
     Group(name, sort_key=place)
@@ -218,7 +221,8 @@ def versions() -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of `recsys`; returns the exit code: 0, 2 for input that cannot be used."""
-    words = sys.argv[1:] if argv is None else list(argv)
+    warnings.showwarning = _show_warning
+    words = _under_new_options(sys.argv[1:] if argv is None else argv)
     signal.signal(signal.SIGTERM, _as_interrupt)
     session.TYPED[:] = words
     try:
@@ -245,6 +249,37 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"recsys: {error}; make room, and repeat the command", file=sys.stderr)
         return 2
     return 0
+
+
+def _under_new_options(argv: Sequence[str]) -> list[str]:
+    """The words with the present names of options, and a warning of each old one."""
+    words = list(argv)
+    end = words.index("--") if "--" in words else len(words)
+    for place, word in enumerate(words[:end]):
+        name, equals, value = word.partition("=")
+        if new := OLD_OPTIONS.get(name):
+            words[place] = f"{new}{equals}{value}"
+            print(f"recsys: {name} is now called {new}; the old name still works", file=sys.stderr)
+    return words
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """A warning of ours as one line of the command; others as Python shows them."""
+    if issubclass(category, RenamedWarning):
+        print(f"recsys: {message}", file=sys.stderr)
+    else:
+        print(
+            warnings.formatwarning(message, category, filename, lineno, line),
+            end="",
+            file=sys.stderr,
+        )
 
 
 def _as_interrupt(number: int, frame: object) -> None:

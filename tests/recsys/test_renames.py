@@ -3,28 +3,46 @@ from pathlib import Path
 import pytest
 
 from recsys.config import changed, checked, load_config
-from recsys.errors import InputError
 from recsys.models import read_config
 from recsys.models.fm import FmConfig
 from recsys.models.mult_vae import MultVaeConfig
-from recsys.renames import MODELS, PARAMETERS, SETTINGS, current_config, current_params
+from recsys.renames import (
+    MODELS,
+    PARAMETERS,
+    SETTINGS,
+    RenamedWarning,
+    current_config,
+    current_params,
+)
 
 
 @pytest.mark.parametrize("old", SETTINGS)
-def test_an_old_setting_is_refused_with_its_new_name(tmp_path: Path, old: str) -> None:
+def test_an_old_setting_works_and_a_warning_says_its_new_name(tmp_path: Path, old: str) -> None:
     section, _, name = old.partition(".")
-    path = tmp_path / "own.toml"
-    path.write_text(f"[{section}]\n{name} = 5\n", encoding="utf-8")
-    empty = tmp_path / "empty.toml"
+    new = SETTINGS[old].partition(".")[2]
+    value = "mbid" if name == "artist_key" else 7
+    path, empty = tmp_path / "own.toml", tmp_path / "empty.toml"
+    path.write_text(f"[{section}]\n{name} = {value!r}\n", encoding="utf-8")
     empty.touch()
-    match = f"{old} is now called {SETTINGS[old]}"
 
-    with pytest.raises(InputError, match=match):
-        load_config(path)
-    with pytest.raises(InputError, match=match):
-        load_config(empty, {old: 5})
-    with pytest.raises(InputError, match=match):
-        changed(load_config(empty), {old: 5})
+    with pytest.warns(RenamedWarning, match=f"{old} is now called {SETTINGS[old]}"):
+        configs = [load_config(path)]
+    with pytest.warns(RenamedWarning, match=SETTINGS[old]):
+        configs.append(load_config(empty, {old: value}))
+    with pytest.warns(RenamedWarning, match=SETTINGS[old]):
+        configs.append(changed(load_config(empty), {old: value}))
+
+    assert [getattr(getattr(config, section), new) for config in configs] == [value] * 3
+
+
+def test_a_new_name_on_the_command_line_wins_over_an_old_one_in_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text("[filter]\nmin_artists = 7\n", encoding="utf-8")
+
+    with pytest.warns(RenamedWarning):
+        config = load_config(path, {"filter.min_items": 3})
+
+    assert config.filter.min_items == 3
 
 
 def test_a_stored_config_with_old_names_is_read_under_the_new_ones() -> None:
@@ -60,19 +78,23 @@ def test_a_stored_model_of_an_earlier_version_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "error"),
+    ("text", "new"),
     [
-        ("[search]\nepochs = 3", r"search\.epochs is now called search\.iterations"),
-        ("[study]\nfirst = [{epochs = 3}]", r"study\.first\.epochs is now called"),
-        ("model = 'popularity-listeners'", "line 1: model: popularity-listeners is now called"),
-        ("judge.baseline = 'popularity-listeners'", r"judge\.baseline: .* popularity-users"),
+        ("model = 'fm'\n[search]\nepochs = 3", "search.iterations"),
+        ("model = 'fm'\n[study]\nfirst = [{epochs = 3}]", "study.first.iterations"),
+        ("model = 'popularity-listeners'", "popularity-users"),
+        ("judge.baseline = 'popularity-listeners'", "popularity-users"),
     ],
 )
-def test_an_old_name_in_a_file_is_refused_with_the_new_one(
-    tmp_path: Path, text: str, error: str
+def test_an_old_name_of_a_model_or_parameter_works_with_a_warning(
+    tmp_path: Path, text: str, new: str
 ) -> None:
     path = tmp_path / "own.toml"
     path.write_text(f"{text}\n", encoding="utf-8")
 
-    with pytest.raises(InputError, match=error):
-        load_config(path)
+    with pytest.warns(RenamedWarning, match=f"is now called {new}"):
+        config = load_config(path)
+
+    written = str(config.model_dump(mode="json"))
+    assert "epochs" not in written
+    assert "listeners" not in written

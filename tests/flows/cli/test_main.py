@@ -74,7 +74,7 @@ def test_every_command_explains_itself_with_an_example(
 
 
 @pytest.mark.parametrize("command", [each for each, *_ in EVERY], ids=lambda each: each.name)
-def test_a_command_is_listed_by_the_first_line_of_its_docstring(command: main.Command) -> None:
+def test_a_command_is_listed_by_the_first_line_of_its_docstring(command: main.CommandSpec) -> None:
     assert main.described(command.load())[0].splitlines()[0] == command.line
 
 
@@ -404,3 +404,15 @@ def test_an_interrupt_ends_with_130_and_no_traceback(
     assert out == ""
     assert "Traceback" not in err
     assert "recsys: interrupted" in err
+
+
+def test_an_old_option_works_and_a_line_says_its_new_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["sample", "--users", "60", "--artists=50", "--workspace", str(tmp_path)]
+
+    assert main.main(words) == 0
+
+    shown = capsys.readouterr()
+    assert "50 artists" in shown.out
+    assert shown.err == "recsys: --artists is now called --items; the old name still works\n"
