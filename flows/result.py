@@ -60,7 +60,7 @@ class Result:
     Attributes:
         study: Name of the study.
         config: The configuration.
-        facts: What each data stage told: "ingest", "filter", "split".
+        facts: The facts of each data stage: "ingest", "filter", "split".
         reused: Which data stages came from the cache.
         rejects: Where rejected rows are, None without any.
         test_rejects: Likewise, of a test file.

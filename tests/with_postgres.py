@@ -55,7 +55,7 @@ def unprivileged() -> dict[str, Any]:
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """A free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -156,7 +156,7 @@ def leave(number: int, _: FrameType | None) -> None:
 
 
 def status_of(command: Sequence[str], environment: dict[str, str]) -> int:
-    """Run the command to its end, whoever is told to stop."""
+    """Run the command to its end; a signal to stop is passed on to it."""
     with subprocess.Popen(command, env=environment) as process:
 
         def pass_on(number: int, _: FrameType | None) -> None:

@@ -64,12 +64,12 @@ def compare(
         from flows.compare import compare as run
 
         called = name or new_name()
-        asked = CompareRequest(
+        comparison = CompareRequest(
             plays, profiles, config, which, seeds, tune_once, called, request.top_items, adopt
         )
         resume = f"the same command with --name {called} resumes it"
         with ready(), advice_on_failure(lambda: resume):
-            result = run(asked, workspace.root)
+            result = run(comparison, workspace.root)
     if as_json:
         print(json.dumps(result.as_json(), sort_keys=True))
         return

@@ -347,7 +347,7 @@ def _values(params: Point, names: Sequence[str]) -> Iterator[str]:
 
 
 def search_summary(result: Result) -> RenderableType:
-    """What the search did not have to train, and why it has fewer trials than were asked for."""
+    """What the search did not have to train, and why it has fewer trials than requested."""
     return Group(*map(Text, filter(None, [saved_text(result.saved), *_few_points(result)])))
 
 
@@ -355,7 +355,7 @@ def _few_points(result: Result) -> list[str]:
     trials, size = result.config.study.trials, result.space_size
     if size is None or size >= trials:
         return []
-    return [f"the space has only {size} points: no more trials, though {trials} were asked for"]
+    return [f"the space has only {size} points: no more trials than that, of {trials} requested"]
 
 
 def saved_text(saved: Saved) -> str:

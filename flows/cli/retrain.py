@@ -92,7 +92,7 @@ def retrain(
     plays, profiles = request.plays, request.profiles
     if query is None:
         plays, profiles = request.files(workspace)
-    asked = RetrainRequest(
+    retraining = RetrainRequest(
         plays,
         profiles,
         request.with_trials(1 if refit else request.trials or TRIALS).experiment(reading),
@@ -106,7 +106,7 @@ def retrain(
         query=query,
         publish=publish,
     )
-    asked.check()
+    retraining.check()
     for path in (plays, profiles):
         if path is not None and not path.is_dir():
             check_file(path)
@@ -115,5 +115,5 @@ def retrain(
         from flows.retrain import retrain as run
 
         with ready():
-            result = run(asked, workspace.root)
+            result = run(retraining, workspace.root)
     print(json.dumps(result.as_json(), sort_keys=True) if as_json else "\n".join(result.lines()))

@@ -40,9 +40,9 @@ def judge_split(
             report=load_report(folder),
             lists=load_lists(folder),
             fit_seconds=measured.fit_seconds,
-            **told,
+            **details,
         )
-        for model, (measured, told, folder) in results.items()
+        for model, (measured, details, folder) in results.items()
     }
     report_progress("factors that diversity is measured on", 0, None)
     vectors = reference_vectors(fold.train, seed_for(seed, "judge", "vectors"))
@@ -54,7 +54,7 @@ def record_comparison(
     study: Study,
     name: str,
     comparison: Comparison,
-    asked: Mapping[str, Any],
+    params: Mapping[str, Any],
     failed: Mapping[str, str],
 ) -> str:
     """Keep a comparison as a run of MLflow and a table of Prefect; returns the run's id.
@@ -63,12 +63,12 @@ def record_comparison(
         study: One of those that were compared; says where.
         name: Of the run.
         comparison: The comparison.
-        asked: Parameters of the run.
+        params: Parameters of the run.
         failed: Model to why it could not take part.
     """
     data: DataSet = study.data
     tags = {"stage": "compare", "data": study.tags["data"], "code": study.tags["code"]}
-    run = start_run(study.workspace, study.experiment, name, dict(asked), tags, data)
+    run = start_run(study.workspace, study.experiment, name, dict(params), tags, data)
     with run.closing():
         run.log(
             {

@@ -97,7 +97,7 @@ class Lab:
 
 
 def copied(lab: Lab, folder: Path) -> Lab:
-    """The lab with databases of its own; the files of runs until now stay where they are."""
+    """The lab with separate databases; the files of runs until now stay where they are."""
     source, workspace = lab.workspace, Workspace.at(folder)
     left = shutil.ignore_patterns("artifacts", f"{source.tracking_database.name}*")
     shutil.copytree(source.root, workspace.root, ignore=left, dirs_exist_ok=True)

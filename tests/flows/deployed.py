@@ -1,4 +1,4 @@
-"""A Prefect server, its workers and what is asked of them, as processes of a checkout."""
+"""A Prefect server and its workers as processes of a checkout, and requests to them."""
 
 import json
 import os

@@ -76,7 +76,7 @@ def create(config: ToyConfig, seed: int, profiles: Profiles | None = None) -> To
 def place(
     starting: "Server", mlflow_database: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Path]:
-    """A workspace of its own: other tests do not know the model that the one line adds."""
+    """A separate workspace: other tests do not know the model that the one line adds."""
     from tasks.workspace.layout import Workspace
     from tests.conftest import copy_database
 

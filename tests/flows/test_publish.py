@@ -329,7 +329,7 @@ class Unreliable:
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits before another attempt."""
+    """Retries come at once."""
     for name in ("look", "put"):
         prompt = getattr(steps, name).with_options(retry_delay_seconds=0)
         monkeypatch.setattr(publish_flow, name, prompt)

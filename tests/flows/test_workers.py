@@ -86,7 +86,7 @@ def ended_well(worker: Worker) -> str:
 def test_four_workers_of_whom_two_die_do_each_trial_once(
     lab: Lab, config: Path, tmp_path: Path, storage: Mapping[str, str]
 ) -> None:
-    root = tmp_path / "runs"  # nobody has made it: all four start on nothing
+    root = tmp_path / "runs"  # it does not exist: all four workers start without it
     with workers(4, work_on("shared", lab.plays, config, root), storage) as four:
         survivors = without_two(four)
         said = [ended_well(worker) for worker in survivors]

@@ -294,7 +294,7 @@ class Pruning:
             assert self.bench.attempt().state == "measured"
 
     def copy(self, place: Workspace) -> Bench:
-        """The study as it is now in a workspace of its own; the files of its runs stay here."""
+        """The study as it is now in a separate workspace; the files of its runs stay here."""
         here = self.bench.study.workspace
         copy_database(here.tracking_database, place.tracking_database)
         shutil.copy(here.studies, place.studies)

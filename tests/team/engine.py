@@ -29,7 +29,7 @@ AS_WRITTEN = {"MLFLOW_SERVER_ALLOWED_HOSTS"}  # what callers say, not where anyt
 
 
 def free_port() -> str:
-    """A port that nobody listens on."""
+    """A free port."""
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         return str(probe.getsockname()[1])

@@ -221,7 +221,7 @@ def test_a_typed_history_is_explained(ask: Ask, data: Everything) -> None:
 
 @pytest.fixture(scope="module")
 def rivals(lab: Lab) -> tuple[Lab, dict[str, Result]]:
-    """A workspace of its own: a better study, a worse one, and the latest, on another split."""
+    """A separate workspace: a better study, a worse one, and the latest, on another split."""
     alone = replace(lab, workspace=Workspace.at(lab.workspace.root.with_name("rivals")))
     poor = {"search": {"factors": 1, "iterations": 1, "alpha": 100.0}, "study": {"trials": 1}}
     better = alone.run("better", study={"trials": 2})

@@ -48,7 +48,7 @@ def answer(url: str, process: subprocess.Popen[str], seconds: float = 120) -> st
         try:
             with urllib.request.urlopen(url, timeout=seconds) as response:
                 return str(response.read().decode())
-        except (urllib.error.URLError, ConnectionError):  # nobody listens yet
+        except (urllib.error.URLError, ConnectionError):  # the server does not listen yet
             with suppress(subprocess.TimeoutExpired):
                 pytest.fail(f"{url}: the process ended with {process.wait(0.1)}")
     raise AssertionError(f"{url} does not answer in {seconds} s")

@@ -183,7 +183,7 @@ SOME = pytest.param(7, id="some writes")
 def test_a_kill_between_any_two_writes_loses_and_doubles_nothing(
     bench: MakeBench, monkeypatch: pytest.MonkeyPatch, reused: bool, step: int
 ) -> None:
-    """Of the opening of a study and of its trial; what stays RUNNING is closed by who goes on.
+    """Of the opening of a study and of its trial; the next worker closes what stays RUNNING.
 
     The opening is the same where the trial is reused.
     """

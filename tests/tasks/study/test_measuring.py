@@ -217,7 +217,7 @@ def test_a_final_that_was_judged_is_taken_over_and_not_judged_again(
 
 
 def test_the_final_of_another_study_is_not_taken_over(bench: MakeBench, tmp_path: Path) -> None:
-    """Each study has final runs of its own to compare."""
+    """Each study has its own final runs to compare."""
     first = final(bench("one"), WINNER, tmp_path / "one")
 
     other = final(bench("other"), WINNER, tmp_path / "other")

@@ -161,7 +161,7 @@ def test_a_study_survives_a_kill_between_any_two_of_its_lines(
         search = opened(workspace, CONFIG)
         ended = search.ended
 
-        while (trial := claim(search, "whoever goes on")) is not None:
+        while (trial := claim(search, "next")) is not None:
             report(search, trial, 0.5)
 
         assert [each.slot for each in search.finished] == list(range(9))

@@ -50,7 +50,7 @@ def test_entries_not_used_for_long_are_removed_and_the_rest_stays(workspace: Wor
         aged(left(workspace.artifacts, "run/model.npy"), 1000),
         aged(left(workspace.cache, "files.json"), 1000),
     ]
-    aged(left(workspace.scratch / "paths-long", "1.npy"), 0)  # somebody is at work there
+    aged(left(workspace.scratch / "paths-long", "1.npy"), 0)  # a worker uses it
 
     found = unused(workspace, NOW)
     remove(workspace, found)
