@@ -51,6 +51,7 @@ def test_holm_rejects_what_stepping_down_rejects_at_any_level(p: list[float], le
 def test_holm_of_an_example_worked_by_hand() -> None:
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.2]).tolist() == [0.2]
+    assert holm([0.9, 0.8]).tolist() == [1, 1]
     assert holm([]).shape == (0,)
 
 

@@ -1,6 +1,7 @@
 """Arrays come back as they were saved; a damaged file is named."""
 
 import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,60 +62,39 @@ def objects(path: Path) -> None:
 
 
 def outside(path: Path) -> None:
-    with np.load(path) as arrays:
-        parts = dict(arrays)
-    parts["indices"] = parts["indices"] + 1_000_000
-    np.savez(path, **parts)
+    parts = dict(np.load(path))
+    np.savez(path, **{**parts, "indices": parts["indices"] + 1_000_000})
 
 
 def without_data(path: Path) -> None:
-    with np.load(path) as arrays:
-        parts = dict(arrays)
-    del parts["data"]
-    np.savez(path, **parts)
+    np.savez(path, **{name: part for name, part in np.load(path).items() if name != "data"})
 
 
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [
-        (
-            Path.unlink,
-            r"factors\.npy is missing: another version of recsys .*`recsys promote` its run",
-        ),
-        (cut, r"factors\.npy is damaged"),
-        (lambda path: path.write_bytes(b""), r"factors\.npy is damaged"),
-        (pickled, r"factors\.npy is damaged"),
-        (objects, r"factors\.npy is damaged .*allow_pickle"),
-        (lambda path: np.save(path, DENSE.T), r"factors\.npy is float32 of shape \(4, 3\), and"),
-        (lambda path: np.save(path, DENSE.astype(float)), r"factors\.npy is float64 of shape"),
-    ],
-)
-def test_a_damaged_dense_array_is_refused_by_its_name(
-    stored: StoredArrays, damage: Damage, message: str
+DAMAGES: list[tuple[str, Damage, str]] = [
+    ("factors.npy", Path.unlink, r"is missing: another version of recsys .*`recsys promote` its"),
+    ("factors.npy", cut, "is damaged"),
+    ("factors.npy", lambda path: path.write_bytes(b""), "is damaged"),
+    ("factors.npy", pickled, "is damaged"),
+    ("factors.npy", objects, "is damaged .*allow_pickle"),
+    ("factors.npy", lambda path: np.save(path, DENSE.T), r"is float32 of shape \(4, 3\), and"),
+    ("factors.npy", lambda path: np.save(path, DENSE.astype(float)), "is float64 of shape"),
+    ("links.npz", Path.unlink, "is missing"),
+    ("links.npz", cut, "is damaged"),
+    ("links.npz", change, "is damaged .*CRC"),
+    ("links.npz", pickled, "is damaged"),
+    ("links.npz", outside, "is damaged"),
+    ("links.npz", without_data, "is damaged"),
+    ("links.npz", lambda path: save_npz(path, coo_matrix(SPARSE)), "is damaged .*coo_matrix"),
+    ("links.npz", lambda path: save_npz(path, SPARSE[:2]), r"is float32 of shape \(2, 4\)"),
+]
+
+
+@pytest.mark.parametrize(("name", "damage", "message"), DAMAGES)
+def test_a_damaged_file_is_refused_by_its_name(
+    stored: StoredArrays, name: str, damage: Damage, message: str
 ) -> None:
-    damage(stored.folder / "factors.npy")
+    damage(stored.folder / name)
 
-    with pytest.raises(InputError, match=message):
-        stored.dense("factors", np.float32, 3, 4)
-
-
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [
-        (Path.unlink, r"links\.npz is missing"),
-        (cut, r"links\.npz is damaged"),
-        (change, r"links\.npz is damaged .*CRC"),
-        (pickled, r"links\.npz is damaged"),
-        (outside, r"links\.npz is damaged"),
-        (without_data, r"links\.npz is damaged"),
-        (lambda path: save_npz(path, coo_matrix(SPARSE)), r"links\.npz is damaged .*coo_matrix"),
-        (lambda path: save_npz(path, SPARSE[:2]), r"links\.npz is float32 of shape \(2, 4\)"),
-    ],
-)
-def test_a_damaged_matrix_is_refused_by_its_name(
-    stored: StoredArrays, damage: Damage, message: str
-) -> None:
-    damage(stored.folder / "links.npz")
-
-    with pytest.raises(InputError, match=message):
-        stored.sparse("links", np.float32, 4, 4)
+    read, size = (stored.dense, (3, 4)) if name == "factors.npy" else (stored.sparse, (4, 4))
+    with pytest.raises(InputError, match=rf"{re.escape(name)} {message}"):
+        read(name.partition(".")[0], np.float32, *size)

@@ -13,15 +13,6 @@ from tests.conftest import cells_of, two_camps
 SMALL = BprConfig(factors=4, learning_rate=0.1, regularization=0.02, iterations=60)
 
 
-def test_the_same_seed_gives_the_same_factors_and_another_seed_others() -> None:
-    cells = cells_of(two_camps(20, 16, of_other=1))
-    once, again, other = (Bpr(SMALL, seed).fit(cells) for seed in (1, 1, 2))
-
-    assert once.item_factors.tobytes() == again.item_factors.tobytes()
-    assert once.user_factors.tobytes() == again.user_factors.tobytes()
-    assert once.item_factors.tobytes() != other.item_factors.tobytes()
-
-
 def trained() -> tuple[Bpr, Interactions]:
     rng = np.random.default_rng(4)
     cells = cells_of(two_camps(60, 40, of_other=3) * rng.integers(0, 2, (60, 40)))

@@ -11,7 +11,6 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
 from recsys.data.interactions import Interactions
 from recsys.models import MODELS, build, config_class, make_config
@@ -27,7 +26,7 @@ from recsys.models.recommender import (
     Scoring,
 )
 from recsys.models.weighting import WeightedConfig
-from tests.conftest import cells_of, two_camps
+from tests.conftest import cells_of, lists, plays_of, two_camps
 
 SMALL: Mapping[str, dict[str, Any]] = {
     "als": {"factors": 3, "iterations": 3, "regularization": 0.1},
@@ -37,7 +36,7 @@ SMALL: Mapping[str, dict[str, Any]] = {
     "ncf": {"factors": 3, "iterations": 4, "learning_rate": 0.05},
     "mult-vae": {"factors": 3, "iterations": 5, "learning_rate": 0.05},
 }
-"""Parameters that fit a model to a small matrix in no time; others are fast by default."""
+"""Parameters that make a fit to a small matrix fast; other models are fast by default."""
 
 
 def small(kind: str, **more: Any) -> ModelConfig:
@@ -71,9 +70,7 @@ every_model = of_models(CONFIGS)
 
 N_USERS, N_ITEMS = 5, 7
 ALL = np.arange(N_USERS, dtype=np.int32)
-plays = arrays(np.int32, (N_USERS, N_ITEMS), elements=st.integers(-4, 9)).map(
-    lambda dense: np.maximum(dense, 0)
-)
+plays = plays_of(N_USERS, N_ITEMS)
 
 
 def fitted(config: ModelConfig, dense: npt.ArrayLike, seed: int = 1) -> Recommender:
@@ -83,11 +80,6 @@ def fitted(config: ModelConfig, dense: npt.ArrayLike, seed: int = 1) -> Recommen
 def bits(recs: Recommendations) -> tuple[list[int], list[list[int]], bytes]:
     """All of a recommendation, NaN comparable."""
     return recs.users.tolist(), recs.items.tolist(), recs.scores.tobytes()
-
-
-def lists(recs: Recommendations) -> list[list[int]]:
-    """The items of each list, without the padding."""
-    return [[item for item in row if item != NO_ITEM] for row in recs.items.tolist()]
 
 
 def assert_well_formed(recs: Recommendations, users: npt.NDArray[np.int32], k: int) -> None:
@@ -109,7 +101,6 @@ def assert_well_formed(recs: Recommendations, users: npt.NDArray[np.int32], k: i
 def test_lists_are_ranked_and_padded_without_repeats_or_known_items(
     config: ModelConfig, dense: npt.NDArray[np.int32], k: int
 ) -> None:
-    dense[0, 0] = 1
     model = fitted(config, dense)
 
     for recs in (
@@ -126,7 +117,6 @@ def test_lists_are_ranked_and_padded_without_repeats_or_known_items(
 @given(dense=plays)
 def test_the_catalogue_is_never_cut(config: ModelConfig, dense: npt.NDArray[np.int32]) -> None:
     """A known user gets every item that is not in the history, however unpopular."""
-    dense[0, 0] = 1
     known = dense.any(axis=1)
 
     recs = fitted(config, dense).recommend(ALL, N_ITEMS + 3)
@@ -171,23 +161,11 @@ def test_a_second_fit_may_be_on_another_catalogue(config: ModelConfig) -> None:
 
 
 @every_model
-def test_recommending_and_folding_in_leave_the_model_alone(config: ModelConfig) -> None:
-    dense = two_camps(N_USERS, N_ITEMS)
-    model = fitted(config, dense)
-    before = bits(model.recommend(ALL, 3))
-
-    model.fold_in(cells_of(dense[::-1]), ALL, 3)
-
-    assert bits(model.recommend(ALL, 3)) == before
-
-
-@every_model
 @settings(max_examples=20)
 @given(dense=plays, users=st.lists(st.integers(0, N_USERS - 1), unique=True))
 def test_the_other_users_of_a_request_change_nothing(
     config: ModelConfig, dense: npt.NDArray[np.int32], users: list[int]
 ) -> None:
-    dense[0, 0] = 1
     some = np.array(users, dtype=np.int32)
     model, history = fitted(config, dense), cells_of(dense[::-1])
 
@@ -237,7 +215,6 @@ def answered(model: Recommender, history: Interactions) -> list[object]:
 def test_a_restored_model_answers_with_the_same_bits(
     config: ModelConfig, dense: npt.NDArray[np.int32]
 ) -> None:
-    dense[0, 0] = 1
     cells, history = cells_of(dense), cells_of(dense[::-1])
     model = build(config, 1).fit(cells)
 
@@ -260,10 +237,32 @@ def test_a_restored_model_may_be_fitted_and_restored_on_other_cells(config: Mode
     assert answered(model.fit(first), second) == answered(one, second)
 
 
-HISTORYLESS = ("als", "item-knn", "rp3beta", "slim", "ease", "mult-vae", "mult-vae-deep")
+EXACT = ("popularity-plays", "popularity-users", "item-knn", "rp3beta", "slim", "ease")
 
 
-@of_models({name: CONFIGS[name] for name in HISTORYLESS})
+@of_models({name: CONFIGS[name] for name in EXACT})
+@settings(max_examples=15)
+@given(dense=plays)
+def test_a_known_user_is_folded_in_exactly_as_recommended_to(
+    config: ModelConfig, dense: npt.NDArray[np.int32]
+) -> None:
+    model = fitted(config, dense)
+
+    assert bits(model.fold_in(cells_of(dense), ALL, 5)) == bits(model.recommend(ALL, 5))
+
+
+NEED_HISTORY = (
+    "als",
+    "item-knn",
+    "rp3beta",
+    "slim",
+    "ease",
+    "mult-vae",
+    "mult-vae-deep",
+)
+
+
+@of_models({name: CONFIGS[name] for name in NEED_HISTORY})
 def test_a_user_without_history_gets_no_list(config: ModelConfig) -> None:
     dense = two_camps(N_USERS, N_ITEMS)
     dense[2] = 0
@@ -354,15 +353,6 @@ def test_a_matrix_of_one_cell_is_enough(config: ModelConfig) -> None:
 
 
 @every_model
-def test_no_users_get_no_lists(config: ModelConfig) -> None:
-    model = fitted(config, two_camps(N_USERS, N_ITEMS))
-
-    recs = model.recommend(np.array([], np.int32), 3)
-
-    assert recs.items.shape == (0, 3)
-
-
-@every_model
 def test_a_user_of_the_whole_catalogue_gets_an_empty_list(config: ModelConfig) -> None:
     recs = fitted(config, np.ones((2, 3))).recommend(np.array([0, 1], np.int32), 2)
 
@@ -370,15 +360,19 @@ def test_a_user_of_the_whole_catalogue_gets_an_empty_list(config: ModelConfig) -
 
 
 @every_model
-def test_fitting_and_recommending_leave_the_cells_alone(config: ModelConfig) -> None:
-    cells = cells_of(two_camps(N_USERS, N_ITEMS))
-    before = [column.copy() for column in (cells.rows, cells.cols, cells.plays)]
-
+def test_recommending_and_folding_in_change_neither_the_model_nor_the_cells(
+    config: ModelConfig,
+) -> None:
+    cells, history = (cells_of(two_camps(N_USERS, N_ITEMS)[::step]) for step in (1, -1))
+    columns = [column for of in (cells, history) for column in (of.rows, of.cols, of.plays)]
+    before = [column.copy() for column in columns]
     model = build(config, 1).fit(cells)
-    model.recommend(ALL, 3)
-    model.fold_in(cells, ALL, 3)
+    first = bits(model.recommend(ALL, 3))
 
-    for column, old in zip((cells.rows, cells.cols, cells.plays), before, strict=True):
+    model.fold_in(history, ALL, 3)
+
+    assert bits(model.recommend(ALL, 3)) == first
+    for column, old in zip(columns, before, strict=True):
         np.testing.assert_array_equal(column, old)
 
 
@@ -401,7 +395,7 @@ def test_similar_items_together_are_those_one_by_one(config: ModelConfig) -> Non
 
 
 @every_model
-def test_every_model_says_what_it_costs_and_what_it_needs(config: ModelConfig) -> None:
+def test_every_config_states_its_cost_and_its_profile_parameters(config: ModelConfig) -> None:
     assert config.cost(10, 20, 30) > 0
     assert set(type(config).profile_parameters) <= type(config).model_fields.keys()
     assert isinstance(config, WeightedConfig) == hasattr(config, "weighting")

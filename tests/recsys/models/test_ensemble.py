@@ -36,39 +36,31 @@ class Fixed:
         return self.recommend(users, k)
 
 
-def merged(lists: list[list[int]], k: int, constant: float = 60.0, depth: int = 200) -> list[int]:
+def merged(lists: list[list[int]], k: int, constant: float, depth: int) -> list[int]:
     config = EnsembleConfig(members=MEMBERS, constant=constant, depth=depth)
     model = Ensemble(config, [Fixed(items) for items in lists]).fit(cells_of(np.eye(N_ITEMS)))
     recs = model.recommend(np.array([0], np.int32), k)
     return [item for item in recs.items[0].tolist() if item != NO_ITEM]
 
 
-def expected(lists: list[list[int]], k: int, constant: float) -> list[int]:
+def expected(lists: list[list[int]], k: int, constant: float, depth: int) -> list[int]:
     sums: dict[int, float] = {}
     for items in lists:
-        for rank, item in enumerate(items, 1):
+        for rank, item in enumerate(items[:depth], 1):
             sums[item] = sums.get(item, 0.0) + 1.0 / (constant + rank)
     return sorted(sums, key=lambda item: (-np.float32(sums[item]), item))[:k]
-
-
-def test_an_item_of_both_lists_beats_the_first_of_one() -> None:
-    assert merged([[1, 2, 3], [4, 2, 5]], k=3) == [2, 1, 4]
-
-
-def test_a_small_constant_lets_the_first_place_win() -> None:
-    assert merged([[1, 2], [3, 4, 2]], k=1, constant=60) == [2]
-    assert merged([[1, 2], [3, 4, 2]], k=1, constant=0.01) == [1]
-
-
-def test_only_the_first_of_each_list_count() -> None:
-    assert merged([[1, 2, 3], [4, 5, 3]], k=1, depth=3) == [3]
-    assert merged([[1, 2, 3], [4, 5, 3]], k=1, depth=2) == [1]
 
 
 @given(
     lists=st.lists(st.lists(st.integers(0, N_ITEMS - 1), unique=True), min_size=2, max_size=3),
     k=st.integers(1, N_ITEMS),
+    constant=st.sampled_from([0.01, 1.0, 60.0]),
+    depth=st.integers(N_ITEMS // 2, N_ITEMS),
 )
-def test_lists_are_merged_as_the_formula_says(lists: list[list[int]], k: int) -> None:
-    assert merged(lists, k) == expected(lists, k, 60.0)
-    assert merged(lists[::-1], k) == expected(lists, k, 60.0)
+def test_the_first_of_each_list_are_merged_by_the_formula(
+    lists: list[list[int]], k: int, constant: float, depth: int
+) -> None:
+    k = min(k, depth)
+
+    assert merged(lists, k, constant, depth) == expected(lists, k, constant, depth)
+    assert merged(lists[::-1], k, constant, depth) == expected(lists, k, constant, depth)

@@ -1,20 +1,18 @@
 """Cosine by loops."""
 
 import math
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
 from recsys.models.item_knn import ItemKnn, ItemKnnConfig
 from recsys.models.weighting import Weighting, Weights
-from tests.conftest import cells_of, two_camps
+from tests.conftest import cells_of, plays_of
 
-plays = arrays(np.int32, (5, 6), elements=st.integers(-4, 9)).map(lambda x: np.maximum(x, 0))
+plays = plays_of(5, 6)
 
 
 def cosine_by_loops(weights: list[list[float]], shrinkage: float) -> list[list[float]]:
@@ -38,7 +36,6 @@ def cosine_by_loops(weights: list[list[float]], shrinkage: float) -> list[list[f
 def test_links_are_the_cosines_of_weighted_columns(
     weighting: Weighting, dense: npt.NDArray[np.int32], shrinkage: float
 ) -> None:
-    dense[0, 0] = 1
     config = ItemKnnConfig(weighting=weighting, shrinkage=shrinkage, neighbours=6)
     weights = Weights(config, cells_of(dense))(cells_of(dense)).toarray().astype(float)
 
@@ -51,7 +48,6 @@ def test_links_are_the_cosines_of_weighted_columns(
 @settings(max_examples=25)
 @given(dense=plays, neighbours=st.integers(1, 5))
 def test_each_item_keeps_its_nearest(dense: npt.NDArray[np.int32], neighbours: int) -> None:
-    dense[0, 0] = 1
     whole = ItemKnn(ItemKnnConfig(neighbours=6)).fit(cells_of(dense)).links.toarray()
 
     cut = ItemKnn(ItemKnnConfig(neighbours=neighbours)).fit(cells_of(dense)).links.toarray()
@@ -59,26 +55,3 @@ def test_each_item_keeps_its_nearest(dense: npt.NDArray[np.int32], neighbours: i
     for row, all_of_it in zip(cut, whole, strict=True):
         order = sorted(range(6), key=lambda col: (-all_of_it[col], col))[:neighbours]
         assert row.tolist() == [all_of_it[col] if col in order else 0 for col in range(6)]
-
-
-def test_shrinkage_lowers_a_similarity_of_few_users() -> None:
-    """Items 0 and 1 share their only user; 2 and 3 share three of four."""
-    dense = [[1, 1, 0, 0], [0, 0, 1, 1], [0, 0, 1, 1], [0, 0, 1, 1], [0, 0, 1, 0], [0, 0, 0, 1]]
-
-    def of(shrinkage: float) -> tuple[float, float]:
-        config = ItemKnnConfig(weighting="binary", shrinkage=shrinkage)
-        links = ItemKnn(config).fit(cells_of(dense)).links
-        return float(links[0, 1]), float(links[2, 3])
-
-    assert of(0) == pytest.approx((1 / 1, 3 / 4))
-    assert of(2) == pytest.approx((1 / (1 + 2), 3 / (4 + 2)))
-
-
-def test_similar_items_come_nearest_first() -> None:
-    model = ItemKnn(ItemKnnConfig()).fit(cells_of(two_camps(12, 12, of_other=1)))
-
-    items, scores = model.similar(4, 5)
-
-    assert len(items) == 5
-    assert set(items) <= {0, 2, 6, 8, 10}
-    assert all(a >= b for a, b in pairwise(scores.tolist()))

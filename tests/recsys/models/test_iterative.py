@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from recsys.data.interactions import Interactions
@@ -44,21 +45,21 @@ CONFIGS = [
 ]
 
 
-def name_of(config: ModelConfig) -> str:
-    return config.kind
+every_model = pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.kind)
 
 
-every_model = pytest.mark.parametrize("config", CONFIGS, ids=name_of)
+def plays(seed: int) -> npt.NDArray[np.int64]:
+    """Two camps that leak; the last user and the last item have nothing."""
+    rng = np.random.default_rng(seed)
+    same = (np.arange(N_USERS)[:, None] - np.arange(N_ITEMS)) % 2 == 0
+    dense = (rng.random(same.shape) < np.where(same, 0.7, 0.1)) * rng.integers(1, 9, same.shape)
+    dense[-1], dense[:, -1] = 0, 0
+    return np.asarray(dense)
 
 
 @pytest.fixture(scope="module")
 def cells() -> Interactions:
-    """Two camps that leak; the last user and the last item have nothing."""
-    rng = np.random.default_rng(5)
-    same = (np.arange(N_USERS)[:, None] - np.arange(N_ITEMS)) % 2 == 0
-    dense = (rng.random(same.shape) < np.where(same, 0.7, 0.1)) * rng.integers(1, 9, same.shape)
-    dense[-1], dense[:, -1] = 0, 0
-    return cells_of(dense)
+    return cells_of(plays(seed=5))
 
 
 def model_of(config: ModelConfig, **changed: Any) -> Iterative:
@@ -68,7 +69,7 @@ def model_of(config: ModelConfig, **changed: Any) -> Iterative:
 
 
 class Observer:
-    """Notes each iteration, keeps the state after iteration AT, and stops there if it is to."""
+    """Records each iteration, keeps the state after iteration AT, and can stop there."""
 
     def __init__(self, stop: bool = False) -> None:
         self.steps: list[tuple[int, float]] = []
@@ -89,13 +90,15 @@ class Observer:
 
 
 def bits(model: Iterative) -> dict[str, bytes]:
-    """All that a training goes by."""
+    """All arrays that the next iteration depends on."""
     return {name: array.tobytes() for name, array in model.state().arrays.items()}
 
 
 def answers(model: Iterative) -> bytes:
-    recs = model.recommend(np.arange(N_USERS, dtype=np.int32), 5)
-    return recs.items.tobytes() + recs.scores.tobytes()
+    """Lists of known and of new users; implicit keeps products of factors from a fold-in on."""
+    users = np.arange(N_USERS, dtype=np.int32)
+    both = (model.recommend(users, 5), model.fold_in(cells_of(plays(seed=6)), users, 5))
+    return b"".join(recs.items.tobytes() + recs.scores.tobytes() for recs in both)
 
 
 def test_every_model_with_iterations_is_here() -> None:
@@ -105,7 +108,7 @@ def test_every_model_with_iterations_is_here() -> None:
 
 
 @every_model
-def test_the_observer_hears_of_every_iteration_once_and_changes_nothing(
+def test_the_observer_gets_every_iteration_once_and_changes_nothing(
     config: ModelConfig, cells: Interactions
 ) -> None:
     seen = Observer()
@@ -159,7 +162,7 @@ def test_a_training_resumed_from_stored_arrays_gives_the_same_bits(
 
 
 @every_model
-def test_a_stopped_training_leaves_the_model_as_it_is_then(
+def test_a_stopped_training_leaves_the_model_of_its_last_iteration(
     config: ModelConfig, cells: Interactions
 ) -> None:
     stopped = model_of(config).fit(cells, on_iteration=Observer(stop=True))
@@ -171,7 +174,7 @@ def test_a_stopped_training_leaves_the_model_as_it_is_then(
 
 
 @every_model
-def test_a_rewound_model_is_what_it_was_and_shares_nothing_with_the_state(
+def test_a_rewound_model_has_its_earlier_bits_and_shares_nothing_with_the_state(
     config: ModelConfig, cells: Interactions
 ) -> None:
     seen = Observer()
@@ -189,7 +192,7 @@ def test_a_rewound_model_is_what_it_was_and_shares_nothing_with_the_state(
 
 
 @every_model
-def test_a_start_with_nothing_left_to_do_is_the_model(
+def test_a_training_that_starts_at_its_end_gives_the_same_model(
     config: ModelConfig, cells: Interactions
 ) -> None:
     whole, seen = model_of(config).fit(cells), Observer()
@@ -218,7 +221,7 @@ def test_a_model_that_learns_in_one_pass_is_not_iterative(kind: str) -> None:
 
 
 @pytest.mark.parametrize("drawn", [0, 1])
-def test_random_numbers_go_on_where_their_state_was_taken(drawn: int) -> None:
+def test_restored_random_numbers_continue_the_same_sequence(drawn: int) -> None:
     """One 32-bit number of two leaves the other half behind."""
     rng = np.random.default_rng(3)
     rng.integers(0, 100, drawn, dtype=np.int32)

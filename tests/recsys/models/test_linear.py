@@ -13,9 +13,8 @@ from scipy.sparse import csr_matrix
 from recsys.data.interactions import Interactions
 from recsys.models import linear
 from recsys.models.linear import Linear, Links, strongest
-from recsys.models.recommender import NO_ITEM
 from recsys.models.weighting import WeightedConfig
-from tests.conftest import cells_of
+from tests.conftest import cells_of, lists
 
 N_USERS, N_ITEMS = 4, 6
 ALL = np.arange(N_USERS, dtype=np.int32)
@@ -34,6 +33,11 @@ DENSE = np.array(
     [[1, 0, 0, 0, 2, 0], [0, 0, 3, 0, 0, 0], [0, 0, 0, 0, 0, 0], [0, 0, 0, 5, 0, 0]], dtype=float
 )
 small = arrays(np.int8, (5, 6), elements=st.integers(0, 3))
+
+
+dense_and_sparse = pytest.mark.parametrize(
+    "links", [LINKS, csr_matrix(LINKS)], ids=["dense", "sparse"]
+)
 
 
 class Given(Linear):
@@ -58,23 +62,19 @@ class Cut(Given):
         return super().fit(train)
 
 
-def lists(items: npt.NDArray[np.int32]) -> list[list[int]]:
-    return [[item for item in row if item != NO_ITEM] for row in items.tolist()]
-
-
-@pytest.mark.parametrize("links", [LINKS, csr_matrix(LINKS)], ids=["dense", "sparse"])
+@dense_and_sparse
 def test_a_score_is_the_sum_of_weights_times_links(links: Links) -> None:
     model = Given(links).fit(cells_of(DENSE))
 
     recs = model.recommend(ALL, N_ITEMS)
 
-    assert lists(recs.items) == [[1, 2, 3, 5], [0, 1, 3, 4, 5], [], [2, 0, 1, 4, 5]]
+    assert lists(recs) == [[1, 2, 3, 5], [0, 1, 3, 4, 5], [], [2, 0, 1, 4, 5]]
     assert recs.scores[0, :4].tolist() == [1 * 3 + 2 * 2, 4, 4, 0]
     assert recs.scores[1, :5].tolist() == [0, 0, 0, 0, 0]
     assert recs.scores[3, :5].tolist() == [5, 0, 0, 0, -5]
 
 
-@pytest.mark.parametrize("links", [LINKS, csr_matrix(LINKS)], ids=["dense", "sparse"])
+@dense_and_sparse
 def test_blocks_of_users_change_nothing(links: Links, monkeypatch: pytest.MonkeyPatch) -> None:
     model = Given(links).fit(cells_of(DENSE))
     whole = model.recommend(ALL, 4)
@@ -86,17 +86,7 @@ def test_blocks_of_users_change_nothing(links: Links, monkeypatch: pytest.Monkey
     assert one_by_one.scores.tobytes() == whole.scores.tobytes()
 
 
-def test_a_known_user_is_folded_in_exactly_as_recommended_to() -> None:
-    config = WeightedConfig(kind="given", weighting="bm25")
-    model = Given(LINKS, config).fit(cells_of(DENSE))
-
-    folded = model.fold_in(cells_of(DENSE), ALL, 4)
-
-    assert folded.scores.tobytes() == model.recommend(ALL, 4).scores.tobytes()
-    assert folded.items.tolist() == model.recommend(ALL, 4).items.tolist()
-
-
-@pytest.mark.parametrize("links", [LINKS, csr_matrix(LINKS)], ids=["dense", "sparse"])
+@dense_and_sparse
 def test_similar_items_are_recommended_to_a_user_of_one_item(links: Links) -> None:
     model = Given(links).fit(cells_of(DENSE))
 
@@ -109,7 +99,7 @@ def test_similar_items_are_recommended_to_a_user_of_one_item(links: Links) -> No
     assert model.similar(2, 9)[0].tolist() == []
 
 
-@pytest.mark.parametrize("links", [LINKS, csr_matrix(LINKS)], ids=["dense", "sparse"])
+@dense_and_sparse
 def test_contributions_add_up_to_the_score(links: Links) -> None:
     model, history = Given(links).fit(cells_of(DENSE)), cells_of(DENSE)
 
@@ -131,7 +121,7 @@ def test_an_item_that_is_not_learned_is_neither_recommended_nor_counted() -> Non
     recs = model.recommend(ALL, N_ITEMS)
     folded = model.fold_in(cells_of(DENSE), ALL, N_ITEMS)
 
-    assert lists(recs.items) == lists(folded.items) == [[3, 5], [], [], [4, 5]]
+    assert lists(recs) == lists(folded) == [[3, 5], [], [], [4, 5]]
     assert recs.scores[0, :2].tolist() == [4, 0]
     assert model.similar(5, 5)[0].tolist() == [3, 4]
     assert model.similar(1, 5)[0].tolist() == []

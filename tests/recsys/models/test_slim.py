@@ -5,19 +5,18 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from sklearn.linear_model import ElasticNet
 
 from recsys.models import slim
 from recsys.models.item_knn import ItemKnn, ItemKnnConfig
 from recsys.models.slim import Slim, SlimConfig
 from recsys.models.weighting import Weighting, Weights
-from tests.conftest import cells_of, two_camps
+from tests.conftest import cells_of, plays_of, two_camps
 
 Doubles = npt.NDArray[np.float64]
 
 N_ITEMS = 7
-plays = arrays(np.int32, (6, N_ITEMS), elements=st.integers(-4, 9)).map(lambda x: np.maximum(x, 0))
+plays = plays_of(6, N_ITEMS)
 weightings = pytest.mark.parametrize("weighting", ["share", "log", "binary"])
 ENOUGH = 2000
 
@@ -40,7 +39,6 @@ def test_the_conditions_of_the_optimum_hold(
     weighting: Weighting, dense: npt.NDArray[np.int32], l1: float, l2: float, neighbours: int
 ) -> None:
     """Karush, Kuhn, Tucker: no slope where a coefficient is above 0, none downwards at 0."""
-    dense[0, 0] = 1
     config = SlimConfig(weighting=weighting, l1=l1, l2=l2, neighbours=neighbours, iterations=ENOUGH)
     weights = scaled(config, dense)
     cosine = ItemKnnConfig(weighting=weighting, neighbours=neighbours, shrinkage=0)

@@ -69,11 +69,3 @@ def test_the_number_of_threads_changes_no_bit(
 
     np.testing.assert_array_equal(one[0], three[0])
     np.testing.assert_array_equal(one[1], three[1])
-
-
-def test_no_users_get_no_lists() -> None:
-    items, scores = top_k(
-        np.zeros((0, 4), np.float32), np.ones((9, 4), np.float32), csr_matrix((0, 9)), 3
-    )
-
-    assert items.shape == scores.shape == (0, 3)

@@ -4,34 +4,22 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
 from recsys.data.ids import IdMap
 from recsys.data.interactions import Interactions
-from recsys.data.profiles import Profiles
 from recsys.models.recommender import NO_ITEM, Recommendations
 from recsys.models.user_knn import UserKnn, UserKnnConfig
 from recsys.models.weighting import Weights
-from tests.conftest import cells_of, two_camps
+from tests.conftest import cells_of, plays_of, profiles_of, two_camps
 
 PLAIN = UserKnnConfig(metric="euclidean", weighting="share")
 N_USERS, N_ITEMS = 6, 7
 ALL = np.arange(N_USERS, dtype=np.int32)
-plays = arrays(np.int32, (N_USERS, N_ITEMS), elements=st.integers(-4, 9)).map(
-    lambda dense: np.maximum(dense, 0)
-)
+plays = plays_of(N_USERS, N_ITEMS)
 Described = tuple[float | None, str | None, str | None]  # age, gender, country
-
-
-def profiles_of(users: IdMap, described: Sequence[Described]) -> Profiles:
-    ages = [math.nan if age is None else age for age, _, _ in described]
-    gender, country = (pa.array([d[n] for d in described], pa.string()) for n in (1, 2))
-    signup = np.full(len(described), -1, np.int64)
-    return Profiles(users, gender, np.array(ages, np.float32), country, signup)
 
 
 def brute_force(
@@ -89,7 +77,6 @@ described = st.lists(
 def test_scores_are_those_of_a_loop_over_all_pairs(
     metric: str, weighting: str, dense: npt.NDArray[np.int32], described: list[Described]
 ) -> None:
-    dense[0, 0] = 1
     config = UserKnnConfig(
         neighbours=N_USERS,  # all: which of two equally far ones is left out is rounding
         metric=metric,
@@ -99,7 +86,9 @@ def test_scores_are_those_of_a_loop_over_all_pairs(
         country_weight=0.4,
     )
     cells = cells_of(dense)
-    model = UserKnn(config, profiles_of(cells.users, described)).fit(cells)
+    ages, genders, countries = zip(*described, strict=True)
+    profiles = profiles_of(cells.users, countries, ages, genders)
+    model = UserKnn(config, profiles).fit(cells)
 
     recs = model.recommend(ALL, N_ITEMS)
 
@@ -111,7 +100,7 @@ def test_scores_are_those_of_a_loop_over_all_pairs(
         )
 
 
-def test_only_the_nearest_vote() -> None:
+def test_only_the_nearest_users_have_a_vote() -> None:
     """User 0 shares all with 1, half with 2 and little with 3."""
     dense = [
         [5, 5, 0, 0, 0, 0],
@@ -141,7 +130,7 @@ def test_neighbours_at_the_same_distance_have_the_same_vote() -> None:
     assert recs.scores.tolist() == [[1, 1, 1]]
 
 
-COUNTRIES: list[Described] = [(None, None, "Chile" if user % 2 else "Iceland") for user in range(6)]
+COUNTRIES = ["Chile" if user % 2 else "Iceland" for user in range(6)]
 
 
 def by_country(cells: Interactions) -> UserKnn:
@@ -153,18 +142,17 @@ def by_country(cells: Interactions) -> UserKnn:
 def test_a_user_without_plays_gets_items_of_their_country() -> None:
     dense = two_camps(6, 6)
     dense[[0, 1]] = 0
+    cells, users = cells_of(dense), np.array([0, 1], np.int32)
+    model = by_country(cells)
 
-    recs = by_country(cells_of(dense)).recommend(np.array([0, 1], np.int32), 3)
-
-    assert [set(row) for row in recs.items.tolist()] == [{0, 2, 4}, {1, 3, 5}]
+    for recs in (model.recommend(users, 3), model.fold_in(cells, users, 3)):
+        assert [set(row) for row in recs.items.tolist()] == [{0, 2, 4}, {1, 3, 5}]
 
 
 def test_a_new_user_gets_items_by_their_profile() -> None:
     model = by_country(cells_of(two_camps(6, 6)))
     history = cells_of(np.zeros((3, 6)))
-    theirs = profiles_of(
-        history.users, [(None, None, "Chile"), (None, None, "Iceland"), (None, None, None)]
-    )
+    theirs = profiles_of(history.users, ["Chile", "Iceland", None])
     users = np.arange(3, dtype=np.int32)
 
     recs = model.fold_in(history, users, 3, theirs)

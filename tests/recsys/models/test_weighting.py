@@ -116,16 +116,6 @@ def test_weights_leave_the_plays_alone(weighting: str) -> None:
     np.testing.assert_array_equal(plays.matrix().toarray(), before)
 
 
-@pytest.mark.parametrize("weighting", ["linear", "binary", "log", "share", "tfidf", "bm25"])
-def test_a_user_without_plays_has_no_weights(weighting: str) -> None:
-    plays = cells_of([[0, 0, 0], [0, 4, 5]])
-
-    weights = Weights(AlsConfig(weighting=weighting), plays)(plays)
-
-    assert weights.toarray()[0].tolist() == [0, 0, 0]
-    assert np.isfinite(weights.data).all()
-
-
 def test_an_item_without_users_in_training_weighs_as_with_one_user() -> None:
     train = cells_of([[1, 1, 0], [1, 0, 0]])
 
