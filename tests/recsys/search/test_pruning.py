@@ -40,7 +40,7 @@ def done(curves: Iterable[CurveValues], pruned: bool = False) -> dict[int, Finis
     return {slot: FinishedCurve(curve, pruned) for slot, curve in enumerate(curves)}
 
 
-def asked(
+def stops(
     pruner: Pruner, curve: CurveValues, finished: Mapping[int, FinishedCurve], low: int = 1
 ) -> bool:
     """`hopeless` in slot 99 of a study up to iteration 81."""
@@ -54,7 +54,7 @@ def stopped_at(
     finished: Mapping[int, FinishedCurve],
     low_high: tuple[int, int] = (1, 81),
 ) -> list[int]:
-    """Iterations at which the trial would be stopped, if it went on regardless; with seed 1."""
+    """Iterations at which the trial would be stopped if it continued after each; seed 1."""
     return [
         at
         for end, (at, _) in enumerate(curve, start=1)
@@ -111,7 +111,7 @@ def test_without_a_pruner_nothing_is_stopped(
 
 @pytest.mark.parametrize("pruner", PRUNERS)
 def test_a_trial_without_points_is_not_stopped(pruner: Pruner) -> None:
-    assert not asked(pruner, [], done(steady(1.0, range(1, 81)) for _ in range(9)))
+    assert not stops(pruner, [], done(steady(1.0, range(1, 81)) for _ in range(9)))
 
 
 @pytest.mark.parametrize("pruner", PRUNERS)
@@ -126,7 +126,7 @@ def test_a_trial_that_ran_to_its_end_is_not_stopped(
 
 @pytest.mark.parametrize("pruner", PRUNERS)
 @given(curve=curves, finished=finished_slots, low_high=ranges, slot=st.integers(0, 30))
-def test_a_trial_that_none_exceeds_is_never_stopped(
+def test_no_better_trial_never_stops_one_and_the_order_of_others_changes_nothing(
     pruner: Pruner,
     curve: CurveValues,
     finished: dict[int, FinishedCurve],
@@ -134,21 +134,9 @@ def test_a_trial_that_none_exceeds_is_never_stopped(
     slot: int,
 ) -> None:
     best = [(at, value + 9.0) for at, value in curve]
-
-    assert not stopped_at(pruner, slot, best, finished, low_high)
-
-
-@pytest.mark.parametrize("pruner", PRUNERS)
-@given(curve=curves, finished=finished_slots, low_high=ranges, slot=st.integers(0, 30))
-def test_the_order_in_which_trials_finished_changes_nothing(
-    pruner: Pruner,
-    curve: CurveValues,
-    finished: dict[int, FinishedCurve],
-    low_high: tuple[int, int],
-    slot: int,
-) -> None:
     backwards = dict(reversed(finished.items()))
 
+    assert not stopped_at(pruner, slot, best, finished, low_high)
     assert hopeless(pruner, slot, curve, finished, *low_high, 1) == hopeless(
         pruner, slot, curve, backwards, *low_high, 1
     )
@@ -169,14 +157,8 @@ def test_the_median_rule_waits_for_five_trials_that_were_not_pruned() -> None:
     cut = {slot: FinishedCurve(steady(1.0, [10, 20]), pruned=True) for slot in range(50, 70)}
 
     assert N_BEFORE_MEDIAN == 5
-    assert asked("median", steady(0.5, [10]), done(good))
-    assert not asked("median", steady(0.5, [10]), done(good[:-1]) | cut)
-
-
-def test_the_median_rule_starts_at_the_least_number_of_iterations() -> None:
-    others = done(steady(1.0, range(1, 81)) for _ in range(9))
-
-    assert stopped_at("median", 9, steady(0.0, range(1, 9)), others, (6, 81)) == [6, 7, 8]
+    assert stops("median", steady(0.5, [10]), done(good))
+    assert not stops("median", steady(0.5, [10]), done(good[:-1]) | cut)
 
 
 @settings(max_examples=100)
@@ -226,7 +208,7 @@ def test_a_third_of_the_trials_at_a_rung_continues(
     goes_on = [
         rank
         for rank in range(1, n_others + 2)
-        if not asked("halving", steady(n_others - rank + 0.5, [9]), others)
+        if not stops("halving", steady(n_others - rank + 0.5, [9]), others)
     ]
 
     assert goes_on == list(range(1, n_kept + 1))

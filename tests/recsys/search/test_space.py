@@ -54,13 +54,6 @@ def test_a_list_is_a_choice_and_a_single_value_pins_its_parameter() -> None:
     }
 
 
-def test_a_whole_number_takes_no_range_with_a_fraction() -> None:
-    """Floats would be suggested and refused, trial after trial."""
-    space = table(factors={"low": 8.5, "high": 64})
-
-    assert isinstance(space["factors"], FloatRange)  # refused when the config is checked
-
-
 def test_a_conditional_parameter_comes_after_the_one_it_depends_on() -> None:
     space = table(
         power={"low": 0.2, "high": 1.5, "when": {"weighting": "share"}},

@@ -4,16 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import pytest
 
-from recsys.data.ids import strings
 from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
 from recsys.errors import InputError
-from recsys.models import build
 from recsys.models.als import Als, AlsConfig
-from recsys.models.config import ModelConfig
 from recsys.models.item_knn import ItemKnnConfig
 from recsys.models.popularity import PopularityConfig
 from recsys.models.weighting import Weights
@@ -28,17 +24,13 @@ from recsys.serving.answers import (
     similar,
 )
 from recsys.serving.audience import FEWEST, audience, profile_of
-from tests.conftest import cells_of, two_camps
+from tests.conftest import cells_of, profiles_of, two_camps
+from tests.recsys.serving.served_models import served_by
 
 CONFIG = AlsConfig(factors=4, iterations=6, regularization=0.5, alpha=4.0)
 BY_USERS = PopularityConfig(kind="popularity-users")
 WEIGHTINGS = ["linear", "log", "share", "bm25", "tfidf", "binary"]
 N_USERS, N_ITEMS = 40, 12
-
-
-def served_by(config: ModelConfig, cells: Interactions, profiles: Profiles | None = None) -> Served:
-    model = build(config, 1, profiles=profiles)
-    return Served(config, model.fit(cells), cells, profiles)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +41,7 @@ def camps() -> Served:
 
 @pytest.fixture(scope="module")
 def popular() -> Served:
-    """A model that learns nothing of anybody."""
+    """A model that learns nothing about single users."""
     return served_by(BY_USERS, cells_of(two_camps(N_USERS, N_ITEMS)))
 
 
@@ -57,22 +49,14 @@ def shown(answer: Answer) -> list[int]:
     return [int(each.id.removeprefix("i")) for each in answer.items]
 
 
-def heard_by(cells: Interactions, user: int) -> dict[int, float]:
+def plays_by(cells: Interactions, user: int) -> dict[int, float]:
     mine = cells.rows == user
     return dict(zip(cells.cols[mine].tolist(), cells.plays[mine].tolist(), strict=True))
 
 
-@pytest.mark.parametrize("user", range(N_ITEMS))
-def test_a_known_user_gets_the_missing_items_of_the_camp(camps: Served, user: int) -> None:
-    answer = known_user(camps, user, 1)
-
-    assert answer.by == "plays"
-    assert shown(answer) == [user]
-
-
 @pytest.mark.parametrize("user", [0, 7])
 def test_items_of_the_history_are_left_out_by_default(camps: Served, user: int) -> None:
-    heard = heard_by(camps.cells, user)
+    heard = plays_by(camps.cells, user)
 
     without, with_heard = (known_user(camps, user, N_ITEMS, each) for each in (False, True))
 
@@ -90,31 +74,10 @@ def test_a_known_and_a_new_user_with_one_history_get_one_list(
     camps: Served,
 ) -> None:
     for user in range(6):
-        typed = fold_in_history(camps, heard_by(camps.cells, user), 5)
+        typed = fold_in_history(camps, plays_by(camps.cells, user), 5)
 
         assert typed == known_user(camps, user, 5)
-
-
-def test_a_history_of_two_items_is_continued_within_their_camp(camps: Served) -> None:
-    even, odd = (fold_in_history(camps, plays, 4) for plays in ({2: 1.0, 4: 3.0}, {3: 1.0, 5: 3.0}))
-
-    assert (even.by, odd.by) == ("plays", "plays")
-    assert set(shown(even)) == {0, 6, 8, 10}
-    assert set(shown(odd)) == {1, 7, 9, 11}
-
-
-def test_lists_end_with_the_catalogue(camps: Served) -> None:
-    assert len(known_user(camps, 0, 99).items) == N_ITEMS - len(heard_by(camps.cells, 0))
-
-
-def test_folding_in_does_not_change_the_model(camps: Served) -> None:
-    assert isinstance(camps.model, Als)
-    before = camps.model.user_factors.copy(), camps.model.item_factors.copy()
-
-    fold_in_history(camps, {2: 1.0}, 4)
-
-    np.testing.assert_array_equal(camps.model.user_factors, before[0])
-    np.testing.assert_array_equal(camps.model.item_factors, before[1])
+        assert typed.by == "plays"
 
 
 def test_a_new_history_has_the_time_of_the_last_known_play() -> None:
@@ -131,16 +94,13 @@ def test_a_new_history_has_the_time_of_the_last_known_play() -> None:
 def test_a_model_without_scores_serves_new_items_and_refuses_include_heard(
     popular: Served,
 ) -> None:
-    heard = heard_by(popular.cells, 3)
+    heard = plays_by(popular.cells, 3)
 
     assert set(shown(known_user(popular, 3, N_ITEMS))).isdisjoint(heard)
     assert set(shown(fold_in_history(popular, heard, N_ITEMS))).isdisjoint(heard)
-    for asked in (
-        lambda: known_user(popular, 3, 5, include_heard=True),
-        lambda: fold_in_history(popular, heard, 5, include_heard=True),
-    ):
+    for answer, subject in ((known_user, 3), (fold_in_history, heard)):
         with pytest.raises(InputError, match="popularity-users has no scores for the items"):
-            asked()
+            answer(popular, subject, 5, include_heard=True)
 
 
 def test_the_most_similar_items_are_of_the_same_camp_by_cosine(camps: Served) -> None:
@@ -202,7 +162,7 @@ def test_the_shares_are_those_of_the_paper_and_sum_to_the_score_of_the_exact_sol
         explanation = explain(served, served.cells, user, item)
 
         assert {each.id for each in explanation.shares} == {
-            f"i{j:02}" for j in heard_by(cells, user)
+            f"i{j:02}" for j in plays_by(cells, user)
         }
         assert explanation.score == pytest.approx(score, rel=1e-5, abs=1e-7)
         assert sum(each.share for each in explanation.shares) == pytest.approx(
@@ -211,8 +171,8 @@ def test_the_shares_are_those_of_the_paper_and_sum_to_the_score_of_the_exact_sol
         for each in explanation.shares:
             j = int(each.id.removeprefix("i"))
             assert each.share == pytest.approx(terms[j], rel=1e-5, abs=1e-7)
-            assert each.plays == heard_by(cells, user)[j]
-        assert explanation.heard == (item in heard_by(cells, user))
+            assert each.plays == plays_by(cells, user)[j]
+        assert explanation.heard == (item in plays_by(cells, user))
         assert [each.share for each in explanation.shares] == sorted(
             (each.share for each in explanation.shares), reverse=True
         )
@@ -256,26 +216,17 @@ def test_users_are_found_by_id_and_the_nearest_are_offered(camps: Served) -> Non
         camps.user("u7")
 
 
-def profiles_of(cells: Interactions) -> Profiles:
-    """Even users are German, odd ones Swedish; of the same age but for the first 3."""
-    n = len(cells.users)
-    age = np.full(n, 40, dtype=np.float32)
-    age[:3] = 20
-    return Profiles(
-        cells.users,
-        strings("mf"[i // 2 % 2] for i in range(n)),
-        age,
-        strings("Germany" if i % 2 == 0 else "Sweden" for i in range(n)),
-        np.full(n, -1, dtype=np.int64),
-    )
-
-
 @pytest.fixture(scope="module")
 def profiled() -> Served:
-    dense = two_camps(2 * FEWEST + 4, N_ITEMS)
-    dense[41::2, 4:] = 0  # so that what Swedes play is less popular among all
+    """Even users are German, odd ones Swedish; of the same age but for the first 3."""
+    n = 2 * FEWEST + 4
+    dense = two_camps(n, N_ITEMS)
+    dense[41::2, 4:] = 0  # so that the items of Swedes are less popular among all
     cells = cells_of(dense)
-    return served_by(CONFIG, cells, profiles_of(cells))
+    countries = ["Germany" if i % 2 == 0 else "Sweden" for i in range(n)]
+    genders = ["mf"[i // 2 % 2] for i in range(n)]
+    profiles = profiles_of(cells.users, countries, [20] * 3 + [40] * (n - 3), genders)
+    return served_by(CONFIG, cells, profiles)
 
 
 def test_a_user_without_a_history_gets_items_of_users_of_the_same_country(
@@ -314,10 +265,6 @@ def test_without_similar_users_all_users_count(profiled: Served) -> None:
     assert (answer.by, answer.audience) == ("popularity", "all 64 users")
     counts = profiled.cells.per_item()
     assert [each.score for each in answer.items] == sorted(counts.tolist(), reverse=True)[:3]
-
-
-def test_an_unknown_user_gets_popular_items(camps: Served) -> None:
-    assert from_profile(camps, None, 3).by == "popularity"
 
 
 def test_popularity_models_use_the_profile(profiled: Served) -> None:
@@ -364,13 +311,7 @@ def test_profiles_without_any_possible_match_are_refused(
 def test_missing_fields_match_nothing() -> None:
     cells = cells_of(np.ones((FEWEST, 3)))
     known = Profiles.unknown(cells.users)
-    wanted = Profiles(
-        cells.users.where(np.arange(FEWEST) == 0),
-        strings(["f"]),
-        np.array([30], dtype=np.float32),
-        pa.array(["Germany"]),
-        np.array([-1], dtype=np.int64),
-    )
+    wanted = profiles_of(cells.users.where(np.arange(FEWEST) == 0), ["Germany"], [30], ["f"])
 
     assert audience(cells, known, wanted).everyone
 

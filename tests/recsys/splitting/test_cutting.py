@@ -106,16 +106,16 @@ def tuned_on(split: Split) -> list[object]:
     curve = Curve(split.validation, ("ndcg@10", "recall@5"), n_users=12, seed=3)
     steps: list[float] = []
 
-    def told_both(step: Iteration) -> None:
+    def observe(step: Iteration) -> None:
         steps.append(step.loss)
         curve(step)
 
-    found: list[object] = []
+    results: list[object] = []
     for weighting in ("share", "bm25"):
         als = AlsConfig(factors=4, iterations=3, weighting=weighting)
-        model = Als(als, 1).fit(split.validation.train, on_iteration=told_both)
-        found.append(judge(model, split.validation, (5, 10)).user_frame().to_csv())
-    return [*found, steps, [point.metrics for point in curve.points]]
+        model = Als(als, 1).fit(split.validation.train, on_iteration=observe)
+        results.append(judge(model, split.validation, (5, 10)).user_frame().to_csv())
+    return [*results, steps, [point.metrics for point in curve.points]]
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.kind)

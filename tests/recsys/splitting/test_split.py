@@ -26,7 +26,7 @@ libraries = st.lists(st.sets(st.integers(0, 19), min_size=1), max_size=5).map(
 )
 
 
-def shelf(users: list[set[int]], *, plays: int = 1) -> Interactions:
+def library(users: list[set[int]], *, plays: int = 1) -> Interactions:
     """A cell for each item of each user."""
     return events_of(
         [(user, item, plays, 0) for user, items in enumerate(users) for item in items], timed=False
@@ -45,14 +45,14 @@ def at_random(data: Interactions, seeds: tuple[int, int] = (1, 2)) -> Split:
 def test_random_split_holds_out_a_fifth_for_test_and_of_the_rest_for_validation(
     users: list[set[int]],
 ) -> None:
-    def given_up(n: int) -> int:
+    def held_out(n: int) -> int:
         return max(1, n // 5) if n >= 5 else 0
 
-    split = at_random(shelf(users))
+    split = at_random(library(users))
 
-    test = [given_up(len(items)) for items in users]
+    test = [held_out(len(items)) for items in users]
     rest = [len(items) - n for items, n in zip(users, test, strict=True)]
-    validation = [given_up(n) for n in rest]
+    validation = [held_out(n) for n in rest]
     assert sizes(split.test.held_out) == test
     assert sizes(split.validation.held_out) == validation
     assert sizes(split.test.train) == rest
@@ -61,7 +61,7 @@ def test_random_split_holds_out_a_fifth_for_test_and_of_the_rest_for_validation(
 
 @given(st.sampled_from(["0.1", "0.29", "0.3", "0.5", "0.7"]), st.integers(5, 120))
 def test_the_share_is_rounded_down_exactly(share: str, n: int) -> None:
-    split = random_split(shelf([set(range(n)), set(range(100))]), float(share), 2, (1, 2))
+    split = random_split(library([set(range(n)), set(range(100))]), float(share), 2, (1, 2))
 
     assert sizes(split.test.held_out)[0] == max(1, int(Fraction(share) * n))
 
@@ -74,20 +74,6 @@ def assert_nothing_is_lost_and_nothing_is_twice(split: Split, data: Interactions
     assert train | validation == refit
     assert refit | test == pairs(data)
     assert set(triples(split.test.train)) | set(triples(split.test.held_out)) == set(triples(data))
-
-
-@given(libraries)
-def test_random_split_loses_nothing_and_repeats_nothing(users: list[set[int]]) -> None:
-    data = shelf(users)
-
-    assert_nothing_is_lost_and_nothing_is_twice(at_random(data), data)
-
-
-@given(heard_logs(), st.integers(1, 4))
-def test_last_split_loses_nothing_and_repeats_nothing(log, n: int) -> None:
-    data = events_of([*((9, item, 1, item) for item in range(10)), *log]).cells()
-
-    assert_nothing_is_lost_and_nothing_is_twice(last_split(data, n), data)
 
 
 def ways(log: list[Heard]) -> list[Split]:
@@ -125,6 +111,14 @@ def test_the_order_of_the_file_never_changes_any_side(log: list[Heard], random) 
         assert one.fingerprint == other.fingerprint
 
 
+@given(heard_logs(), st.integers(1, 4))
+def test_splits_by_pairs_lose_nothing_and_repeat_nothing(log: list[Heard], n: int) -> None:
+    data = events_of([*((9, item, 1, item) for item in range(10)), *log]).cells()
+
+    for split in (at_random(data), last_split(data, n), nested_by_given(data)):
+        assert_nothing_is_lost_and_nothing_is_twice(split, data)
+
+
 @given(crowds)
 def test_no_test_pair_is_in_the_validation_fold(log: list[Heard]) -> None:
     for split in ways(log):
@@ -133,7 +127,7 @@ def test_no_test_pair_is_in_the_validation_fold(log: list[Heard]) -> None:
 
 
 def test_test_and_validation_draws_have_separate_seeds() -> None:
-    data = shelf([set(range(20))] * 5)
+    data = library([set(range(20))] * 5)
     split, same = at_random(data, (1, 2)), at_random(data, (1, 2))
     other, later = at_random(data, (3, 2)), at_random(data, (1, 3))
 
@@ -144,7 +138,7 @@ def test_test_and_validation_draws_have_separate_seeds() -> None:
 
 
 def test_every_item_of_a_user_is_equally_likely_held_out() -> None:
-    data = shelf([FULL, FULL])
+    data = library([FULL, FULL])
     held = np.zeros(len(data))
     for seed in range(400):
         held += np.isin(data.keys, at_random(data, (seed, seed)).test.held_out.keys)
@@ -159,8 +153,8 @@ def test_last_split_holds_out_the_items_with_the_latest_first_time(log, n: int) 
     split = last_split(data, n)
 
     for fold, whole in ((split.test, data), (split.validation, split.test.train)):
-        given_up = np.minimum(n, whole.per_user() - 1)
-        assert sizes(fold.held_out) == given_up.tolist()
+        n_held_out = np.minimum(n, whole.per_user() - 1)
+        assert sizes(fold.held_out) == n_held_out.tolist()
         for user in fold.judged:
             kept = fold.train.first[fold.train.rows == user]
             assert kept.max() <= fold.held_out.first[fold.held_out.rows == user].min()
@@ -206,17 +200,6 @@ def by_pair(side: Interactions) -> dict[tuple[str, str], float]:
     return {(user, item): plays for user, item, plays in triples(side)}
 
 
-def test_a_pair_on_both_sides_of_the_cut_trains_on_earlier_plays_and_is_not_held_out() -> None:
-    log = [(0, 0, 3, 0), (0, 0, 5, 10), (0, 0, 7, 20), (0, 1, 1, 10), (0, 2, 1, 20)]
-
-    split = time_split(events_of(log), 10, 20)
-
-    assert triples(split.validation.train) == [("u00", "i00", 3)]
-    assert triples(split.validation.held_out) == [("u00", "i01", 1)]
-    assert triples(split.test.train) == [("u00", "i00", 8), ("u00", "i01", 1)]
-    assert triples(split.test.held_out) == [("u00", "i02", 1)]
-
-
 def evenly(n: int) -> Events:
     return events_of([(0, second % 7, 1, second) for second in reversed(range(n))])
 
@@ -226,12 +209,9 @@ def test_moments_leave_their_share_of_the_events_after_them() -> None:
     assert moments(evenly(40), validation=0.25, test=0.5) == (10, 20)
 
 
-def test_shares_that_leave_nothing_to_train_on_are_refused() -> None:
+def test_moments_that_leave_nothing_to_train_on_or_are_out_of_order_are_refused() -> None:
     with pytest.raises(ValueError, match="leave nothing to train on"):
         moments(evenly(10), validation=0.5, test=0.5)
-
-
-def test_moments_out_of_order_are_refused() -> None:
     with pytest.raises(ValueError, match="5 must be before test_at 5"):
         time_split(evenly(10), 5, 5)
 
@@ -239,18 +219,18 @@ def test_moments_out_of_order_are_refused() -> None:
 @given(st.lists(st.integers(1, 15), min_size=10, max_size=20), st.integers(0, 9))
 def test_judged_users_of_a_user_split_are_not_in_training(lengths: list[int], seed: int) -> None:
     lengths = [max(2, n) if seed % 2 else n + 1 for n in lengths]
-    data = shelf([set(range(n)) for n in lengths])
+    data = library([set(range(n)) for n in lengths])
 
     split = user_split(data, (0.1, 0.2), 0.8, (seed, seed + 1))
 
     n = len(lengths)
     validation, test = split.validation, split.test
-    asked = {*validation.judged.tolist()}, {*test.judged.tolist()}
-    assert (len(asked[0]), len(asked[1])) == (max(1, round(0.1 * n)), max(1, round(0.2 * n)))
-    assert not asked[0] & asked[1]
-    assert not asked[1] & {*test.train.rows.tolist(), *validation.train.rows.tolist()}
-    assert not asked[0] & {*validation.train.rows.tolist()}
-    assert {*test.train.rows.tolist()} == set(range(n)) - asked[1]
+    judged = {*validation.judged.tolist()}, {*test.judged.tolist()}
+    assert (len(judged[0]), len(judged[1])) == (max(1, round(0.1 * n)), max(1, round(0.2 * n)))
+    assert not judged[0] & judged[1]
+    assert not judged[1] & {*test.train.rows.tolist(), *validation.train.rows.tolist()}
+    assert not judged[0] & {*validation.train.rows.tolist()}
+    assert {*test.train.rows.tolist()} == set(range(n)) - judged[1]
     for fold in (validation, test):
         assert fold.folds_in
         for user in fold.judged:
@@ -260,7 +240,7 @@ def test_judged_users_of_a_user_split_are_not_in_training(lengths: list[int], se
 
 
 def test_a_trained_user_keeps_every_item_and_the_refit_has_the_validation_users_whole() -> None:
-    data = shelf([FULL] * 10)
+    data = library([FULL] * 10)
 
     split = user_split(data, (0.2, 0.3), 0.8, (1, 2))
 
@@ -268,14 +248,6 @@ def test_a_trained_user_keeps_every_item_and_the_refit_has_the_validation_users_
     assert sorted(sizes(split.test.train)) == [0] * 3 + [10] * 7
     whole = pairs(split.validation.history) | pairs(split.validation.held_out)
     assert whole <= pairs(split.test.train)
-
-
-def test_a_user_with_one_item_is_not_judged() -> None:
-    data = shelf([{0}] * 9 + [FULL] * 9)
-
-    split = user_split(data, (0.3, 0.3), 0.8, (1, 2))
-
-    assert all(sizes(data)[user] > 1 for user in (*split.validation.judged, *split.test.judged))
 
 
 @given(
@@ -286,7 +258,7 @@ def test_a_user_with_one_item_is_not_judged() -> None:
 def test_folded_in_users_have_a_history_and_held_out_items(
     lengths: list[int], history: float, seed: int
 ) -> None:
-    data = shelf([set(range(max(n, 2) if user % 4 else n)) for user, n in enumerate(lengths)])
+    data = library([set(range(max(n, 2) if user % 4 else n)) for user, n in enumerate(lengths)])
 
     split = user_split(data, (0.3, 0.3), history, (seed, seed + 1))
 
@@ -298,7 +270,7 @@ def test_folded_in_users_have_a_history_and_held_out_items(
 
 
 def test_draws_of_users_and_of_items_have_separate_seeds() -> None:
-    data = shelf([FULL] * 10)
+    data = library([FULL] * 10)
     split = user_split(data, (0.2, 0.2), 0.8, (1, 2))
     items = user_split(data, (0.2, 0.2), 0.8, (1, 3))
     users = user_split(data, (0.2, 0.2), 0.8, (4, 2))
@@ -310,7 +282,7 @@ def test_draws_of_users_and_of_items_have_separate_seeds() -> None:
 
 @given(libraries)
 def test_a_published_test_is_not_changed(users: list[set[int]]) -> None:
-    data = shelf(users)
+    data = library(users)
     published = data.keys % 5 == 1
     refit, held_out = data.where(~published), data.where(published)
 
@@ -320,11 +292,10 @@ def test_a_published_test_is_not_changed(users: list[set[int]]) -> None:
     assert split.test.held_out is held_out
     rest = [max(1, n // 5) if n >= 5 else 0 for n in sizes(refit)]
     assert sizes(split.validation.held_out) == rest
-    assert_nothing_is_lost_and_nothing_is_twice(split, data)
 
 
 def test_a_published_test_that_repeats_training_is_refused_with_an_example() -> None:
-    data = shelf([FULL, FULL])
+    data = library([FULL, FULL])
     both = np.isin(data.keys, [3, 12])
 
     with pytest.raises(ValueError, match=r"2 pairs .* example user 'u00' with item 'i03'"):
@@ -338,45 +309,34 @@ def side(*taken: tuple[int, int]) -> Interactions:
     return GRID.where(np.isin(GRID.keys, [row * 6 + col for row, col in taken]))
 
 
-def test_a_fold_that_leaks_cannot_be_built() -> None:
-    train = side((0, 0), (0, 1))
-
-    with pytest.raises(ValueError, match=r"train and in held out, for example user 'u00'.*'i01'"):
-        Fold(train, train, side((0, 1), (1, 1)))
-    with pytest.raises(ValueError, match="history and in held out"):
-        Fold(train, side((1, 0), (1, 1)), side((1, 1)))
-    with pytest.raises(ValueError, match="user 'u00' is folded in and trained"):
-        Fold(train, side((0, 2)), side((0, 3)))
+ONE, TWO, NONE = side((0, 0)), side((0, 0), (0, 1)), side()
+STRANGER = cells_of(np.ones((1, 6)))
 
 
-def test_a_folded_in_user_without_a_history_is_refused_by_name() -> None:
-    train, hidden = side((0, 0)), side((1, 1), (2, 1))
-
-    with pytest.raises(ValueError, match="user 'u02' has items held out but no history"):
-        Fold(train, side((1, 0), (3, 0)), hidden)
-
-    assert Fold(train, side((1, 0), (2, 0), (3, 0)), hidden).judged.tolist() == [1, 2]
-
-
-def test_a_judged_user_without_training_stays() -> None:
-    train = side((0, 0))
-
-    assert Fold(train, train, side((1, 1))).judged.tolist() == [1]
-
-
-def test_a_fold_with_an_empty_side_cannot_be_built() -> None:
-    with pytest.raises(ValueError, match="nothing is left to train on"):
-        Fold(side(), side(), side((0, 0)))
-    with pytest.raises(ValueError, match="nothing is held out"):
-        Fold(side((0, 0)), side((0, 0)), side())
+@pytest.mark.parametrize(
+    ("train", "history", "held_out", "fault"),
+    [
+        (TWO, TWO, side((0, 1), (1, 1)), r"train and in held out, for .* user 'u00'.*'i01'"),
+        (TWO, side((1, 0), (1, 1)), side((1, 1)), "history and in held out"),
+        (TWO, side((0, 2)), side((0, 3)), "user 'u00' is folded in and trained"),
+        (ONE, side((1, 0), (3, 0)), side((1, 1), (2, 1)), "user 'u02' has items .* no history"),
+        (NONE, NONE, ONE, "nothing is left to train on"),
+        (ONE, ONE, NONE, "nothing is held out"),
+        (ONE, ONE, STRANGER, "share their id maps"),
+    ],
+)
+def test_a_fold_that_leaks_or_misses_a_side_cannot_be_built(
+    train: Interactions, history: Interactions, held_out: Interactions, fault: str
+) -> None:
+    with pytest.raises(ValueError, match=fault):
+        Fold(train, history, held_out)
 
 
-def test_the_sides_of_a_fold_share_their_id_maps() -> None:
-    stranger = cells_of(np.ones((4, 6)))
-    train = side((0, 0))
+def test_users_with_something_held_out_are_judged_without_training_too() -> None:
+    folded_in = Fold(ONE, side((1, 0), (2, 0), (3, 0)), side((1, 1), (2, 1)))
 
-    with pytest.raises(ValueError, match="share their id maps"):
-        Fold(train, train, stranger.where(stranger.keys == 9))
+    assert folded_in.judged.tolist() == [1, 2]
+    assert Fold(ONE, ONE, side((1, 1))).judged.tolist() == [1]
 
 
 @pytest.mark.parametrize("leak", ["train", "history", "held_out"])
@@ -420,7 +380,7 @@ def changed(split: Split, fold: str, part: str, cells: Interactions) -> Split:
 
 @given(st.integers(0, 1_000))
 def test_the_fingerprint_changes_with_any_cell_of_any_side(at: int) -> None:
-    split = user_split(shelf([FULL] * 6, plays=2), (0.2, 0.2), 0.8, (1, 2))
+    split = user_split(library([FULL] * 6, plays=2), (0.2, 0.2), 0.8, (1, 2))
     prints = {split.fingerprint}
 
     for fold in ("validation", "test"):
@@ -459,26 +419,26 @@ def fingerprint(fold: Fold) -> str:
 
 
 def fold_of_users(n: int) -> Fold:
-    data = shelf([FULL] * n)
+    data = library([FULL] * n)
     return random_split(data, 0.2, 5, (1, 2)).validation
 
 
 @given(st.integers(1, 12), st.integers(1, 14), st.integers(0, 999))
 def test_a_sample_judges_a_seeded_draw_of_users_on_all_their_held_out_items(
-    n_users: int, asked: int, seed: int
+    n_users: int, n: int, seed: int
 ) -> None:
     fold = fold_of_users(n_users)
 
-    sample = fold.sample(asked, seed)
+    sample = fold.sample(n, seed)
 
-    assert len(sample.judged) == min(asked, n_users)
+    assert len(sample.judged) == min(n, n_users)
     assert set(sample.judged) <= set(fold.judged)
     assert (np.diff(sample.judged) > 0).all()
     drawn = np.isin(fold.held_out.rows, sample.judged)
     assert triples(sample.held_out) == triples(fold.held_out.where(drawn))
     assert sample.train is fold.train
     assert sample.history is fold.history
-    again = fold.sample(asked, seed)
+    again = fold.sample(n, seed)
     assert again.judged.tolist() == sample.judged.tolist()
 
 
@@ -492,7 +452,7 @@ def test_another_seed_draws_other_users_and_every_user_can_be_drawn() -> None:
 
 
 def test_a_sample_of_new_users_is_folded_in_from_the_same_histories() -> None:
-    fold = user_split(shelf([FULL] * 12), (0.4, 0.4), 0.8, (1, 2)).validation
+    fold = user_split(library([FULL] * 12), (0.4, 0.4), 0.8, (1, 2)).validation
 
     sample = fold.sample(2, 1)
 
