@@ -9,7 +9,7 @@ from recsys.config import ExperimentConfig, checked, load_config
 from recsys.data.config import FilterConfig
 from recsys.errors import InputError
 from recsys.models.als import AlsConfig
-from recsys.search.space import Choice, FloatRange, IntRange, grid, inside
+from recsys.search.space import Choice, FloatRange, IntRange, inside
 from recsys.settings import Origin, parse_value, setting_names
 from recsys.splitting.config import GivenSplit, LastSplit, RandomSplit, TimeSplit, UserSplit
 
@@ -20,43 +20,6 @@ def written(folder: Path, text: str) -> Path:
     path = folder / "own.toml"
     path.write_text(text, encoding="utf-8")
     return path
-
-
-def test_the_paper_config_is_the_reference_study() -> None:
-    config = load_config(CONFIGS / "paper.toml")
-
-    assert config.space == {
-        "factors": Choice((30, 50, 70, 100)),
-        "regularization": Choice((0.001, 0.01, 0.05, 0.1)),
-        "iterations": Choice((10, 15, 20)),
-        "alpha": Choice((0.5, 1.0, 2.0, 5.0)),
-        "weighting": Choice(("linear",)),
-    }
-    assert len(grid(config.space)) == 4 * 4 * 3 * 4
-    study = config.study
-    assert (study.sampler, study.trials, study.metric) == ("random", 12, "precision@10")
-    assert not study.default_first
-    assert config.filter == FilterConfig(
-        min_items=5, min_users=5, mode="once", count="rows", top_users=20_000
-    )
-    assert config.split == RandomSplit(fraction=0.2, min_items=5)
-    assert config.data.item_key == "mbid"
-    assert config.judge.ks == (1, 5, 10, 15, 20)
-
-
-def test_the_default_config_searches_wide_and_tries_the_default_point_first() -> None:
-    config = load_config(CONFIGS / "default.toml")
-
-    space = config.space
-    assert space["factors"] == IntRange(8, 512, log=True)
-    assert isinstance(space["regularization"], FloatRange)
-    assert (space["regularization"].high, space["regularization"].log) == (1000, True)
-    assert isinstance(space["alpha"], FloatRange)
-    assert (space["alpha"].low, space["alpha"].log) == (0.001, True)
-    assert set(space["weighting"].ends) == {"share", "log", "bm25", "tfidf", "binary", "linear"}
-    study = config.study
-    assert (study.sampler, study.trials, study.metric) == ("tpe", 40, "ndcg@10")
-    assert study.default_first
 
 
 def test_the_default_point_lies_in_the_default_space() -> None:
@@ -96,13 +59,18 @@ def test_single_settings_are_replaced_by_dotted_names(tmp_path: Path) -> None:
         path,
         {
             "search.factors": parse_value("16,32"),
+            "search.k1": parse_value("{low = 8, high = 64, log = true}"),
             "split.fraction": parse_value("0.3"),
             "study.trials": parse_value("3"),
             "seed": parse_value("7"),
         },
     )
 
-    assert config.space == {"factors": Choice((16, 32)), "alpha": Choice((1.0,))}
+    assert config.space == {
+        "factors": Choice((16, 32)),
+        "alpha": Choice((1.0,)),
+        "k1": FloatRange(8, 64, log=True),
+    }
     assert config.split == RandomSplit(fraction=0.3)
     assert (config.study.trials, config.seed) == (3, 7)
 
@@ -130,14 +98,6 @@ def test_a_setting_on_the_command_line_is_a_toml_value_or_a_list_or_a_word(
 ) -> None:
     assert parse_value(text) == value
     assert type(parse_value(text)) is type(value)
-
-
-def test_a_range_given_on_the_command_line_is_a_range(tmp_path: Path) -> None:
-    overrides = {"search.factors": parse_value("{low = 8, high = 64, log = true}")}
-
-    config = load_config(written(tmp_path, ""), overrides)
-
-    assert config.space == {"factors": IntRange(8, 64, log=True)}
 
 
 @pytest.mark.parametrize(
@@ -194,6 +154,12 @@ def test_each_kind_of_split_is_written_as_a_table(tmp_path: Path, text: str, kin
         ("[judge]\ncurve_metrics = ['recal@10']", "recal@10"),
         ("[judge]\nks = [5]", "ndcg@10"),
         ("[judge]\nbaseline = 'random'", "judge.baseline"),
+        ("[judge]\nvalidation_users = 0", "judge.validation_users"),
+        ("[judge]\ncurve_every = 0", "judge.curve_every"),
+        ("[study]\npruner = 'meidan'", "study.pruner"),
+        ("[study]\npatience = 0", "study.patience"),
+        ("[study]\nprefer = 'fastest'", "study.prefer"),
+        ("[study]\nfinalists = 0", "study.finalists"),
     ],
 )  # fmt: skip
 def test_a_typo_is_an_error_that_names_the_setting_and_the_file(
@@ -206,40 +172,48 @@ def test_a_typo_is_an_error_that_names_the_setting_and_the_file(
 def test_several_typos_are_reported_at_once(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"study\.trails = .*: .*; .*sead = "):
         load_config(written(tmp_path, "sead = 1\n[study]\ntrails = 3\n"))
+    with pytest.raises(InputError, match=r"config own: study\.trials = .*: use"):
+        checked({"study": {"trials": 0}}, "own")
 
 
-def test_a_missing_file_is_an_error_with_a_remedy(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"absent\.toml: No such file.*pass an existing TOML"):
-        load_config(tmp_path / "absent.toml")
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (None, "No such file.*pass an existing TOML"),
+        (b"seed = 1\nname = \n", ".*line 2.*correct the TOML"),
+        (b"name = '\xff'", ".*correct the TOML"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_an_error_with_a_remedy(
+    tmp_path: Path, content: bytes | None, fault: str
+) -> None:
+    path = tmp_path / "own.toml"
+    if content is not None:
+        path.write_bytes(content)
+
+    with pytest.raises(InputError, match=rf"own\.toml: {fault}"):
+        load_config(path)
 
 
-def test_broken_toml_is_an_error_with_its_line(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"own\.toml: .*line 2.*correct the TOML"):
-        load_config(written(tmp_path, "seed = 1\nname = \n"))
-
-
-def test_bytes_that_are_no_text_are_an_error(tmp_path: Path) -> None:
-    (tmp_path / "own.toml").write_bytes(b"name = '\xff'")
-
-    with pytest.raises(InputError, match=r"own\.toml: .*correct the TOML"):
-        load_config(tmp_path / "own.toml")
-
-
-def test_a_dotted_name_into_a_value_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"--set seed\.of\.split: seed is a value"):
-        load_config(written(tmp_path, "seed = 1\n"), {"seed.of.split": 2})
-
-
-def test_an_override_with_a_typo_is_an_error_that_names_it(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"study\.trails"):
-        load_config(written(tmp_path, ""), {"study.trails": 3})
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("seed.of.split", r"--set seed\.of\.split: seed is a value"),
+        ("study.trails", "study.trails"),
+    ],
+)
+def test_an_override_that_fits_no_setting_is_an_error_that_names_it(
+    tmp_path: Path, name: str, fault: str
+) -> None:
+    with pytest.raises(InputError, match=fault):
+        load_config(written(tmp_path, "seed = 1\n"), {name: 2})
 
 
 def test_a_config_cannot_be_changed() -> None:
     config = AlsConfig()
 
     with pytest.raises(ValidationError, match="frozen"):
-        config.factors = 3  # type: ignore[misc]  # that is the point
+        config.factors = 3  # type: ignore[misc]  # refused by design
 
 
 @pytest.mark.parametrize(
@@ -257,9 +231,6 @@ def test_a_cohort_has_a_text(config: FilterConfig, text: str) -> None:
     assert not FilterConfig().has_cohort
 
 
-CONFIGS = Path(__file__).parents[2] / "flows" / "configs"
-
-
 @pytest.mark.parametrize("kind", ["last", "time", "users"])
 @pytest.mark.parametrize("name", ["default", "paper"])
 def test_another_kind_of_split_begins_with_its_own_defaults(name: str, kind: str) -> None:
@@ -275,8 +246,7 @@ def test_settings_of_the_other_kind_of_split_may_come_before_it() -> None:
 
 
 def test_the_same_kind_of_split_keeps_its_settings(tmp_path: Path) -> None:
-    path = tmp_path / "c.toml"
-    path.write_text('[split]\nkind = "random"\nfraction = 0.3\n')
+    path = written(tmp_path, '[split]\nkind = "random"\nfraction = 0.3\n')
 
     config = load_config(path, {"split.kind": "random"})
 
@@ -289,6 +259,7 @@ def test_the_same_kind_of_split_keeps_its_settings(tmp_path: Path) -> None:
         ("filter.countries", "Germany", ("Germany",)),
         ("filter.genders", "f", ("f",)),
         ("judge.ks", 10, (10,)),
+        ("study.also", "coverage@10", ("coverage@10",)),
     ],
 )
 def test_one_value_is_a_list_of_one(setting: str, value: object, expected: object) -> None:
@@ -339,16 +310,6 @@ def test_iterations_given_as_a_range_are_not_drawn(
     assert list(config.space) == [name for name in config.whole_space if name in drawn]
 
 
-def test_the_default_space_finds_its_iterations_and_the_paper_pins_them() -> None:
-    default, paper = (load_config(CONFIGS / f"{name}.toml") for name in ("default", "paper"))
-
-    assert default.found is not None
-    assert "iterations" not in default.space
-    assert "iterations" in default.whole_space
-    assert paper.found is None
-    assert paper.space == paper.whole_space
-
-
 def test_a_range_of_iterations_is_checked_though_it_is_not_drawn() -> None:
     with pytest.raises(ValidationError, match="number above 0"):
         searching(iterations={"low": 0, "high": 5})
@@ -389,34 +350,10 @@ def test_metrics_beyond_accuracy_can_be_objectives_and_pick_no_winner() -> None:
         ExperimentConfig.model_validate({"judge": {"curve_metrics": ["novelty@10"]}})
 
 
-def test_one_other_objective_needs_no_list() -> None:
-    config = load_config(CONFIGS / "default.toml", {"study.also": "coverage@10"})
-
-    assert config.study.also == ("coverage@10",)
-
-
 @pytest.mark.parametrize("pruner", ["none", "median", "halving", "hyperband"])
 def test_nothing_is_pruned_where_there_are_several_objectives(pruner: str) -> None:
     assert also(pruner=pruner).pruner == pruner
     assert also("coverage@10", pruner=pruner).pruner == "none"
-
-
-@pytest.mark.parametrize(
-    ("table", "setting"),
-    [
-        ({"study": {"pruner": "meidan"}}, "study.pruner"),
-        ({"study": {"patience": 0}}, "study.patience"),
-        ({"study": {"prefer": "fastest"}}, "study.prefer"),
-        ({"study": {"finalists": 0}}, "study.finalists"),
-        ({"judge": {"validation_users": 0}}, "judge.validation_users"),
-        ({"judge": {"curve_every": 0}}, "judge.curve_every"),
-    ],
-)
-def test_an_invalid_setting_of_a_study_is_refused_by_name(
-    table: dict[str, object], setting: str
-) -> None:
-    with pytest.raises(InputError, match=rf"config own: {setting} = .*: use"):
-        checked(table, "own")
 
 
 SPLITS = {"fraction": "random", "min_items": "random", "n": "last", "history": "users"}

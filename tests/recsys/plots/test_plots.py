@@ -21,6 +21,7 @@ from matplotlib.tri import TriContourSet
 from recsys import plots
 from recsys.data.ids import IdMap
 from recsys.data.interactions import Events
+from recsys.plots import Band
 from recsys.plots.distributions import _bins
 from recsys.search.space import Point
 
@@ -41,6 +42,8 @@ def events() -> Events:
     return Events.of(users, items, rows.astype(np.int32), cols.astype(np.int32), plays)
 
 
+BAND: Band = (0.25, 0.24, 0.26)
+MISSING: Band = (math.nan, None, None)
 TRIALS: list[Point] = [
     {"factors": 8, "alpha": 0.001, "weighting": "log", "seed": 1},
     {"factors": 64, "alpha": 1.0, "weighting": "power", "power": 0.5, "seed": 1},
@@ -48,7 +51,7 @@ TRIALS: list[Point] = [
     {"factors": 16, "alpha": 100.0, "weighting": "none", "seed": 1},
     {"factors": 256, "alpha": 10.0, "weighting": "log", "seed": 1},
 ]
-FOUND = [0.1, 0.3, 0.2, 0.15, 0.25]
+NDCG = [0.1, 0.3, 0.2, 0.15, 0.25]
 LOG = {"factors", "alpha"}
 
 
@@ -129,23 +132,17 @@ def test_bins_of_whole_numbers_lie_between_them_and_never_get_narrower(values: l
 
 
 def test_zeros_are_left_out_of_a_log_axis() -> None:
-    some = plots.distribution(np.array([0, 0, 3]), "T", "x", "things")
-    none = plots.distribution(np.array([0, 0]), "T", "x", "things")
-
-    assert sum(heights(some)) == 1
-    assert texts(none) == ["nothing to show"]
+    assert sum(heights(plots.distribution(np.array([0, 0, 3]), "T", "x", "things"))) == 1
 
 
 def test_the_comparison_has_a_line_and_a_band_per_model_in_order_of_k() -> None:
     figure = plots.comparison(MEANS, "ndcg")
 
     axes = figure.axes[0]
-    drawn = {
-        str(line.get_label()): np.asarray(line.get_xydata(), np.float64) for line in axes.lines
+    assert lines(figure) == {
+        "popularity": [(1, 0.05), (10, 0.10)],
+        "als": [(1, 0.15), (10, 0.25)],
     }
-    assert set(drawn) == {"popularity", "als"}
-    np.testing.assert_allclose(drawn["popularity"], [[1, 0.05], [10, 0.10]])
-    np.testing.assert_allclose(drawn["als"], [[1, 0.15], [10, 0.25]])
     bands = [band.get_paths()[0].get_extents() for band in axes.collections]
     assert [(band.y0, band.y1) for band in bands] == [(0.04, 0.11), (0.14, 0.26)]
     assert set(texts(figure)) == {"popularity", "als"}
@@ -163,12 +160,7 @@ def test_a_metric_without_intervals_is_drawn_without_a_band() -> None:
 def test_learning_curves_count_iterations_from_one_and_end_in_their_names() -> None:
     figure = plots.learning_curves({"train": [3.0, 2.0, 1.5], "short": [1.0]}, "loss")
 
-    lines = {
-        str(line.get_label()): np.asarray(line.get_xydata(), np.float64)
-        for line in figure.axes[0].lines
-    }
-    np.testing.assert_allclose(lines["train"], [[1, 3.0], [2, 2.0], [3, 1.5]])
-    np.testing.assert_allclose(lines["short"], [[1, 1.0]])
+    assert lines(figure) == {"train": [(1, 3.0), (2, 2.0), (3, 1.5)], "short": [(1, 1.0)]}
     assert set(texts(figure)) == {"train", "short"}
     assert figure.axes[0].get_ylabel() == "loss"
 
@@ -226,7 +218,7 @@ def test_the_most_important_parameter_is_the_bar_on_top() -> None:
 
 
 def test_slices_have_a_panel_per_varied_parameter_with_the_trials_that_have_it() -> None:
-    figure = plots.slices(TRIALS, FOUND, "ndcg@10", LOG)
+    figure = plots.slices(TRIALS, NDCG, "ndcg@10", LOG)
 
     drawn = panels(figure)
     assert list(drawn) == ["factors", "alpha", "weighting", "power"]
@@ -238,7 +230,7 @@ def test_slices_have_a_panel_per_varied_parameter_with_the_trials_that_have_it()
 
 
 def test_slices_put_a_category_at_its_tick_and_colour_by_the_order_of_trials() -> None:
-    figure = plots.slices(TRIALS, FOUND, "ndcg@10")
+    figure = plots.slices(TRIALS, NDCG, "ndcg@10")
 
     axes = panels(figure)["weighting"]
     ticks = [label.get_text() for label in axes.get_xticklabels()]
@@ -298,7 +290,7 @@ def test_a_parameter_with_zero_gets_no_log_axis_and_a_failed_trial_no_dot() -> N
 
 
 def test_contours_fill_each_pair_and_show_every_trial_that_has_both() -> None:
-    figure = plots.contours(TRIALS, FOUND, [("factors", "alpha"), ("power", "alpha")], "ndcg", LOG)
+    figure = plots.contours(TRIALS, NDCG, [("factors", "alpha"), ("power", "alpha")], "ndcg", LOG)
 
     both, few = panels(figure)["factors"], panels(figure)["power"]
     assert len(figure.axes) == 3  # and the colour bar
@@ -323,7 +315,7 @@ def test_contours_are_linear_in_the_logarithm_and_reach_to_the_outermost_trials(
     np.testing.assert_allclose([box[:, 1] for box in at], [(1, 10_000)] * len(at), rtol=1e-4)
 
 
-def test_contours_take_the_mean_of_trials_at_one_place() -> None:
+def test_contours_show_the_mean_of_trials_at_one_place() -> None:
     square: list[Point] = [{"x": x, "y": y} for x in (0, 1) for y in (0, 1)]
 
     twice = plots.contours(square * 2, [0.0] * 4 + [2.0] * 4, [("x", "y")], "value")
@@ -366,11 +358,11 @@ def test_a_parameter_of_one_value_still_has_a_tick_there_on_a_log_axis() -> None
 def test_a_pair_with_a_category_or_an_unknown_parameter_has_an_empty_panel() -> None:
     pairs = [("factors", "alpha"), ("weighting", "alpha"), ("factors!", "alpha")]
 
-    figure = plots.contours(TRIALS, FOUND, pairs, "ndcg", LOG)
+    figure = plots.contours(TRIALS, NDCG, pairs, "ndcg", LOG)
 
-    said = {x: [text.get_text() for text in axes.texts] for x, axes in panels(figure).items()}
+    words = {x: [text.get_text() for text in axes.texts] for x, axes in panels(figure).items()}
     nothing = ["nothing to show"]
-    assert said == {"factors": [], "weighting": nothing, "factors!": nothing}
+    assert words == {"factors": [], "weighting": nothing, "factors!": nothing}
 
 
 @pytest.mark.parametrize(
@@ -411,7 +403,7 @@ def test_points_of_the_front_have_their_labels_except_where_these_would_overlap(
     assert sorted(texts(near)) == ["a", "c"]
 
 
-def test_no_curves_no_trials_and_no_such_metric_still_make_a_figure() -> None:
+def test_a_figure_without_any_value_says_so() -> None:
     figures = [
         plots.comparison(MEANS, "recall"),
         plots.comparison({}, "ndcg"),
@@ -425,10 +417,15 @@ def test_no_curves_no_trials_and_no_such_metric_still_make_a_figure() -> None:
         plots.slices([{"x": 1}, {"x": 1.0}, {}], [1.0, 2.0, 3.0], "value"),
         plots.slices([{"x": 1}, {"x": 2}], [math.nan, math.inf], "value"),
         plots.contours([], [], [("x", "y")], "value"),
-        plots.contours(TRIALS, FOUND, [], "value"),
+        plots.contours(TRIALS, NDCG, [], "value"),
         plots.contours(TRIALS, [math.nan] * 5, [("factors", "alpha")], "value"),
         plots.pareto([], [], ("x", "y")),
         plots.pareto([(math.nan, 1.0)], [True], ("x", "y")),
+        plots.distribution(np.array([0, 0]), "T", "x", "things"),
+        plots.tradeoff({"broken": (MISSING, MISSING)}, ("x", "y")),
+        plots.groups({}, "x"),
+        plots.groups({"als": {}}, "x"),
+        plots.groups({"als": {"cold": MISSING}}, "x"),
     ]
 
     assert [texts(figure) for figure in figures] == [["nothing to show"]] * len(figures)
@@ -486,35 +483,29 @@ def test_names_at_the_ends_of_close_lines_do_not_overlap() -> None:
     assert (np.diff(at) > 0.05 * (high - low)).all()
 
 
-def test_a_saved_picture_is_not_blank_and_the_same_each_time(tmp_path: Path) -> None:
-    plots.save(plots.comparison(MEANS, "ndcg"), tmp_path / "made" / "a.png")
-    plots.save(plots.comparison(MEANS, "ndcg"), tmp_path / "made" / "b.png")
-
-    pixels = imread(tmp_path / "made" / "a.png")
-    assert pixels.shape == (660, 1080, 4)
-    assert len(np.unique(pixels.reshape(-1, 4), axis=0)) > 20
-    first, second = sorted((tmp_path / "made").iterdir())
-    assert first.read_bytes() == second.read_bytes()
-
-
 @pytest.mark.parametrize(
     "draw",
     [
         lambda: plots.importance({"a": 0.7, "b": 0.3}, "ndcg"),
-        lambda: plots.slices(TRIALS, FOUND, "ndcg", LOG),
-        lambda: plots.contours(TRIALS, FOUND, [("factors", "alpha")], "ndcg", LOG),
+        lambda: plots.slices(TRIALS, NDCG, "ndcg", LOG),
+        lambda: plots.contours(TRIALS, NDCG, [("factors", "alpha")], "ndcg", LOG),
         lambda: plots.pareto([(1, 2), (2, 1), (1, 1)], [True, True, False], ("a", "b")),
         lambda: plots.history([1.0, None, 2.0, 3.0], "ndcg", pruned=[1, 3]),
+        lambda: plots.comparison(MEANS, "ndcg"),
+        lambda: plots.tradeoff({"als": (BAND, BAND), "bpr": (BAND, BAND)}, ("x", "y")),
+        lambda: plots.groups({"als": {"cold": BAND}, "bpr": {"heavy": BAND}}, "ndcg"),
     ],
-    ids=["importance", "slices", "contours", "pareto", "history"],
+    ids=["importance", "slices", "contours", "pareto", "history", "comparison", "models", "groups"],
 )
-def test_the_pictures_of_a_study_are_the_same_each_time(
+def test_a_saved_picture_of_each_kind_is_not_blank_and_the_same_each_time(
     draw: Callable[[], Figure], tmp_path: Path
 ) -> None:
-    plots.save(draw(), tmp_path / "a.png")
-    plots.save(draw(), tmp_path / "b.png")
+    first, second = (tmp_path / "new" / name for name in ("a.png", "b.png"))
+    plots.save(draw(), first)
+    plots.save(draw(), second)
 
-    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    assert len(np.unique(imread(first).reshape(-1, 4), axis=0)) > 20
+    assert first.read_bytes() == second.read_bytes()
 
 
 def test_a_failed_save_leaves_the_old_picture_and_nothing_else(
