@@ -144,12 +144,6 @@ def test_the_frame_has_a_row_per_model_best_first(comparison: Comparison) -> Non
     assert (frame[f"ndcg@{K} low"] <= frame[f"ndcg@{K}"]).all()
 
 
-def test_of_one_split_there_is_no_spread() -> None:
-    comparison = Comparison.of([split_result(1, fold_of(1))], f"ndcg@{K}", 0, 50)
-
-    assert comparison.spreads["good"][f"ndcg@{K}"].sd is None
-
-
 def test_users_count_in_the_splits_that_judge_them() -> None:
     """As when whole users are held out: each split judges others."""
 

@@ -7,8 +7,6 @@ from threadpoolctl import threadpool_info
 from recsys.models.als import Als, AlsConfig
 from recsys.models.als_scaled import Regularization
 from recsys.models.iterative import Iteration, StopTraining
-from recsys.models.recommender import NO_ITEM
-from tests.conftest import cells_of, two_camps
 from tests.recsys.models.als_equations import (
     WEIGHTINGS,
     bits,
@@ -175,20 +173,3 @@ def test_a_stopped_training_with_factors_that_are_not_finite_is_an_error() -> No
 
     with pytest.raises(Exception, match="NaN"):
         Als(config_of(iterations=9), 1).fit(train, on_iteration=spoil)
-
-
-def test_a_trained_user_is_folded_in_close_to_the_trained_factor() -> None:
-    rng = np.random.default_rng(3)
-    dense = two_camps(40, 30, of_other=2) * rng.integers(0, 3, (40, 30))
-    users = np.arange(40, dtype=np.int32)
-    model = Als(AlsConfig(factors=4, iterations=60, regularization=1.0), 1).fit(cells_of(dense))
-
-    recs = model.recommend(users, 10)
-    folded = model.fold_in(cells_of(dense), users, 10)
-
-    both = [
-        len(({*one} & {*other}) - {NO_ITEM})
-        for one, other in zip(recs.items.tolist(), folded.items.tolist(), strict=True)
-    ]
-    assert np.mean(both) > 9.5
-    np.testing.assert_allclose(recs.scores, folded.scores, atol=5e-3)

@@ -64,17 +64,6 @@ def test_without_nu_the_factors_are_those_of_implicit_to_the_bit() -> None:
     assert bits(model) == (theirs.user_factors.tobytes(), theirs.item_factors.tobytes())
 
 
-def test_contributions_add_up_to_the_score_of_the_fold_in() -> None:
-    config, train = config_of(factors=6, iterations=4, nu=1.0), random_cells()
-    model = Als(config, 1).fit(train)
-
-    scores = model.score(train, 7)
-
-    for item in range(18):
-        total = model.contributions(train, 7, item).sum()
-        assert total == pytest.approx(scores[item], rel=1e-3, abs=1e-4)
-
-
 @pytest.mark.parametrize("most", [(1, 4096), (7, 4096), (1024, 1), (1024, 30)])
 def test_the_size_of_blocks_changes_next_to_nothing(
     monkeypatch: pytest.MonkeyPatch, most: tuple[int, int]

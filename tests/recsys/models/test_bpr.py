@@ -49,16 +49,6 @@ def test_the_gradient_vanishes_at_a_folded_factor() -> None:
         assert np.abs(slope(model, x, known)).max() < 0.02 * np.abs(start).max()
 
 
-def test_folding_in_comes_close_to_the_training() -> None:
-    model, cells = trained()
-    users = np.arange(60, dtype=np.int32)
-    recs, folded = model.recommend(users, 10), model.fold_in(cells, users, 10)
-
-    common = [len({*a} & {*b}) for a, b in zip(recs.items, folded.items, strict=True)]
-
-    assert np.mean(common) > 7
-
-
 def test_the_size_of_a_block_changes_no_list(monkeypatch: pytest.MonkeyPatch) -> None:
     model, cells = trained()
     users = np.arange(60, dtype=np.int32)

@@ -237,6 +237,23 @@ def test_a_restored_model_may_be_fitted_and_restored_on_other_cells(config: Mode
     assert answered(model.fit(first), second) == answered(one, second)
 
 
+@every_model
+@settings(max_examples=10)
+@given(dense=plays, history=plays)
+def test_contributions_add_up_to_the_score(
+    config: ModelConfig, dense: npt.NDArray[np.int32], history: npt.NDArray[np.int32]
+) -> None:
+    model, cells = fitted(config, dense), cells_of(history)
+    if not (isinstance(model, Explaining) and isinstance(model, Scoring)):
+        pytest.skip("it explains no score")
+
+    scores = model.score(cells, 0)
+
+    for item in np.flatnonzero(np.isfinite(scores)).tolist():
+        total = model.contributions(cells, 0, item).sum()
+        assert total == pytest.approx(scores[item], rel=1e-3, abs=1e-3)
+
+
 EXACT = ("popularity-plays", "popularity-users", "item-knn", "rp3beta", "slim", "ease")
 
 

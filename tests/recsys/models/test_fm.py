@@ -6,12 +6,11 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.sparse import csr_matrix
 
 from recsys.data.ids import IdMap
 from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
-from recsys.models.fm import FeatureTable, Fm, FmConfig, scaled, slopes
+from recsys.models.fm import FeatureTable, Fm, FmConfig, slopes
 from tests.conftest import cells_of, profiles_of, two_camps
 
 SMALL = FmConfig(factors=4, iterations=30, learning_rate=0.1, dropout=0.5)
@@ -226,9 +225,3 @@ def test_adagrad_divides_by_the_root_of_the_sum_of_squares() -> None:
 
     moved = 0.1 * (1 + 1 / math.sqrt(2))
     np.testing.assert_allclose(table.values, [[1, 2], [3 - moved, 4 + moved]], rtol=1e-5)
-
-
-def test_an_empty_history_stays_empty() -> None:
-    rows = scaled(csr_matrix(np.array([[3.0, 4.0], [0.0, 0.0]])))
-
-    np.testing.assert_allclose(rows.toarray(), [[0.6, 0.8], [0, 0]])

@@ -120,16 +120,6 @@ def test_only_the_nearest_users_have_a_vote() -> None:
     assert ranked(3) == [4, 3]
 
 
-def test_neighbours_at_the_same_distance_have_the_same_vote() -> None:
-    dense = [[0, 0, 3, 0], [4, 0, 0, 0], [0, 2, 0, 0], [0, 0, 0, 1]]
-    model = UserKnn(PLAIN).fit(cells_of(dense))
-
-    recs = model.recommend(np.array([0], np.int32), 3)
-
-    assert recs.items.tolist() == [[0, 1, 3]]
-    assert recs.scores.tolist() == [[1, 1, 1]]
-
-
 COUNTRIES = ["Chile" if user % 2 else "Iceland" for user in range(6)]
 
 

@@ -177,54 +177,6 @@ def test_halving_equals_a_slow_loop(
     ]
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "every", "expected"),
-    [
-        (1, 81, 1, [1, 3, 9, 27]),
-        (1, 82, 1, [1, 3, 9, 27, 81]),
-        (0, 81, 1, [1, 3, 9, 27]),
-        (2, 81, 1, [2, 6, 18, 54]),
-        (1, 81, 4, [4, 12, 28]),
-        (5, 81, 10, [10, 20, 50]),
-        (81, 81, 1, []),
-    ],
-)
-def test_halving_decides_at_the_first_point_at_or_beyond_a_rung_and_nowhere_else(
-    low: int, high: int, every: int, expected: list[int]
-) -> None:
-    at = range(every, high + 1, every)
-    others = done(steady(1.0, at) for _ in range(9))
-
-    assert stopped_at("halving", 9, steady(0.0, at), others, (low, high)) == expected
-
-
-@pytest.mark.parametrize("pruned", [True, False])
-@pytest.mark.parametrize(("n_others", "n_kept"), [(2, 1), (4, 1), (5, 2), (7, 2), (8, 3), (29, 10)])
-def test_a_third_of_the_trials_at_a_rung_continues(
-    n_others: int, n_kept: int, pruned: bool
-) -> None:
-    others = done((steady(float(n), [9]) for n in range(n_others)), pruned)
-
-    goes_on = [
-        rank
-        for rank in range(1, n_others + 2)
-        if not stops("halving", steady(n_others - rank + 0.5, [9]), others)
-    ]
-
-    assert goes_on == list(range(1, n_kept + 1))
-
-
-def test_brackets_of_hyperband_leave_out_one_rung_more_each() -> None:
-    at = range(1, 82)
-    others = done(steady(1.0, at) for _ in range(250))
-    rungs, slots = [1, 3, 9, 27], range(250, 330)
-
-    found = [stopped_at("hyperband", s, steady(0.0, at), others) for s in slots]
-
-    assert found == [rungs[_bracket(slot, 5, seed=1) :] for slot in slots]
-    assert {len(stops) for stops in found} == {0, 1, 2, 3, 4}
-
-
 def test_brackets_of_hyperband_get_slots_in_the_proportions_of_the_paper() -> None:
     drawn = [_bracket(slot, 5, seed=11) for slot in range(4000)]
 

@@ -10,7 +10,6 @@ from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
 from recsys.errors import InputError
 from recsys.models.als import Als, AlsConfig
-from recsys.models.item_knn import ItemKnnConfig
 from recsys.models.popularity import PopularityConfig
 from recsys.models.weighting import Weights
 from recsys.serving.answers import (
@@ -118,15 +117,6 @@ def test_the_most_similar_items_are_of_the_same_camp_by_cosine(camps: Served) ->
             assert each.score == pytest.approx(unit[item] @ unit[other], abs=1e-5)
 
 
-def test_an_item_without_users_is_similar_to_nothing() -> None:
-    dense = two_camps(N_USERS, N_ITEMS)
-    dense[:, 4] = 0
-    served = served_by(CONFIG, cells_of(dense))
-
-    assert similar(served, 4, 5) == []
-    assert "i04" not in {each.id for each in similar(served, 2, N_ITEMS)}
-
-
 def test_models_that_cannot_relate_or_explain_say_so(popular: Served) -> None:
     with pytest.raises(InputError, match="has no similarities of items"):
         similar(popular, 0, 3)
@@ -194,20 +184,6 @@ def test_a_new_history_is_explained_too(camps: Served) -> None:
 
     assert {each.name for each in explanation.shares} == {"i02", "i04"}
     assert explanation.score == pytest.approx(best.score, rel=1e-4)
-
-
-def test_linear_models_serve_and_explain_as_als_does() -> None:
-    served = served_by(ItemKnnConfig(neighbours=5), cells_of(two_camps(N_USERS, N_ITEMS)))
-
-    for user in (0, 5):
-        (best,) = known_user(served, user, 1).items
-        explanation = explain(served, served.cells, user, served.names.number(best.id))
-        all_ = known_user(served, user, N_ITEMS, include_heard=True).items
-
-        assert best.id == f"i{user:02}"
-        assert explanation.score == pytest.approx(best.score, rel=1e-5)
-        assert {each.id for each in all_ if each.heard} == {each.id for each in explanation.shares}
-        assert {int(each.id[1:]) % 2 for each in similar(served, user, 4)} == {user % 2}
 
 
 def test_users_are_found_by_id_and_the_nearest_are_offered(camps: Served) -> None:
