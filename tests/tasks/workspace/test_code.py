@@ -27,7 +27,17 @@ SCOPES = {
     "serving": SERVING,
 }
 DECIDING_NOTHING = {"plots", "report"}
-SHARED = {"errors", "renames", "progress", "settings", "identity", "config", "seeds", "files"}
+SHARED = {
+    "dtypes",
+    "errors",
+    "renames",
+    "progress",
+    "settings",
+    "identity",
+    "config",
+    "seeds",
+    "files",
+}
 
 
 @pytest.fixture
