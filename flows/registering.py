@@ -16,11 +16,10 @@ from tasks.serving.load import ServedRun, load_served
 from tasks.serving.selection import SelectedRun, select_run
 from tasks.tracking import registering, registry
 from tasks.tracking.registering import Portable
-from tasks.tracking.registry import Version
+from tasks.tracking.registry import Version, check_name
 from tasks.workspace.layout import Workspace
 
 _NUMBER = re.compile(r"\d{1,9}")  # longer is the id of a run
-_NAME = re.compile(r"[\w.-]+", re.ASCII)
 EXAMPLES = 2  # items in the history of the example
 
 
@@ -98,18 +97,6 @@ def rollback(workspace: Workspace, name: str = MODEL) -> Version:
     """
     check_name(name)
     return registry.rollback(workspace, name)
-
-
-def check_name(name: str) -> None:
-    """Refuse a name that MLflow, or its addresses, would not take.
-
-    Raises:
-        InputError: it has other characters than letters, digits, `_`, `.` and `-`.
-    """
-    if not _NAME.fullmatch(name):
-        raise InputError(
-            f"--name {name!r}: a registered model is named by letters, digits, _, . and - alone"
-        )
 
 
 def example(served: Served) -> pd.DataFrame:

@@ -41,8 +41,9 @@ from tasks.serving.load import ServedRun
 from tasks.study.choosing import choose
 from tasks.study.measuring import run_final
 from tasks.study.study import Study
-from tasks.tracking.queries import Recorded, read_run
-from tasks.tracking.registry import Version, champion, load_version, versions
+from tasks.tracking.queries import read_run
+from tasks.tracking.recorded import Recorded
+from tasks.tracking.registry import Version, champion, check_name, load_version, versions
 from tasks.tracking.runs import Run
 from tasks.tuning import Search
 from tasks.workspace.cache import file_hash
@@ -115,7 +116,7 @@ def retrain(request: RetrainRequest, workspace: Path = Path("mlruns")) -> Retrai
         InputError: the plays have drifted from the last ones, they or the configuration cannot be
             used, or the lists of the new champion cannot be published.
     """
-    registering.check_name(request.name)
+    check_name(request.name)
     request.check()
     place = environment.place(workspace)
     clock = Clock()

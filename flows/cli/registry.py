@@ -18,10 +18,9 @@ if TYPE_CHECKING:
 
 def listed(workspace: Workspace, name: str = MODEL) -> list[dict[str, Any]]:
     """Every version as JSON values, newest first."""
-    from flows.registering import check_name
     from tasks.tracking import registry
 
-    check_name(name)
+    registry.check_name(name)
     return [
         {**asdict(each), "registered": each.registered.isoformat()}
         for each in registry.versions(workspace, name)
@@ -33,10 +32,9 @@ def table(workspace: Workspace, name: str = MODEL) -> "RenderableType":
     from rich.text import Text
 
     from flows.cli.format import FittedTable, TableColumn, moment_text
-    from flows.registering import check_name
     from tasks.tracking import registry
 
-    check_name(name)
+    registry.check_name(name)
     versions = registry.versions(workspace, name)
     if not versions:
         return Text(f"{name} has no versions: `recsys register` makes one")

@@ -18,7 +18,6 @@ from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
 from recsys.data.store import load_data, save_data
 from recsys.errors import InputError
-from recsys.evaluation.fitting import fit
 from recsys.models import build, read_config
 from recsys.models.arrays import StoredArrays, save_arrays
 from recsys.models.config import ModelConfig
@@ -26,7 +25,7 @@ from recsys.seeds import seed_for
 from recsys.serving.answers import Served
 from tasks.progress import report_progress
 from tasks.serving.selection import SelectedRun, select_run
-from tasks.tracking.queries import Recorded
+from tasks.tracking.recorded import Recorded
 from tasks.workspace.cache import stage
 from tasks.workspace.layout import Workspace
 
@@ -152,6 +151,8 @@ def _version(name: str) -> str | None:
 def _fit(
     folder: Path, config: ModelConfig, seed: int, cells: Interactions, profiles: Profiles | None
 ) -> dict[str, Any]:
+    from recsys.evaluation.fitting import fit  # pandas, which is slow to load
+
     fitted = fit(config, seed, cells, profiles, progress=report_progress)
     save_arrays(fitted.model.arrays(), folder)
     return {}

@@ -14,7 +14,7 @@ from tasks.progress import report_progress
 from tasks.serving.load import ServedRun, load_served
 from tasks.serving.published.store import ListStore, OldStoreError, Published
 from tasks.serving.selection import select_run
-from tasks.tracking.queries import Recorded
+from tasks.tracking.recorded import Recorded
 from tasks.tracking.registering import identity
 from tasks.tracking.registry import Version, champion, get_version, load_version, versions
 from tasks.workspace.layout import Workspace

@@ -17,7 +17,8 @@ from recsys.errors import InputError
 from recsys.evaluation.objectives import oriented
 from recsys.models import is_baseline
 from recsys.sources.layout import Nouns, nouns_of
-from tasks.tracking.queries import Recorded, finals, read_run, read_runs, study_runs
+from tasks.tracking.queries import finals, read_run, read_runs, study_runs
+from tasks.tracking.recorded import Recorded
 from tasks.tracking.registry import champion
 from tasks.workspace.layout import Workspace
 

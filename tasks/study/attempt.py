@@ -35,10 +35,9 @@ from tasks.study.measuring import (
 from tasks.study.monitor import monitor_of
 from tasks.study.study import Study, start_child, trial_params, tuning_fold
 from tasks.tracking import client
-from tasks.tracking.client import metric_name
 from tasks.tracking.copying import Copied, copy_run
-from tasks.tracking.queries import find_measured
-from tasks.tracking.runs import ERROR, MEASURED, Run
+from tasks.tracking.recorded import metric_name
+from tasks.tracking.runs import ERROR, MEASURED, Run, find_measured
 from tasks.tuning import Search, TakenOver, Trial, TrialFacts
 from tasks.workspace.postgres import DatabaseLost
 

@@ -19,8 +19,7 @@ from recsys.search.curves import CurvePoint, LossProbe
 from recsys.splitting.split import Fold
 from tasks.progress import report_progress
 from tasks.study.study import Study, fold_at, start_child, train_seed
-from tasks.tracking.queries import find_measured
-from tasks.tracking.runs import MEASURED, Run
+from tasks.tracking.runs import MEASURED, Run, find_measured
 
 SHOWN = 10  # length of the lists of the sample user
 SAMPLE_USER = "sample_user.json"

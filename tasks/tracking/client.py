@@ -22,11 +22,6 @@ MAX_BATCH = 1000  # metrics in one log_batch, as MLflow allows
 NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # the second for malformed ids
 
 
-def metric_name(name: str) -> str:
-    """MLflow allows no `@` in names: ndcg@10 is ndcg_at_10 there."""
-    return name.replace("@", "_at_")
-
-
 def open_client(workspace: Workspace) -> MlflowClient:
     """A client on the workspace's database, which is made under a lock.
 

@@ -17,20 +17,20 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModel, LoggedModelStatus, Metric
 from mlflow.entities.model_registry import ModelVersion
-from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS, MLFLOW_PARENT_RUN_ID
+from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 import recsys
 from recsys.errors import InputError
 from recsys.files import temporary_folder
 from recsys.identity import key_of
 from tasks.orchestration.interfaces import MODEL
-from tasks.tracking.client import metric_name, open_client
-from tasks.tracking.queries import Recorded
+from tasks.tracking.client import open_client
+from tasks.tracking.reading import open_reader
+from tasks.tracking.recorded import PARENT_RUN, Recorded, RecordedVersion, metric_name
 from tasks.tracking.registry import (
     IDENTITY,
     JUDGED,
     Version,
-    pointed_at,
     registry_lock,
     version_of,
     versions,
@@ -113,7 +113,7 @@ def add_version(workspace: Workspace, portable: Portable, name: str = MODEL) -> 
         if known is not None:
             return known
         tags = _tags(client, portable.judged)
-        if pointed_at(client, name) is None:
+        if open_reader(workspace).aliases(name) is None:
             client.create_registered_model(name)
         logged = _logged(workspace, client, portable, tags)
         # Not "models:/<id>": MLflow would look that up at its default address, not at ours.
@@ -127,12 +127,12 @@ def add_version(workspace: Workspace, portable: Portable, name: str = MODEL) -> 
             f"its metrics are those of run {portable.judged.id}, which was judged on test",
         )
         _link(client, logged.model_id, made)
-        return version_of(client.get_model_version(name, made.version), {})
+        return version_of(RecordedVersion.of(client.get_model_version(name, made.version)), {})
 
 
 def _tags(client: MlflowClient, judged: Recorded) -> dict[str, str]:
     """Of the version and of the logged model."""
-    study = client.get_run(judged.tags[MLFLOW_PARENT_RUN_ID])
+    study = client.get_run(judged.tags[PARENT_RUN])
     metric = study.data.params["study.metric"]
     key = f"test/{metric_name(metric)}"
     measured = client.get_run(judged.id).data.metrics

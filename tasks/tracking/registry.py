@@ -10,32 +10,32 @@ completes it. `rollback` first moves `champion` to the previous version, then `p
 that served. Once there is a champion, there always is one.
 """
 
+import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-
-from mlflow import MlflowClient
-from mlflow.entities.model_registry import ModelVersion
-from mlflow.exceptions import MlflowException
-from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from typing import TYPE_CHECKING, Any
 
 from recsys.errors import InputError
 from recsys.files import temporary_folder
 from recsys.serving.answers import Served
-from recsys.serving.package import unpack
 from tasks.orchestration.interfaces import MODEL
 from tasks.progress import report_progress
-from tasks.tracking.client import NOT_THERE, open_client
+from tasks.tracking.reading import open_reader
+from tasks.tracking.recorded import RecordedVersion
 from tasks.workspace.layout import Workspace
 from tasks.workspace.locking import workspace_locks
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 CHAMPION, PREVIOUS = "champion", "previous"
 JUDGED = "judged_run"  # of a version: the final run that its metrics are of
 IDENTITY = "identity"  # of a version: hash of what it is made of
 _PAGE = 100
+_NAME = re.compile(r"[\w.-]+", re.ASCII)
 _SERVED = (
     "artifacts/served"  # within the files of a version: what `recsys.serving.package.pack` wrote
 )
@@ -72,26 +72,31 @@ class Version:
     registered: datetime
 
 
+def check_name(name: str) -> None:
+    """Refuse a name that MLflow, or its addresses, would not take.
+
+    Raises:
+        InputError: it has other characters than letters, digits, `_`, `.` and `-`.
+    """
+    if not _NAME.fullmatch(name):
+        raise InputError(
+            f"--name {name!r}: a registered model is named by letters, digits, _, . and - alone"
+        )
+
+
 def versions(workspace: Workspace, name: str = MODEL) -> list[Version]:
     """All versions of a registered model, newest first; none where there is no such model."""
-    client = open_client(workspace)
-    aliases = pointed_at(client, name)
+    reader = open_reader(workspace)
+    aliases = reader.aliases(name)
     if aliases is None:
         return []
-    found: list[ModelVersion] = []
-    token: str | None = None
-    while True:
-        page = client.search_model_versions(f"name = '{name}'", max_results=_PAGE, page_token=token)
-        found += [each for each in page if each.tags.keys() >= {JUDGED, IDENTITY}]
-        token = page.token
-        if not token:
-            break
-    return sorted((version_of(each, aliases) for each in found), key=lambda each: -each.number)
+    ours = [each for each in reader.versions(name) if each.tags.keys() >= {JUDGED, IDENTITY}]
+    return sorted((version_of(each, aliases) for each in ours), key=lambda each: -each.number)
 
 
 def models(workspace: Workspace) -> list[str]:
     """Names of all registered models."""
-    client = open_client(workspace)
+    client = _client(workspace)
     found: list[str] = []
     token: str | None = None
     while True:
@@ -102,22 +107,11 @@ def models(workspace: Workspace) -> list[str]:
             return found
 
 
-def pointed_at(client: MlflowClient, name: str) -> dict[str, int] | None:
-    """The number each alias points at; None where there is no such registered model."""
-    try:
-        registered = client.get_registered_model(name)
-    except MlflowException as error:
-        if error.error_code not in NOT_THERE:
-            raise
-        return None
-    return {alias: int(number) for alias, number in registered.aliases.items()}
-
-
-def version_of(found: ModelVersion, aliases: Mapping[str, int]) -> Version:
-    """What MLflow keeps of a version of ours, with those of the aliases that point at it."""
-    tags, number = found.tags, int(found.version)
+def version_of(recorded: RecordedVersion, aliases: Mapping[str, int]) -> Version:
+    """What MLflow has recorded of a version of ours, with the aliases that point at it."""
+    tags, number = recorded.tags, recorded.number
     return Version(
-        name=found.name,
+        name=recorded.name,
         number=number,
         aliases=tuple(sorted(alias for alias, of in aliases.items() if of == number)),
         run=tags[JUDGED],
@@ -127,7 +121,7 @@ def version_of(found: ModelVersion, aliases: Mapping[str, int]) -> Version:
         study=tags["study"],
         data=tags["data_set"],
         identity=tags[IDENTITY],
-        registered=datetime.fromtimestamp(found.creation_timestamp / 1000, UTC),
+        registered=datetime.fromtimestamp(recorded.created / 1000, UTC),
     )
 
 
@@ -158,7 +152,9 @@ def get_version(workspace: Workspace, number: int, name: str = MODEL) -> Version
 
 def files_of(workspace: Workspace, version: Version, into: Path) -> Path:
     """The files of a version: where they lie, or a copy in `into` of ones that are far."""
-    uri = open_client(workspace).get_model_version_download_uri(version.name, str(version.number))
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    uri = _client(workspace).get_model_version_download_uri(version.name, str(version.number))
     repository: Any = get_artifact_repository(uri, workspace.tracking_uri)  # has no types
     into.mkdir(parents=True, exist_ok=True)
     return Path(repository.download_artifacts("", str(into)))
@@ -169,6 +165,8 @@ def load_version(workspace: Workspace, version: Version) -> Served:
 
     Profiles are there only where the model uses them, see `recsys.serving.package.pack`.
     """
+    from recsys.serving.package import unpack  # pandas, which is slow to load
+
     with temporary_folder(workspace.scratch, "version-") as folder:
         report_progress(f"loading version {version.number}", 0, None)
         return unpack(files_of(workspace, version, folder) / _SERVED)
@@ -182,10 +180,10 @@ def promote(workspace: Workspace, number: int, name: str = MODEL) -> Version:
     Raises:
         InputError: there is no such version.
     """
-    client = open_client(workspace)
+    client = _client(workspace)
     with registry_lock(workspace):
         get_version(workspace, number, name)
-        serving = (pointed_at(client, name) or {}).get(CHAMPION)
+        serving = (open_reader(workspace).aliases(name) or {}).get(CHAMPION)
         if serving != number:
             if serving is not None:
                 _point(client, name, PREVIOUS, serving)
@@ -201,9 +199,9 @@ def rollback(workspace: Workspace, name: str = MODEL) -> Version:
     Raises:
         InputError: there is no previous version, or it is the champion.
     """
-    client = open_client(workspace)
+    client = _client(workspace)
     with registry_lock(workspace):
-        aliases = pointed_at(client, name) or {}
+        aliases = open_reader(workspace).aliases(name) or {}
         serving, before = aliases.get(CHAMPION), aliases.get(PREVIOUS)
         if before is None or before == serving:
             now = "none serves" if serving is None else f"version {serving} serves"
@@ -217,6 +215,12 @@ def rollback(workspace: Workspace, name: str = MODEL) -> Version:
         return get_version(workspace, before, name)
 
 
-def _point(client: MlflowClient, name: str, alias: str, number: int) -> None:
+def _point(client: "MlflowClient", name: str, alias: str, number: int) -> None:
     """One write of the database: the alias points at the old version, or at the new one."""
     client.set_registered_model_alias(name, alias, str(number))
+
+
+def _client(workspace: Workspace) -> "MlflowClient":
+    from tasks.tracking.client import open_client  # MLflow, which is slow to load
+
+    return open_client(workspace)

@@ -19,12 +19,12 @@ from urllib.parse import quote, unquote, urlparse
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, LifecycleStage, Metric, Param, RunTag
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from recsys.errors import InputError
 from recsys.files import sync
 from tasks.orchestration.interfaces import HOST, MLFLOW_PORT
-from tasks.tracking.client import MAX_BATCH, metric_name, open_client
+from tasks.tracking.client import MAX_BATCH, open_client
+from tasks.tracking.recorded import PARENT_RUN, metric_name
 from tasks.workspace.layout import Workspace
 from tasks.workspace.locking import workspace_locks
 
@@ -216,7 +216,7 @@ def start_run(
 ) -> Run:
     """Open a run with its parameters, tags and data set, if there is one."""
     client = open_client(workspace)
-    nested = {MLFLOW_PARENT_RUN_ID: parent} if parent else {}
+    nested = {PARENT_RUN: parent} if parent else {}
     made = client.create_run(experiment, tags={**tags, **nested}, run_name=name)
     run = Run(made.info.run_id, client)
     try:
@@ -266,6 +266,18 @@ def reopen_run(workspace: Workspace, run_id: str) -> Run:
     if ERROR in run.client.get_run(run_id).data.tags:
         run.client.delete_tag(run_id, ERROR)
     return run
+
+
+def find_measured(
+    workspace: Workspace, experiment: str, key: str, parent: str | None = None
+) -> list[Run]:
+    """The FINISHED runs that measured exactly `key`, oldest first, of one parent if given."""
+    query = f"tags.{MEASURED} = '{key}' and attributes.status = 'FINISHED'"
+    if parent is not None:
+        query += f" and tags.`{PARENT_RUN}` = '{parent}'"
+    client = open_client(workspace)
+    runs = client.search_runs([experiment], query, order_by=["start_time"])
+    return [Run(run.info.run_id, client) for run in runs]
 
 
 def compare_url(workspace: Workspace, experiment: str, run_ids: Sequence[str]) -> str:

@@ -38,7 +38,7 @@ from tasks.study.measuring import run_final
 from tasks.tracking import registry as store
 from tasks.tracking import runs as tracked_runs
 from tasks.tracking.client import open_client
-from tasks.tracking.queries import Recorded
+from tasks.tracking.recorded import Recorded
 from tasks.tuning import stored_request
 from tasks.workspace.cleaning import DAY, unused
 from tasks.workspace.layout import Workspace

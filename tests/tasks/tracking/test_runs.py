@@ -17,15 +17,17 @@ from mlflow import MlflowClient
 from recsys.errors import InputError
 from tasks.tracking import client as client_module
 from tasks.tracking import runs
-from tasks.tracking.client import metric_name, open_client
+from tasks.tracking.client import open_client
 from tasks.tracking.copying import copy_run, delete_runs
-from tasks.tracking.queries import children, find_measured, find_running_study, running_children
+from tasks.tracking.queries import children, find_running_study, running_children
+from tasks.tracking.recorded import metric_name
 from tasks.tracking.runs import (
     MEASURED,
     DataSet,
     Run,
     compare_url,
     experiment_id,
+    find_measured,
     reopen_run,
     start_run,
 )
