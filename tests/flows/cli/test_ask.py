@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -428,3 +430,32 @@ def test_a_study_that_is_gone_cannot_be_fitted_again(lab: Lab, asked: Result) ->
 
     with pytest.raises(InputError, match="study 'gone' is not there"):
         load_served(lab.workspace, gone)
+
+
+LIGHT = """
+import sys
+from flows.cli.main import main
+item, user, *place = sys.argv[1:]
+for words in (
+    ["similar", item],
+    ["recommend", "--user", user],
+    ["recommend", "--items", item],
+    ["explain", "--user", user, "--item", item],
+    ["models"],
+):
+    assert main([*words, *place]) == 0
+heavy = {"prefect", "mlflow", "optuna", "sqlalchemy", "matplotlib"}
+sys.exit(", ".join(heavy & sys.modules.keys()) or 0)
+"""
+
+
+def test_an_answer_loads_nothing_that_it_does_not_need(
+    lab: Lab, asked: Result, data: Everything
+) -> None:
+    load_served(lab.workspace, find_served_run(lab.workspace))  # from now on in the cache
+    words = [data.cells.items.name(0), data.cells.users.id(0)]
+    command = [sys.executable, "-c", LIGHT, *words, "--workspace", str(lab.workspace.root)]
+
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert process.returncode == 0, process.stderr
