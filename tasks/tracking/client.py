@@ -2,9 +2,10 @@
 
 import functools
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
@@ -68,3 +69,12 @@ def _write_ahead(database: Path) -> None:
     """Writers need not wait for readers; once set it holds for the file."""
     with closing(sqlite3.connect(database)) as connection:
         connection.execute("pragma journal_mode = wal")
+
+
+def every_page(fetch: Callable[[str | None], Any]) -> Iterator[Any]:
+    """What all pages of a search hold; `fetch` takes the token of a page."""
+    page = fetch(None)
+    yield from page
+    while page.token:
+        page = fetch(page.token)
+        yield from page

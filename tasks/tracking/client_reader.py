@@ -2,9 +2,12 @@
 
 from collections.abc import Collection, Iterator, Mapping
 
+from mlflow.entities import Run
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
+from mlflow.store.entities import PagedList
 
-from tasks.tracking.client import NOT_THERE, open_client
+from tasks.tracking.client import NOT_THERE, every_page, open_client
 from tasks.tracking.recorded import Recorded, RecordedVersion
 from tasks.workspace.layout import Workspace
 
@@ -45,23 +48,22 @@ class ClientReader:
                     yield run
 
     def _experiments(self) -> list[str]:
-        return [each.experiment_id for each in self._client.search_experiments()]
+        search = self._client.search_experiments
+        return [each.experiment_id for each in every_page(lambda token: search(page_token=token))]
 
     def _search(self, experiments: list[str], query: str) -> Iterator[Recorded]:
         """Page by page."""
-        token: str | None = None
-        while True:
-            page = self._client.search_runs(
+
+        def fetch(token: str | None) -> PagedList[Run]:
+            return self._client.search_runs(
                 experiments,
                 query,
                 order_by=["attributes.start_time DESC"],
                 max_results=_PAGE,
                 page_token=token,
             )
-            yield from map(Recorded.of, page)
-            token = page.token
-            if not token:
-                return
+
+        return map(Recorded.of, every_page(fetch))
 
     def aliases(self, name: str) -> dict[str, int] | None:
         """See `Reader.aliases`."""
@@ -75,14 +77,12 @@ class ClientReader:
 
     def versions(self, name: str) -> list[RecordedVersion]:
         """See `Reader.versions`."""
-        query, versions = f"name = '{name}'", []
-        token: str | None = None
-        while True:
-            page = self._client.search_model_versions(query, max_results=_PAGE, page_token=token)
-            versions += [RecordedVersion.of(each) for each in page]
-            token = page.token
-            if not token:
-                return versions
+
+        def fetch(token: str | None) -> PagedList[ModelVersion]:
+            query = f"name = '{name}'"
+            return self._client.search_model_versions(query, max_results=_PAGE, page_token=token)
+
+        return [RecordedVersion.of(each) for each in every_page(fetch)]
 
 
 def _plain(value: str) -> bool:

@@ -96,15 +96,11 @@ def versions(workspace: Workspace, name: str = MODEL) -> list[Version]:
 
 def models(workspace: Workspace) -> list[str]:
     """Names of all registered models."""
-    client = _client(workspace)
-    found: list[str] = []
-    token: str | None = None
-    while True:
-        page = client.search_registered_models(max_results=_PAGE, page_token=token)
-        found += [each.name for each in page]
-        token = page.token
-        if not token:
-            return found
+    from tasks.tracking.client import every_page  # MLflow, which is slow to load
+
+    search = _client(workspace).search_registered_models
+    pages = every_page(lambda token: search(max_results=_PAGE, page_token=token))
+    return [each.name for each in pages]
 
 
 def version_of(recorded: RecordedVersion, aliases: Mapping[str, int]) -> Version:
