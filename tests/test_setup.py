@@ -141,6 +141,16 @@ def test_pytorch_is_that_of_the_extra_and_its_packages_are_those_of_the_tests(
     }
 
 
+def test_the_versions_with_which_prefect_does_not_run_are_excluded() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = {
+        Requirement(text).name: Requirement(text).specifier for text in project["dependencies"]
+    }
+
+    assert not declared["fastapi"].contains("0.151.0")
+    assert not declared["sqlalchemy"].contains("2.1.0")
+
+
 def test_ci_runs_the_quick_tests_first_and_then_all_others_through_make() -> None:
     script = ROOT / ".ci" / "run"
     lines = script.read_text(encoding="utf-8").splitlines()

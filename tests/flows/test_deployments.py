@@ -81,6 +81,11 @@ def test_deployments_have_the_default_configuration() -> None:
         assert ExperimentConfig.model_validate(parameters["config"]) == config
 
 
+@pytest.mark.parametrize("name", ["retrain", "publish"])
+def test_scheduled_runs_never_overlap(name: str) -> None:
+    assert ENTRIES[name]["concurrency_limit"] == {"limit": 1, "collision_strategy": "CANCEL_NEW"}
+
+
 @pytest.mark.parametrize("name", ENTRIES)
 def test_deployed_flows_report_failures_and_crashes(name: str) -> None:
     assert alert in flow_of(name).on_failure_hooks
