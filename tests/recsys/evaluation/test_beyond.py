@@ -134,13 +134,13 @@ def test_popularity_lift_equals_a_slow_loop(
     recs: Recommendations, users_per_item: list[int], data: st.DataObject
 ) -> None:
     row = st.lists(st.integers(0, 1), min_size=N_ITEMS, max_size=N_ITEMS)
-    heard = data.draw(st.lists(row, min_size=len(recs.users), max_size=len(recs.users)))
+    history = data.draw(st.lists(row, min_size=len(recs.users), max_size=len(recs.users)))
     k = data.draw(st.integers(1, 4))
 
-    values = popularity_lift(recs, cells_of(heard), np.array(users_per_item), k)
+    values = popularity_lift(recs, cells_of(history), np.array(users_per_item), k)
 
     for u, items in enumerate(recs.items.tolist()):
         shown = [users_per_item[item] for item in items[:k] if item != NO_ITEM]
-        known = [n for n, there in zip(users_per_item, heard[u], strict=True) if there]
+        known = [n for n, there in zip(users_per_item, history[u], strict=True) if there]
         expected = np.mean(shown) / np.mean(known) - 1 if shown and sum(known) else 0
         assert values[u] == pytest.approx(expected, abs=1e-12)

@@ -109,17 +109,6 @@ def test_every_user_with_something_held_out_is_judged_at_the_longest_cut_off() -
         assert {f"{name}@1" for name in METRICS} <= set(report.per_user.columns)
 
 
-def test_a_hit_is_something_held_out() -> None:
-    fold = at_random().test
-
-    report = judge(Recording(), fold, (1,))
-
-    hit = {
-        user for user, item in zip(fold.held_out.rows, fold.held_out.cols, strict=True) if not item
-    }
-    assert report.per_user["precision@1"].tolist() == [float(u in hit) for u in fold.judged]
-
-
 def test_popularity_is_counted_among_the_users_of_the_training() -> None:
     """Item 0 has 2 users among 3 users in train; users without training cells do not count."""
     plays = cells_of([[1, 1, 0], [1, 0, 1], [0, 1, 0], [0, 0, 1], [1, 1, 1]])

@@ -177,6 +177,16 @@ def test_halving_equals_a_slow_loop(
     ]
 
 
+def test_brackets_of_hyperband_leave_out_one_rung_more_each() -> None:
+    rungs, slots = [1, 3, 9, 27], range(100, 160)
+    others = done(steady(1.0, rungs) for _ in range(100))
+
+    stops = [stopped_at("hyperband", slot, steady(0.0, rungs), others) for slot in slots]
+
+    assert stops == [rungs[_bracket(slot, 5, seed=1) :] for slot in slots]
+    assert {len(each) for each in stops} == {0, 1, 2, 3, 4}
+
+
 def test_brackets_of_hyperband_get_slots_in_the_proportions_of_the_paper() -> None:
     drawn = [_bracket(slot, 5, seed=11) for slot in range(4000)]
 

@@ -55,16 +55,16 @@ def plays_by(cells: Interactions, user: int) -> dict[int, float]:
 
 @pytest.mark.parametrize("user", [0, 7])
 def test_items_of_the_history_are_left_out_by_default(camps: Served, user: int) -> None:
-    heard = plays_by(camps.cells, user)
+    history = plays_by(camps.cells, user)
 
     without, with_heard = (known_user(camps, user, N_ITEMS, each) for each in (False, True))
 
-    assert set(shown(without)) == set(range(N_ITEMS)) - heard.keys()
+    assert set(shown(without)) == set(range(N_ITEMS)) - history.keys()
     assert set(shown(with_heard)) == set(range(N_ITEMS))
-    assert {int(e.id.removeprefix("i")) for e in with_heard.items if e.heard} == heard.keys()
+    assert {int(e.id.removeprefix("i")) for e in with_heard.items if e.heard} == history.keys()
     assert not any(each.heard for each in without.items)
     rest = [each for each in with_heard.items if not each.heard]
-    assert rest == without.items, "what was heard is put between, the rest keeps its order"
+    assert rest == without.items, "known items stand between, new ones keep their order"
     scores = [each.score for each in with_heard.items]
     assert scores == sorted(scores, reverse=True)
 
@@ -93,11 +93,11 @@ def test_a_new_history_has_the_time_of_the_last_known_play() -> None:
 def test_a_model_without_scores_serves_new_items_and_refuses_include_heard(
     popular: Served,
 ) -> None:
-    heard = plays_by(popular.cells, 3)
+    history = plays_by(popular.cells, 3)
 
-    assert set(shown(known_user(popular, 3, N_ITEMS))).isdisjoint(heard)
-    assert set(shown(fold_in_history(popular, heard, N_ITEMS))).isdisjoint(heard)
-    for answer, subject in ((known_user, 3), (fold_in_history, heard)):
+    assert set(shown(known_user(popular, 3, N_ITEMS))).isdisjoint(history)
+    assert set(shown(fold_in_history(popular, history, N_ITEMS))).isdisjoint(history)
+    for answer, subject in ((known_user, 3), (fold_in_history, history)):
         with pytest.raises(InputError, match="popularity-users has no scores for the items"):
             answer(popular, subject, 5, include_heard=True)
 
@@ -143,8 +143,8 @@ def test_the_shares_are_those_of_the_paper_and_sum_to_the_score_of_the_exact_sol
     weighting: str,
 ) -> None:
     rng = np.random.default_rng(5)
-    heard = rng.random((30, 14)) < 0.4
-    cells = cells_of(heard * rng.integers(1, 50, heard.shape))
+    played = rng.random((30, 14)) < 0.4
+    cells = cells_of(played * rng.integers(1, 50, played.shape))
     served = served_by(CONFIG.model_copy(update={"weighting": weighting}), cells)
     for user, item in ((0, 3), (7, 1), (29, 13)):
         score, terms = solved_score(served, user, item)

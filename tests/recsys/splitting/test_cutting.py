@@ -33,6 +33,7 @@ WAYS: list[SplitConfig] = [
     UserSplit(kind="users", validation=0.2, test=0.2),
     PUBLISHED,
 ]
+every_way = pytest.mark.parametrize("way", WAYS, ids=lambda way: way.kind)
 
 
 def config(split: SplitConfig, seed: int = 0) -> ExperimentConfig:
@@ -66,17 +67,13 @@ def cut_crowd(way: SplitConfig, seed: int = 0) -> Split:
     return cut(log, config(way, seed), test)
 
 
-@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.kind)
-def test_every_kind_of_split_follows_its_seed(way: SplitConfig) -> None:
-    assert cut_crowd(way).fingerprint == cut_crowd(way).fingerprint
-    assert len(cut_crowd(way).test.held_out)
+@every_way
+def test_a_random_split_follows_its_seed_and_a_split_by_time_has_none(way: SplitConfig) -> None:
+    one, same, other = (cut_crowd(way, seed) for seed in (1, 1, 2))
 
-
-@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.kind)
-def test_another_seed_changes_random_splits_and_no_split_by_time(way: SplitConfig) -> None:
-    same = cut_crowd(way, seed=1).fingerprint == cut_crowd(way, seed=2).fingerprint
-
-    assert same == (way.kind in ("last", "time"))
+    assert len(one.test.held_out)
+    assert one.fingerprint == same.fingerprint
+    assert (one.fingerprint == other.fingerprint) == (way.kind in ("last", "time"))
 
 
 def test_the_draws_for_test_and_for_validation_differ() -> None:
@@ -118,7 +115,7 @@ def tuned_on(split: Split) -> list[object]:
     return [*results, steps, [point.metrics for point in curve.points]]
 
 
-@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.kind)
+@every_way
 def test_tuning_does_not_depend_on_the_plays_of_test_pairs(way: SplitConfig) -> None:
     split = cut_crowd(way)
     altered = altered_test(way, split)
@@ -127,27 +124,19 @@ def test_tuning_does_not_depend_on_the_plays_of_test_pairs(way: SplitConfig) -> 
     assert tuned_on(split) == tuned_on(altered)
 
 
-def test_tuning_does_not_depend_on_the_published_test_pairs() -> None:
-    split = cut(rest(), config(PUBLISHED), published())
-    test = published()
-    other = Events.of(test.users, test.items, test.rows, 16 - test.cols, test.plays)
-
-    altered = cut(rest(), config(PUBLISHED), other)
-
-    assert pairs(split.test.held_out) != pairs(altered.test.held_out)
-    assert tuned_on(split) == tuned_on(altered)
-
-
-def test_tuning_does_not_depend_on_events_after_the_test_moment() -> None:
-    log = crowd()
-    way = TimeSplit(kind="time", validation_at=500, test_at=700)
-    late = log.times >= 700
-    cols = np.where(late, 19 - log.cols, log.cols)
-
-    split = cut(log, config(way))
-    altered = cut(
-        Events.of(log.users, log.items, log.rows, cols, log.plays, log.times), config(way)
-    )
+@pytest.mark.parametrize("kind", ["given", "time"])
+def test_tuning_does_not_depend_on_published_test_pairs_or_events_after_the_test_moment(
+    kind: str,
+) -> None:
+    if kind == "given":
+        test = published()
+        other = Events.of(test.users, test.items, test.rows, 16 - test.cols, test.plays)
+        split, altered = (cut(rest(), config(PUBLISHED), each) for each in (test, other))
+    else:
+        log, way = crowd(), TimeSplit(kind="time", validation_at=500, test_at=700)
+        cols = np.where(log.times >= 700, 19 - log.cols, log.cols)
+        other = Events.of(log.users, log.items, log.rows, cols, log.plays, log.times)
+        split, altered = (cut(each, config(way)) for each in (log, other))
 
     assert pairs(split.test.held_out) != pairs(altered.test.held_out)
     assert tuned_on(split) == tuned_on(altered)

@@ -172,12 +172,12 @@ def test_of_items_with_equal_times_the_higher_number_is_later() -> None:
 @given(heard_logs(min_size=3), st.integers(1, 10), st.integers(1, 10))
 def test_nothing_from_the_future_reaches_training(log: list[Heard], start: int, gap: int) -> None:
     first, then = start, start + gap
-    heard = sorted((f"u{user:02}", f"i{item:02}", time, plays) for user, item, plays, time in log)
-    known = {pair: min(t for *q, t, _ in heard if tuple(q) == pair) for pair in pairs_of(heard)}
+    events = sorted((f"u{user:02}", f"i{item:02}", time, plays) for user, item, plays, time in log)
+    known = {pair: min(t for *q, t, _ in events if tuple(q) == pair) for pair in pairs_of(events)}
 
     def expected(until: int, since: int | None = None) -> dict[tuple[str, str], int]:
         return {
-            pair: sum(p for *q, t, p in heard if tuple(q) == pair and t < until)
+            pair: sum(p for *q, t, p in events if tuple(q) == pair and t < until)
             for pair, born in known.items()
             if born < until and (since is None or born >= since)
         }
@@ -192,8 +192,8 @@ def test_nothing_from_the_future_reaches_training(log: list[Heard], start: int, 
     assert by_pair(split.test.held_out) == expected(99, then)
 
 
-def pairs_of(heard: list[tuple[str, str, int, int]]) -> set[tuple[str, str]]:
-    return {(user, item) for user, item, _, _ in heard}
+def pairs_of(events: list[tuple[str, str, int, int]]) -> set[tuple[str, str]]:
+    return {(user, item) for user, item, _, _ in events}
 
 
 def by_pair(side: Interactions) -> dict[tuple[str, str], float]:
