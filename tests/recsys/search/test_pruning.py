@@ -177,6 +177,25 @@ def test_halving_equals_a_slow_loop(
     ]
 
 
+@pytest.mark.parametrize(
+    ("pruner", "low", "high", "every", "expected"),
+    [
+        ("median", 6, 10, 1, [6, 7, 8, 9]),
+        ("halving", 1, 81, 1, [1, 3, 9, 27]),
+        ("halving", 0, 82, 1, [1, 3, 9, 27, 81]),
+        ("halving", 1, 81, 4, [4, 12, 28]),
+        ("halving", 5, 81, 10, [10, 20, 50]),
+    ],
+)
+def test_a_pruner_decides_from_low_on_and_halving_at_the_first_point_from_a_rung_on(
+    pruner: Pruner, low: int, high: int, every: int, expected: list[int]
+) -> None:
+    at = range(every, high + 1, every)
+    others = done(steady(1.0, at) for _ in range(9))
+
+    assert stopped_at(pruner, 9, steady(0.0, at), others, (low, high)) == expected
+
+
 def test_brackets_of_hyperband_leave_out_one_rung_more_each() -> None:
     rungs, slots = [1, 3, 9, 27], range(100, 160)
     others = done(steady(1.0, rungs) for _ in range(100))
