@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from mlflow import MlflowClient
@@ -199,40 +198,17 @@ def _link(client: MlflowClient, model_id: str, made: ModelVersion) -> None:
 def _save(folder: Path, portable: Portable, served: Path, logged: LoggedModel) -> None:
     """Write what MLflow loads, into a folder that does not exist."""
     import mlflow.pyfunc  # slow to load, and needed here alone
-    from mlflow.models import Model, ModelSignature
-    from mlflow.types import DataType, ParamSchema, ParamSpec, Schema
-    from mlflow.types.schema import AnyType, ColSpec
+    from mlflow.models import Model
 
     from recsys.serving.package import K
+    from tasks.tracking.signature import request_signature
 
-    text, number = DataType.string, DataType.double
-    anything: Any = AnyType  # its constructor has no types
-    signature = ModelSignature(
-        inputs=Schema(
-            [
-                ColSpec(text, "user", required=False),
-                # A text or a list: MLflow has no type for either of two.
-                ColSpec(anything(), "items", required=False),
-                ColSpec(anything(), "plays", required=False),
-            ]
-        ),
-        outputs=Schema(
-            [
-                ColSpec(text, "user", required=False),
-                ColSpec(text, "item"),
-                ColSpec(text, "name"),
-                ColSpec(number, "score"),
-                ColSpec(DataType.long, "rank"),
-            ]
-        ),
-        params=ParamSchema([ParamSpec("k", DataType.long, K)]),
-    )
     mlflow.pyfunc.save_model(
         str(folder),
         python_model=str(SCRIPT),
         code_paths=[str(Path(recsys.__file__).parent)],
         artifacts={"served": str(served)},
-        signature=signature,
+        signature=request_signature(),
         input_example=(portable.example, {"k": K}),
         pip_requirements=requirements(),
         mlflow_model=Model(
