@@ -18,6 +18,7 @@ from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
 from recsys.data.store import load_data, save_data
 from recsys.errors import InputError
+from recsys.evaluation.fitting import fit
 from recsys.models import build, read_config
 from recsys.models.arrays import StoredArrays, save_arrays
 from recsys.models.config import ModelConfig
@@ -151,8 +152,6 @@ def _version(name: str) -> str | None:
 def _fit(
     folder: Path, config: ModelConfig, seed: int, cells: Interactions, profiles: Profiles | None
 ) -> dict[str, Any]:
-    from recsys.evaluation.fitting import fit  # pandas, which is slow to load
-
     fitted = fit(config, seed, cells, profiles, progress=report_progress)
     save_arrays(fitted.model.arrays(), folder)
     return {}
