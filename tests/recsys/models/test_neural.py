@@ -41,8 +41,8 @@ def test_restoring_trains_nothing(config: ModelConfig, monkeypatch: pytest.Monke
 
     cells = cells_of(two_camps(5, 7))
     model = build(config, 1).fit(cells)
-    for module in (ncf, mult_vae):
-        monkeypatch.setattr(module._Training, "step", trained)
+    for training in (ncf._NcfTraining, mult_vae._Training):
+        monkeypatch.setattr(training, "step", trained)
 
     again = contract.restored(model, config, cells)
 
