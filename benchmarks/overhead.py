@@ -143,6 +143,7 @@ def counted() -> Parts:
     from optuna.storages import JournalStorage
 
     from flows import experiment
+    from recsys.evaluation import fitting
     from recsys.models.als import Als
     from tasks.study import attempt
     from tasks.tracking.runs import Run
@@ -159,7 +160,8 @@ def counted() -> Parts:
     parts.wrap(experiment, "with_prefect", "Prefect, around trials")
     parts.wrap(attempt, "attempt", "our own code in trials")
     parts.wrap(Als, "fit", "(training and curves)")
-    parts.wrap(attempt, "judge_timed", "(judging)")
+    parts.wrap(fitting, "recommend", "(judging)")
+    parts.wrap(fitting, "scored", "(judging)")
     parts.wrap(attempt, "save_measured", "writing files")
     parts.wrap(Run, "files", "files to disk for good")
     return parts
