@@ -153,3 +153,11 @@ def test_a_new_user_gets_the_popular_items_of_their_country() -> None:
 def test_without_profiles_the_error_names_the_option(within: str) -> None:
     with pytest.raises(InputError, match="pass --profiles FILE"):
         Popularity(PopularityConfig(kind="popularity-plays", within=within))
+
+
+def test_a_user_of_the_training_is_folded_in_with_their_country() -> None:
+    cells, users = cells_of(LOCAL), np.arange(5, dtype=np.int32)
+    config = PopularityConfig(kind="popularity-users", within="country")
+    fitted = Popularity(config, profiles_of(cells.users, WHERE)).fit(cells)
+
+    assert lists(fitted.fold_in(cells, users, 2)) == lists(fitted.recommend(users, 2))
