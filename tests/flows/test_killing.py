@@ -44,7 +44,7 @@ def killed(*arguments: str) -> str:
     """The last line of the benchmark, which went well."""
     command = [sys.executable, str(ROOT / "benchmarks" / "kill_study.py"), *arguments]
     made = subprocess.run(
-        command, capture_output=True, text=True, timeout=SECONDS, check=False, cwd=ROOT
+        command, capture_output=True, text=True, timeout=3 * SECONDS, check=False, cwd=ROOT
     )
     assert made.returncode == 0, made.stdout[-4000:] + made.stderr[-4000:]
     return made.stdout.splitlines()[-1]
@@ -65,7 +65,7 @@ def test_a_study_killed_at_random_instants_ends_like_one_that_was_not() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_worker_that_is_stopped_says_how_to_go_on_and_leaves_nothing_running(
+def test_a_worker_that_is_stopped_says_how_to_resume_and_leaves_nothing_running(
     number: signal.Signals, sample: tuple[Path, Path], config: Path, tmp_path: Path
 ) -> None:
     root = tmp_path / "runs"
@@ -81,7 +81,7 @@ def test_a_worker_that_is_stopped_says_how_to_go_on_and_leaves_nothing_running(
     assert out == ""
     assert 2 <= n_done < 40
     assert f"recsys: interrupted; {n_done} of 40 trials done: {n_done} measured, best" in err
-    assert f"recsys study resume stopped --workspace {root} goes on" in err
+    assert f"recsys study resume stopped --workspace {root} resumes it" in err
     assert "Traceback" not in err
     assert same_study.orphans(Workspace.at(root)) == []
 
