@@ -21,7 +21,6 @@ from recsys.models.arrays import ModelArrays, StoredArrays
 from recsys.models.config import ModelConfig
 from recsys.models.recommender import Recommendations
 from recsys.models.top_k import best
-from tasks.workspace.code import code_parts
 
 if TYPE_CHECKING:
     from flows.result import Result
@@ -87,6 +86,8 @@ def place(
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(MODELS, "toy", __name__)
         yield workspace.root
+    from tasks.workspace.code import code_parts
+
     code_parts.cache_clear()  # it counted the file of the model
 
 
