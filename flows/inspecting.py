@@ -26,6 +26,11 @@ class Inspection:
         described: The numbers.
         missing: Values of profiles made missing, by field and reason; None without profiles.
         plots: Where the plots are.
+        columns: Which column was taken for what.
+        notes: What was assumed, and what is odd about the data.
+        profile_rows: Rows of profiles read, 0 without profiles.
+        profile_rejected: Those that could not be used, by reason.
+        profile_rejects: Where they are, None without any.
     """
 
     file: Path
@@ -37,15 +42,24 @@ class Inspection:
     described: Description
     missing: Mapping[str, Mapping[str, int]] | None
     plots: tuple[Path, ...]
+    columns: str
+    notes: tuple[str, ...]
+    profile_rows: int
+    profile_rejected: Mapping[str, int]
+    profile_rejects: Path | None
 
     def as_json(self) -> dict[str, Any]:
         """One object."""
         return {
             "file": str(self.file),
             "format": self.format,
+            "columns": self.columns,
+            "notes": list(self.notes),
             "rows_read": self.n_rows,
             "rejected": dict(self.rejected),
             "missing_values": dict(self.missing_values),
+            "profile_rows": self.profile_rows,
+            "profile_rejected": dict(self.profile_rejected),
             "made_missing": self.missing,
             "plots": [str(path) for path in self.plots],
             **self.described.as_dict(),
@@ -61,15 +75,23 @@ def inspect(
         workspace: Gets the plots and the rejected rows.
         file: The log.
         profiles: Of its users.
-        options: Arguments of `recsys.sources.read`.
+        options: Arguments of `recsys.sources.read`, and `profile_columns`.
     """
+    options = dict(options)
+    columns = options.pop("profile_columns", None)
     reading = sources.read(file, **options, progress=report_progress)
-    known = None if profiles is None else sources.read_profiles(profiles, progress=report_progress)
+    known = None
+    if profiles is not None:
+        strict = options.get("strict", False)
+        known = sources.read_profiles(
+            profiles, columns=columns, strict=strict, progress=report_progress
+        )
     folder = workspace.inspection(file)
     folder.mkdir(parents=True, exist_ok=True)
-    rejects = folder / "rejects.tsv" if len(reading.rejects) else None
-    if rejects is not None:
-        reading.rejects.write(rejects)
+    rejects = _written(reading.rejects, folder / "rejects.tsv")
+    profile_rejects = None
+    if known is not None:
+        profile_rejects = _written(known.rejects, folder / "profile-rejects.tsv")
     figures = {
         "plays.png": plots.plays_per_row,
         "items-per-user.png": plots.items_per_user,
@@ -87,4 +109,18 @@ def inspect(
         described=describe(reading.events, None if known is None else known.profiles),
         missing=None if known is None else known.missing,
         plots=tuple(folder / name for name in figures),
+        columns=reading.columns,
+        notes=reading.notes + (() if known is None else known.notes),
+        profile_rows=0 if known is None else known.n_rows,
+        profile_rejected={} if known is None else known.rejects.counts,
+        profile_rejects=profile_rejects,
     )
+
+
+def _written(rejects: sources.Rejects, path: Path) -> Path | None:
+    """The file of the rejected rows, None where there are none."""
+    if not len(rejects):
+        path.unlink(missing_ok=True)
+        return None
+    rejects.write(path)
+    return path

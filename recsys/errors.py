@@ -8,3 +8,7 @@ class InputError(ValueError):
     remedy. The command line prints it without a traceback and exits with code 2; any other
     exception is a bug.
     """
+
+
+class NoRows(InputError):
+    """A file without rows. One of several files of a log may be so."""

@@ -13,7 +13,7 @@ from recsys.errors import InputError
 from recsys.models import MODELS
 from recsys.search.config import KeepFactors, Prefer
 from recsys.settings import hint, parse_value
-from recsys.sources.layout import Format, ItemKey
+from recsys.sources.layout import Decimal, Format, ItemKey
 from recsys.splitting.config import GivenSplit
 from tasks.workspace.layout import Workspace
 
@@ -35,6 +35,7 @@ COLUMNS = (
     "user=uid,item=track,plays=n,time=ts by name, or user=0,item=1 by position, for a file without "
     "a header."
 )
+PROFILE_COLUMNS = "user=uid,gender=sex,age=age,country=land,signup=day, those that the file has."
 MODEL = (
     f"Whose parameters are searched: {', '.join(MODELS)}. Without it: that of the configuration."
 )
@@ -50,23 +51,34 @@ class ReadingOptions:
     columns: Annotated[str | None, Parameter(metavar="WHICH", help=COLUMNS)] = None
     item_key: ItemKey | None = None
     """What an item is known by, in files that have both MusicBrainz ids and names."""
+    decimal: Decimal | None = None
+    """The mark of fractions in plays, . or , (1.204 plays are 1204 with --decimal ,)."""
+    profile_columns: Annotated[str | None, Parameter(metavar="WHICH", help=PROFILE_COLUMNS)] = None
     strict: bool = False
     """Stop at the first bad row."""
 
     def settings(self) -> dict[str, tuple[Any, str]]:
         """Dotted name to value and what was typed."""
-        from recsys.sources import parse_columns  # pandas, which is slow to load
+        columns = profile_columns = None
+        if self.columns or self.profile_columns:
+            # pandas, which is slow to load
+            from recsys.sources.named import PROFILES, parse_columns
 
-        columns = dict(parse_columns(self.columns)) if self.columns else None
+            columns = parse_columns(self.columns) if self.columns else None
+            if self.profile_columns:
+                option = "--profile-columns"
+                profile_columns = parse_columns(self.profile_columns, PROFILES, option)
         return _given(
             ("data.format", self.format, "--format"),
             ("data.columns", columns, "--columns"),
             ("data.item_key", self.item_key, "--item-key"),
+            ("data.decimal", self.decimal, "--decimal"),
+            ("data.profile_columns", profile_columns, "--profile-columns"),
             ("data.strict", self.strict or None, "--strict"),
         )
 
     def arguments(self) -> dict[str, Any]:
-        """What was given, as `recsys.sources.read` takes it."""
+        """What was given, as `flows.inspecting.inspect` takes it."""
         return {name.removeprefix("data."): value for name, (value, _) in self.settings().items()}
 
 

@@ -123,6 +123,8 @@ def inspection_lines(inspection: "Inspection") -> list[str]:
     d, nouns = inspection.described, nouns_of(inspection.format)
     found = [
         f"{inspection.file} (read as {inspection.format})",
+        f"columns               {inspection.columns}",
+        *(f"note                  {note}" for note in inspection.notes),
         f"rows read             {inspection.n_rows:,}",
         f"rows used             {d.rows:,}",
         f"rows rejected         {_counts(inspection.rejected)}",
@@ -140,11 +142,16 @@ def inspection_lines(inspection: "Inspection") -> list[str]:
         found.append(f"times                 {_day(d.first)} to {_day(d.last)} UTC")
     if d.missing is not None:
         found.append(f"{nouns.users + ' without':<21} {_counts(d.missing)}")
+    if inspection.profile_rows:
+        found.append(f"profile rows read     {inspection.profile_rows:,}")
+        found.append(f"profile rows rejected {_counts(inspection.profile_rejected)}")
     for field, reasons in (inspection.missing or {}).items():
         if reasons:
             found.append(f"profiles, no {field:<9}{_counts(reasons)}")
     if inspection.rejects is not None:
         found.append(f"rejected rows are in  {inspection.rejects}")
+    if inspection.profile_rejects is not None:
+        found.append(f"rejected profiles in  {inspection.profile_rejects}")
     return found + [f"plot                  {path}" for path in inspection.plots]
 
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from difflib import SequenceMatcher
 from functools import cached_property
+from unicodedata import normalize
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,7 @@ LONGEST = 6  # parts between commas that a name in a list may have
 
 
 class Lookup:
-    """Finds names and ids of one kind; upper and lower case do not matter in names."""
+    """Finds names and ids of one kind; case and Unicode normal form do not matter in names."""
 
     def __init__(self, ids: IdMap, weights: npt.NDArray[np.int64], what: str) -> None:
         """An index is built on first use.
@@ -37,7 +38,7 @@ class Lookup:
 
     @cached_property
     def _folded(self) -> list[str]:
-        return [name.casefold() for name in self._ids.names.to_pylist()]
+        return [folded(name) for name in self._ids.names.to_pylist()]
 
     @cached_property
     def _by_name(self) -> dict[str, int]:
@@ -49,10 +50,11 @@ class Lookup:
 
     def find(self, text: str) -> int | None:
         """The number of a name, or else of an id; None if there is neither."""
-        number = self._by_name.get(text.casefold())
-        if number is None:
-            number = int(self._ids.find([text])[0])
-        return None if number < 0 else number
+        number = self._by_name.get(folded(text))
+        if number is not None:
+            return number
+        forms = [text, text.strip(), *(normalize(form, text.strip()) for form in ("NFC", "NFD"))]
+        return next((int(each) for each in self._ids.find(forms) if each >= 0), None)
 
     def number(self, text: str) -> int:
         """The number of a name, or else of an id.
@@ -77,7 +79,7 @@ class Lookup:
         difflib compares only the names that share most letters and pairs of letters with the
         text, relative to their length: it needs seconds for 100,000 names.
         """
-        wanted = text.casefold()
+        wanted = folded(text)
         likely = _likely(wanted, self._folded_column)
         compared = SequenceMatcher(b=wanted, autojunk=False)
         ranked = []
@@ -90,6 +92,14 @@ class Lookup:
     @cached_property
     def _folded_column(self) -> Strings:
         return pa.array(self._folded, type=pa.string())
+
+
+def folded(text: str) -> str:
+    """The text in one case and one normal form, without blanks around.
+
+    Compatible forms are one, too: a full-width letter, a ligature.
+    """
+    return normalize("NFKC", normalize("NFKC", text).casefold()).strip()
 
 
 def _likely(wanted: str, names: Strings) -> list[int]:

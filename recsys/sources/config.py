@@ -1,7 +1,7 @@
 """The `[data]` table: how the plays are read."""
 
 from recsys.settings import Config
-from recsys.sources.layout import Format, ItemKey
+from recsys.sources.layout import Decimal, Format, ItemKey
 
 
 class DataConfig(Config):
@@ -10,4 +10,6 @@ class DataConfig(Config):
     format: Format = "auto"
     columns: dict[str, str | int] | None = None
     item_key: ItemKey = "mbid-else-name"
+    decimal: Decimal = "."
+    profile_columns: dict[str, str | int] | None = None
     strict: bool = False

@@ -1,18 +1,21 @@
 """Which format a file is in, and which files beside it belong to it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
 from recsys.errors import InputError
-from recsys.sources import hetrec, lastfm, movielens, named
+from recsys.sources import hetrec, jsonl, lastfm, movielens, named
 from recsys.sources.layout import Format, Layout
 from recsys.sources.named import Columns
+from recsys.sources.quoting import split_line
 from recsys.sources.rejects import excerpt
-from recsys.sources.stream import check_file, head, is_parquet
+from recsys.sources.stream import check_file, encoding_of, head, is_parquet
 
 # In this order: four numbers are MovieLens, though they would also do as Last.fm 360K plays.
 _DETECTORS = (hetrec.layout, movielens.layout, lastfm.events_layout, lastfm.plays_layout)
+ENDINGS = ("", ".gz", ".zst", ".bz2", ".xz", ".zip")
 _NAME_THEM = "name its columns, as in --columns user=0,item=1,plays=2"
 
 
@@ -45,8 +48,12 @@ def text_layout(path: Path, format: Format, columns: Columns | None) -> Layout:
     """
     check_choice(format, columns)
     first = head(path)
+    if format == "auto" and any("\0" in line for line in first[:100]):
+        raise InputError(f"{path} is not a text table but binary or UTF-16; give a log in UTF-8")
+    if jsonl.is_json(path, first) and format in {"auto", "columns"}:
+        return jsonl.layout(path, first, columns)
     if columns is not None:
-        return named.layout(path, first, columns)
+        return named.layout(path, first, columns).read_as(encoding_of(path))
     match format:
         case "lastfm-360k":
             return lastfm.PLAYS
@@ -94,22 +101,54 @@ def names_file(path: Path, layout: Layout) -> Path | None:
     """The file that names the items of `path`, plain or compressed, if it is there."""
     if layout.names is None:
         return None
-    candidates = [path.with_name(layout.names[0] + ending) for ending in ("", ".gz", ".zst")]
+    candidates = [path.with_name(layout.names[0] + ending) for ending in ENDINGS]
     return next((each for each in candidates if each.is_file()), None)
 
 
 def _detected(path: Path, first: Sequence[str]) -> Layout:
     for detector in _DETECTORS:
         if layout := detector(first):
-            return layout
+            return _plausible(path, first, layout)
     if lastfm.is_profiles(first):
         raise InputError(
             f"{path}:1: these are profiles of users, not plays: {excerpt(first[0])}; give the "
             "plays here and this file with --profiles"
         )
-    if any("\0" in line for line in first):
-        raise InputError(f"{path} is not a text table but binary or UTF-16; give a log in UTF-8")
     raise InputError(
-        f"{path}:1: no known format starts like this: {excerpt(first[0])}; {_NAME_THEM}, "
-        "or give --format"
+        f"{path}:1: no known format starts like this: {excerpt(first[0])}; "
+        f"{_name_them(path, first)}, or give --format"
     )
+
+
+def _plausible(path: Path, first: Sequence[str], layout: Layout) -> Layout:
+    """The layout, if no column speaks against it.
+
+    Raises:
+        InputError: a column holds something else.
+    """
+    doubt = ""
+    notes: tuple[str, ...] = ()
+    if layout.by_mbid:
+        doubt = lastfm.doubt(first, layout)
+        if not lastfm.has_mbids(first, layout):
+            field = layout.fields["item"] + 1
+            notes = (f"field {field} is taken for the artist's id, though it is no MusicBrainz id",)
+    elif layout.format == "movielens" and not layout.header:
+        doubt = movielens.doubt(first)
+    if doubt:
+        raise InputError(
+            f"{path}:1: this has the form of {layout.format}, but {doubt}: {excerpt(first[0])}; "
+            f"{_name_them(path, first)}, or give --format {layout.format} if it is that"
+        )
+    return replace(layout, notes=notes)
+
+
+def _name_them(path: Path, first: Sequence[str]) -> str:
+    """The advice to name columns, with a guess where line 1 looks like a header."""
+    try:
+        delimiter = named.delimiter_of(path, first)
+    except InputError:
+        return _NAME_THEM
+    cells = split_line(first[0], delimiter, quoted=True) if len(delimiter) == 1 else []
+    guess = named.guessed([cell.strip() for cell in cells])
+    return f"name its columns, as in --columns {guess}" if guess else _NAME_THEM

@@ -1,6 +1,5 @@
 """Lines cut into fields: the one tokenizer of all text formats."""
 
-import csv
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,10 @@ import pyarrow.compute as pc
 
 from recsys.data.ids import Strings
 from recsys.dtypes import Int8Array
+from recsys.sources import jsonl
 from recsys.sources.layout import Layout, Role
+from recsys.sources.numbers import bools
+from recsys.sources.quoting import rows_of, split_line
 from recsys.sources.rejects import Reason, Rejects
 from recsys.sources.stream import Lines, lines
 
@@ -39,44 +41,56 @@ class Rows:
 
 
 def data_lines(path: Path, layout: Layout) -> Iterator[Lines]:
-    """The lines of a text file without its header, in blocks.
+    """The rows of a text file without its header, in blocks.
 
     Raises:
         InputError: the file is missing, empty or damaged.
     """
-    for block in lines(path, layout.encoding):
-        yield block.after_first() if layout.header and block.first == 1 else block
+    blocks = lines(path, layout.encoding)
+    if layout.quoted:
+        blocks = rows_of(blocks, layout.delimiter, layout.width)
+    for number, block in enumerate(blocks):
+        yield block.at(slice(1, None)) if layout.header and not number else block
 
 
 def cut(block: Lines, layout: Layout) -> tuple[list[Rows], Rejects]:
     """The rows of `block`, and the lines that are not UTF-8 or have a wrong number of fields."""
+    if layout.keys:
+        return _cut_json(block, layout)
     special = block.undecodable.copy()
+    titles = np.zeros(len(block), dtype=bool)
+    if layout.titles:
+        titles = bools(pc.equal(block.texts, layout.titles))
+        special |= titles
     parts: list[Rows] = []
     refused: list[Rejects] = []
     if layout.quoted:
-        with_quote = _has_quote(block) & ~block.undecodable
+        with_quote = _has_quote(block) & ~special
         special |= with_quote
         parts, refused = _cut_quoted(block, with_quote, layout)
     lists = pc.split_pattern(block.texts, layout.delimiter)
     widths = pc.list_value_length(lists).to_numpy(zero_copy_only=False)
     codes = _codes(block.undecodable, ~special & (widths != layout.width))
+    codes[titles] = Reason.HEADER
     plain = ~special & (codes == 0)
     parts.append(_rows(block, plain, lists, layout))
     refused.append(Rejects.of(block.numbers, codes, block.texts))
     return [part for part in parts if len(part)], Rejects.join(refused)
 
 
-def split_line(line: str, delimiter: str, quoted: bool) -> list[str]:
-    """The fields of one line; none if its quotes do not close.
+def _cut_json(block: Lines, layout: Layout) -> tuple[list[Rows], Rejects]:
+    columns, codes = jsonl.cells_of(block, layout)
+    codes = np.where(block.undecodable, Reason.NOT_UTF8, codes).astype(np.int8)
+    good = codes == 0
+    mask = pa.array(good)
+    cells = {role: _trimmed(column.filter(mask), layout) for role, column in columns.items()}
+    rows = Rows(block.numbers[good], block.texts.filter(mask), cells)
+    rejects = Rejects.of(block.numbers, codes, block.texts)
+    return [rows] if len(rows) else [], rejects
 
-    A quoted field cannot continue on the next line: each row is one line with one line number.
-    """
-    if not quoted or '"' not in line:
-        return line.split(delimiter)
-    try:
-        return next(csv.reader([line], delimiter=delimiter, strict=True))
-    except csv.Error:
-        return []
+
+def _trimmed(column: Strings, layout: Layout) -> Strings:
+    return pc.utf8_trim_whitespace(column) if layout.trim else column
 
 
 def _has_quote(block: Lines) -> npt.NDArray[np.bool_]:
@@ -98,7 +112,9 @@ def _cut_quoted(
     cells = [split_line(line, layout.delimiter, quoted=True) for line in texts.to_pylist()]
     fits = np.array([len(row) == layout.width for row in cells], dtype=bool)
     lists = pa.array([row for row, fit in zip(cells, fits, strict=True) if fit], _LISTS)
-    columns = {role: pc.list_element(lists, at) for role, at in layout.fields.items()}
+    columns = {
+        role: _trimmed(pc.list_element(lists, at), layout) for role, at in layout.fields.items()
+    }
     rejects = Rejects.of(numbers, _codes(np.zeros_like(fits), ~fits), texts)
     return [Rows(numbers[fits], texts.filter(pa.array(fits)), columns)], [rejects]
 
@@ -108,5 +124,7 @@ def _rows(block: Lines, chosen: npt.NDArray[np.bool_], lists: Strings, layout: L
     if not chosen.all():
         mask = pa.array(chosen)
         numbers, texts, lists = numbers[chosen], texts.filter(mask), lists.filter(mask)
-    columns = {role: pc.list_element(lists, at) for role, at in layout.fields.items()}
+    columns = {
+        role: _trimmed(pc.list_element(lists, at), layout) for role, at in layout.fields.items()
+    }
     return Rows(numbers, texts, columns)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from recsys.sources.layout import Layout
 
 HEADER = ["userID", "artistID", "weight"]
-ARTISTS = Layout("hetrec", {"item": 0, "name": 1}, width=4)
+ARTISTS = Layout("hetrec", {"item": 0, "name": 1}, width=4, encoding="latin-1")
 PLAYS = Layout(
     "hetrec",
     {"user": 0, "item": 1, "plays": 2},

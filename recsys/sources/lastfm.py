@@ -12,6 +12,9 @@ PLAYS = Layout("lastfm-360k", {"user": 0, "item": 1, "name": 2, "plays": 3}, wid
 EVENTS = Layout("lastfm-1k", {"user": 0, "time": 1, "item": 2, "name": 3}, width=6, by_mbid=True)
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
+_MBID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_NUMBER = re.compile(r"-?\d+(\.\d+)?")
+_SINCE, _UNTIL = 788_918_400, 4_102_444_800  # seconds of 1995 and 2100
 
 
 def plays_layout(head: Sequence[str]) -> Layout | None:
@@ -24,6 +27,31 @@ def events_layout(head: Sequence[str]) -> Layout | None:
     return EVENTS if _most(head, _is_event) else None
 
 
+def doubt(head: Sequence[str], layout: Layout) -> str:
+    """Why lines of the width of a layout are another table, "" where they are not."""
+    rows = [row for line in head if len(row := line.split("\t")) == layout.width]
+    item, name = layout.fields["item"], layout.fields["name"]
+    ids = [row[item] for row in rows if row[item]]
+    if _mostly(ids, _NUMBER.fullmatch):
+        return f"field {item + 1} holds numbers, no MusicBrainz ids"
+    if _mostly([row[name] for row in rows], _NUMBER.fullmatch):
+        return f"field {name + 1} holds numbers, not the names of artists"
+    if not _mostly(ids, _MBID.fullmatch) and any(re.search(r"\S\s\S", each) for each in ids):
+        return f"field {item + 1} holds names, no MusicBrainz ids"
+    if "plays" in layout.fields:
+        plays = [row[layout.fields["plays"]] for row in rows]
+        if _mostly(plays, lambda text: _NUMBER.fullmatch(text) and _SINCE < float(text) < _UNTIL):
+            return f"field {layout.fields['plays'] + 1} holds times since 1970, not plays"
+    return ""
+
+
+def has_mbids(head: Sequence[str], layout: Layout) -> bool:
+    """Whether the ids are MusicBrainz ids as far as there are any."""
+    rows = [row for line in head if len(row := line.split("\t")) == layout.width]
+    ids = [row[layout.fields["item"]] for row in rows if row[layout.fields["item"]]]
+    return not ids or _mostly(ids, _MBID.fullmatch)
+
+
 def is_profiles(head: Sequence[str]) -> bool:
     """Whether most lines are `user, gender, age, country, signup`."""
     return _most(head, _is_profile)
@@ -33,8 +61,12 @@ def _most(head: Sequence[str], fits: Callable[[list[str]], bool]) -> bool:
     return 2 * sum(fits(line.split("\t")) for line in head) > len(head)
 
 
+def _mostly(texts: Sequence[str], fits: Callable[[str], object]) -> bool:
+    return 2 * sum(bool(fits(text)) for text in texts) > len(texts)
+
+
 def _is_plays(fields: list[str]) -> bool:
-    return len(fields) == PLAYS.width and re.fullmatch(r"-?\d+", fields[3]) is not None
+    return len(fields) == PLAYS.width and re.fullmatch(r" *-?\d+(\.0*)? *", fields[3]) is not None
 
 
 def _is_event(fields: list[str]) -> bool:

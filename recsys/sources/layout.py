@@ -1,10 +1,11 @@
 """The layout of a table: which field of a line plays which role."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Self
 
 Format = Literal["auto", "lastfm-360k", "hetrec", "lastfm-1k", "movielens", "columns"]
+Decimal = Literal[".", ","]  # the mark of fractions; the other one may separate thousands
 ItemKey = Literal["mbid", "name", "mbid-else-name"]
 Role = Literal[
     "user", "item", "name", "plays", "rating", "time", "gender", "age", "country", "signup"
@@ -59,6 +60,10 @@ class Layout:
             what an item is.
         encoding: Of the bytes.
         names: File beside the table that names its items, and its layout.
+        titles: The line of the column names, "" without one; such a line among the rows is no row.
+        keys: Of JSON lines; none where the lines are fields between delimiters.
+        trim: Whether blanks around fields do not count.
+        notes: What was assumed about the file, in sentences.
     """
 
     format: Format
@@ -70,3 +75,21 @@ class Layout:
     by_mbid: bool = False
     encoding: Literal["utf-8", "latin-1"] = "utf-8"
     names: tuple[str, Self] | None = field(default=None)
+    titles: str = ""
+    keys: tuple[str, ...] = ()
+    trim: bool = False
+    notes: tuple[str, ...] = ()
+
+    def read_as(self, encoding: Literal["utf-8", "latin-1"]) -> "Layout":
+        """The same in another encoding, which is noted."""
+        if encoding == self.encoding:
+            return self
+        note = "lines that are not UTF-8 are read as Latin-1 (Windows-1252)"
+        return replace(self, encoding=encoding, notes=(*self.notes, note))
+
+    def columns_in_words(self) -> str:
+        """Which column is taken for what: "1 user, 2 item, 4 plays"."""
+        roles = sorted(self.fields, key=lambda role: self.fields[role])
+        if self.keys:
+            return ", ".join(f"{self.keys[self.fields[role]]} {role}" for role in roles)
+        return ", ".join(f"{self.fields[role] + 1} {role}" for role in roles)

@@ -11,7 +11,9 @@ from recsys.sources.layout import Layout, Role
 
 _FIELDS: dict[Role, int] = {"user": 0, "item": 1, "rating": 2, "time": 3}
 _TITLES: dict[Role, int] = {"item": 0, "name": 1}
-_ROW = re.compile(r"\d+(\t|::|,)\d+\1\d+(\.\d+)?\1\d+")
+_ROW = re.compile(r"\d+(\t|::|,)\d+\1(?P<rating>\d+(\.\d+)?)\1(?P<time>\d+)")
+_HIGHEST = 10  # rating; what is more often higher counts something
+_SINCE, _UNTIL = 788_918_400, 4_102_444_800  # seconds of 1995 and 2100
 HEADER = "userId,movieId,rating,timestamp"
 
 U_ITEM = Layout("movielens", _TITLES, width=24, delimiter="|", encoding="latin-1")
@@ -41,6 +43,16 @@ def layout(head: Sequence[str]) -> Layout | None:
     if 2 * len(rows) <= len(head):
         return None
     return {"\t": U_DATA, "::": RATINGS_DAT}.get(rows[0][1])
+
+
+def doubt(head: Sequence[str]) -> str:
+    """Why lines of four numbers are no ratings, "" where they are."""
+    rows = [row for line in head if (row := _ROW.fullmatch(line))]
+    if 2 * sum(float(row["rating"]) <= _HIGHEST for row in rows) < len(rows):
+        return f"field 3 is mostly above {_HIGHEST}, so it is no rating"
+    if 2 * sum(_SINCE < float(row["time"]) < _UNTIL for row in rows) < len(rows):
+        return "field 4 holds no times since 1995 in seconds"
+    return ""
 
 
 def forced(head: Sequence[str]) -> Layout:

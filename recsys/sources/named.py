@@ -3,76 +3,180 @@
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
 from recsys.errors import InputError
-from recsys.sources.fields import split_line
 from recsys.sources.layout import Layout, Role
+from recsys.sources.quoting import quotes_fields, split_line
 
 Columns = Mapping[str, str | int]
 
-ROLES = ("user", "item", "plays", "time", "name")
-_EXAMPLE = "--columns user=uid,item=track,plays=n,time=ts or --columns user=0,item=1"
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """The roles that the columns of a kind of table have.
+
+    Attributes:
+        all: In the order in which they are listed.
+        needed: Without these there is no table.
+        example: Of the option.
+    """
+
+    all: tuple[Role, ...]
+    needed: tuple[Role, ...]
+    example: str
 
 
-def parse_columns(text: str) -> dict[str, str | int]:
+LOG = Roles(
+    ("user", "item", "plays", "time", "name"),
+    ("user", "item"),
+    "user=uid,item=track,plays=n,time=ts or {option} user=0,item=1",
+)
+PROFILES = Roles(
+    ("user", "gender", "age", "country", "signup"),
+    ("user",),
+    "user=uid,gender=sex,country=land or {option} user=0,age=2",
+)
+_SEPARATORS = ("\t", ",", ";", "|", "::", " ")
+_TITLES: dict[Role, str] = {  # how programs call a column; only letters count
+    "user": "user|users|userid|useridx|uid|username|listener|listenerid|customer|customerid|member"
+    "|memberid|account|accountid|visitorid|msno|id",
+    "item": "item|items|itemid|iid|artist|artistid|artistname|track|trackid|song|songid|movie"
+    "|movieid|product|productid|album|albumid|isbn|book|bookid|mbid",
+    "plays": "plays|play|playcount|playcounts|count|counts|cnt|n|listens|listencount|weight|total"
+    "|scrobbles|quantity|rating",
+    "time": "time|timestamp|ts|date|datetime|at|playedat|createdat|listenedat|uts|utctime",
+    "name": "name|title|artistname|itemname|trackname",
+    "gender": "gender|sex",
+    "age": "age",
+    "country": "country|land|nation",
+    "signup": "signup|registered|registration|signupdate|registrationdate|joined",
+}
+
+
+def parse_columns(text: str, roles: Roles = LOG, option: str = "--columns") -> dict[str, str | int]:
     """Which column plays which role, from `role=column,...`; columns by name or position from 0.
 
     Raises:
-        InputError: not of that form, an unknown or repeated role, no user or no item, or names
+        InputError: not of that form, an unknown or repeated role, one is missing, or names are
             mixed with positions.
     """
     columns: dict[str, str | int] = {}
     for part in text.split(","):
         role, equals, column = (each.strip() for each in part.partition("="))
         if not equals or not column:
-            raise InputError(f"--columns has {part!r}, which is not role=column; write {_EXAMPLE}")
+            raise InputError(
+                f"{option} has {part!r}, which is not role=column; write {_example(roles, option)}"
+            )
         if role in columns:
-            raise InputError(f"--columns gives {role} twice; give each role once")
+            raise InputError(f"{option} gives {role} twice; give each role once")
         columns[role] = int(column) if re.fullmatch("[0-9]+", column) else column
-    check_columns(columns)
+    check_columns(columns, roles, option)
     return columns
 
 
-def check_columns(columns: Columns) -> None:
+def check_columns(columns: Columns, roles: Roles = LOG, option: str = "--columns") -> None:
     """Check a choice of columns.
 
     Raises:
         InputError: see `parse_columns`.
     """
     for role in columns:
-        if role not in ROLES:
+        if role not in roles.all:
             raise InputError(
-                f"--columns has the unknown role {role!r}; the roles are {', '.join(ROLES)}"
+                f"{option} has the unknown role {role!r}; the roles are {', '.join(roles.all)}"
             )
-    for role in ("user", "item"):
+    for role in roles.needed:
         if role not in columns:
-            raise InputError(f"--columns names no {role} column; write {_EXAMPLE}")
+            raise InputError(f"{option} names no {role} column; write {_example(roles, option)}")
     if len({type(column) for column in columns.values()}) > 1:
-        raise InputError("--columns mixes names and positions; give one or the other")
-    if columns["user"] == columns["item"]:
-        raise InputError("--columns takes user and item from the same column; name two")
+        raise InputError(f"{option} mixes names and positions; give one or the other")
+    if columns["user"] == columns.get("item"):
+        raise InputError(f"{option} takes user and item from the same column; name two")
 
 
-def layout(path: Path, head: Sequence[str], columns: Columns) -> Layout:
-    """The layout of a text table; names mean it has a header, positions that it has none.
+def _example(roles: Roles, option: str) -> str:
+    return f"{option} {roles.example.format(option=option)}"
+
+
+def guessed(names: Sequence[str], roles: Roles = LOG) -> str:
+    """What the option could be for columns of these names; "" where they do not say."""
+    found: dict[Role, str] = {}
+    for role in roles.all:
+        fits = [name for name in names if is_title(role, name) and name not in found.values()]
+        exact = [name for name in fits if name.strip().lower() == role]
+        if fits:
+            found[role] = (exact or fits)[0].strip()
+    if not set(roles.needed) <= found.keys():
+        return ""
+    return ",".join(f"{role}={name}" for role, name in found.items())
+
+
+def is_title(role: Role, cell: str) -> bool:
+    """Whether a text reads like the name of a column with this role, and not like a value."""
+    word = re.sub(r"[^a-z0-9]", "", cell.lower())
+    return re.fullmatch(_TITLES[role], word) is not None
+
+
+def layout(
+    path: Path,
+    head: Sequence[str],
+    columns: Columns,
+    roles: Roles = LOG,
+    option: str = "--columns",
+) -> Layout:
+    """The layout of a text table; names mean it has a header, positions that it may have one.
 
     Raises:
         InputError: no delimiter in line 1, or a column that is not there.
     """
-    check_columns(columns)
-    delimiter = _delimiter(path, head[0])
-    quoted = delimiter != "\t"
-    header = isinstance(columns["user"], str)
-    cells = [split_line(line, delimiter, quoted) for line in (head[:1] if header else head)]
-    width = len(cells[0]) if header else Counter(map(len, cells)).most_common(1)[0][0]
-    fields = positions(path, cells[0] if header else None, width, columns)
-    return Layout("columns", fields, width, delimiter, header=header, quoted=quoted)
+    check_columns(columns, roles, option)
+    delimiter = delimiter_of(path, head, option)
+    quoted = delimiter in {",", ";"} or quotes_fields(head, delimiter)
+    named = isinstance(columns["user"], str)
+    cells = [split_line(line, delimiter, quoted) for line in head[:1000]]
+    width = len(cells[0])
+    usual = Counter(map(len, cells[1:] if named else cells)).most_common(1)
+    if not named or (usual and usual[0][0] == width + 1 and len(cells) > 1):
+        width = usual[0][0]
+    titles = [name.strip() for name in cells[0]] if named else None
+    notes: list[str] = []
+    if titles is not None and len(titles) == width - 1:  # row names, which R writes without a title
+        titles = ["", *titles]
+        notes.append("rows have one field more than line 1 names: the first holds row names")
+    fields = positions(path, titles, width, columns, option)
+    header = named or _is_header(cells[0], fields, width)
+    if header and not named:
+        notes.append(f"line 1 is a header: {head[0][:80]!r}")
+    return Layout(
+        "columns",
+        fields,
+        width,
+        delimiter,
+        header=header,
+        quoted=quoted,
+        titles=head[0] if header else "",
+        trim=True,
+        notes=tuple(notes),
+    )
+
+
+def _is_header(cells: Sequence[str], fields: Mapping[Role, int], width: int) -> bool:
+    """Whether the first row reads like names: that of user and another, or all."""
+    if len(cells) != width:
+        return False
+    found = {role for role, at in fields.items() if is_title(role, cells[at])}
+    return len(found) >= 2 or found == set(fields)
 
 
 def positions(
-    path: Path, names: Sequence[str] | None, width: int, columns: Columns
+    path: Path,
+    names: Sequence[str] | None,
+    width: int,
+    columns: Columns,
+    option: str = "--columns",
 ) -> dict[Role, int]:
     """Position of each role in a table of `width` columns called `names`.
 
@@ -80,36 +184,56 @@ def positions(
         InputError: a column that is not there, or a name of two columns.
     """
     return {
-        role: _position(path, names, width, columns[role])
+        role: _position(path, names, width, columns[role], option)
         for role in get_args(Role)
         if role in columns
     }
 
 
-def _position(path: Path, names: Sequence[str] | None, width: int, column: str | int) -> int:
+def _position(
+    path: Path, names: Sequence[str] | None, width: int, column: str | int, option: str
+) -> int:
     if isinstance(column, int):
         if column >= width:
             raise InputError(
                 f"{path}:1: no column at position {column}, rows have {width} fields; give "
-                f"positions from 0 to {width - 1} in --columns"
+                f"positions from 0 to {width - 1} in {option}"
             )
         return column
     if names is None or column not in names:
+        known = ", ".join(name for name in names or () if name)
         raise InputError(
-            f"{path}:1: no column {column!r}; name one of {', '.join(names or ())} in --columns"
+            f"{path}:1: no column {column!r}; name one of {known[:200]} in {option}"
+            f"{_without_header(names)}"
         )
     if list(names).count(column) > 1:
         raise InputError(f"{path}:1: two columns are called {column!r}; rename one in the file")
     return list(names).index(column)
 
 
-def _delimiter(path: Path, line: str) -> str:
-    bare = re.sub(r'"[^"]*"', "", line)
-    if "\t" in line:
+def _without_header(names: Sequence[str] | None) -> str:
+    numeric = any(re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", name) for name in names or ())
+    return "; line 1 looks like a row, so give positions from 0" if numeric else ""
+
+
+def delimiter_of(path: Path, head: Sequence[str], option: str = "--columns") -> str:
+    """What separates the fields of a text table.
+
+    Raises:
+        InputError: no known delimiter is in line 1.
+    """
+    bare = re.sub(r'"[^"]*"', "", head[0])
+    if "\t" in head[0]:
         return "\t"
-    if "," not in bare and ";" not in bare:
-        raise InputError(
-            f"{path}:1: neither tab, comma nor semicolon in {line[:80]!r}; --columns needs a table "
-            "separated by one of these"
-        )
-    return ";" if bare.count(";") > bare.count(",") else ","
+    if "," in bare or ";" in bare:
+        return ";" if bare.count(";") > bare.count(",") else ","
+    for delimiter in _SEPARATORS[3:]:
+        if delimiter in bare and len(head) > 1:
+            quoted = quotes_fields(head, delimiter)
+            widths = {len(split_line(line, delimiter, quoted)) for line in head[1:1000]}
+            if len(widths) == 1 and max(widths) > 1:
+                return delimiter
+    raise InputError(
+        f"{path}:1: neither tab, comma nor semicolon in {head[0][:80]!r}; {option} needs a table "
+        "separated by one of these"
+    )

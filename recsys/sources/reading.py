@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import get_args
 
@@ -18,9 +19,11 @@ from recsys.progress import Progress, silent
 from recsys.sources import artists, parquet, values
 from recsys.sources.detect import check_choice, is_table, names_file, text_layout
 from recsys.sources.fields import Rows, cut, data_lines
-from recsys.sources.layout import Format, ItemKey, Layout
+from recsys.sources.forms import SAMPLE, Failures, Forms, odd_plays, odd_times
+from recsys.sources.layout import Decimal, Format, ItemKey, Layout
 from recsys.sources.named import Columns
 from recsys.sources.rejects import Reason, Rejects, nothing_usable, worst
+from recsys.sources.times import Seconds
 
 # A file with this many bad rows before the first good one has another format. Keeping all of them
 # for the error at its end could take as much memory as the file has bytes.
@@ -43,6 +46,8 @@ class Reading:
         missing: Usable rows whose field is empty: "mbid" and "name", each only where the rows
             have such a field, 0 included.
         names_from: File with the names of the items, if it is another one.
+        columns: Which column was taken for what: "1 user, 2 item".
+        notes: What was assumed, and what is odd about the data, in sentences.
     """
 
     events: Events
@@ -52,6 +57,8 @@ class Reading:
     n_spellings: int
     missing: dict[str, int]
     names_from: Path | None = None
+    columns: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,7 +69,7 @@ class _Usable:
     items: Strings
     names: Strings | None
     plays: Float64Array
-    times: values.Seconds | None
+    times: Seconds | None
 
 
 def read(
@@ -71,18 +78,20 @@ def read(
     format: Format = "auto",
     columns: Columns | None = None,
     item_key: ItemKey = "mbid-else-name",
+    decimal: Decimal = ".",
     strict: bool = False,
     progress: Progress = silent,
 ) -> Reading:
-    """The events of a log, plain, gzip or zstd, and the rejected rows.
+    """The events of a log, plain or packed, and the rejected rows.
 
     Args:
         path: The log. Names of items come from a file beside it where the format has one.
         format: The format; "auto" detects it from the first lines.
         columns: Which column plays which role ("user", "item", "plays", "time", "name"), by name
-            (the file has a header) or position from 0 (it has none). Without plays a row counts 1.
+            (the file has a header) or position from 0. Without plays a row counts 1.
         item_key: What identifies an item in formats with MBIDs: the MBID (rows without one are
             rejected), the name, or the MBID and, where it is missing, the name.
+        decimal: The mark of fractions in plays; the other one may separate thousands.
         strict: Whether the first row that cannot be used is fatal.
         progress: Reports the number of rows read, once per block.
 
@@ -94,12 +103,32 @@ def read(
         raise InputError(
             f"--item-key {item_key} is unknown; choose one of {', '.join(get_args(ItemKey))}"
         )
+    if decimal not in get_args(Decimal):
+        raise InputError(f"--decimal {decimal} is unknown; choose . or ,")
     layout, blocks = _open(path, format, columns)
-    usable, refused, n_rows = _collect(path, layout, item_key, blocks, strict, progress)
+    first, blocks = _first_rows(blocks)
+    forms = Forms.of([rows for parts, _ in first for rows in parts], layout, decimal)
+    rule = _Rule(layout, item_key, forms, Failures())
+    usable, refused, n_rows = _collect(path, rule, blocks, strict, progress)
     rejects = Rejects.join(refused)
+    advice, fatal = rule.failures.advice(rejects.counts, n_rows, forms)
     if not usable:
-        raise nothing_usable(path, f"{layout.format} plays", n_rows, rejects)
-    return _reading(path, layout, item_key, usable, n_rows, rejects)
+        raise nothing_usable(
+            path, f"{layout.format} plays", n_rows, rejects, advice if fatal else ""
+        )
+    if fatal:
+        raise InputError(f"{path}: {len(rejects):,} of {n_rows:,} rows cannot be used: {advice}")
+    return _reading(path, rule, usable, n_rows, rejects, [advice] if advice else [])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Rule:
+    """What decides whether a row is usable, and the fields that were not."""
+
+    layout: Layout
+    key: ItemKey
+    forms: Forms
+    failures: Failures
 
 
 def _open(path: Path, format: Format, columns: Columns | None) -> tuple[Layout, _Blocks]:
@@ -112,19 +141,26 @@ def _open(path: Path, format: Format, columns: Columns | None) -> tuple[Layout, 
     return layout, (cut(block, layout) for block in data_lines(path, layout))
 
 
+def _first_rows(blocks: _Blocks) -> tuple[list[tuple[list[Rows], Rejects]], _Blocks]:
+    """The first blocks, with SAMPLE rows if the file has as many, and all blocks."""
+    first: list[tuple[list[Rows], Rejects]] = []
+    n = 0
+    for block in blocks:
+        first.append(block)
+        n += len(block[1]) + sum(map(len, block[0]))
+        if n >= SAMPLE:
+            break
+    return first, chain(first, blocks)
+
+
 def _collect(
-    path: Path,
-    layout: Layout,
-    key: ItemKey,
-    blocks: _Blocks,
-    strict: bool,
-    progress: Progress,
+    path: Path, rule: _Rule, blocks: _Blocks, strict: bool, progress: Progress
 ) -> tuple[list[_Usable], list[Rejects], int]:
     usable: list[_Usable] = []
     refused: list[Rejects] = []
     n_rows = 0
     for parts, misfits in blocks:
-        judged = [_judge(rows, layout, key) for rows in parts]
+        judged = [_judge(rows, rule) for rows in parts]
         rejects = Rejects.join([misfits, *(bad for _, bad in judged)])
         if strict:
             rejects.complain(path)
@@ -137,21 +173,25 @@ def _collect(
     return usable, refused, n_rows
 
 
-def _judge(rows: Rows, layout: Layout, key: ItemKey) -> tuple[_Usable, Rejects]:
-    columns = rows.columns
-    why = [values.empty(columns["user"], Reason.NO_USER), _no_item(rows, layout, key)]
+def _judge(rows: Rows, rule: _Rule) -> tuple[_Usable, Rejects]:
+    columns, forms, failures = rows.columns, rule.forms, rule.failures
+    why = [values.empty(columns["user"], Reason.NO_USER), _no_item(rows, rule.layout, rule.key)]
     plays, times = np.ones(len(rows)), None
     if "plays" in columns:
-        plays, codes = values.plays(columns["plays"])
+        plays, codes = values.plays(columns["plays"], forms.decimal)
+        failures.add("plays", columns["plays"], codes, Reason.PLAYS_NOT_WHOLE)
         why.append(codes)
     if "rating" in columns:
         plays, codes = values.ratings(columns["rating"])
         why.append(codes)
     if "time" in columns:
-        times, codes = values.seconds(columns["time"])
+        times, codes = values.seconds(columns["time"], forms.unit)
+        failures.add("time", columns["time"], codes, Reason.BAD_TIME)
         why.append(codes)
     reasons = worst(*why)
-    return _kept(rows, reasons == 0, plays, times), Rejects.of(rows.lines, reasons, rows.texts)
+    return _kept(rows, forms, reasons == 0, plays, times), Rejects.of(
+        rows.lines, reasons, rows.texts
+    )
 
 
 def _no_item(rows: Rows, layout: Layout, key: ItemKey) -> Int8Array:
@@ -165,9 +205,10 @@ def _no_item(rows: Rows, layout: Layout, key: ItemKey) -> Int8Array:
 
 def _kept(
     rows: Rows,
+    forms: Forms,
     keep: npt.NDArray[np.bool_],
     plays: Float64Array,
-    times: values.Seconds | None,
+    times: Seconds | None,
 ) -> _Usable:
     mask = pa.array(keep)
 
@@ -175,8 +216,8 @@ def _kept(
         return pc.dictionary_encode(role if keep.all() else role.filter(mask))
 
     return _Usable(
-        encoded(rows.columns["user"]),
-        encoded(rows.columns["item"]),
+        encoded(forms.id_texts(rows, "user")),
+        encoded(forms.id_texts(rows, "item")),
         encoded(rows.columns["name"]) if "name" in rows.columns else None,
         plays[keep],
         None if times is None else times[keep],
@@ -185,22 +226,38 @@ def _kept(
 
 def _reading(
     path: Path,
-    layout: Layout,
-    key: ItemKey,
+    rule: _Rule,
     usable: list[_Usable],
     n_rows: int,
     rejects: Rejects,
+    notes: list[str],
 ) -> Reading:
+    layout, key = rule.layout, rule.key
     users, rows = IdMap.encode(pa.chunked_array([part.users for part in usable]))
     plays = np.concatenate([part.plays for part in usable])
     items, cols, n_spellings = _items(usable, plays, key if layout.by_mbid else artists.PLAIN)
-    times = [part.times for part in usable if part.times is not None]
+    parts = [part.times for part in usable if part.times is not None]
+    times = np.concatenate(parts) if parts else None
+    notes = [*layout.notes, *rule.forms.notes(), *notes]
+    if times is not None:
+        notes += odd_times(times, rule.forms.unit)
+    if "plays" in layout.fields:
+        notes += odd_plays(plays)
     names_from = names_file(path, layout)
     if names_from is not None and layout.names is not None:
-        items = _named(items, names_from, layout.names[1])
-    events = Events.of(users, items, rows, cols, plays, np.concatenate(times) if times else None)
-    missing = _missing(usable, layout)
-    return Reading(events, n_rows, rejects, layout.format, n_spellings, missing, names_from)
+        items, unnamed = _named(items, names_from, layout.names[1])
+        notes += unnamed
+    return Reading(
+        Events.of(users, items, rows, cols, plays, times),
+        n_rows,
+        rejects,
+        layout.format,
+        n_spellings,
+        _missing(usable, layout),
+        names_from,
+        layout.columns_in_words(),
+        tuple(notes),
+    )
 
 
 def _missing(usable: list[_Usable], layout: Layout) -> dict[str, int]:
@@ -228,11 +285,14 @@ def _items(
     return items, cols, len(items)
 
 
-def _named(items: IdMap, path: Path, layout: Layout) -> IdMap:
-    """`items` named by the file beside the log; lines of it that do not fit are passed over."""
-    parts = [rows for block in data_lines(path, layout) for rows in cut(block, layout)[0]]
+def _named(items: IdMap, path: Path, layout: Layout) -> tuple[IdMap, list[str]]:
+    """`items` named by the file beside the log, and how many of its lines do not fit."""
+    blocks = [cut(block, layout) for block in data_lines(path, layout)]
+    parts = [rows for cut_rows, _ in blocks for rows in cut_rows]
+    bad = sum(len(rejects) for _, rejects in blocks)
+    notes = [f"{path.name}: {bad:,} lines do not fit and give no name"] if bad else []
     if not parts:
-        return items
+        return items, notes
     ids = pa.concat_arrays([rows.columns["item"] for rows in parts])
     names = pa.concat_arrays([rows.columns["name"] for rows in parts])
-    return artists.named_by(items, ids, names)
+    return artists.named_by(items, ids, names), notes

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from recsys.data.ids import Strings
 from recsys.dtypes import Int8Array
-from recsys.errors import InputError
+from recsys.errors import InputError, NoRows
 
 
 class Reason(IntEnum):
@@ -30,6 +30,8 @@ class Reason(IntEnum):
     RATING_NOT_POSITIVE = 8
     BAD_TIME = 9
     REPEATED_USER = 10
+    NOT_JSON = 11
+    HEADER = 12
 
 
 _TEXTS = pa.array(
@@ -45,6 +47,8 @@ _TEXTS = pa.array(
         "rating zero or negative",
         "bad time",
         "repeated user",
+        "not a JSON object of texts and numbers",
+        "header among the rows",
     ]
 )
 
@@ -109,13 +113,13 @@ class Rejects:
         r"""Write `line \t reason \t text` with a header, UTF-8.
 
         The text is the rest of the line, tabs included and nothing quoted: `cut -f3-` restores
-        the rejected lines.
+        the rejected lines. Ends of lines within a row become blanks.
         """
         with path.open("w", encoding="utf-8", newline="\n") as out:
             out.write("line\treason\ttext\n")
             for batch in self.table().to_batches(max_chunksize=65_536):
                 rows = zip(*(column.to_pylist() for column in batch.columns), strict=True)
-                out.writelines(f"{line}\t{why}\t{text}\n" for line, why, text in rows)
+                out.writelines(f"{line}\t{why}\t{_one_line(text)}\n" for line, why, text in rows)
 
     def complain(self, path: Path) -> None:
         """Raise an error for the first row, if there is one.
@@ -130,19 +134,25 @@ class Rejects:
             )
 
 
+def _one_line(text: str) -> str:
+    return text.replace("\n", " ") if "\n" in text else text
+
+
 def _reason_of(counted: dict[str, object]) -> str:
     return str(counted["values"])
 
 
-def nothing_usable(path: Path, what: str, n_rows: int, rejects: Rejects) -> InputError:
+def nothing_usable(
+    path: Path, what: str, n_rows: int, rejects: Rejects, advice: str = ""
+) -> InputError:
     """The error for a file without a single usable row."""
     if not n_rows:
-        return InputError(f"{path} has a header but no rows; give a file with rows")
+        return NoRows(f"{path} has a header but no rows; give a file with rows")
     counts = ", ".join(f"{reason}: {n:,}" for reason, n in rejects.counts.items())
     return InputError(
         f"{path}:{rejects.lines[0]}: none of the {n_rows:,} rows read can be used as {what} "
-        f"({counts}), the first being {excerpt(rejects.texts[0].as_py())}; give the right file, "
-        "or set --format or --columns"
+        f"({counts}), the first being {excerpt(rejects.texts[0].as_py())}; "
+        + (advice or "give the right file, or set --format or --columns")
     )
 
 

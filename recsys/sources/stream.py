@@ -1,9 +1,10 @@
-"""Bytes of a plain, gzip or zstd file, as numbered lines."""
+"""A text file, plain or packed, as numbered lines."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -11,41 +12,39 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys.data.ids import Strings
-from recsys.errors import InputError
+from recsys.errors import InputError, NoRows
+from recsys.sources.packing import is_parquet as is_parquet
+from recsys.sources.packing import open_text, read_from, start_of
 
 BLOCK = 16 << 20
 LONGEST_LINE = 64 << 20
 _BOM = b"\xef\xbb\xbf"
-_CODECS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+_FOREIGN = re.compile(rb"[\x80-\xff]+")
 
 Encoding = Literal["utf-8", "latin-1"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lines:
-    """Consecutive physical lines of a file.
+    """Lines of a file, in order.
 
     Attributes:
-        first: Number of the first of them, from 1.
+        numbers: Of the lines, from 1, int64, shape (n,).
         texts: The lines without their ends (LF or CRLF), pyarrow strings, shape (n,).
         undecodable: Where the bytes are not UTF-8 (the text then shows U+FFFD), bool, (n,).
     """
 
-    first: int
+    numbers: npt.NDArray[np.int64]
     texts: Strings
     undecodable: npt.NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.texts)
 
-    @property
-    def numbers(self) -> npt.NDArray[np.int64]:
-        """Line numbers, int64, shape (n,)."""
-        return np.arange(self.first, self.first + len(self), dtype=np.int64)
-
-    def after_first(self) -> "Lines":
-        """All but the first line."""
-        return Lines(self.first + 1, self.texts[1:], self.undecodable[1:])
+    def at(self, where: npt.NDArray[np.int64] | slice) -> "Lines":
+        """Some of the lines."""
+        texts = self.texts[where] if isinstance(where, slice) else self.texts.take(pa.array(where))
+        return Lines(self.numbers[where], texts, self.undecodable[where])
 
 
 def check_file(path: Path) -> None:
@@ -56,42 +55,58 @@ def check_file(path: Path) -> None:
     """
     if not path.exists():
         raise InputError(f"{path} does not exist; give the path of an existing file")
+    if path.is_dir():
+        raise InputError(
+            f"{path} is not a file; give one of the files in this folder (recsys retrain reads all)"
+        )
     if not path.is_file():
         raise InputError(f"{path} is not a file; give the path of the file to read")
     try:
-        start = _start(path)
+        start = start_of(path)
     except PermissionError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); change its mode") from error
     if not start:
-        raise InputError(f"{path} is empty; give a file with rows")
-
-
-def is_parquet(path: Path) -> bool:
-    """Whether the file begins with the magic bytes of Parquet."""
-    return _start(path) == b"PAR1"
+        raise NoRows(f"{path} is empty; give a file with rows")
 
 
 def head(path: Path, size: int = 1 << 18) -> list[str]:
     """The lines within the first `size` bytes; a last line that is cut off is left out.
 
-    Bytes that are not UTF-8 are shown as U+FFFD.
+    Bytes that are not UTF-8 are shown as Latin-1 where they look like it, else as U+FFFD.
 
     Raises:
         InputError: the file is missing, empty or damaged.
     """
-    check_file(path)
-    start = next(_chunks(path, size), b"").removeprefix(_BOM)
-    if not start:
-        raise InputError(f"{path} is empty once unpacked; give a file with rows")
-    whole = len(start) < size - len(_BOM) or b"\n" not in start
-    cut = start.removesuffix(b"\n") if whole else start[: start.rindex(b"\n")]
-    return cut.replace(b"\r\n", b"\n").removesuffix(b"\r").decode(errors="replace").split("\n")
+    start = _head(path, size)
+    if looks_latin(start):
+        return start.decode("cp1252", errors="replace").split("\n")
+    return start.decode(errors="replace").split("\n")
+
+
+def encoding_of(path: Path, size: int = 1 << 18) -> Encoding:
+    """The encoding of a text file, from its first bytes.
+
+    Raises:
+        InputError: the file is missing, empty or damaged.
+    """
+    return "latin-1" if looks_latin(_head(path, size)) else "utf-8"
+
+
+def looks_latin(text: bytes) -> bool:
+    """Whether bytes that are not UTF-8 look like Latin-1: accents alone between other letters."""
+    if is_utf8(text):
+        return False
+    accented = [line for line in text.split(b"\n") if _FOREIGN.search(line)]
+    if 2 * sum(map(is_utf8, accented)) > len(accented):
+        return False  # UTF-8 with some damaged lines
+    runs = [len(run) for run in _FOREIGN.findall(text)]
+    return 2 * sum(run for run in runs if run > 2) < sum(runs)
 
 
 def lines(path: Path, encoding: Encoding = "utf-8") -> Iterator[Lines]:
     """All lines of the file in blocks of about BLOCK bytes; a byte order mark is skipped.
 
-    A block that is valid UTF-8 is read as UTF-8, whatever `encoding` is.
+    A line that is valid UTF-8 is read as UTF-8, whatever `encoding` is.
 
     Raises:
         InputError: the file is missing, empty or damaged, or has a line beyond LONGEST_LINE.
@@ -99,37 +114,47 @@ def lines(path: Path, encoding: Encoding = "utf-8") -> Iterator[Lines]:
     check_file(path)
     first = 1
     for text in _whole_lines(path, BLOCK):
-        if encoding != "utf-8" and not _is_utf8(text):
-            text = text.decode(encoding).encode()
+        if encoding != "utf-8" and not is_utf8(text):
+            text = b"\n".join(_as_utf8(line) for line in text.split(b"\n"))
         split = _split(text.replace(b"\r\n", b"\n").removesuffix(b"\n"), first)
         first += len(split)
         yield split
 
 
-def _start(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(4)
+def _head(path: Path, size: int) -> bytes:
+    check_file(path)
+    start, whole = _first(path, size)
+    if not start:
+        raise NoRows(f"{path} is empty once unpacked; give a file with rows")
+    whole = whole or b"\n" not in start
+    cut = start.removesuffix(b"\n") if whole else start[: start.rindex(b"\n")]
+    return cut.replace(b"\r\n", b"\n").removesuffix(b"\r")
 
 
-def _open(path: Path) -> Any:
-    start = _start(path)
-    for magic, codec in _CODECS.items():
-        if start.startswith(magic):
-            return pa.CompressedInputStream(pa.OSFile(str(path)), codec)
-    return pa.OSFile(str(path))
+def _first(path: Path, size: int) -> tuple[bytes, bool]:
+    """About the first `size` bytes without a byte order mark, and whether they are all."""
+    start = b""
+    for chunk in _chunks(path, size):
+        start += chunk
+        if len(start) >= size:
+            return start.removeprefix(_BOM), False
+    return start.removeprefix(_BOM), True
+
+
+def _as_utf8(line: bytes) -> bytes:
+    """The line in UTF-8; as Windows-1252, which Latin-1 is a part of, where it is not UTF-8."""
+    if is_utf8(line):
+        return line
+    try:
+        return line.decode("cp1252").encode()
+    except UnicodeDecodeError:
+        return line.decode("latin-1").encode()
 
 
 def _chunks(path: Path, size: int) -> Iterator[bytes]:
-    with _open(path) as stream:
-        while chunk := _read(stream, size, path):
+    with open_text(path) as stream:
+        while chunk := read_from(stream, size, path):
             yield chunk
-
-
-def _read(stream: Any, size: int, path: Path) -> bytes:
-    try:
-        return bytes(stream.read(size))
-    except OSError as error:
-        raise InputError(f"{path} is damaged or cut short ({error}); get the file again") from error
 
 
 def _whole_lines(path: Path, size: int) -> Iterator[bytes]:
@@ -156,17 +181,22 @@ def _split(text: bytes, first: int) -> Lines:
     except pa.ArrowInvalid:
         return _split_undecodable(text, first)
     texts = pc.split_pattern(whole, "\n").values
-    return Lines(first, texts, np.zeros(len(texts), dtype=bool))
+    return Lines(_numbers(first, len(texts)), texts, np.zeros(len(texts), dtype=bool))
 
 
 def _split_undecodable(text: bytes, first: int) -> Lines:
     """Line by line, because one bad byte must cost one line only."""
     decoded = [line.decode(errors="replace") for line in text.split(b"\n")]
-    bad = [not _is_utf8(line) for line in text.split(b"\n")]
-    return Lines(first, pa.array(decoded, pa.string()), np.array(bad))
+    bad = [not is_utf8(line) for line in text.split(b"\n")]
+    return Lines(_numbers(first, len(bad)), pa.array(decoded, pa.string()), np.array(bad))
 
 
-def _is_utf8(line: bytes) -> bool:
+def _numbers(first: int, n: int) -> npt.NDArray[np.int64]:
+    return np.arange(first, first + n, dtype=np.int64)
+
+
+def is_utf8(line: bytes) -> bool:
+    """Whether the bytes are UTF-8."""
     try:
         line.decode()
     except UnicodeDecodeError:

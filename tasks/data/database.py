@@ -1,5 +1,6 @@
 """Plays from a SQL query on SQLite or PostgreSQL, written as a Parquet file."""
 
+import re
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -14,6 +15,7 @@ from prefect.cache_policies import NO_CACHE
 
 from recsys.errors import InputError
 from recsys.files import temporary_folder
+from recsys.sources.ids import text_of
 from tasks.orchestration.retrying import WHEN_LOST
 from tasks.progress import report_progress
 from tasks.workspace.layout import Workspace
@@ -26,6 +28,9 @@ Execute = Callable[[str], tuple[list[str], Iterator[Sequence[DatabaseRow]]]]
 """From SQL to the names of columns and batches of rows."""
 
 _BATCH = 100_000  # rows
+_MANY = 20  # rows that do not all have one user or item by chance
+_AGGREGATE = re.compile(r"(count|sum|total)\b")
+_AS = {"count": "count(*)", "sum": "sum(...)", "?column?": "the expression"}
 _SQLITE = "sqlite:///"
 
 
@@ -37,27 +42,24 @@ def query_plays(workspace: Workspace, query: str, database: str) -> tuple[Path, 
 
     Args:
         workspace: Gets the file.
-        query: SQL with columns called user, item (or artist) and, if known, plays, name and time.
+        query: SQL with columns called user, item (or artist) and, if known, plays, name and time;
+            one count or sum is plays.
         database: sqlite:///FILE or postgresql://...; it may hold a password, and is not stored.
 
     Raises:
         DatabaseLost: PostgreSQL cannot be reached.
         InputError: it is another kind of database, there is no such file, the query fails, lacks a
-            column or has no rows.
+            column, has one without a role or no rows, or all of many rows have one user or item.
     """
     with _opened(database) as execute:
         report_progress("querying the database", 0, None)
         names, batches = execute(query)
-        roles = {"item" if name == "artist" else name: at for at, name in enumerate(names)}
-        if not {"user", "item"} <= roles.keys():
-            raise InputError(
-                f"--query has the columns {', '.join(names)}; call them user, item and plays"
-            )
-        at = {role: place for role, place in roles.items() if role in COLUMNS}
+        at = _roles(names)
         tables = [_table(batch, at) for batch in batches]
     if not tables:
         raise InputError("--query has no rows; select those that have plays")
     table = pa.concat_tables(tables, promote_options="permissive")
+    _refuse_one_value(table, is_postgres(database))
     table = table.sort_by([(role, "ascending") for role in table.column_names])
     with temporary_folder(workspace.incoming, ".query-") as folder:
         fresh = folder / "result.parquet"
@@ -66,6 +68,62 @@ def query_plays(workspace: Workspace, query: str, database: str) -> tuple[Path, 
         path = workspace.incoming / f"query-{digest}.parquet"
         fresh.replace(path)
     return path, {role: COLUMNS[role] for role in at}
+
+
+def _roles(names: Sequence[str]) -> dict[str, int]:
+    """The position of each role.
+
+    Raises:
+        InputError: user or item is missing, twice there, or a column has no role.
+    """
+    called = [name.strip().lower() for name in names]
+    roles: dict[str, int] = {}
+    spare: list[int] = []
+    for at, name in enumerate(called):
+        role = "item" if name == "artist" else name
+        if role in roles:
+            raise InputError(f"--query has two columns that are the {role}; leave one out")
+        if role in COLUMNS:
+            roles[role] = at
+        else:
+            spare.append(at)
+    if not {"user", "item"} <= roles.keys():
+        raise InputError(
+            f"--query has the columns {', '.join(names)}; call them user, item and plays"
+        )
+    if "plays" not in roles and len(spare) == 1 and _AGGREGATE.match(called[spare[0]]):
+        roles["plays"] = spare.pop()
+    if spare:
+        first = names[spare[0]]
+        role = "plays" if "plays" not in roles else "name"
+        raise InputError(
+            f"--query has the column {first!r}, which plays no role; call it plays, name or time, "
+            f"as in {_AS.get(first, first)} as {role}, or leave it out"
+        )
+    return {role: roles[role] for role in roles if role in COLUMNS}
+
+
+def _refuse_one_value(table: Any, postgres: bool) -> None:
+    """Refuse many rows that all have one user or one item: the query says something else.
+
+    Raises:
+        InputError: they have.
+    """
+    if len(table) < _MANY:
+        return
+    for role in ("user", "item"):
+        if len(table[role].unique()) > 1:
+            continue
+        advice = "select the column that differs by row"
+        if role == "user" and postgres:
+            advice = (
+                "user without quotes is the role that is logged in (a reserved word of PostgreSQL); "
+                'write "user" in double quotes, or uid as "user"'
+            )
+        elif role == "user":
+            advice += "; a column that does not exist in double quotes is its own text in SQLite"
+        value = table[role][0].as_py()
+        raise InputError(f"all {len(table):,} rows of --query have the {role} {value!r}: {advice}")
 
 
 def _table(batch: Sequence[DatabaseRow], at: Mapping[str, int]) -> Any:  # pyarrow ships no types
@@ -77,8 +135,7 @@ def _table(batch: Sequence[DatabaseRow], at: Mapping[str, int]) -> Any:  # pyarr
         elif role == "time":
             columns[role] = pa.array(values)
         else:
-            texts = [None if value is None else str(value) for value in values]
-            columns[role] = pa.array(texts, pa.string())
+            columns[role] = pa.array([text_of(value) for value in values], pa.string())
     return pa.table(columns)
 
 

@@ -9,7 +9,7 @@ be repeated. `tasks.workspace.cleaning` removes those that were unused for long.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from recsys.data.drift import LogProfile
 from recsys.data.interactions import Events
 from recsys.data.store import load_events
-from recsys.errors import InputError
+from recsys.errors import InputError, NoRows
 from recsys.files import atomic_file
 from recsys.sources.config import DataConfig
 from tasks.data.database import COLUMNS, DatabaseColumns
@@ -36,7 +36,7 @@ class Part:
     """A file of the new plays.
 
     Attributes:
-        name: Of the file.
+        name: Of the file within the folder.
         digest: Of its bytes.
         facts: Of its rows.
     """
@@ -68,7 +68,9 @@ class Incoming:
 def gather(workspace: Workspace, plays: Path, config: DataConfig) -> Incoming:
     """The plays of a file, or of all files of a folder in the order of their names.
 
-    Files whose name begins with a dot and folders within are left out.
+    Files without rows, and files whose name begins with a dot or an underscore (`_SUCCESS`), are
+    left out. Folders within are read where they are partitions, key=value; their values are no
+    columns.
 
     Raises:
         InputError: there is no such file or no file in the folder, one cannot be read, two are the
@@ -77,10 +79,10 @@ def gather(workspace: Workspace, plays: Path, config: DataConfig) -> Incoming:
     if not plays.is_dir():
         part, entry = _part(workspace, plays, config)
         return Incoming(plays, config, (part,), part.facts, _fingerprint(entry.folder))
-    files = sorted(each for each in plays.iterdir() if each.is_file() and each.name[0] != ".")
-    if not files:
-        raise InputError(f"{plays}: no file is in this folder; put the plays there")
-    read = [_part(workspace, file, config) for file in files]
+    files = _files(plays, config)
+    read = [each for file in files if (each := _part_with_rows(workspace, plays, file, config))]
+    if not read:
+        raise InputError(f"{plays}: no file in this folder has rows; put the plays there")
     parts, entries = [part for part, _ in read], [entry for _, entry in read]
     _refuse_copies(plays, parts)
     formats = {entry.facts["format"]: part.name for part, entry in read}
@@ -106,6 +108,50 @@ def gather(workspace: Workspace, plays: Path, config: DataConfig) -> Incoming:
     in_all = (entry.facts[name] for name in ("users", "items"))
     whole = LogProfile.together([part.facts for part in parts], *in_all)
     return Incoming(merged, data, tuple(parts), whole, _fingerprint(entry.folder))
+
+
+def _files(folder: Path, config: DataConfig) -> list[Path]:
+    """The data files in a folder and in its partitions, by name.
+
+    Raises:
+        InputError: there is none, or one of --columns is a key of the partitions.
+    """
+    found: list[Path] = []
+    keys: set[str] = set()
+    others: list[str] = []
+    pending = [folder]
+    while pending:
+        for each in pending.pop().iterdir():
+            if each.name[0] in "._":
+                continue
+            if each.is_file():
+                found.append(each)
+            elif "=" in each.name:
+                pending.append(each)
+                keys.add(each.name.partition("=")[0])
+            else:
+                others.append(each.name)
+    for role, column in (config.columns or {}).items():
+        if column in keys:
+            raise InputError(
+                f"{folder}: {column} is a key of the partitions ({column}=...), which is not read "
+                f"as the {role}; write it into the files as a column"
+            )
+    if not found:
+        within = f" (folders such as {min(others)} are not read)" if others else ""
+        raise InputError(f"{folder}: no file is in this folder{within}; put the plays there")
+    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def _part_with_rows(
+    workspace: Workspace, folder: Path, file: Path, config: DataConfig
+) -> tuple[Part, StageEntry] | None:
+    """A file of the folder; None where it has no rows, as the empty parts that Spark writes."""
+    try:
+        part, entry = _part(workspace, file, config)
+    except NoRows:
+        return None
+    return replace(part, name=file.relative_to(folder).as_posix()), entry
 
 
 def _refuse_copies(folder: Path, parts: Sequence[Part]) -> None:

@@ -84,6 +84,7 @@ def _read_log(path: Path, config: DataConfig) -> sources.Reading:
         format=config.format,
         columns=config.columns,
         item_key=config.item_key,
+        decimal=config.decimal,
         strict=config.strict,
         progress=report_progress,
     )
@@ -95,7 +96,7 @@ def _read(folder: Path, source: DataFiles, config: DataConfig) -> dict[str, Any]
     reading.rejects.write(folder / REJECTS)
     facts = {**_reading_facts(reading), "profiles": None}
     if source.profiles is not None:
-        facts["profiles"] = _read_profiles(folder, source.profiles, reading.events, config.strict)
+        facts["profiles"] = _read_profiles(folder, source.profiles, reading.events, config)
     return facts
 
 
@@ -105,14 +106,18 @@ def _reading_facts(reading: sources.Reading) -> dict[str, Any]:
         "rejected": len(reading.rejects),
         "reasons": reading.rejects.counts,
         "format": reading.format,
+        "columns": reading.columns,
+        "notes": list(reading.notes),
         "spellings": reading.n_spellings,
         "users": len(reading.events.users),
         "items": len(reading.events.items),
     }
 
 
-def _read_profiles(folder: Path, path: Path, events: Events, strict: bool) -> dict[str, Any]:
-    reading = sources.read_profiles(path, strict=strict, progress=report_progress)
+def _read_profiles(folder: Path, path: Path, events: Events, config: DataConfig) -> dict[str, Any]:
+    reading = sources.read_profiles(
+        path, columns=config.profile_columns, strict=config.strict, progress=report_progress
+    )
     save_profiles(reading.profiles, folder)
     reading.rejects.write(folder / PROFILE_REJECTS)
     return {

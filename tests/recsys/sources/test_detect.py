@@ -140,7 +140,6 @@ PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x01\0" + bytes(range(256)) * 3
     ("data", "message"),
     [
         (PNG, "is not a text table but binary or UTF-16; give"),
-        ("u\tm\tn\t5\n".encode("utf-16"), "binary or UTF-16"),
         (b"just some words\n", ":1: no known format starts like this: 'just some words'; name"),
         (b"0\t0\t0\n", "name its columns, as in --columns user=0,item=1,plays=2"),
         (b"u\tf\t22\tGermany\tFeb 1, 2007\n", ":1: these are profiles of users, not plays"),

@@ -96,7 +96,7 @@ def test_compressed_tables_read_as_plain_ones(tmp_path: Path) -> None:
         ("inf", None),
         ("1970-02-30", None),
         ("1970-01-02T25:00:00", None),
-        ("1241478537000", None),
+        ("1e300", None),
     ],
 )
 @pytest.mark.parametrize("mixed", [False, True])

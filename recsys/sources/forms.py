@@ -1,0 +1,150 @@
+"""How the fields of a log are written, decided for whole columns, and what is odd about them."""
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from recsys.data.ids import Strings
+from recsys.dtypes import Float64Array, Int8Array
+from recsys.sources import ids, times
+from recsys.sources.fields import Rows
+from recsys.sources.layout import Decimal, Layout, Role
+from recsys.sources.numbers import is_text
+from recsys.sources.rejects import Reason
+from recsys.sources.times import Seconds, Unit
+
+SAMPLE = 10_000  # rows that decide
+SINCE = 788_918_400  # 1995-01-01; few logs are older
+
+_KEPT = 1000  # fields that cannot be used, kept as examples
+_DAY = 86_400
+_DOTS = re.compile(r"\s*-?[1-9]\d{0,2}(\.\d{3})+\s*")
+_COMMA = re.compile(r"\s*-?\d{1,3}(\.?\d{3})*,\d+\s*")
+_POINT = re.compile(r"\s*-?\d*\.\d+\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class Forms:
+    """How the fields of each role are written.
+
+    Attributes:
+        decimal: The mark of fractions in plays.
+        unit: Of times.
+        float_ids: Roles whose ids are whole numbers written as floats.
+    """
+
+    decimal: Decimal = "."
+    unit: Unit = "s"
+    float_ids: frozenset[Role] = frozenset()
+
+    @classmethod
+    def of(cls, rows: Sequence[Rows], layout: Layout, decimal: Decimal) -> "Forms":
+        """The forms that most of the first rows have."""
+        unit = times.unit_of(_sample(rows, "time")) if "time" in layout.fields and rows else "s"
+        if layout.format != "columns" or not rows:
+            return cls(decimal, unit)
+        roles: tuple[Role, ...] = ("user", "item")
+        written = frozenset(role for role in roles if ids.are_floats(_sample(rows, role)))
+        return cls(decimal, unit, written)
+
+    def id_texts(self, rows: Rows, role: Role) -> Strings:
+        """The ids of a role without fractions."""
+        column = rows.columns[role]
+        return ids.without_fractions(column) if role in self.float_ids else column
+
+    def notes(self) -> list[str]:
+        """What is not as usual."""
+        notes = [] if self.unit == "s" else [f"times are read as {times.WORDS[self.unit]}"]
+        if self.float_ids:
+            roles = " and ".join(sorted(self.float_ids))
+            notes.append(f"ids of {roles} are whole numbers written as 12.0; they are read as 12")
+        return notes
+
+
+def _sample(rows: Sequence[Rows], role: Role) -> Strings:
+    columns, n = [], 0
+    for part in rows:
+        columns.append(part.columns[role][: SAMPLE - n])
+        n += len(columns[-1])
+        if n >= SAMPLE:
+            break
+    return pa.concat_arrays(columns)
+
+
+@dataclass(slots=True)
+class Failures:
+    """Fields of plays and times that cannot be used, as examples."""
+
+    examples: dict[Role, list[str]] = field(default_factory=dict)
+
+    def add(self, role: Role, column: Strings, codes: Int8Array, reason: Reason) -> None:
+        """Keep some of the fields of `column` whose code is `reason`."""
+        kept = self.examples.setdefault(role, [])
+        if len(kept) < _KEPT and codes.any() and is_text(column):
+            bad = np.flatnonzero(codes == reason)[: _KEPT - len(kept)]
+            kept += column.take(pa.array(bad)).to_pylist()
+
+    def advice(self, counts: Mapping[str, int], n_rows: int, forms: Forms) -> tuple[str, bool]:
+        """What the rejected fields look like and what to do, and whether it is fatal."""
+        plays, bad_times = counts.get("plays not a whole number", 0), counts.get("bad time", 0)
+        most = 2 * plays > n_rows
+        texts = self.examples.get("plays", [])
+        if plays and texts:
+            if forms.decimal == "." and _all(texts, _COMMA):
+                return f"plays like {texts[0]!r} have a decimal comma; pass --decimal ,", most
+            if forms.decimal == "." and _all(texts, _DOTS):
+                what = f"plays like {texts[0]!r} look like thousands with a dot; pass --decimal ,"
+                return what, 20 * plays > n_rows
+            if forms.decimal == "," and _all(texts, _POINT):
+                return f"plays like {texts[0]!r} have a decimal point; pass --decimal .", most
+            if most and _all(texts, _POINT):
+                return f"plays like {texts[0]!r} have fractions; plays are whole numbers", False
+            if most:
+                return f"most plays are like {texts[0]!r}; name another column", False
+        texts = [text for text in self.examples.get("time", []) if text]
+        if 2 * bad_times > n_rows:
+            if not texts:
+                return "most rows have no time; leave time out of --columns to use them", False
+            what = f"times like {texts[0]!r} are not understood; times are {times.FORMS}"
+            if re.match(r"\s*\d{1,2}[/.]\d{1,2}[/.]\d{4}", texts[0]):
+                what = (
+                    f"times like {texts[0]!r} may begin with the day or with the month; "
+                    "write them as 2019-02-01"
+                )
+            return what, True
+        if 2 * counts.get("wrong number of fields", 0) > n_rows:
+            return (
+                "most rows have another number of fields than the first lines; a delimiter within "
+                "fields needs quotes around them",
+                False,
+            )
+        return "", False
+
+
+def _all(texts: Sequence[str], form: re.Pattern[str]) -> bool:
+    return 10 * sum(bool(form.fullmatch(text)) for text in texts) >= 9 * len(texts)
+
+
+def odd_times(seconds: Seconds, unit: Unit, now: float | None = None) -> list[str]:
+    """A note where most times lie before 1995 or after tomorrow."""
+    early = int((seconds < SINCE).sum())
+    late = int((seconds > (time.time() if now is None else now) + _DAY).sum())
+    for count, words in ((early, "before 1995"), (late, "after tomorrow")):
+        if 2 * count > len(seconds):
+            return [
+                f"most times lie {words} ({count:,} of {len(seconds):,}), read as "
+                f"{times.WORDS[unit]}; check the column"
+            ]
+    return []
+
+
+def odd_plays(plays: Float64Array) -> list[str]:
+    """A note where most plays look like times."""
+    like = (plays > SINCE) & (plays < 4_102_444_800)
+    if len(plays) and 2 * int(like.sum()) > len(plays):
+        return ["plays look like times in seconds since 1970; check which column they are"]
+    return []
