@@ -117,7 +117,7 @@ def _refuse_one_value(table: Any, postgres: bool) -> None:
         advice = "select the column that differs by row"
         if role == "user" and postgres:
             advice = (
-                "user without quotes is the role that is logged in (a reserved word of PostgreSQL); "
+                "user without quotes is a reserved word of PostgreSQL, the role that is logged in; "
                 'write "user" in double quotes, or uid as "user"'
             )
         elif role == "user":
