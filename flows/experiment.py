@@ -18,7 +18,15 @@ from recsys.config import ExperimentConfig
 from recsys.models import baselines, make_config
 from recsys.models.config import ModelConfig
 from recsys.search.space import Point, Value, on_bounds, widened
-from tasks.data.stages import REJECTS, TEST_REJECTS, DataFiles, ingest, narrow, split
+from tasks.data.stages import (
+    PROFILE_REJECTS,
+    REJECTS,
+    TEST_REJECTS,
+    DataFiles,
+    ingest,
+    narrow,
+    split,
+)
 from tasks.progress import report_progress
 from tasks.study.attempt import attempt
 from tasks.study.choosing import SearchWinner, choose
@@ -270,6 +278,9 @@ def _result(
         rejects=_rejects(stages["ingest"].folder / REJECTS, stages["ingest"].facts),
         test_rejects=_rejects(
             stages["split"].folder / TEST_REJECTS, stages["split"].facts["test_file"]
+        ),
+        profile_rejects=_rejects(
+            stages["ingest"].folder / PROFILE_REJECTS, stages["ingest"].facts["profiles"]
         ),
         trials=tuple(done),
         pruned=tuple(search.pruned),

@@ -64,6 +64,7 @@ class Result:
         reused: Which data stages came from the cache.
         rejects: Where rejected rows are, None without any.
         test_rejects: Likewise, of a test file.
+        profile_rejects: Likewise, of the profiles.
         trials: Measured trials by slot.
         pruned: Trials stopped as hopeless, by slot.
         failed: Error of each slot that failed.
@@ -89,6 +90,7 @@ class Result:
     reused: Mapping[str, bool]
     rejects: str | None
     test_rejects: str | None
+    profile_rejects: str | None
     trials: tuple[FinishedTrial, ...]
     pruned: tuple[FinishedTrial, ...]
     failed: Mapping[int, str]

@@ -118,7 +118,8 @@ def data_line(result: Result) -> str:
         f"{matrix['nonzeros']:,} pairs of {ingested['rows']:,} rows"
     )
     rejected = f"; {ingested['rejected']:,} rows rejected: {result.rejects}"
-    return line + rejected * bool(ingested["rejected"])
+    notes = "".join(f"\nnote: {note}" for note in ingested.get("notes", ()))
+    return line + rejected * bool(ingested["rejected"]) + notes
 
 
 def first_metrics(result: Result) -> RenderableType:
@@ -256,12 +257,14 @@ def data_table(result: Result) -> RenderableType:
 
 def _data_notes(result: Result) -> Iterator[str]:
     ingested, matrix = result.facts["ingest"], result.facts["filter"]["matrix"]
-    yield f"read {ingested['rows']:,} rows as {ingested['format']}"
+    columns = f" (columns {ingested['columns']})" if ingested.get("columns") else ""
+    yield f"read {ingested['rows']:,} rows as {ingested['format']}{columns}"
     yield from _rejected(ingested, "", result.rejects)
     if ingested["profiles"]:
         missing = ingested["profiles"]["listeners_without"].items()
         without = ", ".join(f"{name}: {n:,}" for name, n in missing)
         yield f"{result.nouns.users} without {without}"
+        yield from _rejected(ingested["profiles"], " rows of profiles", result.profile_rejects)
         yield from _made_missing(ingested["profiles"]["made_missing"])
     yield (
         f"matrix {matrix['users']:,} x {matrix['items']:,}, {matrix['nonzeros']:,} cells, "

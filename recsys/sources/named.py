@@ -137,10 +137,9 @@ def layout(
     quoted = delimiter in {",", ";"} or quotes_fields(head, delimiter)
     named = isinstance(columns["user"], str)
     cells = [split_line(line, delimiter, quoted) for line in head[:1000]]
-    width = len(cells[0])
-    usual = Counter(map(len, cells[1:] if named else cells)).most_common(1)
-    if not named or (usual and usual[0][0] == width + 1 and len(cells) > 1):
-        width = usual[0][0]
+    width = Counter(map(len, cells)).most_common(1)[0][0]
+    if named and not _has_row_names(head[0], cells):
+        width = len(cells[0])
     titles = [name.strip() for name in cells[0]] if named else None
     notes: list[str] = []
     if titles is not None and len(titles) == width - 1:  # row names, which R writes without a title
@@ -161,6 +160,13 @@ def layout(
         trim=True,
         notes=tuple(notes),
     )
+
+
+def _has_row_names(first: str, cells: Sequence[Sequence[str]]) -> bool:
+    """Whether each row begins with a name of its own that line 1 has no title for, as R writes."""
+    rows = [row for row in cells[1:] if len(row) == len(cells[0]) + 1]
+    names = {row[0] for row in rows}
+    return first.startswith('"') and 2 * len(rows) > len(cells) - 1 and len(names) == len(rows)
 
 
 def _is_header(cells: Sequence[str], fields: Mapping[Role, int], width: int) -> bool:

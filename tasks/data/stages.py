@@ -23,7 +23,7 @@ from recsys.splitting.config import GivenSplit
 from recsys.splitting.cutting import cut
 from recsys.splitting.split import Fold
 from recsys.splitting.store import load_fold, save_fold
-from tasks.progress import report_progress
+from tasks.progress import report_progress, report_result
 from tasks.workspace.cache import StageEntry, file_hash, stage
 from tasks.workspace.code import READING, SPLITTING
 from tasks.workspace.layout import Workspace
@@ -92,6 +92,8 @@ def _read_log(path: Path, config: DataConfig) -> sources.Reading:
 
 def _read(folder: Path, source: DataFiles, config: DataConfig) -> dict[str, Any]:
     reading = _read_log(source.plays, config)
+    for note in reading.notes:
+        report_result(f"note: {note}")
     save_events(reading.events, folder)
     reading.rejects.write(folder / REJECTS)
     facts = {**_reading_facts(reading), "profiles": None}

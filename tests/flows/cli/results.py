@@ -96,6 +96,7 @@ def result(**changed: Any) -> Result:
         reused={},
         rejects=None,
         test_rejects=None,
+        profile_rejects=None,
         trials=tuple(each.done for each in first),
         pruned=(),
         failed={},

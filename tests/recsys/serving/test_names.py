@@ -112,3 +112,34 @@ def test_only_a_few_of_many_names_are_compared_and_the_nearest_is_among_them(
 
     assert lookup.nearest("red hot chilli pepers")[0] == "red hot chili peppers"
     assert len(compared) <= LIKELY + 1  # difflib sets an empty one when it is made
+
+
+@pytest.mark.parametrize(
+    ("stored", "typed"),
+    [
+        ("Björk", "Bjo\u0308rk"),
+        ("Bjo\u0308rk", "BJÖRK"),
+        ("Sigur Rós", "sigur ro\u0301s "),
+        ("Ёлка", "Е\u0308ЛКА"),
+        ("가수", "\u1100\u1161\u1109\u116e"),
+        ("がんばれ", "か\u3099んは\u3099れ"),
+        ("Ａ１", "a1"),
+        ("die Ärzte", "DIE A\u0308RZTE"),
+        ("Straße", "STRASSE"),
+        ("ﬁsh", "fish"),
+        ("Å", "\u212b"),
+    ],
+)
+def test_a_name_is_found_in_any_normal_form_and_case(stored: str, typed: str) -> None:
+    ids = IdMap.of(["1", "2"]).named(strings([stored, "other"]))
+    lookup = Lookup(ids, np.array([1, 9]), "item")
+
+    assert lookup.number(typed) == 0
+    assert listed(f"{typed}:3, other", lookup) == {0: 3.0, 1: 1.0}
+
+
+@pytest.mark.parametrize("typed", ["Bjo\u0308rk", " Björk", "Björk"])
+def test_an_id_is_found_in_any_normal_form(typed: str) -> None:
+    ids = IdMap.of(["Björk", "x"])
+
+    assert Lookup(ids.named(strings(["a", "b"])), np.array([1, 1]), "user").find(typed) == 0
