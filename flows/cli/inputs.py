@@ -201,14 +201,13 @@ def check_files(plays: Path, profiles: Path | None, config: ExperimentConfig) ->
     Raises:
         InputError: a file is missing, is empty, or has another format.
     """
-    from recsys.sources.detect import detect
+    from recsys.sources.detect import check_log
     from recsys.sources.stream import check_file
 
     test = config.split.test if isinstance(config.split, GivenSplit) else None
     for path in filter(None, [plays, profiles, test]):
         check_file(path)
-    if config.data.format == "auto" and config.data.columns is None:
-        detect(plays)
+    check_log(plays, config.data.format, config.data.columns)
 
 
 def _given(*options: tuple[str, Any, str]) -> dict[str, tuple[Any, str]]:

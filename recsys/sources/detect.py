@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import get_args
 
 from recsys.errors import InputError
-from recsys.sources import hetrec, jsonl, lastfm, movielens, named
+from recsys.sources import hetrec, jsonl, lastfm, movielens, named, parquet
 from recsys.sources.layout import Format, Layout
 from recsys.sources.named import Columns
 from recsys.sources.quoting import split_line
@@ -56,9 +56,9 @@ def text_layout(path: Path, format: Format, columns: Columns | None) -> Layout:
         return named.layout(path, first, columns).read_as(encoding_of(path))
     match format:
         case "lastfm-360k":
-            return lastfm.PLAYS
+            return _in_latin(path, lastfm.PLAYS)
         case "lastfm-1k":
-            return lastfm.EVENTS
+            return _in_latin(path, lastfm.EVENTS)
         case "hetrec":
             return hetrec.forced(first)
         case "movielens":
@@ -83,6 +83,18 @@ def check_choice(format: Format, columns: Columns | None) -> None:
         raise InputError(
             f"--columns does not go with --format {format}, whose columns are known; leave one out"
         )
+
+
+def check_log(path: Path, format: Format, columns: Columns | None) -> None:
+    """Check by its first lines that a log can be read.
+
+    Raises:
+        InputError: as `detect`; or a column is not there.
+    """
+    if is_table(path):
+        parquet.layout(path, columns)
+    else:
+        text_layout(path, format, columns)
 
 
 def companions(path: Path, format: Format = "auto") -> list[Path]:
@@ -140,7 +152,13 @@ def _plausible(path: Path, first: Sequence[str], layout: Layout) -> Layout:
             f"{path}:1: this has the form of {layout.format}, but {doubt}: {excerpt(first[0])}; "
             f"{_name_them(path, first)}, or give --format {layout.format} if it is that"
         )
-    return replace(layout, notes=notes)
+    layout = replace(layout, notes=notes)
+    return _in_latin(path, layout) if layout.by_mbid else layout
+
+
+def _in_latin(path: Path, layout: Layout) -> Layout:
+    """The layout in Latin-1 where all of several names with accents are in it."""
+    return layout.read_as("latin-1") if encoding_of(path, sure=True) == "latin-1" else layout
 
 
 def _name_them(path: Path, first: Sequence[str]) -> str:

@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -51,10 +51,12 @@ class Forms:
         written = frozenset(role for role in roles if ids.are_floats(_sample(rows, role)))
         return cls(decimal, unit, written)
 
-    def id_texts(self, rows: Rows, role: Role) -> Strings:
-        """The ids of a role without fractions."""
-        column = rows.columns[role]
-        return ids.without_fractions(column) if role in self.float_ids else column
+    def digits(self, rows: Rows) -> Rows:
+        """The rows with the ids that are floats as digits."""
+        if not self.float_ids:
+            return rows
+        written = {role: ids.without_fractions(rows.columns[role]) for role in self.float_ids}
+        return replace(rows, columns={**rows.columns, **written})
 
     def notes(self) -> list[str]:
         """What is not as usual."""

@@ -13,6 +13,7 @@ from recsys.errors import InputError
 from recsys.sources.numbers import Column, bools, floats
 
 _EXACT = 2**53  # from here on float64 no longer has every whole number
+_MISSING = r"^(|nan|NaN|NA|N/A|NULL|null|None|\\N)$"  # in a column of numbers
 _FLOAT = r"^[0-9]+(\.[0-9]*)?([eE]\+[0-9]+)?$"
 
 
@@ -54,7 +55,7 @@ def is_binary(kind: object) -> bool:
 
 def are_floats(column: Strings) -> bool:
     """Whether texts are whole numbers some of which were written as floats: 12.0, 1e+05."""
-    known = column.filter(pc.not_equal(column, ""))
+    known = column.filter(pc.invert(pc.match_substring_regex(column, _MISSING)))
     if not len(known) or not pc.all(pc.match_substring_regex(known, _FLOAT)).as_py():
         return False
     odd = known.filter(pc.match_substring_regex(known, r"[.+]"))
@@ -63,7 +64,8 @@ def are_floats(column: Strings) -> bool:
 
 def without_fractions(column: Strings) -> Strings:
     """The digits of texts such as 12.0 and 1e+05; other texts unchanged."""
-    short = pc.replace_substring_regex(column, r"^([0-9]+)\.0*$", r"\1")
+    short = pc.replace_substring_regex(column, _MISSING, "")
+    short = pc.replace_substring_regex(short, r"^([0-9]+)\.0*$", r"\1")
     powers = bools(pc.match_substring_regex(short, r"^[0-9.]+[eE]\+[0-9]{1,2}$"))
     if not powers.any():
         return short

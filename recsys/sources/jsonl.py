@@ -29,7 +29,11 @@ def is_json(path: Path, head: Sequence[str]) -> bool:
         raise InputError(f"{path} {_ARRAY}")
     if not first.startswith("{"):
         return False
-    if not _object(first):
+    found = _object(first)
+    rows = sum(bool(line.strip()) for line in head[:2])
+    if found and rows == 1 and all(isinstance(each, dict | list) for each in found.values()):
+        raise InputError(f"{path} is one JSON object, not a table; write one object a row and line")
+    if not found:
         if first == "{" or first.startswith('{"'):
             raise InputError(f"{path} is JSON, not a table; write one object a line, or a CSV")
         return False

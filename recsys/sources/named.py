@@ -42,9 +42,11 @@ PROFILES = Roles(
 _SEPARATORS = ("\t", ",", ";", "|", "::", " ")
 _TITLES: dict[Role, str] = {  # how programs call a column; only letters count
     "user": "user|users|userid|useridx|uid|username|listener|listenerid|customer|customerid|member"
-    "|memberid|account|accountid|visitorid|msno|id",
+    "|memberid|account|accountid|visitorid|msno|reviewer|reviewerid|profileid|personid|clientid"
+    "|subscriberid|userkey|id",
     "item": "item|items|itemid|iid|artist|artistid|artistname|track|trackid|song|songid|movie"
-    "|movieid|product|productid|album|albumid|isbn|book|bookid|mbid",
+    "|movieid|product|productid|album|albumid|isbn|book|bookid|mbid|asin|sku|video|videoid|game"
+    "|gameid|content|contentid|business|businessid|anime|animeid|itemkey",
     "plays": "plays|play|playcount|playcounts|count|counts|cnt|n|listens|listencount|weight|total"
     "|scrobbles|quantity|rating",
     "time": "time|timestamp|ts|date|datetime|at|playedat|createdat|listenedat|uts|utctime",
@@ -133,6 +135,8 @@ def layout(
         InputError: no delimiter in line 1, or a column that is not there.
     """
     check_columns(columns, roles, option)
+    if re.fullmatch("sep=.", head[0]):
+        raise InputError(f"{path}:1: {head[0]!r} is a hint for Excel, not a row; remove this line")
     delimiter = delimiter_of(path, head, option)
     quoted = delimiter in {",", ";"} or quotes_fields(head, delimiter)
     named = isinstance(columns["user"], str)

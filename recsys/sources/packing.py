@@ -14,7 +14,12 @@ from recsys.errors import InputError
 
 PEEK = 4096  # bytes that decide about the encoding and the ends of lines
 
-_CODECS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2"}
+_CODECS = {
+    re.compile(rb"\x1f\x8b"): "gzip",
+    re.compile(rb"\x28\xb5\x2f\xfd"): "zstd",
+    re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P)"): "bz2",
+    re.compile(rb"\x04\x22\x4d\x18"): "lz4",
+}
 _XZ = b"\xfd7zXZ\0"
 _ZIP = b"PK\x03\x04"
 _PARQUET = b"PAR1"
@@ -111,7 +116,7 @@ class _Transcoded:
 def _unpacked(path: Path) -> Any:
     start = start_of(path)
     for magic, codec in _CODECS.items():
-        if start.startswith(magic):
+        if magic.match(start):
             return pa.CompressedInputStream(pa.OSFile(str(path)), codec)
     if start.startswith(_XZ):
         return lzma.open(path)

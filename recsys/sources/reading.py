@@ -174,7 +174,9 @@ def _collect(
 
 
 def _judge(rows: Rows, rule: _Rule) -> tuple[_Usable, Rejects]:
-    columns, forms, failures = rows.columns, rule.forms, rule.failures
+    forms, failures = rule.forms, rule.failures
+    rows = forms.digits(rows)
+    columns = rows.columns
     why = [values.empty(columns["user"], Reason.NO_USER), _no_item(rows, rule.layout, rule.key)]
     plays, times = np.ones(len(rows)), None
     if "plays" in columns:
@@ -189,9 +191,7 @@ def _judge(rows: Rows, rule: _Rule) -> tuple[_Usable, Rejects]:
         failures.add("time", columns["time"], codes, Reason.BAD_TIME)
         why.append(codes)
     reasons = worst(*why)
-    return _kept(rows, forms, reasons == 0, plays, times), Rejects.of(
-        rows.lines, reasons, rows.texts
-    )
+    return _kept(rows, reasons == 0, plays, times), Rejects.of(rows.lines, reasons, rows.texts)
 
 
 def _no_item(rows: Rows, layout: Layout, key: ItemKey) -> Int8Array:
@@ -205,7 +205,6 @@ def _no_item(rows: Rows, layout: Layout, key: ItemKey) -> Int8Array:
 
 def _kept(
     rows: Rows,
-    forms: Forms,
     keep: npt.NDArray[np.bool_],
     plays: Float64Array,
     times: Seconds | None,
@@ -216,8 +215,8 @@ def _kept(
         return pc.dictionary_encode(role if keep.all() else role.filter(mask))
 
     return _Usable(
-        encoded(forms.id_texts(rows, "user")),
-        encoded(forms.id_texts(rows, "item")),
+        encoded(rows.columns["user"]),
+        encoded(rows.columns["item"]),
         encoded(rows.columns["name"]) if "name" in rows.columns else None,
         plays[keep],
         None if times is None else times[keep],

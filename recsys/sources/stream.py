@@ -83,13 +83,23 @@ def head(path: Path, size: int = 1 << 18) -> list[str]:
     return start.decode(errors="replace").split("\n")
 
 
-def encoding_of(path: Path, size: int = 1 << 18) -> Encoding:
+def encoding_of(path: Path, size: int = 1 << 18, *, sure: bool = False) -> Encoding:
     """The encoding of a text file, from its first bytes.
+
+    Args:
+        path: The file.
+        size: How many bytes decide.
+        sure: Whether it is UTF-8 unless at least three lines, and all with accents, are not.
 
     Raises:
         InputError: the file is missing, empty or damaged.
     """
-    return "latin-1" if looks_latin(_head(path, size)) else "utf-8"
+    start = _head(path, size)
+    if sure and not is_utf8(start):
+        accented = [line for line in start.split(b"\n") if _FOREIGN.search(line)]
+        if len(accented) < 3 or any(map(is_utf8, accented)):
+            return "utf-8"
+    return "latin-1" if looks_latin(start) else "utf-8"
 
 
 def looks_latin(text: bytes) -> bool:

@@ -54,7 +54,8 @@ _FORMS = [
         rf"(?:[A-Za-z]{{3,9}},? )?(?P<d>\d{{1,2}})[ -]{_MONTH}[ -](?P<y>\d{{4}}){_CLOCK}",
         rf"(?:[A-Za-z]{{3,9}},? )?{_MONTH} +(?P<d>\d{{1,2}}), *(?P<y>\d{{4}}){_CLOCK}",
         rf"[A-Za-z]{{3}} {_MONTH} +(?P<d>\d{{1,2}})"
-        r" (?P<h>\d\d):(?P<min>\d\d):(?P<s>\d\d) (?P<zone>UTC|GMT|[+-]\d\d:?\d\d) (?P<y>\d{4})",
+        r" (?P<h>\d\d):(?P<min>\d\d):(?P<s>\d\d)"
+        r"(?: (?P<zone>UTC|GMT|[+-]\d\d:?\d\d))? (?P<y>\d{4})",
     )
 ]
 _SLASHES = re.compile(rf"(?P<a>\d{{1,2}})[/.](?P<b>\d{{1,2}})[/.](?P<y>\d{{4}}){_CLOCK}")

@@ -218,6 +218,20 @@ IDS = {
             }
         )
     ),
+    "floats in a CSV": Case(
+        text(
+            table(
+                [(f"1234567{u[1:]}.0", f"{int(i[1:])}.0", p) for u, i, p in rows()]
+                + [("nan", "1.0", 1)]
+            )
+        ),
+        counts={**ALL, "rows_read": 61, "rejected": {"no user": 1}},
+        words=("ids of item and user are whole numbers written as 12.0",),
+    ),
+    "powers of R in a CSV": Case(
+        text("user,item,plays\n99999,1,1\n1e+05,1,2\n100000,2,3\n"),
+        counts={"users": 2, "rows": 3},
+    ),
     "blanks after commas": Case(text(PLAIN.replace(",", ", "))),
     "blanks and quotes": Case(
         text(table(rows(), quoting=csv.QUOTE_ALL, sep=";").replace(";", " ; "))
@@ -258,6 +272,10 @@ FILES = {
     "JSON array": refused(
         text("[" + ",\n".join(LINES.splitlines()) + "]"), "is a JSON array", "one object a line"
     ),
+    "JSON of columns": refused(
+        text(json.dumps({"user": {"0": "u"}, "item": {"0": "a"}})), "is one JSON object"
+    ),
+    "a hint for Excel": refused(text("sep=;\n" + table(rows(), sep=";")), "a hint for Excel"),
     "zip": Case(text(zipped("log.csv"), "log.zip")),
     "zip of macOS": Case(text(zipped("log.csv", "__MACOSX/._log.csv"), "log.zip")),
     "zip of two": refused(
@@ -284,6 +302,14 @@ FILES = {
     "ends of lines of old Macs": Case(text(table(rows(), end="\r"))),
     "Latin-1": Case(
         text(table((u, f"Motörhead {i}", p) for u, i, p in rows()), encoding="latin-1"),
+        words=("read as Latin-1",),
+    ),
+    "360K in Latin-1": Case(
+        text(
+            table(((u, "", f"Motörhead {i}", p) for u, i, p in rows()), sep="\t", header=None),
+            encoding="latin-1",
+        ),
+        (),
         words=("read as Latin-1",),
     ),
     "Cyrillic is not Latin-1": refused(
@@ -319,6 +345,7 @@ TIMES = {
     "Twitter": with_time(text(timed(lambda s: moment(s, "%a %b %d %H:%M:%S +0000 %Y")))),
     "slashes, year first": with_time(text(timed(lambda s: moment(s, "%Y/%m/%d %H:%M")))),
     "dots": with_time(text(timed(lambda s: moment(s, "%d.%m.%Y %H:%M")))),
+    "ctime": with_time(text(timed(lambda s: moment(s, "%a %b %d %H:%M:%S %Y")))),
     "half days": with_time(text(timed(lambda s: moment(s, "%b %d, %Y, %I:%M %p")))),
     "days beyond 12 show the order": with_time(
         text(timed(lambda s: moment(s + 20 * 86_400, "%d/%m/%Y %H:%M"))),
