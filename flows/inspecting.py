@@ -110,11 +110,20 @@ def inspect(
         missing=None if known is None else known.missing,
         plots=tuple(folder / name for name in figures),
         columns=reading.columns,
-        notes=reading.notes + (() if known is None else known.notes),
+        notes=reading.notes + (() if known is None else _profile_notes(known, reading)),
         profile_rows=0 if known is None else known.n_rows,
         profile_rejected={} if known is None else known.rejects.counts,
         profile_rejects=profile_rejects,
     )
+
+
+def _profile_notes(known: sources.ProfilesReading, reading: sources.Reading) -> tuple[str, ...]:
+    """What was assumed about the profiles, and whether most users have none."""
+    users = reading.events.users
+    n = int((known.profiles.users.find(users.ids) >= 0).sum())
+    if 2 * n >= len(users):
+        return known.notes
+    return (*known.notes, f"only {n:,} of {len(users):,} users have a profile; compare the ids")
 
 
 def _written(rejects: sources.Rejects, path: Path) -> Path | None:

@@ -52,7 +52,7 @@ class ReadingOptions:
     item_key: ItemKey | None = None
     """What an item is known by, in files that have both MusicBrainz ids and names."""
     decimal: Decimal | None = None
-    """The mark of fractions in plays, . or , (1.204 plays are 1204 with --decimal ,)."""
+    """The mark of fractions in plays: with --decimal , 1.204 is 1204."""
     profile_columns: Annotated[str | None, Parameter(metavar="WHICH", help=PROFILE_COLUMNS)] = None
     strict: bool = False
     """Stop at the first bad row."""

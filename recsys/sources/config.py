@@ -10,6 +10,6 @@ class DataConfig(Config):
     format: Format = "auto"
     columns: dict[str, str | int] | None = None
     item_key: ItemKey = "mbid-else-name"
-    decimal: Decimal = "."
+    decimal: Decimal | None = None
     profile_columns: dict[str, str | int] | None = None
     strict: bool = False

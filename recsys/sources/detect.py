@@ -48,7 +48,7 @@ def text_layout(path: Path, format: Format, columns: Columns | None) -> Layout:
     """
     check_choice(format, columns)
     first = head(path)
-    if format == "auto" and any("\0" in line for line in first[:100]):
+    if format == "auto" and any("\0" in line for line in first[: 1 if columns else 100]):
         raise InputError(f"{path} is not a text table but binary or UTF-16; give a log in UTF-8")
     if jsonl.is_json(path, first) and format in {"auto", "columns"}:
         return jsonl.layout(path, first, columns)

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from recsys.data.ids import Strings
 from recsys.dtypes import Float64Array, Int8Array
+from recsys.errors import InputError
 from recsys.sources import ids, times
 from recsys.sources.fields import Rows
 from recsys.sources.layout import Decimal, Layout, Role
@@ -22,6 +24,11 @@ SINCE = 788_918_400  # 1995-01-01; few logs are older
 
 _KEPT = 1000  # fields that cannot be used, kept as examples
 _DAY = 86_400
+_LIKE = (
+    (1900, 2100, "years"),
+    (30_000, 60_000, "the days of a spreadsheet"),
+    (190_001, 210_013, "years and months (YYYYMM)"),
+)
 _DOTS = re.compile(r"\s*-?[1-9]\d{0,2}(\.\d{3})+\s*")
 _COMMA = re.compile(r"\s*-?\d{1,3}(\.?\d{3})*,\d+\s*")
 _POINT = re.compile(r"\s*-?\d*\.\d+\s*")
@@ -42,8 +49,15 @@ class Forms:
     float_ids: frozenset[Role] = frozenset()
 
     @classmethod
-    def of(cls, rows: Sequence[Rows], layout: Layout, decimal: Decimal) -> "Forms":
-        """The forms that most of the first rows have."""
+    def of(cls, rows: Sequence[Rows], layout: Layout, decimal: Decimal | None) -> "Forms":
+        """The forms that most of the first rows have.
+
+        Raises:
+            InputError: plays may be thousands or fractions, and `decimal` does not say.
+        """
+        if decimal is None and rows and "plays" in layout.fields:
+            _refuse_two_readings(_sample(rows, "plays"))
+        decimal = decimal or "."
         unit = times.unit_of(_sample(rows, "time")) if "time" in layout.fields and rows else "s"
         if layout.format != "columns" or not rows:
             return cls(decimal, unit)
@@ -65,6 +79,24 @@ class Forms:
             roles = " and ".join(sorted(self.float_ids))
             notes.append(f"ids of {roles} are whole numbers written as 12.0; they are read as 12")
         return notes
+
+
+def _refuse_two_readings(plays: Strings) -> None:
+    """Refuse plays that have a dot before three digits wherever they have one.
+
+    Raises:
+        InputError: they have, in one row of a hundred at least.
+    """
+    if not is_text(plays):
+        return
+    dotted = plays.filter(pc.match_substring(plays, "."))
+    if 100 * len(dotted) >= len(plays) and len(dotted):
+        texts = dotted.unique().to_pylist()
+        if all(_DOTS.fullmatch(text) for text in texts):
+            raise InputError(
+                f"plays like {texts[0]!r} may be thousands with a dot or fractions; "
+                "pass --decimal , or --decimal ."
+            )
 
 
 def _sample(rows: Sequence[Rows], role: Role) -> Strings:
@@ -100,7 +132,7 @@ class Failures:
                 return f"plays like {texts[0]!r} have a decimal comma; pass --decimal ,", most
             if forms.decimal == "." and _all(texts, _DOTS):
                 what = f"plays like {texts[0]!r} look like thousands with a dot; pass --decimal ,"
-                return what, 20 * plays > n_rows
+                return what, most
             if forms.decimal == "," and _all(texts, _POINT):
                 return f"plays like {texts[0]!r} have a decimal point; pass --decimal .", most
             if most and _all(texts, _POINT):
@@ -118,9 +150,9 @@ class Failures:
                     "write them as 2019-02-01"
                 )
             return what, True
-        if 2 * counts.get("wrong number of fields", 0) > n_rows:
+        if n_rows > 2 * counts.get("wrong number of fields", 0) > n_rows / 2:
             return (
-                "most rows have another number of fields than the first lines; a delimiter within "
+                "many rows have another number of fields than the first lines; a delimiter within "
                 "fields needs quotes around them",
                 False,
             )
@@ -133,13 +165,16 @@ def _all(texts: Sequence[str], form: re.Pattern[str]) -> bool:
 
 def odd_times(seconds: Seconds, unit: Unit, now: float | None = None) -> list[str]:
     """A note where most times lie before 1995 or after tomorrow."""
+    middle = int(np.median(seconds)) if len(seconds) else 0
+    words_of = (f", which look like {what}" for low, high, what in _LIKE if low <= middle < high)
+    like = next(words_of, "")
     early = int((seconds < SINCE).sum())
     late = int((seconds > (time.time() if now is None else now) + _DAY).sum())
     for count, words in ((early, "before 1995"), (late, "after tomorrow")):
         if 2 * count > len(seconds):
             return [
                 f"most times lie {words} ({count:,} of {len(seconds):,}), read as "
-                f"{times.WORDS[unit]}; check the column"
+                f"{times.WORDS[unit]}{like}; check the column"
             ]
     return []
 

@@ -150,7 +150,7 @@ def layout(
         titles = ["", *titles]
         notes.append("rows have one field more than line 1 names: the first holds row names")
     fields = positions(path, titles, width, columns, option)
-    header = named or _is_header(cells[0], fields, width)
+    header = named or _is_header(cells, fields, width)
     if header and not named:
         notes.append(f"line 1 is a header: {head[0][:80]!r}")
     return Layout(
@@ -173,12 +173,20 @@ def _has_row_names(first: str, cells: Sequence[Sequence[str]]) -> bool:
     return first.startswith('"') and 2 * len(rows) > len(cells) - 1 and len(names) == len(rows)
 
 
-def _is_header(cells: Sequence[str], fields: Mapping[Role, int], width: int) -> bool:
-    """Whether the first row reads like names: that of user and another, or all."""
-    if len(cells) != width:
+def _is_header(cells: Sequence[Sequence[str]], fields: Mapping[Role, int], width: int) -> bool:
+    """Whether line 1 reads like names: two or all are known ones, or only it has no numbers."""
+    first, rows = cells[0], [row for row in cells[1:] if len(row) == width]
+    if len(first) != width:
         return False
-    found = {role for role, at in fields.items() if is_title(role, cells[at])}
-    return len(found) >= 2 or found == set(fields)
+    found = {role for role, at in fields.items() if is_title(role, first[at])}
+    if len(found) >= 2 or found == set(fields):
+        return True
+    numeric = all(_is_number(row[at]) for at in fields.values() for row in rows)
+    return bool(rows) and numeric and not any(_is_number(first[at]) for at in fields.values())
+
+
+def _is_number(cell: str) -> bool:
+    return re.fullmatch(r"\s*[-+]?[0-9]+([.,][0-9]+)*\s*", cell) is not None
 
 
 def positions(
@@ -222,7 +230,7 @@ def _position(
 
 
 def _without_header(names: Sequence[str] | None) -> str:
-    numeric = any(re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", name) for name in names or ())
+    numeric = any(_is_number(name) for name in names or ())
     return "; line 1 looks like a row, so give positions from 0" if numeric else ""
 
 

@@ -78,7 +78,7 @@ def read(
     format: Format = "auto",
     columns: Columns | None = None,
     item_key: ItemKey = "mbid-else-name",
-    decimal: Decimal = ".",
+    decimal: Decimal | None = None,
     strict: bool = False,
     progress: Progress = silent,
 ) -> Reading:
@@ -91,7 +91,8 @@ def read(
             (the file has a header) or position from 0. Without plays a row counts 1.
         item_key: What identifies an item in formats with MBIDs: the MBID (rows without one are
             rejected), the name, or the MBID and, where it is missing, the name.
-        decimal: The mark of fractions in plays; the other one may separate thousands.
+        decimal: The mark of fractions in plays; the other one may separate thousands. Without it
+            "."; plays that may then be thousands or fractions, as 1.204, are refused.
         strict: Whether the first row that cannot be used is fatal.
         progress: Reports the number of rows read, once per block.
 
@@ -103,19 +104,20 @@ def read(
         raise InputError(
             f"--item-key {item_key} is unknown; choose one of {', '.join(get_args(ItemKey))}"
         )
-    if decimal not in get_args(Decimal):
+    if decimal is not None and decimal not in get_args(Decimal):
         raise InputError(f"--decimal {decimal} is unknown; choose . or ,")
     layout, blocks = _open(path, format, columns)
     first, blocks = _first_rows(blocks)
-    forms = Forms.of([rows for parts, _ in first for rows in parts], layout, decimal)
+    try:
+        forms = Forms.of([rows for parts, _ in first for rows in parts], layout, decimal)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
     rule = _Rule(layout, item_key, forms, Failures())
     usable, refused, n_rows = _collect(path, rule, blocks, strict, progress)
     rejects = Rejects.join(refused)
     advice, fatal = rule.failures.advice(rejects.counts, n_rows, forms)
     if not usable:
-        raise nothing_usable(
-            path, f"{layout.format} plays", n_rows, rejects, advice if fatal else ""
-        )
+        raise nothing_usable(path, f"{layout.format} plays", n_rows, rejects, advice)
     if fatal:
         raise InputError(f"{path}: {len(rejects):,} of {n_rows:,} rows cannot be used: {advice}")
     return _reading(path, rule, usable, n_rows, rejects, [advice] if advice else [])

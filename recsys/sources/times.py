@@ -1,10 +1,10 @@
 """Times in the forms that programs write, as whole seconds since 1970-01-01 UTC.
 
-Numbers count seconds, milliseconds, microseconds or nanoseconds since 1970, or are the digits of a
-date (20120829, 20120829123456): `unit_of` decides for a whole column. Texts are ISO 8601 and its
-relatives ("2019-02-01 12:34:56 UTC"), "01 Feb 2019, 12:34" as Last.fm exports write it, "Feb 1,
-2019", RFC 2822, Twitter's, and days between slashes or dots where the column shows their order.
-Months are English on every machine.
+Numbers count seconds, milliseconds, microseconds or nanoseconds since 1970, by their size, or are
+the digits of a date (20120829, 20120829123456): `unit_of` decides that for a whole column. Texts
+are ISO 8601 and its relatives ("2019-02-01 12:34:56 UTC"), "01 Feb 2019, 12:34" as Last.fm exports
+write it, "Feb 1, 2019", RFC 2822, Twitter's, and days between slashes or dots where the column
+shows their order. Months are English on every machine.
 """
 
 import re
@@ -38,8 +38,7 @@ WORDS: dict[Unit, str] = {
 }
 LATEST = 253_402_300_800  # the year 10,000
 
-_PER_SECOND: dict[Unit, float] = {"s": 1, "ms": 1e3, "us": 1e6, "ns": 1e9}
-_FIRST_MILLISECONDS = 1e11  # as seconds the year 5138, as milliseconds 1973
+_SIZES = (1e11, 1e14, 1e17)  # from 1e11 on milliseconds (1973; as seconds the year 5138), and so on
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _CLOCK = (
@@ -73,7 +72,7 @@ def unit_of(column: Column) -> Unit:
         for unit in digits:
             if 2 * np.isfinite(_by_digits(values, unit)).sum() > len(values):
                 return unit
-        size = np.searchsorted([_FIRST_MILLISECONDS, 1e14, 1e17], np.abs(values), side="right")
+        size = np.searchsorted(_SIZES, np.abs(values), side="right")
         counts = np.bincount(size, minlength=4)
         units: tuple[Unit, ...] = ("s", "ms", "us", "ns")
         return units[int(counts.argmax())] if 2 * counts.max() > len(values) else "s"
@@ -103,7 +102,8 @@ def seconds(column: Column, unit: Unit = "s") -> Float64Array:
 def _by_unit(values: Float64Array, unit: Unit) -> Float64Array:
     if unit in {"YYYYMMDD", "YYYYMMDDhhmmss"}:
         return _by_digits(values, unit)
-    return np.floor(values / _PER_SECOND.get(unit, 1))
+    size = np.searchsorted(_SIZES, np.abs(values), side="right")
+    return np.asarray(np.floor(values / np.array([1, 1e3, 1e6, 1e9])[size]), np.float64)
 
 
 def _by_digits(values: Float64Array, unit: Unit) -> Float64Array:

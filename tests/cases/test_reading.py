@@ -159,7 +159,13 @@ NUMBERS = {
     ),
     "1.204 is advised": refused(
         text(table(((u, i, p.replace(",", ".")) for u, i, p in HIGH), sep=";")),
-        "look like thousands with a dot; pass --decimal ,",
+        "may be thousands with a dot or fractions; pass --decimal , or --decimal .",
+    ),
+    "1.000 alone is advised": refused(
+        text(table(rows(plays=lambda n: f"{n}.000"))), "may be thousands with a dot or fractions"
+    ),
+    "1.000 with --decimal .": Case(
+        text(table(rows(plays=lambda n: f"{n}.000"))), ("--columns", COLUMNS, "--decimal", ".")
     ),
     "1.204 with --decimal": Case(
         text(table(((u, i, p.replace(",", ".")) for u, i, p in HIGH), sep=";")),
@@ -325,6 +331,11 @@ TIMES = {
     "seconds": with_time(text(timed(str))),
     "milliseconds": with_time(text(timed(lambda s: s * 1000)), "milliseconds since 1970"),
     "microseconds": with_time(text(timed(lambda s: s * 10**6)), "microseconds"),
+    "seconds and milliseconds": with_time(text(timed(lambda s: s * 1000 if s % 7 else s))),
+    "years": with_time(text(timed(lambda s: 2019)), "which look like years", first=2019),
+    "days of a spreadsheet": with_time(
+        text(timed(lambda s: s / 86_400 + 25_569)), "the days of a spreadsheet", first=None
+    ),
     "nanoseconds": with_time(text(timed(lambda s: s * 10**9)), "nanoseconds"),
     "seconds as floats": with_time(text(timed(lambda s: f"{s}.25"))),
     "milliseconds in Parquet": with_time(
@@ -426,6 +437,11 @@ DETECTION = {
     ),
     "another header by position": Case(
         text(table(rows(), header=("User ID", "Artist", "Play Count"), sep=";")),
+        ("--columns", "user=0,item=1,plays=2"),
+        words=("line 1 is a header",),
+    ),
+    "unknown titles over numbers": Case(
+        text(table(((u[1:], i[1:], p) for u, i, p in rows()), header=("Käufer", "Ware", "Anzahl"))),
         ("--columns", "user=0,item=1,plays=2"),
         words=("line 1 is a header",),
     ),
