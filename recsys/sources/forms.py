@@ -150,6 +150,8 @@ class Failures:
                     "write them as 2019-02-01"
                 )
             return what, True
+        if 2 * counts.get("not UTF-8", 0) > n_rows:
+            return "the file is in another encoding; convert it, as with iconv -t UTF-8", False
         if n_rows > 2 * counts.get("wrong number of fields", 0) > n_rows / 2:
             return (
                 "many rows have another number of fields than the first lines; a delimiter within "

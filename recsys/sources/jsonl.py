@@ -11,7 +11,7 @@ import pyarrow as pa
 from recsys.dtypes import Int8Array
 from recsys.errors import InputError
 from recsys.sources.layout import Layout
-from recsys.sources.named import Columns, check_columns, guessed, positions
+from recsys.sources.named import LOG, Columns, Roles, check_columns, guessed, positions
 from recsys.sources.rejects import Reason
 from recsys.sources.stream import Lines
 
@@ -25,6 +25,8 @@ def is_json(path: Path, head: Sequence[str]) -> bool:
         InputError: it is JSON of another form.
     """
     first = next((line.strip() for line in head if line.strip()), "")
+    if first.startswith("[") and _is_list(first):
+        raise InputError(f"{path} {_ARRAY}")
     if first.startswith("[") and (first == "[" or first[1:].lstrip()[:1] in {"{", "["}):
         raise InputError(f"{path} {_ARRAY}")
     if not first.startswith("{"):
@@ -40,26 +42,42 @@ def is_json(path: Path, head: Sequence[str]) -> bool:
     return True
 
 
-def layout(path: Path, head: Sequence[str], columns: Columns | None) -> Layout:
+def _is_list(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line), list)
+    except ValueError:
+        return False
+
+
+def layout(
+    path: Path,
+    head: Sequence[str],
+    columns: Columns | None,
+    roles: Roles = LOG,
+    option: str = "--columns",
+) -> Layout:
     """The layout by the names of keys.
 
     Raises:
         InputError: no columns are given, or one is no key.
     """
-    objects = [found for line in head[:1000] if (found := _object(line))]
-    keys = list(dict.fromkeys(key for each in objects for key in _keys(each)))
+    keys = keys_of(head)
     if columns is None:
         raise InputError(
             f"{path} holds JSON lines with the keys {', '.join(keys)}; assign them, as in "
-            f"--columns {guessed(keys) or 'user=uid,item=track,plays=n'}"
+            f"{option} {guessed(keys, roles) or roles.example.partition(' ')[0]}"
         )
-    check_columns(columns)
+    check_columns(columns, roles, option)
     if isinstance(columns["user"], int):
-        raise InputError(
-            f"{path} holds JSON lines; name their keys in --columns: {', '.join(keys)}"
-        )
-    fields = positions(path, keys, len(keys), columns)
+        raise InputError(f"{path} holds JSON lines; name their keys in {option}: {', '.join(keys)}")
+    fields = positions(path, keys, len(keys), columns, option)
     return Layout("columns", fields, width=len(keys), keys=tuple(keys), trim=True)
+
+
+def keys_of(head: Sequence[str]) -> list[str]:
+    """The keys of the first objects, in their order."""
+    objects = [found for line in head[:1000] if (found := _object(line))]
+    return list(dict.fromkeys(key for each in objects for key in _keys(each)))
 
 
 def cells_of(block: Lines, layout: Layout) -> tuple[dict[Any, Any], Int8Array]:

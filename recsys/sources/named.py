@@ -9,7 +9,7 @@ from typing import get_args
 
 from recsys.errors import InputError
 from recsys.sources.layout import Layout, Role
-from recsys.sources.quoting import quotes_fields, split_line
+from recsys.sources.quoting import quotes_fields, split_line, whole_rows
 
 Columns = Mapping[str, str | int]
 
@@ -138,9 +138,10 @@ def layout(
     if re.fullmatch("sep=.", head[0]):
         raise InputError(f"{path}:1: {head[0]!r} is a hint for Excel, not a row; remove this line")
     delimiter = delimiter_of(path, head, option)
-    quoted = delimiter in {",", ";"} or quotes_fields(head, delimiter)
+    rows = whole_rows(head[:1000])
+    quoted = delimiter in {",", ";"} or quotes_fields(rows, delimiter)
     named = isinstance(columns["user"], str)
-    cells = [split_line(line, delimiter, quoted) for line in head[:1000]]
+    cells = [split_line(line, delimiter, quoted) for line in (rows if quoted else head[:1000])]
     width = Counter(map(len, cells)).most_common(1)[0][0]
     if named and not _has_row_names(head[0], cells):
         width = len(cells[0])

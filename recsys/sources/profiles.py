@@ -13,7 +13,7 @@ from recsys.data.ids import IdMap, Strings
 from recsys.data.profiles import Profiles
 from recsys.errors import InputError
 from recsys.progress import Progress, silent
-from recsys.sources import ids, named, parquet, times, values
+from recsys.sources import ids, jsonl, named, parquet, times, values
 from recsys.sources.fields import Rows, cut, data_lines
 from recsys.sources.layout import Layout, Role
 from recsys.sources.named import PROFILES, Columns
@@ -120,6 +120,10 @@ def _parquet_layout(path: Path, columns: Columns | None) -> Layout:
 
 def _text_layout(path: Path, columns: Columns | None) -> Layout:
     first = head(path)
+    if jsonl.is_json(path, first):
+        return jsonl.layout(
+            path, first, columns or _by_title(jsonl.keys_of(first)), PROFILES, OPTION
+        )
     if columns is None:
         if first[0] == _HEADER:
             return replace(_LAYOUT, header=True)

@@ -26,7 +26,23 @@ def split_line(line: str, delimiter: str, quoted: bool) -> list[str]:
     try:  # blanks after a closing quote
         return _parsed(re.sub(rf'" +(?={re.escape(delimiter)}|$)', '"', line), delimiter)
     except csv.Error:
-        return []
+        return _escaped(line, delimiter) if '\\"' in line else []
+
+
+def whole_rows(head: Sequence[str]) -> list[str]:
+    """Lines put together where a quote stays open; the last row may be incomplete, and is left out."""
+    rows: list[str] = []
+    held: list[str] = []
+    for line in head:
+        if held or line.count('"') % 2:
+            held.append(line)
+            if sum(each.count('"') for each in held) % 2 and len(held) < MOST_LINES:
+                continue
+            rows.append("\n".join(held))
+            held = []
+        else:
+            rows.append(line)
+    return rows or list(head)
 
 
 def quotes_fields(head: Sequence[str], delimiter: str) -> bool:
@@ -41,7 +57,9 @@ def quotes_fields(head: Sequence[str], delimiter: str) -> bool:
     rows = [split_line(line, delimiter, quoted=True) for line in with_quote]
     if not all(rows) or any(_has_bare_quote(line, delimiter) for line in with_quote):
         return False
-    if _QUOTED.fullmatch(head[0].split(delimiter)[0]) or any('""' in line for line in with_quote):
+    if _QUOTED.fullmatch(head[0].split(delimiter)[0]) or any(
+        '""' in line or "\n" in line for line in with_quote
+    ):
         return True
     columns = zip(*(line.split(delimiter) for line in head[:1000]), strict=False)
     return len(head) > 1 and any(all(map(_QUOTED.fullmatch, column)) for column in columns)
@@ -62,6 +80,16 @@ def rows_of(blocks: Iterator[Lines], delimiter: str, width: int) -> Iterator[Lin
 def _parsed(line: str, delimiter: str) -> list[str]:
     spaces = delimiter != " "
     return next(csv.reader([line], delimiter=delimiter, strict=True, skipinitialspace=spaces))
+
+
+def _escaped(line: str, delimiter: str) -> list[str]:
+    """The fields where a backslash stands before a quote in a field, as Spark and MySQL write."""
+    try:
+        return next(
+            csv.reader([line], delimiter=delimiter, strict=True, doublequote=False, escapechar="\\")
+        )
+    except csv.Error:
+        return []
 
 
 def _has_bare_quote(line: str, delimiter: str) -> bool:
@@ -90,6 +118,9 @@ def _rows(block: Lines, delimiter: str, width: int, *, last: bool) -> tuple[Line
     at, hold = 0, len(block)
     while at < len(odd):
         start = int(odd[at])
+        if len(split_line(block.texts[start].as_py(), delimiter, quoted=True)) == width:
+            at += 1
+            continue
         stop = int(odd[at + 1]) if at + 1 < len(odd) else len(block)
         if stop == len(block) and not last and stop - start < MOST_LINES:
             hold = start

@@ -259,6 +259,14 @@ FILES = {
     "line breaks in quotes": Case(
         text(table((f"{u}\nb", f'{i}\r\n"x"', p) for u, i, p in rows())), counts=ALL
     ),
+    "line breaks in a quoted TSV": Case(
+        text(table(((u, f'{i}\n"x"', p) for u, i, p in rows()), sep="\t"))
+    ),
+    "backslashes before quotes": Case(
+        text(
+            "user,item,plays\n" + "".join(f'{u},"5\\" of {i}, \\"B\\"",{p}\n' for u, i, p in rows())
+        )
+    ),
     "a quote that stays open": Case(
         text(PLAIN + 'u900,"a,1\n' + "u000,a000,1\n"),
         counts={"rows_read": 62, "rows": 61, "rejected": {"wrong number of fields": 1}},
@@ -277,6 +285,11 @@ FILES = {
     ),
     "JSON array": refused(
         text("[" + ",\n".join(LINES.splitlines()) + "]"), "is a JSON array", "one object a line"
+    ),
+    "JSON arrays in lines": refused(
+        text("".join(json.dumps(row) + "\n" for row in rows())),
+        "is a JSON array",
+        options=("--columns", "user=0,item=1,plays=2"),
     ),
     "JSON of columns": refused(
         text(json.dumps({"user": {"0": "u"}, "item": {"0": "a"}})), "is one JSON object"
@@ -319,7 +332,9 @@ FILES = {
         words=("read as Latin-1",),
     ),
     "Cyrillic is not Latin-1": refused(
-        text(table((u, f"Кино {i}", p) for u, i, p in rows()), encoding="cp1251"), "not UTF-8: 60"
+        text(table((u, f"Кино {i}", p) for u, i, p in rows()), encoding="cp1251"),
+        "not UTF-8: 60",
+        "convert it",
     ),
     "SQLite": refused(text(b"SQLite format 3\0" + b"\0" * 99), "an SQLite database", "--database"),
     "web page": refused(text("<!DOCTYPE html>\n<html>\n"), "a web page"),
@@ -524,6 +539,17 @@ PROFILES = {
         ),
         None,
         2,
+    ),
+    "JSON lines": (
+        text(
+            "".join(
+                json.dumps(dict(zip(("user", "gender", "age", "country"), row, strict=True))) + "\n"
+                for row in PROFILE_ROWS
+            ),
+            "p.jsonl",
+        ),
+        None,
+        0,
     ),
     "gzip TSV": (
         text(
