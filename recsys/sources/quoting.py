@@ -30,7 +30,7 @@ def split_line(line: str, delimiter: str, quoted: bool) -> list[str]:
 
 
 def whole_rows(head: Sequence[str]) -> list[str]:
-    """Lines put together where a quote stays open; the last row may be incomplete, and is left out."""
+    """Lines put together where a quote stays open; an incomplete last row is left out."""
     rows: list[str] = []
     held: list[str] = []
     for line in head:
