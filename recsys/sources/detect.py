@@ -118,9 +118,12 @@ def names_file(path: Path, layout: Layout) -> Path | None:
 
 
 def _detected(path: Path, first: Sequence[str]) -> Layout:
+    bare = _without_quotes(first)
     for detector in _DETECTORS:
-        if layout := detector(first):
-            return _plausible(path, first, layout)
+        if layout := detector(bare or first):
+            return replace(
+                _plausible(path, bare or first, layout), quoted=layout.quoted or bool(bare)
+            )
     if lastfm.is_profiles(first):
         raise InputError(
             f"{path}:1: these are profiles of users, not plays: {excerpt(first[0])}; give the "
@@ -130,6 +133,13 @@ def _detected(path: Path, first: Sequence[str]) -> Layout:
         f"{path}:1: no known format starts like this: {excerpt(first[0])}; "
         f"{_name_them(path, first)}, or give --format"
     )
+
+
+def _without_quotes(first: Sequence[str]) -> list[str]:
+    """The lines without quotes around fields; none unless every line begins with a quoted field."""
+    if not all(line.startswith('"') for line in first):
+        return []
+    return ["\t".join(split_line(line, "\t", quoted=True)) for line in first]
 
 
 def _plausible(path: Path, first: Sequence[str], layout: Layout) -> Layout:

@@ -408,6 +408,17 @@ DETECTION = {
         (),
         words=("1 user, 2 item, 3 name, 4 plays",),
     ),
+    "360K in quotes": Case(
+        text(
+            table(
+                ((HASHES[int(u[1:])], MBID.format(i[-1]), f'the "{i}"', p) for u, i, p in rows()),
+                sep="\t",
+                header=None,
+                quoting=csv.QUOTE_NONNUMERIC,
+            )
+        ),
+        (),
+    ),
     "rating and time in four fields": refused(
         text(table(((u, i, 1 + p % 5, START + p) for u, i, p in rows()), sep="\t", header=None)),
         "field 3 holds numbers, not the names of artists",
