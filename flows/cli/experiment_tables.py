@@ -118,6 +118,9 @@ def data_line(result: Result) -> str:
         f"{matrix['nonzeros']:,} pairs of {ingested['rows']:,} rows"
     )
     rejected = f"; {ingested['rejected']:,} rows rejected: {result.rejects}"
+    profiles = ingested["profiles"]
+    if profiles and profiles["rejected"]:
+        line += f"; {profiles['rejected']:,} rows of profiles rejected: {result.profile_rejects}"
     notes = "".join(f"\nnote: {note}" for note in ingested.get("notes", ()))
     return line + rejected * bool(ingested["rejected"]) + notes
 
