@@ -21,12 +21,12 @@ def prepare(workspace: Workspace) -> None:
     Places of files and telemetry are always set; other settings of the user stay, so a team's
     PREFECT_API_URL is used as it is.
     """
-    os.environ.update(_ours(workspace))
+    os.environ.update(_ours(workspace) | _loopback_without_proxy())
     for name, value in _settings(workspace).items():
         os.environ.setdefault(name, value)
 
 
-def _ours(workspace: Workspace) -> Mapping[str, str]:
+def _ours(workspace: Workspace) -> dict[str, str]:
     home = str(workspace.libraries)
     return {
         "DO_NOT_TRACK": "1",
@@ -35,6 +35,14 @@ def _ours(workspace: Workspace) -> Mapping[str, str]:
         "XDG_CACHE_HOME": home,
         "XDG_CONFIG_HOME": home,
     }
+
+
+def _loopback_without_proxy() -> dict[str, str]:
+    """Addresses of this machine are asked directly, whatever proxy the user has set."""
+    known = [os.environ[name] for name in ("NO_PROXY", "no_proxy") if os.environ.get(name)]
+    names = [each.strip() for text in known for each in text.split(",")]
+    direct = ",".join(dict.fromkeys([*filter(None, names), "127.0.0.1", "localhost", "::1"]))
+    return {"NO_PROXY": direct, "no_proxy": direct}
 
 
 def _settings(workspace: Workspace) -> Mapping[str, str]:
@@ -120,13 +128,21 @@ def use_for_jobs(settings: Mapping[str, str]) -> None:
 
 
 def with_variables(more: Mapping[str, str]) -> Mapping[str, str]:
-    """The environment of this process with more variables, for a process that it starts."""
-    return {**os.environ, **more}
+    """The environment of this process with more variables, for a process that it starts.
+
+    Nothing of the current folder is imported there.
+    """
+    return {**os.environ, "PYTHONSAFEPATH": "1", **more}
 
 
 def has_prefect_server() -> bool:
     """Whether the user named a Prefect server to use."""
     return bool(os.environ.get("PREFECT_API_URL"))
+
+
+def prefect_api() -> str:
+    """The address of the user's Prefect server; only where `has_prefect_server`."""
+    return os.environ["PREFECT_API_URL"]
 
 
 def use_prefect_server(api: str) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from flows import environment
-from flows.cli.session import HERE, Json, Place, at_least, progress
+from flows.cli.session import HERE, Json, Place, at_least, has_prefect_server, progress
 from recsys.errors import InputError
 from tasks.orchestration.interfaces import (
     HOST,
@@ -66,7 +66,7 @@ def serve_flows(
     from flows import deploying
 
     place.open()
-    if not environment.has_prefect_server():
+    if not has_prefect_server():
         raise InputError(
             "no Prefect server to serve; start one, and export "
             f"PREFECT_API_URL=http://127.0.0.1:{PREFECT_PORT}/api (docs/operations.md)"
@@ -74,6 +74,9 @@ def serve_flows(
     deployments = deploying.deployment_specs(file)
     environment.use_for_jobs(deploying.job_environment(deployments))
     deploying.serve(deployments)
+
+
+LOOPBACK = (HOST, "localhost", "::1")
 
 
 def ui(
@@ -113,6 +116,12 @@ def ui(
 
     def ready(address: str) -> None:
         print(f"{address}  (Ctrl-C ends it)", flush=True)
+        if opened is mlflow_ui and host not in LOOPBACK:
+            print(
+                f"MLflow answers only to names it knows: for others set "
+                f"MLFLOW_SERVER_ALLOWED_HOSTS=NAME:{port} before this command",
+                flush=True,
+            )
 
     log = workspace.libraries / f"{opened.__name__}.log"
     words, more = opened(workspace, host, port)

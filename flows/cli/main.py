@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from io import TextIOWrapper
 from typing import Any, TextIO
 
 from cyclopts import App, Group, Parameter
@@ -222,6 +223,9 @@ def versions() -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of `recsys`; returns the exit code: 0, 2 for input that cannot be used."""
     warnings.showwarning = _show_warning
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # names that a terminal cannot show are escaped
+            stream.reconfigure(errors="backslashreplace")
     words = _under_new_options(sys.argv[1:] if argv is None else argv)
     signal.signal(signal.SIGTERM, _as_interrupt)
     session.TYPED[:] = words
@@ -248,7 +252,22 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"recsys: {error}; make room, and repeat the command", file=sys.stderr)
         return 2
+    except Exception as error:
+        if not _disk_is_full(error):
+            raise
+        text = "no space left for a database; make room, and repeat the command"
+        print(f"recsys: {text}", file=sys.stderr)
+        return 2
     return 0
+
+
+def _disk_is_full(error: BaseException | None) -> bool:
+    """Whether SQLite had no room, as it says through any library above it."""
+    while error is not None:
+        if "database or disk is full" in str(error) or "No space left on device" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _under_new_options(argv: Sequence[str]) -> list[str]:

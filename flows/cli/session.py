@@ -109,13 +109,27 @@ class Place:
 HERE = Place()
 
 
+def has_prefect_server() -> bool:
+    """Whether the user named a Prefect server to use.
+
+    Raises:
+        InputError: it does not answer.
+    """
+    if not environment.has_prefect_server():
+        return False
+    from tasks.orchestration.web import check_answers
+
+    check_answers(environment.prefect_api(), "/health", "PREFECT_API_URL", "Prefect server")
+    return True
+
+
 @contextmanager
 def prefect(workspace: Workspace) -> Iterator[Callable[[], AbstractContextManager[None]]]:
     """The user's Prefect server, or one of our own that starts while imports continue.
 
     Gives the block in which flows can run; it begins when the server answers.
     """
-    if environment.has_prefect_server():
+    if has_prefect_server():
         yield nullcontext
         return
     from tasks.orchestration.server import serving

@@ -5,7 +5,6 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from flows import environment
 from flows.cli.experiment import All, Ending, run
 from flows.cli.inputs import (
     NO_READING,
@@ -16,7 +15,16 @@ from flows.cli.inputs import (
     RequestOptions,
     check_files,
 )
-from flows.cli.session import HERE, Json, Place, again, console, progress, show
+from flows.cli.session import (
+    HERE,
+    Json,
+    Place,
+    again,
+    console,
+    has_prefect_server,
+    progress,
+    show,
+)
 
 Name = Annotated[str, Parameter(help="Name of the study.")]
 
@@ -105,7 +113,7 @@ def study_work(
     from flows.experiment import work_in_prefect
 
     with progress(place), resumable(workspace, name):
-        if environment.has_prefect_server():
+        if has_prefect_server():
             work_in_prefect(plays, config, workspace.root, profiles, name, request.sources, adopt)
         else:
             search(plays, config, workspace, profiles, name, request.sources, False, adopt)

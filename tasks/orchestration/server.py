@@ -20,6 +20,7 @@ from pathlib import Path
 START_SECONDS = 120.0
 
 QUIET = {
+    "PYTHONSAFEPATH": "1",  # a tasks.py in the current folder is not ours
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
     "PREFECT_SERVER_UI_ENABLED": "false",

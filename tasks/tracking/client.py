@@ -10,6 +10,7 @@ from typing import Any
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from tasks.orchestration.web import check_answers
 from tasks.progress import report_progress
 from tasks.workspace.layout import Workspace
 from tasks.workspace.locking import workspace_locks
@@ -36,6 +37,8 @@ def _client(workspace: Workspace) -> MlflowClient:
     report_progress("opening MLflow's database", 0, None)
     with workspace_locks(workspace).exclusive("mlflow"):
         if workspace.tracking is not None:
+            if workspace.tracking.startswith(("http://", "https://")):
+                check_answers(workspace.tracking, "/health", "MLFLOW_TRACKING_URI", "MLflow server")
             return _answering(workspace)
         with _made_whole(workspace.tracking_database):
             client = _answering(workspace)

@@ -29,8 +29,13 @@ class Workspace:
         """The workspace in `root`, which is made where it is missing.
 
         Raises:
-            InputError: the folder cannot be made.
+            InputError: the folder cannot be made, or the databases in it could not be addressed.
         """
+        if odd := sorted(set(str(root.resolve())) & set("?#%")):
+            raise InputError(
+                f"workspace {root}: addresses of databases cannot hold {' '.join(odd)}; "
+                "pass --workspace with another name"
+            )
         try:
             root.mkdir(parents=True, exist_ok=True)
         except OSError as error:

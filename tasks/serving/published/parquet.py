@@ -17,6 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -30,6 +31,7 @@ from tasks.serving.published.store import (
 )
 from tasks.workspace.locking import locked
 
+ROWS = 500_000  # of a row group, about; a longer list is one group
 _METADATA = b"recsys"
 _SCHEMA = pa.schema(
     [
@@ -103,7 +105,9 @@ class ParquetStore:
             ) as writer,
         ):
             for kind, block in blocks:
-                writer.write_table(_rows(kind, block, what).cast(writer.schema))
+                for rows in _groups(_rows(kind, block, what)):
+                    # pyarrow itself would cut at a million rows, in the middle of a list.
+                    writer.write_table(rows.cast(writer.schema), row_group_size=len(rows))
 
     def _beside(self, ending: str) -> Path:
         return self._path.with_name(f".{self._path.name}.{ending}")
@@ -173,6 +177,17 @@ def _rows(kind: str, block: Any, what: Published) -> Any:
         for field in _SCHEMA
     ]
     return pa.table(columns, schema=_SCHEMA)
+
+
+def _groups(rows: Any) -> Iterator[Any]:
+    """Row groups of about ROWS rows that end where a list ends."""
+    starts = np.flatnonzero(rows["rank"].to_numpy() <= 1)
+    begin = 0
+    while begin < len(rows):
+        later = starts[starts >= begin + ROWS]
+        end = int(later[0]) if len(later) else len(rows)
+        yield rows.slice(begin, end - begin)
+        begin = end
 
 
 def _subject(file: Any, kind: str, column: str, value: str, k: int) -> list[dict[str, Any]]:
