@@ -31,10 +31,10 @@ class Workspace:
         Raises:
             InputError: the folder cannot be made, or the databases in it could not be addressed.
         """
-        if odd := sorted(set(str(root.resolve())) & set("?#%")):
+        if "?" in str(root.resolve()):
             raise InputError(
-                f"workspace {root}: addresses of databases cannot hold {' '.join(odd)}; "
-                "pass --workspace with another name"
+                f"workspace {root}: the address of a database cannot hold a ?; pass --workspace "
+                "with another name"
             )
         try:
             root.mkdir(parents=True, exist_ok=True)

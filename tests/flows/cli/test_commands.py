@@ -150,6 +150,8 @@ def test_an_interface_answers_on_loopback_and_ends_when_told(
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # A shell that runs tests in the background has its children ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         assert ui.stdout is not None
