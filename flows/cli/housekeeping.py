@@ -66,12 +66,13 @@ def serve_flows(
     from flows import deploying
 
     place.open()
-    if not has_prefect_server():
+    if not environment.has_prefect_server():
         raise InputError(
             "no Prefect server to serve; start one, and export "
             f"PREFECT_API_URL=http://127.0.0.1:{PREFECT_PORT}/api (docs/operations.md)"
         )
     deployments = deploying.deployment_specs(file)
+    has_prefect_server()  # it has to answer
     environment.use_for_jobs(deploying.job_environment(deployments))
     deploying.serve(deployments)
 

@@ -22,6 +22,7 @@ from recsys.errors import InputError
 from recsys.serving.answers import RankedItem as Answered
 from tasks.data.stages import DataFiles, everything
 from tasks.orchestration.interfaces import MODEL
+from tasks.orchestration.server import Server
 from tasks.serving import publish as steps
 from tasks.serving.published import open_store
 from tasks.serving.published.store import Published, PublishedItem
@@ -58,12 +59,12 @@ def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture
 def command(
-    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lab: Lab, prefect: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., int]]:
     """The command in this process, in the workspace of the lab; without a champion afterwards."""
     known, handler = dict(os.environ), signal.getsignal(signal.SIGTERM)
     monkeypatch.chdir(tmp_path)
-    os.environ["PREFECT_API_URL"] = "the server of the fixture; it is set already"
+    os.environ["PREFECT_API_URL"] = prefect.api
     os.environ["COLUMNS"] = "200"
     yield lambda *words: main.main([*map(str, words), "--workspace", str(lab.workspace.root)])
     signal.signal(signal.SIGTERM, handler)

@@ -587,12 +587,12 @@ def test_limits_that_make_no_sense_are_refused(text: str, message: str) -> None:
 
 @pytest.fixture
 def command(
-    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lab: Lab, starting: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., int]]:
     """The command in this process, in the workspace of the lab."""
     known, handler = dict(os.environ), signal.getsignal(signal.SIGTERM)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(environment, "has_prefect_server", lambda: True)
+    monkeypatch.setenv("PREFECT_API_URL", starting.api)
     yield lambda *words: main.main([*map(str, words), "--workspace", str(lab.workspace.root)])
     signal.signal(signal.SIGTERM, handler)
     os.environ.clear()

@@ -16,6 +16,7 @@ from flows.cli.inputs import NO_READING, NO_REQUEST
 from flows.cli.session import HERE
 from flows.result import Result
 from recsys.config import ExperimentConfig
+from tasks.orchestration.server import Server
 from tests.flows.conftest import Lab
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
@@ -42,9 +43,9 @@ def recsys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Recsys]:
 
 
 @pytest.fixture
-def served(lab: Lab, recsys: Recsys, starting: object, monkeypatch: pytest.MonkeyPatch) -> Recsys:
+def served(lab: Lab, recsys: Recsys, prefect: Server, monkeypatch: pytest.MonkeyPatch) -> Recsys:
     """The command where the user has a Prefect server."""
-    monkeypatch.setenv("PREFECT_API_URL", "the server of the fixture; it is set already")
+    monkeypatch.setenv("PREFECT_API_URL", prefect.api)
     return recsys
 
 
