@@ -33,7 +33,7 @@ MODELS = (
     "als",
 )
 K = 20
-ASKED = 200  # listeners whose lists are compared
+ASKED = 200  # users; their lists are compared
 
 
 def main() -> None:

@@ -117,7 +117,7 @@ def has_prefect_server() -> bool:
     """
     if not environment.has_prefect_server():
         return False
-    from tasks.orchestration.web import check_answers
+    from tasks.orchestration.reachable import check_answers
 
     check_answers(environment.prefect_api(), "/health", "PREFECT_API_URL", "Prefect server")
     return True

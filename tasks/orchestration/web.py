@@ -14,10 +14,8 @@ from pathlib import Path
 
 from recsys.errors import InputError
 from tasks.orchestration.interfaces import Command
-from tasks.workspace.postgres import masked
 
 START_SECONDS = 120.0
-ANSWER_SECONDS = 20.0
 STOP_SECONDS = 15.0
 LOOK_AGAIN = 0.1  # seconds between two looks whether it answers
 _PR_SET_PDEATHSIG = 1  # of Linux's prctl
@@ -63,31 +61,6 @@ def serve_interface(
         _stop(process)
     last = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:])
     raise InputError(f"it ended by itself with {process.returncode}; its log {log} ends:\n{last}")
-
-
-def check_answers(address: str, path: str, variable: str, what: str) -> None:
-    """Check that a server of the user is there; an error of HTTP is an answer, too.
-
-    Args:
-        address: Its address; a password in it is not shown.
-        path: What is asked for, below the address.
-        variable: The environment variable that holds the address.
-        what: The server, in words.
-
-    Raises:
-        InputError: nothing answers.
-    """
-    try:
-        with urllib.request.urlopen(f"{address.rstrip('/')}{path}", timeout=ANSWER_SECONDS):
-            return
-    except urllib.error.HTTPError:
-        return
-    except (OSError, ValueError) as error:
-        why = getattr(error, "reason", error)
-        raise InputError(
-            f"no {what} answers at {masked(address)} ({variable}): {why}; start it, or change "
-            f"{variable}"
-        ) from error
 
 
 def _answers(process: subprocess.Popen[bytes], address: str) -> bool:

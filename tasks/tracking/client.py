@@ -10,7 +10,7 @@ from typing import Any
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from tasks.orchestration.web import check_answers
+from tasks.orchestration.reachable import check_answers
 from tasks.progress import report_progress
 from tasks.workspace.layout import Workspace
 from tasks.workspace.locking import workspace_locks
