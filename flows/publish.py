@@ -8,6 +8,7 @@ from prefect import flow
 
 from flows import environment
 from flows.alerting import ALERTS
+from recsys.bounds import LIST
 from recsys.errors import InputError
 from tasks.orchestration.interfaces import MODEL
 from tasks.serving.publish import choose_subject, load, look, put
@@ -77,8 +78,8 @@ def publish(
     Raises:
         InputError: there is no such model, or the place cannot be written to.
     """
-    if k is not None and k < 1:
-        raise InputError(f"--k {k}: ask for at least 1")
+    if k is not None and not 1 <= k <= LIST:
+        raise InputError(f"--k {k}: use 1 to {LIST:,}")
     place = environment.place(workspace)
     store = open_store(environment.published(place))
     known = look(store)

@@ -12,10 +12,11 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    PositiveInt,
     ValidationError,
 )
 from pydantic.fields import FieldInfo
+
+from recsys.bounds import CUTOFF, shortened
 
 
 def _listed(value: Any) -> Any:
@@ -26,13 +27,16 @@ def _listed(value: Any) -> Any:
 Texts = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 
 
-Cutoffs = Annotated[tuple[PositiveInt, ...], BeforeValidator(_listed), Field(min_length=1)]
+Cutoff = Annotated[int, Field(gt=0, le=CUTOFF)]
+
+
+Cutoffs = Annotated[tuple[Cutoff, ...], BeforeValidator(_listed), Field(min_length=1)]
 
 
 class Config(BaseModel):
     """A table of settings: frozen, and a name it does not have is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 Use = Literal["points", "stop"]  # see recsys.identity
@@ -174,7 +178,8 @@ def _faults(
     for fault in error.errors(include_url=False):
         name, known = _dotted(fault["loc"], model)
         cause = fault.get("ctx", {}).get("error")
-        depth = 2 * len(fault["loc"]) + (cause is not None)
+        exact = cause is not None or fault["type"] in ("finite_number", "too_short")
+        depth = 2 * len(fault["loc"]) + exact
         if isinstance(cause, SettingError):
             yield cause.name, depth, origin(cause.name, _shown(cause.value)), cause.reason
             continue
@@ -271,7 +276,7 @@ def _shown(value: object) -> str:
     if isinstance(value, dict | BaseModel):
         return ""
     text = str(value).lower() if isinstance(value, bool) else repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return shortened(text)
 
 
 def _kind(model: type[BaseModel]) -> object:

@@ -15,21 +15,22 @@ from flows.cli.inputs import (
 )
 from flows.cli.session import (
     HERE,
-    Count,
     Json,
     Place,
     advice_on_failure,
+    between,
     console,
     prefect,
     progress,
 )
 from flows.model_config import check_model, without_extras
+from recsys.bounds import SEEDS
 
 
 def compare(
     *,
     models: Annotated[str | None, Parameter(metavar="NAME,...")] = None,
-    seeds: Count = 5,
+    seeds: Annotated[int, Parameter(metavar="N", validator=between(1, SEEDS))] = 5,
     tune_once: bool = False,
     name: Annotated[str | None, Parameter(metavar="NAME")] = None,
     adopt: Adopt = False,

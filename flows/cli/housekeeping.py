@@ -7,7 +7,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from flows import environment
-from flows.cli.session import HERE, Json, Place, at_least, has_prefect_server, progress
+from flows.cli.session import HERE, Json, Place, between, has_prefect_server, progress
+from recsys.bounds import DAYS
 from recsys.errors import InputError
 from tasks.orchestration.interfaces import (
     HOST,
@@ -25,7 +26,7 @@ DEPLOYMENTS = Path("prefect.yaml")
 
 def clean(
     *,
-    days: Annotated[float, Parameter(metavar="D", validator=at_least(0))] = UNUSED_DAYS,
+    days: Annotated[float, Parameter(metavar="D", validator=between(0, DAYS))] = UNUSED_DAYS,
     dry_run: bool = False,
     as_json: Json = False,
     place: Place = HERE,
@@ -85,7 +86,7 @@ def ui(
     prefect: bool = False,
     optuna: bool = False,
     host: str = HOST,
-    port: Annotated[int | None, Parameter(metavar="N", validator=at_least(1))] = None,
+    port: Annotated[int | None, Parameter(metavar="N", validator=between(1, 65_535))] = None,
     place: Place = HERE,
 ) -> None:
     """Open the pages of MLflow, Prefect or Optuna.

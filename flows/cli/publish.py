@@ -14,10 +14,11 @@ from flows.cli.session import (
     Place,
     PublishedOption,
     RunOption,
-    at_least,
+    between,
     prefect,
     progress,
 )
+from recsys.bounds import LIST
 from recsys.errors import InputError
 from tasks.orchestration.interfaces import MODEL
 
@@ -26,7 +27,7 @@ def publish(
     *,
     run: RunOption = None,
     version: Annotated[int | None, Parameter(metavar="N")] = None,
-    k: Annotated[int | None, Parameter(metavar="N", validator=at_least(1))] = None,
+    k: Annotated[int | None, Parameter(metavar="N", validator=between(1, LIST))] = None,
     model_name: Model = MODEL,
     to: Annotated[PublishedOption, Parameter(help=PUBLISHED)] = None,
     again: bool = False,

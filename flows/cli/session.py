@@ -1,6 +1,7 @@
 """What every command shares: its workspace, a Prefect server, the terminal, how to resume."""
 
 import json
+import math
 import os
 import shlex
 import sys
@@ -33,8 +34,19 @@ def at_least(low: float) -> Callable[[object, Any], None]:
     """A check of an option's number."""
 
     def check(_: object, value: float | None) -> None:
-        if value is not None and value < low:
+        if value is not None and not low <= value < math.inf:
             raise ValueError(f"use at least {low:g}")
+
+    return check
+
+
+def between(low: int, high: int) -> Callable[[object, Any], None]:
+    """A check of an option's number."""
+
+    def check(_: object, value: float | None) -> None:
+        if value is None or low <= value <= high:
+            return
+        raise ValueError(f"use at most {high:,}" if value > high else f"use at least {low}")
 
     return check
 

@@ -2,8 +2,9 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, PositiveInt
+from pydantic import AfterValidator, Field, PositiveInt
 
+from recsys.bounds import RESAMPLES
 from recsys.models import check_baseline
 from recsys.settings import Config, Cutoffs, Texts, setting
 
@@ -23,7 +24,7 @@ class JudgeConfig(Config):
     curve_points: PositiveInt = 20
     """Points of a curve, at most: those of longer trainings are measured less often."""
     curve_metrics: Texts = ("ndcg@10", "precision@10")
-    resamples: PositiveInt = setting(2000, identity=False)
+    resamples: Annotated[int, Field(gt=0, le=RESAMPLES)] = setting(2000, identity=False)
     baseline: Annotated[str, AfterValidator(check_baseline)] = setting(
         "popularity-users", identity=False
     )

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import PositiveFloat
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
@@ -14,7 +14,7 @@ from recsys.data.profiles import Profiles
 from recsys.dtypes import Float32Array
 from recsys.models.als_scaled import Regularization, Sweeps
 from recsys.models.arrays import ModelArrays, StoredArrays
-from recsys.models.config import Share
+from recsys.models.config import Factors, Iterations, Share
 from recsys.models.explaining import cosines, nearest, shares_of_score
 from recsys.models.iterative import (
     DenseArrays,
@@ -38,9 +38,9 @@ class AlsConfig(WeightedConfig):
     iterative: ClassVar[bool] = True
 
     kind: Literal["als"] = "als"
-    factors: PositiveInt = 128
+    factors: Factors = 128
     regularization: PositiveFloat = 50.0
-    iterations: PositiveInt = 12
+    iterations: Iterations = 12
     alpha: PositiveFloat = 10.0
     """c = 1 + alpha f(r): 1 over the weight of unobserved pairs, see `recsys.models.als_scaled`."""
     nu: Share = 0.0

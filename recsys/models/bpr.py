@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat, PositiveFloat
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
@@ -13,7 +13,7 @@ from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
 from recsys.dtypes import Float32Array, Int32Array
 from recsys.models.arrays import ModelArrays, StoredArrays
-from recsys.models.config import ModelConfig
+from recsys.models.config import Factors, Iterations, ModelConfig
 from recsys.models.iterative import Iteration, OnIteration, State, StopTraining, copied
 from recsys.models.recommender import Recommendations
 from recsys.models.top_k import top_k
@@ -29,10 +29,10 @@ class BprConfig(ModelConfig):
     iterative: ClassVar[bool] = True
 
     kind: Literal["bpr"] = "bpr"
-    factors: PositiveInt = 32
+    factors: Factors = 32
     learning_rate: PositiveFloat = 0.004
     regularization: NonNegativeFloat = 0.008
-    iterations: PositiveInt = 250
+    iterations: Iterations = 250
 
 
 class Bpr:

@@ -4,7 +4,12 @@ from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from recsys import bounds
+
 Share = Annotated[float, Field(ge=0, le=1)]
+Factors = Annotated[int, Field(gt=0, le=bounds.FACTORS)]
+Iterations = Annotated[int, Field(gt=0, le=bounds.ITERATIONS)]
+Count = Annotated[int, Field(gt=0, le=bounds.COUNT)]
 
 
 class ModelConfig(BaseModel):
@@ -17,7 +22,7 @@ class ModelConfig(BaseModel):
         kind: Name of the model, as `recsys.models.MODELS` has it.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     baseline: ClassVar[bool] = False
     """Whether every experiment judges it beside the winner, which has to beat it."""

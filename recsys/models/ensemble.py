@@ -5,14 +5,14 @@ from typing import Annotated, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, SerializeAsAny
+from pydantic import BeforeValidator, Field, PositiveFloat, SerializeAsAny
 from scipy.sparse import csr_matrix
 
 from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
 from recsys.models import build, read_config
 from recsys.models.arrays import ModelArrays, StoredArrays
-from recsys.models.config import ModelConfig
+from recsys.models.config import Count, ModelConfig
 from recsys.models.recommender import NO_ITEM, Recommendations, Recommender
 from recsys.models.top_k import best
 
@@ -32,7 +32,7 @@ class EnsembleConfig(ModelConfig):
 
     kind: Literal["ensemble"] = "ensemble"
     members: tuple[Member, ...] = Field(min_length=2)
-    depth: PositiveInt = 200
+    depth: Count = 200
     """Length of the lists that are merged, or that of the merged one if it is longer."""
     constant: PositiveFloat = 60.0
     """Added to each rank: the higher, the less the first places count."""

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat
 from scipy.sparse import csr_matrix, hstack
 from threadpoolctl import threadpool_limits
 
@@ -15,6 +15,7 @@ from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
 from recsys.dtypes import Float32Array, Int32Array
 from recsys.models.arrays import ModelArrays, StoredArrays
+from recsys.models.config import Count, Factors, Iterations
 from recsys.models.features import BANDS, age_bands, known, numbered, one_hot
 from recsys.models.iterative import (
     OnIteration,
@@ -45,14 +46,14 @@ class FmConfig(WeightedConfig):
 
     kind: Literal["fm"] = "fm"
     power: PositiveFloat = 0.35
-    factors: PositiveInt = 64
-    iterations: PositiveInt = 100
+    factors: Factors = 64
+    iterations: Iterations = 100
     learning_rate: PositiveFloat = 0.05
     regularization: NonNegativeFloat = 0.05
     """Of items and features."""
     user_regularization: NonNegativeFloat = 300.0
     """Of user ids: the higher, the more is explained by profile and history."""
-    negatives: PositiveInt = 4000
+    negatives: Count = 4000
     """Items drawn at each step, which the targets have to beat; at most all."""
     history: bool = True
     """Whether the items of the history are features of the user, as in SVD++."""

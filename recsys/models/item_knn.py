@@ -4,11 +4,12 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat, PositiveFloat
 from scipy.sparse import csr_matrix
 
 from recsys.data.profiles import Profiles
 from recsys.dtypes import Float64Array, Int32Array
+from recsys.models.config import Count
 from recsys.models.linear import Linear, Links, mean_square, norms, strongest
 from recsys.models.weighting import WeightedConfig, Weighting
 
@@ -19,7 +20,7 @@ class ItemKnnConfig(WeightedConfig):
     kind: Literal["item-knn"] = "item-knn"
     weighting: Weighting = "bm25"
     power: PositiveFloat = 0.35
-    neighbours: PositiveInt = 300
+    neighbours: Count = 300
     """Items kept for each item."""
     shrinkage: NonNegativeFloat = 20.0
     """Added to the denominator of the cosine: few common users count less.

@@ -5,14 +5,16 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
+from recsys import bounds
 from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
 from recsys.dtypes import Float32Array, Int32Array
 from recsys.models.arrays import ModelArrays, StoredArrays
+from recsys.models.config import Count, Factors, Iterations
 from recsys.models.iterative import OnIteration, State, copied, iterate
 from recsys.models.neural import (
     Tensor,
@@ -37,11 +39,11 @@ class MultVaeConfig(WeightedConfig):
     kind: Literal["mult-vae"] = "mult-vae"
     weighting: Weighting = "bm25"
     """Of the input; the output is 1 for each item of the history."""
-    hidden: NonNegativeInt = 0
+    hidden: Annotated[int, Field(ge=0, le=bounds.FACTORS)] = 0
     """Units of the layers between items and factors; 0: no such layers."""
-    factors: PositiveInt = 400
-    iterations: PositiveInt = 70
-    batch: PositiveInt = 500
+    factors: Factors = 400
+    iterations: Iterations = 70
+    batch: Count = 500
     """Users of a step."""
     learning_rate: PositiveFloat = 0.003
     regularization: NonNegativeFloat = 2.0
@@ -49,7 +51,7 @@ class MultVaeConfig(WeightedConfig):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
     beta: NonNegativeFloat = 0.3
     """Weight of the divergence from the prior, reached after `annealing` iterations."""
-    annealing: PositiveInt = 70
+    annealing: Count = 70
     """Iterations over which the weight of the divergence rises from 0."""
 
 

@@ -6,14 +6,14 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat
 from scipy.sparse import csr_matrix
 
 from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
 from recsys.dtypes import Float32Array, Int32Array
 from recsys.models.arrays import ModelArrays, StoredArrays
-from recsys.models.config import ModelConfig
+from recsys.models.config import Count, Factors, Iterations, ModelConfig
 from recsys.models.iterative import (
     OnIteration,
     State,
@@ -49,11 +49,11 @@ class NcfConfig(ModelConfig):
     library: ClassVar[str | None] = "PyTorch"
 
     kind: Literal["ncf"] = "ncf"
-    factors: PositiveInt = 64
-    iterations: PositiveInt = 10
+    factors: Factors = 64
+    iterations: Iterations = 10
     learning_rate: PositiveFloat = 0.002
     regularization: NonNegativeFloat = 1e-6
-    negatives: PositiveInt = 4
+    negatives: Count = 4
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
 
 

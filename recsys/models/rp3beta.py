@@ -4,11 +4,12 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat, PositiveFloat
 from scipy.sparse import csr_matrix
 
 from recsys.data.profiles import Profiles
 from recsys.dtypes import Float64Array, Int32Array
+from recsys.models.config import Count
 from recsys.models.linear import Linear, Links, strongest
 from recsys.models.weighting import WeightedConfig, Weighting
 
@@ -23,7 +24,7 @@ class Rp3betaConfig(WeightedConfig):
     """Exponent of the transition probabilities."""
     beta: NonNegativeFloat = 0.2
     """Exponent of the popularity that scores are divided by."""
-    neighbours: PositiveInt = 500
+    neighbours: Count = 500
     """Items kept for each item."""
 
 

@@ -4,12 +4,13 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat, PositiveFloat
 from scipy.sparse import csr_matrix
 
 from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
 from recsys.dtypes import Float32Array, Int32Array
+from recsys.models.config import Count, Iterations
 from recsys.models.item_knn import cosines
 from recsys.models.iterative import OnIteration, State, copied, iterate
 from recsys.models.linear import Linear, Links, gram, mean_square, norms
@@ -32,9 +33,9 @@ class SlimConfig(WeightedConfig):
     l1: NonNegativeFloat = 0.02
     l2: PositiveFloat = 200.0
     """Both penalties are in units of the mean square of the weights."""
-    neighbours: PositiveInt = 200
+    neighbours: Count = 200
     """Candidates of each item, the most similar ones by cosine."""
-    iterations: PositiveInt = 30
+    iterations: Iterations = 30
     """Sweeps over the coefficients of an item, at most; fewer once they stand still."""
 
 

@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import NonNegativeFloat, PositiveInt
+from pydantic import NonNegativeFloat
 from scipy.sparse import csr_matrix, diags_array, hstack
 
 from recsys.data.ids import IdMap
@@ -13,6 +13,7 @@ from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
 from recsys.dtypes import Float32Array, Int32Array
 from recsys.models.arrays import ModelArrays, StoredArrays
+from recsys.models.config import Count
 from recsys.models.features import known, numbered, one_hot
 from recsys.models.recommender import NO_ITEM, Recommendations
 from recsys.models.top_k import best
@@ -29,7 +30,7 @@ class UserKnnConfig(WeightedConfig):
 
     kind: Literal["user-knn"] = "user-knn"
     weighting: Weighting = "bm25"
-    neighbours: PositiveInt = 160
+    neighbours: Count = 160
     metric: Literal["euclidean", "cosine"] = "cosine"
     """The distance of two users."""
     plays_weight: NonNegativeFloat = 1.0

@@ -1,9 +1,10 @@
 """The `[study]` table: how the space is searched."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 
+from recsys.bounds import TRIALS
 from recsys.search.pruning import Pruner
 from recsys.search.space import Value
 from recsys.settings import Config, Texts, setting
@@ -19,7 +20,7 @@ class StudyConfig(Config):
     """How the space is searched."""
 
     sampler: Literal["random", "tpe", "grid"] = setting("tpe", identity="points")
-    trials: PositiveInt = setting(40, identity=False)
+    trials: Annotated[int, Field(gt=0, le=TRIALS)] = setting(40, identity=False)
     metric: str = setting("ndcg@10", identity="stop")
     """Maximised on validation; it picks the winner."""
     also: Texts = setting((), identity="points")
@@ -30,7 +31,7 @@ class StudyConfig(Config):
     """Points of the curve without a new best after which the training ends."""
     prefer: Prefer = setting("best", identity=False)
     """Which of the trials that cannot be told from the best wins."""
-    finalists: PositiveInt = setting(5, identity=False)
+    finalists: Annotated[int, Field(gt=0, le=TRIALS)] = setting(5, identity=False)
     """How many trials are judged again on all users where trials see a sample of them."""
     fresh: bool = setting(False, identity=False)
     """Train again what was measured before on the same data, split and code."""

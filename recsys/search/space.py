@@ -4,11 +4,15 @@ import json
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, model_validator
 
 Value = str | int | float | bool
 Point = dict[str, Value]
+Number = (
+    Annotated[StrictInt, Field(ge=-(2**53), le=2**53)] | StrictFloat
+)  # no text, and no true or false
 When = Mapping[str, Value]
 
 MOST = 10_000  # points that `size` counts, and values of one parameter in a grid
@@ -64,10 +68,10 @@ Space = dict[str, Spec]
 class RangeTable(BaseModel):
     """A range in TOML: {low = 8, high = 512, log = true, when = {...}}."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    low: int | float | None = None
-    high: int | float | None = None
+    low: Number | None = None
+    high: Number | None = None
     log: bool = False
     options: tuple[Value, ...] | None = None
     when: dict[str, Value] = {}
@@ -82,12 +86,15 @@ class RangeTable(BaseModel):
             raise ValueError("give low and high, or options")
         if self.low > self.high:
             raise ValueError(f"low {self.low} is above high {self.high}")
+        if not math.isfinite(float(self.high) - float(self.low)):
+            raise ValueError(f"from {self.low} to {self.high} is too wide; give nearer ends")
         if self.log and self.low <= 0:
             raise ValueError(f"a log scale needs low > 0, got {self.low}")
         return self
 
 
-SpaceTable = dict[str, RangeTable | tuple[Value, ...] | Value]
+Options = Annotated[tuple[Value, ...], Field(min_length=1)]
+SpaceTable = dict[str, RangeTable | Options | Value]
 
 
 def space_of(table: SpaceTable, whole: Collection[str]) -> Space:
@@ -118,17 +125,22 @@ def _possible(spec: Spec, space: Space) -> bool:
 def _spec(entry: RangeTable | tuple[Value, ...] | Value, whole: bool) -> Spec:
     match entry:
         case RangeTable(options=tuple() as options):
-            return Choice(options, entry.when)
-        case RangeTable(low=int() as low, high=int() as high) if whole:
-            return IntRange(low, high, entry.log, entry.when)
+            return Choice(tuple(_number(each, whole) for each in options), entry.when)
         case RangeTable(low=int() | float() as low, high=int() | float() as high):
+            if whole and float(low).is_integer() and float(high).is_integer():
+                return IntRange(int(low), int(high), entry.log, entry.when)
             return FloatRange(float(low), float(high), entry.log, entry.when)
         case RangeTable():
             raise ValueError("give low and high, or options")
         case tuple():
-            return Choice(entry)
+            return Choice(tuple(_number(each, whole) for each in entry))
         case _:
-            return Choice((entry,))
+            return Choice((_number(entry, whole),))
+
+
+def _number(value: Value, whole: bool) -> Value:
+    """8 for 8.0 where a parameter has whole numbers."""
+    return int(value) if whole and isinstance(value, float) and value.is_integer() else value
 
 
 def applies(spec: Spec, point: Point) -> bool:

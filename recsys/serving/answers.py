@@ -61,6 +61,10 @@ class Served:
         if self.profiles is not None and self.profiles.users is not self.cells.users:
             raise ValueError("the profiles must be aligned with the users of the cells")
 
+    def longest(self, k: int) -> int:
+        """The length of a list when k items are requested: lists end at the catalogue."""
+        return min(k, len(self.cells.items))
+
     @cached_property
     def users_per_item(self) -> npt.NDArray[np.int64]:
         """How many users play each item, int64, shape (n_items,)."""
@@ -167,7 +171,7 @@ def known_user(served: Served, user: int, k: int, include_heard: bool = False) -
         return _scored(served, served.cells, user, k, include_heard, served.profiles)
     _refuse_heard(served, include_heard)
     row = np.array([user], dtype=np.int32)
-    return _answer(served, served.model.recommend(row, k), "plays")
+    return _answer(served, served.model.recommend(row, served.longest(k)), "plays")
 
 
 def fold_in_history(
@@ -189,6 +193,7 @@ def fold_in_history(
     Raises:
         InputError: the model has no scores for the items of the history.
     """
+    k = served.longest(k)
     history = history_of(served, plays)
     if isinstance(served.model, Scoring):
         return _scored(served, history, 0, k, include_heard, profile)
@@ -206,6 +211,7 @@ def from_profile(served: Served, profile: Profiles | None, k: int) -> Answer:
         profile: Of this user, one row, or None.
         k: How many.
     """
+    k = served.longest(k)
     if profile is not None and served.profiles is not None:
         empty = history_of(served, {})
         unknown = unknown_profile()
@@ -232,7 +238,7 @@ def similar(served: Served, item: int, k: int) -> list[RankedItem]:
             f"the model {served.config.kind} has no similarities of items; "
             "pass the run of another model, such as als"
         )
-    items, scores = served.model.similar(item, k)
+    items, scores = served.model.similar(item, served.longest(k))
     return [_ranked(served, int(i), float(s)) for i, s in zip(items, scores, strict=True)]
 
 
@@ -300,7 +306,7 @@ def _scored(
     heard = one.cols
     if not include_heard:
         scores[heard] = -np.inf
-    items, values = best(scores[None, :], k)
+    items, values = best(scores[None, :], served.longest(k))
     known = set(heard.tolist())
     return Answer(
         [

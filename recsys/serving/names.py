@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys.bounds import TEXT, shown
 from recsys.data.ids import IdMap, Strings
 from recsys.errors import InputError
 
@@ -69,6 +70,9 @@ class Lookup:
 
     def unknown(self, text: str) -> InputError:
         """The error for an unknown text, with the nearest spellings."""
+        if len(text) > TEXT:
+            advice = f"it has {len(text):,} characters, and a name at most {TEXT:,}"
+            return InputError(f"{self._what} {shown(text)} is not known; {advice}")
         near = ", ".join(repr(name) for name in self.nearest(text))
         advice = f"nearest are {near}" if near else "no spelling is near"
         return InputError(f"{self._what} {text!r} is not known; {advice}")

@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from recsys import bounds
+from recsys.bounds import shown
 from recsys.data.store import load_data, save_data
 from recsys.errors import InputError
 from recsys.models import build, outside_file, read_config, use_file
@@ -138,7 +140,7 @@ def answers(served: Served, requests: pd.DataFrame, k: int = K) -> pd.DataFrame:
         served: The model.
         requests: With any of the columns `user`, `items`, `plays`; empty, None and NaN are
             missing.
-        k: How many for each, at least 1.
+        k: How many for each, at least 1; a list ends at the catalogue.
 
     Returns:
         A row per recommendation, best first, in the order of the requests: `user` (str, or None
@@ -146,11 +148,13 @@ def answers(served: Served, requests: pd.DataFrame, k: int = K) -> pd.DataFrame:
         1). A user without recommendations has no row.
 
     Raises:
-        InputError: k is below 1, or a row cannot be answered; the message counts rows from 0 and
-            offers the nearest spellings of unknown names.
+        InputError: k is below 1, the request is larger than `recsys.bounds` allows, or a row
+            cannot be answered; the message counts rows from 0 and offers the nearest spellings of
+            unknown names.
     """
     if k < 1:
         raise InputError(f"k is {k}; give a number from 1")
+    _check_size(len(requests), served.longest(k))
     if requests.columns.intersection(["user", "items"]).empty:
         there = ", ".join(map(str, requests.columns)) or "none"
         raise InputError(f"columns are {there}; give `user` or `items`")
@@ -161,6 +165,16 @@ def answers(served: Served, requests: pd.DataFrame, k: int = K) -> pd.DataFrame:
     ]
     table = pd.DataFrame(rows, columns=list(ANSWER), dtype=object)  # None stays, as JSON's null
     return table.astype({"score": np.float64, "rank": np.int64})
+
+
+def _check_size(records: int, k: int) -> None:
+    if records > bounds.RECORDS:
+        raise InputError(f"{records:,} records; send at most {bounds.RECORDS:,} in one request")
+    if records * k > bounds.ANSWERS:
+        raise InputError(
+            f"{records:,} records with {k:,} items each; an answer has at most "
+            f"{bounds.ANSWERS:,} rows: send fewer records, or a lower k"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +195,7 @@ def _read(requests: pd.DataFrame) -> Iterator[_Request]:
 
 def _row(served: Served, number: int, request: _Request, k: int) -> Sequence[RankedItem]:
     try:
+        _check_long(request)
         if request.items is not None:
             history = _history(served, request.items, request.plays)
             return fold_in_history(served, history, k).items
@@ -193,25 +208,39 @@ def _row(served: Served, number: int, request: _Request, k: int) -> Sequence[Ran
         raise InputError(f"row {number}: {error}") from error
 
 
+def _check_long(request: _Request) -> None:
+    """Refuse what is longer than any history or id is."""
+    if request.user is not None and len(request.user) > bounds.TEXT:
+        raise InputError(
+            f"`user` has {len(request.user):,} characters; an id has at most {bounds.TEXT:,}"
+        )
+    items = request.items
+    if not isinstance(items, str | list):
+        return
+    entries = items.count(",") + 1 if isinstance(items, str) else len(items)
+    if entries > bounds.HISTORY:
+        raise InputError(f"`items` has {entries:,} entries; give at most {bounds.HISTORY:,}")
+
+
 def _history(served: Served, items: Any, plays: Any) -> dict[int, float]:
     """Item number to plays, from a text or a list."""
     if isinstance(items, str):
         if plays is not None:
             raise InputError(
-                f"`plays` {plays!r} beside `items` as a text; write them behind colons, as in "
-                '"muse:3", or give both as lists'
+                f"`plays` {shown(plays)} beside `items` as a text; write them behind colons, as "
+                'in "muse:3", or give both as lists'
             )
         history = listed(items, served.names)
         if not history:
-            raise InputError(f"no item in {items!r}; name at least one")
+            raise InputError(f"no item in {shown(items)}; name at least one")
         return history
     if not isinstance(items, list):
-        raise InputError(f"`items` is {items!r}; give a text or a list of names or ids")
+        raise InputError(f"`items` is {shown(items)}; give a text or a list of names or ids")
     n = len(items)
     amounts = [1.0] * n if plays is None else plays
     if not isinstance(amounts, list) or len(amounts) != n:
         raise InputError(
-            f"`plays` is {plays!r}; give a list with a number for each item, {n} in all"
+            f"`plays` is {shown(plays)}; give a list with a number for each item, {n} in all"
         )
     history = {}
     for item, amount in zip(items, amounts, strict=True):
@@ -223,7 +252,7 @@ def _history(served: Served, items: Any, plays: Any) -> dict[int, float]:
 def _above_zero(item: object, amount: Any) -> float:
     number = isinstance(amount, Real) and not isinstance(amount, bool)
     if not (number and np.isfinite(amount) and amount > 0):
-        raise InputError(f"item {item!r}: plays are {amount!r}; give a number above 0")
+        raise InputError(f"item {shown(item)}: plays are {amount!r}; give a number above 0")
     return float(amount)
 
 

@@ -22,6 +22,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys.bounds import SAMPLE
 from recsys.dtypes import Float64Array, Int64Array
 from recsys.errors import InputError
 from recsys.files import atomic_file
@@ -115,15 +116,16 @@ def make_sample(users: int = 5000, artists: int = 3000, seed: int = 0) -> Sample
     only where that bit decides a draw.)
 
     Raises:
-        InputError: fewer than 1 user, fewer than 10 artists or a negative seed.
+        InputError: fewer than 1 user, fewer than 10 artists, a negative seed, or too many.
     """
-    for name, value, least in (
-        ("users", users, 1),
-        ("artists", artists, FEWEST_ARTISTS),
-        ("seed", seed, 0),
+    for name, value, least, most in (
+        ("users", users, 1, SAMPLE),
+        ("artists", artists, FEWEST_ARTISTS, SAMPLE),
+        ("seed", seed, 0, 2**63 - 1),
     ):
-        if value < least:
-            raise InputError(f"a sample cannot have {name} = {value}: use {least} or more")
+        if not least <= value <= most:
+            bound = f"use {least} or more" if value < least else f"use at most {most:,}"
+            raise InputError(f"a sample cannot have {name} = {value}: {bound}")
     people = _people(users, seed)
     listeners, liked, plays = _listens(people, artists, seed)
     listeners, spelled, plays = _spelled(listeners, liked, plays, artists, _rng(seed, "spelling"))
