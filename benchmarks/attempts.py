@@ -31,7 +31,7 @@ from tasks.workspace.layout import Workspace
 
 STUDY = "killed"
 USERS, ARTISTS = 300, 200
-COMMAND = [sys.executable, "-c", "import sys; from flows.cli.main import main; sys.exit(main())"]
+COMMAND = [sys.executable, "-m", "flows.cli.start"]
 KILLED = -signal.SIGKILL
 STUCK = 120.0  # seconds after which an attempt counts as stuck
 NEEDED = (

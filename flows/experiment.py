@@ -27,6 +27,7 @@ from tasks.data.stages import (
     narrow,
     split,
 )
+from tasks.interrupts import INTERRUPTS
 from tasks.progress import report_progress
 from tasks.study.attempt import attempt
 from tasks.study.choosing import SearchWinner, choose
@@ -153,6 +154,7 @@ def opened(
         renews: Whether the study stores this request in place of the one it was made with.
         adopt: Whether a study and stages that other code made are used.
     """
+    INTERRUPTS.check()  # a flow of Prefect has taken SIGTERM
     worker = new_worker()
     with workspace_locks(place).living(worker):
         with clock.part("data"):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from flows.clock import Clock
 from recsys.search.space import Point
+from tasks.interrupts import INTERRUPTS
 from tasks.progress import Stage, report_progress, report_result, report_stage
 from tasks.study.attempt import AttemptResult, TrialFailed, run_trial
 from tasks.study.checkpoints import Checkpoints
@@ -61,7 +62,7 @@ def _close_parent(study: Study, search: Search, error: BaseException | None) -> 
     parent = Run.of(study.workspace, study.parent)
     if error is None:
         parent.end("FINISHED" if search.ended >= search.wanted else "KILLED")
-    elif isinstance(error, Exception):
+    elif isinstance(error, Exception) and not INTERRUPTS.came:
         parent.end("FAILED", {"error": f"{type(error).__name__}: {error}"[:5000]})
     else:
         parent.end("KILLED", {"error": "interrupted"})

@@ -2,6 +2,7 @@
 
 Three kinds of reports: a step of the work ("reading rows"), the stage that the steps belong to (a
 trial of a search, a model of a comparison), and a result that is worth a line that stays.
+Work can end between two steps, so a report is where it sees whether it is to.
 
 A context variable and not a parameter: Prefect stores the parameters of flows and tasks, and a
 function to call is no value to store.
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
 from recsys.progress import Progress, silent
+from tasks.interrupts import INTERRUPTS
 
 Level = Literal["model", "trial"]  # a comparison has models, each of which has trials
 
@@ -53,12 +55,18 @@ _display: ContextVar[Progress] = ContextVar("display", default=silent)
 
 
 def report_progress(what: str, done: int, total: int | None) -> None:
-    """Report that `done` of `total` of `what` are done; total is None where it is not known."""
+    """Report that `done` of `total` of `what` are done; total is None where it is not known.
+
+    Raises:
+        KeyboardInterrupt: the user ended the command, also where that was not noticed so far.
+    """
+    INTERRUPTS.check()
     _display.get()(what, done, total)
 
 
 def report_stage(level: Level, stage: Stage | None) -> None:
     """Report that a stage begins, or with None that the last one has ended."""
+    INTERRUPTS.check()
     display = _display.get()
     if isinstance(display, Display):
         display.stage(level, stage)

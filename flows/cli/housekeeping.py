@@ -10,6 +10,7 @@ from flows import environment
 from flows.cli.session import HERE, Json, Place, between, has_prefect_server, progress
 from recsys.bounds import DAYS
 from recsys.errors import InputError
+from tasks.interrupts import INTERRUPTS
 from tasks.orchestration.interfaces import (
     HOST,
     MLFLOW_PORT,
@@ -75,6 +76,7 @@ def serve_flows(
     deployments = deploying.deployment_specs(file)
     has_prefect_server()  # it has to answer
     environment.use_for_jobs(deploying.job_environment(deployments))
+    INTERRUPTS.leave_to_others()  # Prefect ends its runs and pauses their schedules
     deploying.serve(deployments)
 
 

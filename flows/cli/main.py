@@ -10,7 +10,6 @@ import inspect
 import os
 import platform
 import re
-import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -25,8 +24,9 @@ from cyclopts.exceptions import CycloptsError
 from flows.cli import session
 from recsys.errors import InputError
 from recsys.renames import RenamedWarning
+from tasks.interrupts import CODE as INTERRUPTED
+from tasks.interrupts import INTERRUPTS
 
-INTERRUPTED = 130
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 OLD_OPTIONS = {"--artists": "--items", "--artist": "--item", "--artist-key": "--item-key"}
 STACK = ("prefect", "mlflow", "optuna", "implicit", "numpy", "scipy", "pandas", "pyarrow")
@@ -226,9 +226,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # names that a terminal cannot show are escaped
             stream.reconfigure(errors="backslashreplace")
-    words = _under_new_options(sys.argv[1:] if argv is None else argv)
-    signal.signal(signal.SIGTERM, _as_interrupt)
-    session.TYPED[:] = words
+    with INTERRUPTS.listening(_say):
+        words = _under_new_options(sys.argv[1:] if argv is None else argv)
+        session.TYPED[:] = words
+        try:
+            code = _ended(words)
+            INTERRUPTS.check()
+            INTERRUPTS.stop()
+        except BaseException as error:
+            INTERRUPTS.stop()
+            if not INTERRUPTS.came and not isinstance(error, KeyboardInterrupt):
+                raise
+            code = INTERRUPTED  # whatever the signal became on its way
+        if code != INTERRUPTED and not INTERRUPTS.came:
+            return code
+        _say("interrupted")
+        return INTERRUPTED
+
+
+def _say(text: str) -> None:
+    print(f"recsys: {text}", file=sys.stderr, flush=True)
+
+
+def _ended(words: Sequence[str]) -> int:
+    """The exit code of a command that has ended; errors of the outside world are a line."""
     try:
         build(words)(words)
     except CycloptsError as error:
@@ -241,9 +262,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"recsys: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("recsys: interrupted", file=sys.stderr)
-        return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -299,10 +317,6 @@ def _show_warning(
             end="",
             file=sys.stderr,
         )
-
-
-def _as_interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

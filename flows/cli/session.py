@@ -16,6 +16,7 @@ from cyclopts import Group, Parameter
 
 from flows import environment
 from recsys.errors import InputError
+from tasks.interrupts import INTERRUPTS
 from tasks.orchestration.interfaces import MODEL
 from tasks.workspace.layout import Workspace
 from tasks.workspace.locking import locked
@@ -188,10 +189,12 @@ def advice_on_failure(advice: Callable[[], str]) -> Iterator[None]:
     """On a failure or an interrupt, print how to resume; not where the input is at fault."""
     try:
         yield
-    except InputError:
-        raise
+        INTERRUPTS.check()
     except BaseException as error:
-        why = "interrupted" if isinstance(error, KeyboardInterrupt) else type(error).__name__
+        if isinstance(error, InputError) and not INTERRUPTS.came:
+            raise
+        ended = INTERRUPTS.came or isinstance(error, KeyboardInterrupt)
+        why = "interrupted" if ended else type(error).__name__
         print(f"\nrecsys: {why}; {advice()}", file=sys.stderr)
         raise
 

@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from recsys.errors import InputError
+from tasks.interrupts import INTERRUPTS
 from tasks.orchestration.interfaces import Command
 
 START_SECONDS = 120.0
@@ -56,6 +57,7 @@ def serve_interface(
             ready(address)
             process.wait()
     except KeyboardInterrupt:
+        INTERRUPTS.forget()
         return  # it was wanted until now
     finally:
         _stop(process)

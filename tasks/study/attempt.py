@@ -24,6 +24,7 @@ from recsys.models.iterative import Iterative, iterations_of
 from recsys.search.config import FOUND
 from recsys.search.monitor import HopelessTraining, TrainingMonitor
 from tasks import tuning
+from tasks.interrupts import INTERRUPTS
 from tasks.study.measuring import (
     FACTORS,
     Measured,
@@ -119,7 +120,10 @@ def attempt(study: Study, validation: Path, trial: Trial, search: Search) -> Att
             return _failed(trial, search, run, text)
         _cut_off(trial, search, run, text)
         return AttemptResult(trial.slot, "cut off")
-    except Exception as error:  # noqa: BLE001 - recorded on both sides; other points may do
+    except Exception as error:  # recorded on both sides; other points may do
+        if INTERRUPTS.came:  # a library made another error of it
+            _cut_off(trial, search, run, "interrupted")
+            raise KeyboardInterrupt from error
         return _failed(trial, search, run, f"{type(error).__name__}: {error}"[:2000])
     except BaseException:
         _cut_off(trial, search, run, "interrupted")

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 ROOT = Path(__file__).resolve().parents[2]
-RECSYS = (sys.executable, "-c", "import sys; from flows.cli.main import main; sys.exit(main())")
+RECSYS = (sys.executable, "-m", "flows.cli.start")
 SECONDS = 300  # until a process is taken for stuck
 
 

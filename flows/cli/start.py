@@ -1,0 +1,43 @@
+"""How the program `recsys` begins and ends: also there Ctrl-C is a line and not a traceback."""
+
+import os
+import signal
+import sys
+from contextlib import suppress
+from types import FrameType
+
+INTERRUPTED = 130
+
+
+def main() -> int:
+    """Run the command that was typed; returns its exit code.
+
+    Until it begins there is nothing to clean up, and after it has ended nothing to interrupt.
+    """
+    _on_signals(_leave)
+    from flows.cli.main import main as run  # the other imports take their time
+
+    code = run()
+
+    def leave_with_code(number: int, frame: FrameType | None) -> None:
+        with suppress(OSError):
+            sys.stdout.flush()
+        os._exit(code)
+
+    _on_signals(leave_with_code)
+    return code
+
+
+def _on_signals(handler: "signal._HANDLER") -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, handler)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    os.write(2, b"recsys: interrupted\n")
+    os._exit(INTERRUPTED)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
