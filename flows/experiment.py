@@ -15,6 +15,7 @@ from flows.clock import Clock
 from flows.result import Result, Saved
 from flows.searching import Attempt, joined, search_all, with_prefect
 from recsys.config import ExperimentConfig
+from recsys.evaluation.exchange import Exchange
 from recsys.models import baselines, make_config
 from recsys.models.config import ModelConfig
 from recsys.search.space import Point, Value, on_bounds, widened
@@ -34,6 +35,7 @@ from tasks.study.choosing import SearchWinner, choose
 from tasks.study.experiment_report import (
     Compared,
     compare,
+    compare_sides,
     draw_study,
     on_front,
     show_comparison,
@@ -252,12 +254,14 @@ def _searched_and_judged(
             show_leaderboard(study, chosen.ranked, link)
             draw_study(study, search)
         finals, compared = _finish(study, chosen, folder / "test", clock)
+        with clock.part("compare"):
+            exchange = compare_sides(study, folder)
     clock.seconds["total"] = clock.total
     best = chosen.winner
     Run.of(study.workspace, study.parent).log(
         {}, tags={"best_trial": str(best.slot), "best_run": best.run}
     )
-    return _result(study, search, stages, clock, chosen, compared, finals, link)
+    return _result(study, search, stages, clock, chosen, compared, finals, link, exchange)
 
 
 def _result(
@@ -269,6 +273,7 @@ def _result(
     compared: Compared,
     finals: Mapping[str, Measured],
     link: str,
+    exchange: Exchange | None,
 ) -> Result:
     done = search.done
     wider = _wider(study.config, chosen.winner.params)
@@ -301,6 +306,7 @@ def _result(
         models=compared.models,
         comparison=compared.comparison,
         shown=compared.shown,
+        exchange=exchange,
         runs={"study": study.parent, "final": finals[study.config.model].run},
         compare_url=link,
         seconds=clock.seconds,
@@ -339,7 +345,7 @@ def _finish(
 ) -> tuple[dict[str, Measured], Compared]:
     """Refit the winner on train + validation, judge it and the baselines once on test."""
     models: list[ModelConfig] = [
-        *(make_config(name, {}) for name in baselines()),
+        *(make_config(name, {}) for name in baselines() if name != study.config.model),
         make_config(study.config.model, chosen.winner.params),
     ]
     with study.scratch() as folder:

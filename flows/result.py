@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from recsys.config import ExperimentConfig
 from recsys.evaluation.bootstrap import Estimate, PairedComparison
+from recsys.evaluation.exchange import Exchange
 from recsys.search.space import Point
 from recsys.sources.layout import Nouns, nouns_of
 from tasks.tuning import FinishedTrial
@@ -79,6 +80,7 @@ class Result:
         models: Model to metric to estimate, on test.
         comparison: The baseline and the winner, paired.
         shown: Model to what it shows the sample user.
+        exchange: A published test side beside a random cut; None for a cut of ours.
         runs: MLflow ids: "study" and "final".
         compare_url: Of MLflow's page that compares the trials.
         seconds: By part.
@@ -104,6 +106,7 @@ class Result:
     models: Mapping[str, Mapping[str, Estimate]]
     comparison: PairedComparison
     shown: Mapping[str, Mapping[str, Any]]
+    exchange: Exchange | None
     runs: Mapping[str, str]
     compare_url: str
     seconds: Mapping[str, float]
@@ -118,7 +121,7 @@ class Result:
         return {
             "config": self.config.model_dump(mode="json"),
             "data": self._data(),
-            "split": dict(self.facts["split"]),
+            "split": self._split(),
             "best": {"params": self.best.params, "trial": self.best.slot, **self._validation()},
             "trials": [self._trial(trial) for trial in self.trials],
             "pruned": [
@@ -157,6 +160,12 @@ class Result:
         found: dict[str, Any] = {"validation": measured, "at_bound": dict(self.at_bound)}
         if self.chosen.best_on_sample is not None:
             found["best_on_sample"] = self.chosen.best_on_sample
+        return found
+
+    def _split(self) -> dict[str, Any]:
+        found = dict(self.facts["split"])
+        if self.exchange is not None:
+            found["random_cut"] = self.exchange.as_json()
         return found
 
     def _data(self) -> dict[str, Any]:

@@ -4,12 +4,13 @@ import math
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
+from flows.cli.data_tables import data_line, data_table
 from flows.cli.format import (
     FittedTable,
     TableColumn,
@@ -107,22 +108,6 @@ def answer(result: Result) -> str:
     if row.b.low is None or row.b.high is None:
         return sentence
     return f"{sentence}, 95 % interval {row.b.low:.3f} to {row.b.high:.3f}"
-
-
-def data_line(result: Result) -> str:
-    """What the model was learned from, and what could not be read."""
-    ingested, matrix = result.facts["ingest"], result.facts["filter"]["matrix"]
-    nouns = result.nouns
-    line = (
-        f"{matrix['users']:,} {nouns.users}, {matrix['items']:,} {nouns.items}, "
-        f"{matrix['nonzeros']:,} pairs of {ingested['rows']:,} rows"
-    )
-    rejected = f"; {ingested['rejected']:,} rows rejected: {result.rejects}"
-    profiles = ingested["profiles"]
-    if profiles and profiles["rejected"]:
-        line += f"; {profiles['rejected']:,} rows of profiles rejected: {result.profile_rejects}"
-    notes = "".join(f"\nnote: {note}" for note in ingested.get("notes", ()))
-    return line + rejected * bool(ingested["rejected"]) + notes
 
 
 def first_metrics(result: Result) -> RenderableType:
@@ -246,72 +231,6 @@ def place_words(root: Path, usual: Path) -> list[str]:
 
 def _trials_link(result: Result) -> str:
     return f"the trials side by side, while `recsys ui` runs: {result.compare_url}"
-
-
-def data_table(result: Result) -> RenderableType:
-    """What was read, what each filter left, how it was cut."""
-    nouns = result.nouns
-    steps = result.facts["filter"]["steps"]
-    heads = [("step", True), *((n, False) for n in (nouns.users, nouns.items, "rows", "cells"))]
-    numbers = ("users", "items", "rows", "cells")
-    rows = ([step["name"], *(f"{step[name]:,}" for name in numbers)] for step in steps)
-    return Group(FittedTable(rows_of(heads, rows), "Data"), *map(Text, _data_notes(result)))
-
-
-def _data_notes(result: Result) -> Iterator[str]:
-    ingested, matrix = result.facts["ingest"], result.facts["filter"]["matrix"]
-    columns = f" (columns {ingested['columns']})" if ingested.get("columns") else ""
-    yield f"read {ingested['rows']:,} rows as {ingested['format']}{columns}"
-    yield from _rejected(ingested, "", result.rejects)
-    if ingested["profiles"]:
-        missing = ingested["profiles"]["listeners_without"].items()
-        without = ", ".join(f"{name}: {n:,}" for name, n in missing)
-        yield f"{result.nouns.users} without {without}"
-        yield from _rejected(ingested["profiles"], " rows of profiles", result.profile_rejects)
-        yield from _made_missing(ingested["profiles"]["made_missing"])
-    yield (
-        f"matrix {matrix['users']:,} x {matrix['items']:,}, {matrix['nonzeros']:,} cells, "
-        f"density {matrix['density']:.4%}, sparsity {matrix['sparsity']:.4%}, "
-        f"{matrix['memory'] / 1e6:.1f} MB"
-    )
-    test_file = result.facts["split"]["test_file"]
-    if test_file is not None:
-        yield f"read {test_file['rows']:,} rows of the test file"
-        yield from _rejected(test_file, " of them", result.test_rejects)
-    yield f"split: {result.facts['split']['method']}"
-    for name in ("validation", "test"):
-        yield _fold_line(name, result)
-    cached = [name for name, reused in result.reused.items() if reused]
-    if cached:
-        yield f"from the cache, unchanged: {', '.join(cached)}"
-
-
-def _rejected(facts: Mapping[str, Any], of: str, where: str | None) -> Iterator[str]:
-    if facts["rejected"]:
-        reasons = ", ".join(f"{n:,} {reason}" for reason, n in facts["reasons"].items())
-        yield f"rejected {facts['rejected']:,}{of}: {reasons}; see {where}"
-
-
-def _made_missing(fields: Mapping[str, Mapping[str, int]]) -> list[str]:
-    """Values of profiles that could not be used; an empty one says nothing more."""
-    found = [
-        f"{n:,} {field} {reason}"
-        for field, reasons in fields.items()
-        for reason, n in reasons.items()
-        if reason != "empty"
-    ]
-    return [f"profile values made missing: {', '.join(found)}"] if found else []
-
-
-def _fold_line(name: str, result: Result) -> str:
-    fold, nouns = result.facts["split"][name], result.nouns
-    train = fold["train"]
-    return (
-        f"{name}: {fold['judged_users']:,} {nouns.users} judged on {fold['held_out']:,} held-out "
-        f"cells ({fold['unreachable']:,} of {nouns.items} that are not in training); trained on "
-        f"{train['nonzeros']:,} cells, without any: {train['idle_users']:,} {nouns.users}, "
-        f"{train['idle_items']:,} {nouns.items}"
-    )
 
 
 def _choice(result: Result) -> list[str]:

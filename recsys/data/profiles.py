@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from recsys.data.ids import IdMap, Strings
+from recsys.dtypes import BoolArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,15 +58,30 @@ class Profiles:
         signup = np.where(there, self.signup[at], -1)
         return type(self)(users, gender, age, country, signup)
 
+    def taken(self, at: npt.NDArray[np.int32]) -> Self:
+        """The profiles at rising positions, int32, shape (m,)."""
+        keep = np.zeros(len(self), dtype=np.bool_)
+        keep[at] = True
+        return self.aligned(self.users.where(keep))
+
     def digest(self) -> bytes:
         """32 bytes that change with any value."""
         digest = sha256(self.age.tobytes() + self.signup.tobytes())
-        for texts in (self.gender, self.country):
+        for texts in self._texts:
             digest.update("\0".join(text or "" for text in texts.to_pylist()).encode())
         return digest.digest()
 
     def __len__(self) -> int:
         return len(self.users)
+
+    def described(self) -> BoolArray:
+        """Which users have at least one field, bool, shape (n,)."""
+        texts = [column.is_valid().to_numpy(zero_copy_only=False) for column in self._texts]
+        return np.asarray(texts[0] | texts[1] | ~np.isnan(self.age) | (self.signup >= 0))
+
+    @property
+    def _texts(self) -> tuple[Strings, Strings]:
+        return self.gender, self.country
 
     def missing(self) -> dict[str, int]:
         """How many users lack each field."""

@@ -177,6 +177,28 @@ def column_intervals(
     return [estimates[name] for name in names]
 
 
+def unpaired(
+    a: Float64Array, b: Float64Array, seeds: tuple[int, int], n_resamples: int = N_RESAMPLES
+) -> tuple[Estimate, Estimate, Estimate]:
+    """Means of a, of b and of b - a with 95 % intervals, where a and b are of other users.
+
+    Args:
+        a: Per-user values, float64, shape (m,).
+        b: Per-user values of other users, float64, shape (n,).
+        seeds: Of the resamples of a and of b.
+        n_resamples: Number of bootstrap resamples.
+    """
+    drawn = [
+        resampled_deviations(values[:, None], seed, n_resamples)
+        for values, seed in zip((a, b), seeds, strict=True)
+    ]
+    means = {"a": float(a.mean()), "b": float(b.mean())}
+    means["difference"] = means["b"] - means["a"]
+    deviations = np.hstack([*drawn, drawn[1] - drawn[0]])
+    found = _estimates(means, list(means), deviations)
+    return found["a"], found["b"], found["difference"]
+
+
 def resampled_deviations(
     values: Float64Array, seed: int, n_resamples: int = N_RESAMPLES, progress: Progress = silent
 ) -> Float64Array:

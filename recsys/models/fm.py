@@ -156,9 +156,9 @@ class Fm:
         items = self._rng.normal(0, SPREAD, (len(train.items), factors + 1))
         items[:, -1] = 0
         self._items = FeatureTable(items)
-        self._of_features = FeatureTable(
-            self._rng.normal(0, SPREAD, (self._features.shape[1], factors))
-        )
+        features = self._rng.normal(0, SPREAD, (self._features.shape[1], factors))
+        features[self._uses() == 0] = 0  # of nobody in the training: it says nothing
+        self._of_features = FeatureTable(features)
         self._users = FeatureTable(np.zeros((len(train.users), factors)))
         if start is not None:
             self.rewind(start)
@@ -222,6 +222,11 @@ class Fm:
         self._profile = self._described(self._profiles, np.arange(len(train.users)))
         self._history = self._weights(train)
         self._features = self._joined(self._profile, self._history)
+
+    def _uses(self) -> npt.NDArray[np.int64]:
+        """How many users of the training have each feature, int64, shape (n_features,)."""
+        features = self._features[self._train.users_with_cells()]
+        return np.bincount(features.indices, minlength=features.shape[1])
 
     def _learn(self, on_iteration: OnIteration | None) -> None:
         active = self._train.users_with_cells()
@@ -315,7 +320,8 @@ class Fm:
             Of users, features and items, float32, shape (n, 1) each.
         """
         users_per_item = np.bincount(self._seen.indices, minlength=self._seen.shape[1])
-        uses = self._profile.sum(axis=0), users_per_item * (1 - self._target_share)
+        profiles = self._profile[self._train.users_with_cells()]
+        uses = profiles.sum(axis=0), users_per_item * (1 - self._target_share)
         use = np.concatenate([np.ravel(each) for each in uses[: 1 + self._config.history]])
         in_step = 1 - np.exp(-use / n_steps)
         missed = 1 - self._n_drawn / self._seen.shape[1]

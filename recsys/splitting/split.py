@@ -322,10 +322,13 @@ def given_split(
 
     Args:
         refit: Everything that may be learned from.
-        held_out: The published test, over the same id maps.
+        held_out: The published test, over the same id maps; its pairs that `refit` has are dropped.
         fraction: Share of a user's items in `refit` that is held out for validation.
         min_items: Users with fewer are not used for validation.
         seed: Of the validation draw.
     """
+    new = ~np.isin(held_out.keys, refit.keys, assume_unique=True)
     hidden = drawn(refit, fraction, min_items, seed)
+    if new.any() and not new.all():  # with nothing new the fold refuses it, with an example
+        held_out = held_out.where(new)
     return nested(refit, held_out, hidden, f"test as given; validation {fraction:.0%} of the rest")

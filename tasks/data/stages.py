@@ -21,6 +21,7 @@ from recsys.identity import counted
 from recsys.sources.config import DataConfig
 from recsys.splitting.config import GivenSplit
 from recsys.splitting.cutting import cut
+from recsys.splitting.sides import Sides
 from recsys.splitting.split import Fold
 from recsys.splitting.store import load_fold, save_fold
 from tasks.progress import report_progress, report_result
@@ -143,6 +144,8 @@ def narrow(
     inputs: dict[str, Any] = {"of": ingested.key, "config": counted(config)}
     if config.fraction < 1:
         inputs["seed"] = seed
+    if ingested.facts["profiles"] is not None:
+        inputs["profiles"] = "of all users"  # once only of those of the log
     return stage(
         workspace,
         "filter",
@@ -160,7 +163,7 @@ def _filter(folder: Path, ingested: StageEntry, config: FilterConfig, seed: int)
     events, steps = apply_filters(load_events(ingested.folder), profiles, config, seed)
     save_events(events, folder)
     if profiles is not None:
-        save_profiles(profiles.aligned(events.users), folder)
+        save_profiles(profiles, folder)  # of all users: some may be only in a test file
     stats = MatrixStats.of(events.cells()).as_dict()
     return {
         "steps": [asdict(step) for step in steps],
@@ -200,7 +203,7 @@ def split(
 
 
 def _split(folder: Path, filtered: StageEntry, config: ExperimentConfig) -> dict[str, Any]:
-    facts: dict[str, Any] = {"test_file": None}
+    facts: dict[str, Any] = {"test_file": None, "sides": None}
     test = None
     if isinstance(config.split, GivenSplit):
         reading = _read_log(config.split.test, config.data)
@@ -212,6 +215,8 @@ def _split(folder: Path, filtered: StageEntry, config: ExperimentConfig) -> dict
     if (filtered.folder / PROFILES).exists():
         made = made.with_profiles(load_profiles(filtered.folder))
     facts |= {"method": made.method, "fingerprint": made.fingerprint}
+    if test is not None:
+        facts["sides"] = asdict(Sides.of(made.test, len(test.cells())))
     for name, fold in (("validation", made.validation), ("test", made.test)):
         (folder / name).mkdir()
         save_fold(fold, folder / name)

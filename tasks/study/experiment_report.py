@@ -14,13 +14,16 @@ from prefect.cache_policies import NO_CACHE
 
 from recsys import plots
 from recsys.evaluation.bootstrap import Estimate, PairedComparison, interval, paired
+from recsys.evaluation.exchange import Exchange, exchange
 from recsys.evaluation.objectives import front, lower_is_better, oriented
 from recsys.evaluation.store import load_report
+from recsys.models import make_config
 from recsys.seeds import seed_for
+from recsys.splitting.config import GivenSplit
 from tasks.progress import report_progress
 from tasks.study.choosing import Ranked
 from tasks.study.measuring import SAMPLE_USER, Measured
-from tasks.study.study import Study
+from tasks.study.study import Study, fold_at
 from tasks.tracking.client import open_client
 from tasks.tracking.runs import Run
 from tasks.tuning import FinishedTrial, Search
@@ -73,6 +76,37 @@ def compare(study: Study, finals: Mapping[str, Measured], folder: Path) -> Compa
     with study.scratch() as tables:
         _record(study, finals[winner].run, compared, tables)
     return compared
+
+
+@task(task_run_name="test side beside a random cut", cache_policy=NO_CACHE)
+def compare_sides(study: Study, folds: Path) -> Exchange | None:
+    """Whether a published test side looks like a random cut; None for a cut of ours.
+
+    Called once everything is judged: no search sees it.
+
+    Args:
+        study: Shared by all runs.
+        folds: Holds the validation fold and the test fold.
+    """
+    config = study.config
+    if not isinstance(config.split, GivenSplit):
+        return None
+    found = exchange(
+        fold_at(folds / "validation"),
+        fold_at(folds / "test"),
+        make_config(config.judge.baseline, {}),
+        config.study.metric,
+        config.split.min_items,
+        config.seed,
+        config.judge.resamples,
+        report_progress,
+    )
+    if found is not None:
+        with study.scratch() as folder:
+            text = json.dumps(found.as_json(), indent=1)
+            (folder / "test-side.json").write_text(text, encoding="utf-8")
+            Run(study.parent, open_client(study.workspace)).files(folder, "data")
+    return found
 
 
 def _record(study: Study, run_id: str, compared: Compared, folder: Path) -> None:

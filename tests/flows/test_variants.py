@@ -138,3 +138,10 @@ def test_a_given_test_side_is_used_and_never_reaches_the_tuning(lab: Lab, tmp_pa
     assert one.best.params == other.best.params
     assert one.models["als"]["ndcg@10"] != other.models["als"]["ndcg@10"]
     assert one.models["popularity-plays"] != other.models["popularity-plays"]
+    assert one.exchange is not None
+    assert other.exchange is not None
+    assert one.exchange.validation == other.exchange.validation
+    assert one.exchange.test != other.exchange.test
+    assert one.exchange.test.mean == one.models["popularity-users"]["ndcg@10"].mean
+    assert "random cut" in one.as_json()["split"]["random_cut"]["sentence"]
+    assert one.facts["split"]["sides"]["users_only_in_test"] == 0

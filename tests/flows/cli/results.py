@@ -73,7 +73,7 @@ def facts() -> dict[str, Any]:
         "ingest": {**reading, "profiles": None},
         "filter": {"steps": steps, "matrix": matrix},
         "split": {
-            **{"method": "20% of the items of each user", "test_file": None},
+            **{"method": "20% of the items of each user", "test_file": None, "sides": None},
             **{"validation": fold, "test": fold},
         },
     }
@@ -110,6 +110,7 @@ def result(**changed: Any) -> Result:
         models={},
         comparison=PairedComparison(ROWS, 4_938, 2_000, 0),
         shown={config.judge.baseline: shown, "als": shown},
+        exchange=None,
         runs={"study": "parent", "final": FINAL},
         compare_url="http://127.0.0.1:5000/#/compare-runs",
         seconds={"total": 1.0},

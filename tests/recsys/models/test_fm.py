@@ -215,6 +215,20 @@ def test_a_user_without_history_or_profile_gets_the_items_with_the_highest_w() -
     assert recs.items[0].tolist() == np.argsort(-model.item_vectors[:, -1])[:4].tolist()
 
 
+def test_a_country_without_users_in_training_says_nothing() -> None:
+    dense = two_camps(12, 12)
+    dense[0] = 0
+    train = cells_of(dense)
+    profiles = profiles_of(train.users, ["Peru", *["Chile"] * 11])
+    nobody = cells_of(np.zeros((1, 12)))
+    model = Fm(SMALL, 1, profiles).fit(train)
+
+    recs = model.recommend(np.array([0], np.int32), 6)
+    unknown = model.fold_in(nobody, np.array([0], np.int32), 6, profiles_of(nobody.users))
+
+    assert recs.items.tolist() == unknown.items.tolist()
+
+
 def test_adagrad_divides_by_the_root_of_the_sum_of_squares() -> None:
     table = FeatureTable(np.array([[1.0, 2.0], [3.0, 4.0]]))
     slope = np.array([[0.5, -2.0]], np.float32)

@@ -294,7 +294,16 @@ def test_a_published_test_is_not_changed(users: list[set[int]]) -> None:
     assert sizes(split.validation.held_out) == rest
 
 
-def test_a_published_test_that_repeats_training_is_refused_with_an_example() -> None:
+def test_pairs_of_a_published_test_that_the_log_has_are_dropped() -> None:
+    data = library([FULL, FULL])
+    new = np.isin(data.keys, [3, 12])
+
+    split = given_split(data.where(~new), data.where(np.isin(data.keys, [3, 5, 12])), 0.2, 5, 1)
+
+    assert split.test.held_out.keys.tolist() == [3, 12]
+
+
+def test_a_published_test_that_only_repeats_training_is_refused_with_an_example() -> None:
     data = library([FULL, FULL])
     both = np.isin(data.keys, [3, 12])
 

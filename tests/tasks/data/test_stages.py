@@ -2,6 +2,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from recsys.config import ExperimentConfig
@@ -123,6 +124,42 @@ def test_profiles_are_read_beside_the_log(workspace: Workspace, log: Path, tmp_p
     assert set(known["listeners_without"].values()) == {2}
     assert len(load_profiles(entry.folder).users) == 10
     assert (entry.folder / PROFILE_REJECTS).is_file()
+
+
+def test_users_who_are_only_in_a_test_file_keep_their_profiles_and_are_counted(
+    workspace: Workspace, log: Path, tmp_path: Path
+) -> None:
+    profiles = profiles_of(tmp_path / "profiles.tsv", n_users=14)
+    test = tmp_path / "test.tsv"
+    of_log = f"{user(0)}\t\tartist 1\t1"
+    new_users = [f"{user(u)}\t\tartist {a}\t2" for u in (12, 13, 14) for a in (1, 99)]
+    test.write_text("\n".join([of_log, f"{user(0)}\t\tartist 0\t1", *new_users]), encoding="utf-8")
+    given = {"kind": "given", "test": str(test)}
+    config = ExperimentConfig.model_validate({"filter": ALL.model_dump(), "split": given})
+    filtered = narrow.fn(workspace, ingested(workspace, log, profiles), config.filter, 0)
+
+    entry = split.fn(workspace, filtered, config)
+
+    for side in ("validation", "test"):
+        fold = load_fold(entry.folder / side)
+        assert fold.profiles is not None
+        at = fold.train.users.find([user(u) for u in (0, 12, 13, 14)])
+        ages = fold.profiles.age[at].tolist()
+        assert ages[:3] == [20, 32, 33], side
+        assert fold.profiles.country.take(pa.array(at)).to_pylist()[1:] == ["Norway"] * 2 + [None]
+    assert entry.facts["sides"] == {
+        "users": 4,
+        "users_only_in_log": 11,
+        "users_only_in_test": 3,
+        "with_profile": 2,
+        "without_profile": 1,
+        "missing": {"gender": 1, "age": 1, "country": 1, "signup": 1},
+        "items": 3,
+        "items_only_in_test": 1,
+        "pairs": 7,
+        "pairs_dropped": 1,
+        "pairs_of_unknown_items": 3,
+    }
 
 
 def test_changed_profiles_are_read_again(workspace: Workspace, log: Path, tmp_path: Path) -> None:
