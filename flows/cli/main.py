@@ -22,6 +22,7 @@ from cyclopts import App, Group, Parameter
 from cyclopts.exceptions import CycloptsError
 
 from flows.cli import session
+from flows.cli.hyphens import ids_kept
 from recsys.errors import InputError
 from recsys.renames import RenamedWarning
 from tasks.interrupts import CODE as INTERRUPTED
@@ -251,7 +252,8 @@ def _say(text: str) -> None:
 def _ended(words: Sequence[str]) -> int:
     """The exit code of a command that has ended; errors of the outside world are a line."""
     try:
-        build(words)(words)
+        app = build(words)
+        app(ids_kept(app, words))
     except CycloptsError as error:
         from flows.cli.words import in_words
 

@@ -5,6 +5,7 @@ from typing import Any, get_args, get_origin
 from cyclopts import exceptions
 from cyclopts.argument import Argument
 
+from flows.cli.hyphens import TEXTS
 from recsys.settings import hint
 
 _NUMBERS = {int: "a whole number", float: "a number"}
@@ -25,12 +26,18 @@ def in_words(error: exceptions.CycloptsError, commands: list[str]) -> str:
             word = error.token.keyword or error.token.value
             options = [name for each in error.argument_collection for name in each.names]
             meant = hint(word, options)
-            return f"{word}: no such option{meant}; `{command} --help` lists them"
+            if word in options:
+                return f"{word}: options stand before --; what follows it is an id"
+            # A text that begins with hyphens is given so.
+            id_form = f"; an id that begins so: `{command} -- {word}`" * _takes_id(error)
+            return f"{word}: no such option{meant}; `{command} --help` lists them{id_form}"
         case exceptions.ValidationError(argument=Argument() as argument):
             return f"{_typed(argument)}: {error.exception_message}"
         case exceptions.MissingArgumentError(argument=Argument() as argument):
             name = error.keyword or argument.name
             lacks = f"{name}: give a value" if error.keyword else f"{name} is missing"
+            if error.keyword in TEXTS:
+                lacks += f" ({name}=VALUE where it begins with --)"
             return f"{lacks}; `{command} --help` explains it"
         case exceptions.CoercionError(token=token) if token is not None:
             return f"{token.keyword or _name(error)} {token.value}: {_allowed(error)}"
@@ -39,6 +46,12 @@ def in_words(error: exceptions.CycloptsError, commands: list[str]) -> str:
         case exceptions.UnusedCliTokensError(unused_tokens=[word, *_]):
             return f"{word}: one too many; `{command} --help` shows what is taken"
     return " ".join(str(error).split())
+
+
+def _takes_id(error: exceptions.UnknownOptionError) -> bool:
+    """Whether the command takes an id without an option before it."""
+    chain = error.command_chain or ()
+    return chain[-1:] in (("lookup",), ("similar",))
 
 
 def _typed(argument: Argument) -> str:

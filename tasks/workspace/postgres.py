@@ -176,6 +176,12 @@ def connected(url: str, option: str) -> "Iterator[Connection[Any]]":
     try:
         with closing(psycopg.connect(**options, autocommit=True)) as connection:
             yield connection
+    except psycopg.errors.ProgramLimitExceeded as error:  # an OperationalError, too
+        why = " ".join(str(error).split())
+        raise InputError(
+            f"PostgreSQL at {masked(url)}: an id is too long for it ({why[:80]}); give such users "
+            "and items shorter ids, or publish to a file"
+        ) from error
     except psycopg.OperationalError as error:
         raise _unreachable(url, error, option) from error
     except psycopg.Error as error:

@@ -3,7 +3,7 @@
     recsys_published         one row: the publication
     recsys_recommendations   user_id, rank, item_id, name, score
     recsys_similar           item_id, rank, other_id, name, score
-    recsys_items             item_id, name, key (the name casefolded), users
+    recsys_items             item_id, name, key (of the casefolded name, KEY letters), users
 
 Each row has `version` and `published`. An empty list is one row of rank 0 and nulls. The names end
 in _id because `user` alone is a word of SQL, and would have to be quoted in every query.
@@ -31,6 +31,7 @@ PUBLISHED, BEST, SIMILAR, ITEMS = (
     "recsys_similar",
     "recsys_items",
 )
+KEY = 400  # letters: PostgreSQL's index takes 2,704 bytes
 OLD_ITEMS = "recsys_artists"  # is there where an earlier version of recsys published
 _TABLES = {
     PUBLISHED: "version text NOT NULL, run text NOT NULL, model text NOT NULL, "
@@ -129,7 +130,9 @@ def item(execute: ExecuteSql, text: str) -> PublishedList | None:
     if published is None:
         return None
     named = f"SELECT item_id, name FROM {ITEMS} WHERE key = ? ORDER BY users DESC, item_id"
-    matches = execute(named, text.casefold()) or execute(
+    key = text.casefold()
+    alike = execute(named, key[:KEY])
+    matches = [each for each in alike if len(key) < KEY or each[1].casefold() == key] or execute(
         f"SELECT item_id, name FROM {ITEMS} WHERE item_id = ?", text
     )
     if not matches:
@@ -153,7 +156,12 @@ def _parts(kind: str, block: Any) -> Iterator[tuple[str, Sequence[str], Iterable
     columns = ("item_id", "rank", "other_id", "name", "score")
     yield SIMILAR, columns, _rows(block, "subject", *_LISTED)
     every = _rows(block, "rank", "subject", "subject_name", "key", "cells")
-    yield ITEMS, ("item_id", "name", "key", "users"), (row[1:] for row in every if row[0] < 2)
+    yield ITEMS, ("item_id", "name", "key", "users"), (_keyed(row) for row in every if row[0] < 2)
+
+
+def _keyed(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    _, item, name, key, users = row
+    return item, name, key[:KEY], users
 
 
 def _rows(block: Any, *columns: str) -> Iterator[tuple[Any, ...]]:

@@ -5,6 +5,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -12,12 +13,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from recsys.errors import InputError
 from tasks.serving.published import open_store, sql
 from tasks.serving.published.store import ListStore, OldStoreError
+from tasks.workspace.postgres import DatabaseLost
 from tests.tasks.serving.publisher import ENDED, STRUCK, blocks, seen, what, whole
 
 ROOT = Path(__file__).parents[3]
@@ -115,6 +118,60 @@ def test_another_length_of_lists_is_another_publication(store: ListStore) -> Non
     shorter = replace(what(1, 5), k=2)
 
     assert store.replace(shorter, blocks(1, 5), again=False) == shorter
+
+
+LONG = 3000  # entries
+ODD_IDS = ["-x", "\\N", "a\tb", "e\u0301", "é", "雨" * 400]
+LETTERS = "".join(chr(97 + int(n)) for n in np.random.default_rng(1).integers(26, size=6000))
+
+
+def long_block(kind: str, subjects: Sequence[str], names: Sequence[str]) -> tuple[str, Any]:
+    """Lists of LONG entries, the first under a name of 6,000 letters."""
+    items = [LETTERS, *(f"Nåme\t{rank}\n\\ 😀" for rank in range(2, LONG + 1))]
+    keys = subjects if kind == "user" else [name.casefold() for name in names]
+    repeated = {"subject": subjects, "subject_name": names, "key": keys}
+    texts = {name: np.repeat(values, LONG) for name, values in repeated.items()}
+    n = len(subjects)
+    table = {
+        **{name: pa.array(values.tolist(), pa.string()) for name, values in texts.items()},
+        "cells": pa.array([5] * (n * LONG), pa.int64()),
+        "rank": pa.array([*range(1, LONG + 1)] * n, pa.int32()),
+        "item_id": pa.array([f"i{rank}" for rank in range(LONG)] * n, pa.string()),
+        "name": pa.array(items * n, pa.string()),
+        "score": pa.array([1.0 / rank for rank in range(1, LONG + 1)] * n, pa.float64()),
+    }
+    return kind, pa.table(table)
+
+
+def test_lists_as_long_as_a_catalogue_of_thousands_are_read_back_whole(
+    store: ListStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Case 58, with ids and names of any letters and length."""
+    monkeypatch.setattr("tasks.serving.published.parquet.ROWS", 2 * LONG - 500)
+    users, items = sorted(ODD_IDS), ["a1", "a2"]
+    names = [LETTERS, f"{LETTERS[:500]} live"]
+    published = replace(what(1, len(users)), k=LONG, items=len(items))
+
+    lists = [long_block("user", users, users), long_block("item", items, names)]
+    store.replace(published, lists, again=False)
+
+    found = [*map(store.user, users), *map(store.item, items), *map(store.item, names)]
+    for each, subject in zip(found, [*users, *items, *items], strict=True):
+        assert each is not None
+        assert each.subject == subject
+        assert [entry.rank for entry in each.entries] == [*range(1, LONG + 1)]
+        assert each.entries[0].name == LETTERS
+        assert each.entries[-1].name == f"Nåme\t{LONG}\n\\ 😀"
+
+
+@pytest.mark.postgres
+def test_an_id_too_long_for_postgres_is_refused_and_is_no_lost_connection(postgres: str) -> None:
+    block = long_block("user", [LETTERS], ["name"])
+
+    with pytest.raises(InputError, match=r"an id is too long for it .*publish to a file") as error:
+        open_store(postgres).replace(replace(what(1, 1), k=LONG), [block], again=False)
+
+    assert not isinstance(error.value, DatabaseLost)
 
 
 @pytest.mark.parametrize("error", [OSError("full"), KeyboardInterrupt(), ValueError("heard")])
