@@ -12,6 +12,7 @@ from tasks.interrupts import INTERRUPTS
 from tasks.progress import Stage, report_progress, report_result, report_stage
 from tasks.study.attempt import AttemptResult, TrialFailed, run_trial
 from tasks.study.checkpoints import Checkpoints
+from tasks.study.foreseeing import foresee
 from tasks.study.recovery import recover
 from tasks.study.study import Study
 from tasks.tracking.runs import Run
@@ -76,6 +77,8 @@ def search_all(
     Waits for trials that other workers are at, to take over those of one that dies.
     """
     timeout = study.config.study.timeout
+    if search.ended < search.wanted:
+        foresee(study, validation)
     start = time.monotonic()
     while search.failed_in_a_row < GIVE_UP_AFTER:
         if timeout is not None and search.n_measured and time.monotonic() - start > timeout:

@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from recsys import bounds
+from recsys.models.needs import Need
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Factors = Annotated[int, Field(gt=0, le=bounds.FACTORS)]
@@ -33,6 +34,9 @@ class ModelConfig(BaseModel):
     profile_parameters: ClassVar[tuple[str, ...]] = ()
     """Parameters that are searched only where profiles are given."""
 
+    size_parameters: ClassVar[tuple[str, ...]] = ()
+    """Parameters that `need` rises with."""
+
     kind: str
 
     @property
@@ -53,6 +57,10 @@ class ModelConfig(BaseModel):
         """
         width = max(getattr(self, name, 1) for name in ("factors", "neighbours"))
         return float(getattr(self, "iterations", 1) * width * cells)
+
+    def need(self, users: int, items: int, cells: int) -> Need | None:
+        """What a training needs beyond the data; None for models that hold no dense matrix."""
+        return None
 
     def point(self) -> dict[str, str | int | float | bool]:
         """Every parameter that has a value, by its name, without the kind."""

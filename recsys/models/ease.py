@@ -1,9 +1,6 @@
 """A linear autoencoder without a diagonal, in closed form (Steck 2019)."""
 
-import math
-import os
-from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import PositiveFloat, PositiveInt
@@ -16,11 +13,19 @@ from recsys.dtypes import Float32Array, Float64Array, Int32Array
 from recsys.errors import InputError
 from recsys.models.arrays import StoredArrays
 from recsys.models.linear import Linear, gram, mean_square
+from recsys.models.needs import Need, available_memory, require_memory
 from recsys.models.weighting import WeightedConfig, Weighting
 
 ROWS = 512  # of a matrix that are changed at once
-BYTES = 8 + 4  # per cell: the inverse in float64, the links in float32
-GIB = 1 << 30
+BYTES = 8 + 4  # per pair of items: the inverse in float64, the links in float32
+BLOCK = 20 * ROWS  # bytes per item: rows of the products, sparse and then dense
+CELL = 24  # bytes per cell: the weights in float64, by users and by items
+PAIR_SECONDS = 4e-8  # per pair of items, for steps that are bound by memory
+REMEDY = (
+    "set top_items to {most} or fewer (--set search.top_items={most}), keep fewer items "
+    "(filter.min_users), or take another model, such as item-knn"
+)
+PRODUCT_SECONDS = 1.2e-8  # per multiplication of the sparse product
 
 
 class EaseConfig(WeightedConfig):
@@ -33,6 +38,23 @@ class EaseConfig(WeightedConfig):
     """In units of the mean square of the weights."""
     top_items: PositiveInt | None = None
     """Only so many items, those with most users, are learned and recommended."""
+
+    size_parameters: ClassVar[tuple[str, ...]] = ("top_items",)
+
+    def need(self, users: int, items: int, cells: int) -> Need:
+        """The inverse and the links between the items that are learned, and n^3 operations."""
+        n = min(items, self.top_items or items)
+        products = 3 * cells**2 / max(users, 1)  # 3: some users have many more cells than the mean
+        return Need(
+            f"the links between {n:,} items",
+            items=n,
+            pair=BYTES,
+            item=BLOCK,
+            fixed=CELL * cells,
+            flops=float(n) ** 3,
+            seconds=PAIR_SECONDS * n**2 + PRODUCT_SECONDS * products,
+            remedy=REMEDY,
+        )
 
 
 class Ease(Linear):
@@ -73,7 +95,8 @@ class Ease(Linear):
             InputError: it does not fit into the memory.
         """
         free = available_memory() if self._available is None else self._available
-        require_memory(weighted.shape[1], free)
+        need = self._config.need(*weighted.shape, weighted.nnz)
+        require_memory(self._config.kind, need, free)
         regularization = self._config.regularization * mean_square(weighted)
         with threadpool_limits(1, "blas"):
             return _without_diagonal(_inverse(_regular(weighted, regularization)))
@@ -89,25 +112,6 @@ CONFIG = EaseConfig
 def create(config: EaseConfig, seed: int, profiles: Profiles | None = None) -> Ease:
     """The untrained model."""
     return Ease(config)
-
-
-def require_memory(n_items: int, available: int) -> None:
-    """Check that the links between so many items fit into the memory.
-
-    Args:
-        n_items: Items between which there are links.
-        available: Bytes.
-
-    Raises:
-        InputError: they need more; the message says how much, and what helps.
-    """
-    needed = BYTES * n_items**2
-    if needed > available:
-        raise InputError(
-            f"ease needs {needed / GIB:.1f} GiB for the links between {n_items} items and "
-            f"{available / GIB:.1f} GiB are available; set top_items to "
-            f"{math.isqrt(available // BYTES)} or fewer, or filter more items"
-        )
 
 
 def _regular(weighted: csr_matrix, regularization: float) -> Float64Array:
@@ -143,16 +147,3 @@ def _without_diagonal(inverse: Float64Array) -> Float32Array:
         links[start:stop, start:stop] = (square + np.tril(square, -1).T) * scale[start:stop]
     links[np.diag_indices(n)] = 0
     return links
-
-
-def available_memory() -> int:
-    """Bytes that are free without swapping, at most the limit of the container."""
-    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    known = [total]
-    meminfo, limit = Path("/proc/meminfo"), Path("/sys/fs/cgroup/memory.max")
-    if meminfo.exists():
-        lines = (line.split() for line in meminfo.read_text().splitlines())
-        known += [int(line[1]) * 1024 for line in lines if line[0] == "MemAvailable:"]
-    if limit.exists() and (text := limit.read_text().strip()).isdigit():
-        known.append(int(text))
-    return min(known)

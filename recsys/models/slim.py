@@ -14,11 +14,15 @@ from recsys.models.config import Count, Iterations
 from recsys.models.item_knn import cosines
 from recsys.models.iterative import OnIteration, State, copied, iterate
 from recsys.models.linear import Linear, Links, gram, mean_square, norms
+from recsys.models.needs import Need, available_memory, require_memory
 from recsys.models.weighting import WeightedConfig, Weighting
 
 CELLS = 1 << 25  # of the Gram matrices of a block of items: 128 MiB of float32
 DENSE = 16_384  # items up to which the whole Gram matrix is kept, 1 GiB of float32; beyond, the
-# products of each item's candidates are made for it: no memory, but some 25 ms for each item
+# products of each item's candidates are made for it: no memory, but ITEM_SECONDS for each item
+ITEM_SECONDS = 0.025
+CANDIDATE = 40  # bytes: the number, its product, residual and coefficient, and the similarities
+ROW = 12 * 512  # bytes per item, of the products while they are made
 SMALL = 1e-5  # once no coefficient of an item changes by more, it is learned
 
 
@@ -37,6 +41,20 @@ class SlimConfig(WeightedConfig):
     """Candidates of each item, the most similar ones by cosine."""
     iterations: Iterations = 30
     """Sweeps over the coefficients of an item, at most; fewer once they stand still."""
+
+    def need(self, users: int, items: int, cells: int) -> Need:
+        """The products of all items, up to DENSE of them; beyond, the time to make some anew."""
+        dense = items <= DENSE
+        return Need(
+            f"the products of {items:,} items",
+            items=items,
+            pair=4 * dense,
+            item=CANDIDATE * self.neighbours + ROW,
+            fixed=8 * CELLS + 24 * cells,
+            flops=0,
+            seconds=0 if dense else ITEM_SECONDS * items,
+            remedy="keep fewer items (filter.min_users), or take another model, such as item-knn",
+        )
 
 
 class Slim(Linear):
@@ -86,6 +104,8 @@ class Slim(Linear):
         start: State | None = None,
         on_iteration: OnIteration | None = None,
     ) -> Links:
+        need = self._config.need(*weighted.shape, weighted.nnz)
+        require_memory(self._config.kind, need, available_memory())
         self._descent = _Descent(weighted, self._config)
         self._iteration = 0
         if start is not None:
