@@ -79,6 +79,8 @@ def cut(block: Lines, layout: Layout) -> tuple[list[Rows], Rejects]:
 
 
 def _cut_json(block: Lines, layout: Layout) -> tuple[list[Rows], Rejects]:
+    blank = bools(pc.equal(pc.utf8_trim_whitespace(block.texts), ""))
+    block = block.at(np.flatnonzero(~blank)) if blank.any() else block
     columns, codes = jsonl.cells_of(block, layout)
     codes = np.where(block.undecodable, Reason.NOT_UTF8, codes).astype(np.int8)
     good = codes == 0

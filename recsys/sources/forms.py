@@ -144,7 +144,7 @@ class Failures:
             if not texts:
                 return "most rows have no time; leave time out of --columns to use them", False
             what = f"times like {texts[0]!r} are not understood; times are {times.FORMS}"
-            if re.match(r"\s*\d{1,2}[/.]\d{1,2}[/.]\d{4}", texts[0]):
+            if re.match(r"\s*\d{1,2}[/.-]\d{1,2}[/.-]\d{4}", texts[0]):
                 what = (
                     f"times like {texts[0]!r} may begin with the day or with the month; "
                     "write them as 2019-02-01"

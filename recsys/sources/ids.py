@@ -2,13 +2,14 @@
 
 import re
 from decimal import Decimal
+from unicodedata import normalize
 from uuid import UUID
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recsys.data.ids import Strings
+from recsys.data.ids import IdMap, Strings
 from recsys.errors import InputError
 from recsys.sources.numbers import Column, bools, floats
 
@@ -74,6 +75,24 @@ def without_fractions(column: Strings) -> Strings:
         if _is_whole(texts[at]):
             texts[at] = str(int(Decimal(texts[at])))
     return pa.array(texts, pa.string())
+
+
+def odd_ids(ids: IdMap, what: str) -> list[str]:
+    """Notes on ids that may stand for a missing value, or differ in their Unicode form alone."""
+    notes = []
+    marks = ids.ids.filter(pc.match_substring_regex(ids.ids, _MISSING)).to_pylist()
+    if marks:
+        shown = " and ".join(map(repr, marks[:3]))
+        notes.append(f"{what} {shown} may stand for a missing value and is used as it is")
+    if not pc.all(pc.string_is_ascii(ids.ids)).as_py():
+        counts = pc.value_counts(pc.utf8_normalize(ids.ids, form="NFD"))
+        alike = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
+        if len(alike):
+            notes.append(
+                f"{len(alike):,} {what} ids are there in two Unicode forms and count as two, such "
+                f"as {normalize('NFC', alike[0].as_py())!r}; write them in one"
+            )
+    return notes
 
 
 def _is_whole(text: str) -> bool:

@@ -24,7 +24,7 @@ def is_json(path: Path, head: Sequence[str]) -> bool:
     Raises:
         InputError: it is JSON of another form.
     """
-    first = next((line.strip() for line in head if line.strip()), "")
+    first = next((_bare(line) for line in head if _bare(line)), "")
     if first.startswith("[") and _is_list(first):
         raise InputError(f"{path} {_ARRAY}")
     if first.startswith("[") and (first == "[" or first[1:].lstrip()[:1] in {"{", "["}):
@@ -32,7 +32,7 @@ def is_json(path: Path, head: Sequence[str]) -> bool:
     if not first.startswith("{"):
         return False
     found = _object(first)
-    rows = sum(bool(line.strip()) for line in head[:2])
+    rows = sum(bool(_bare(line)) for line in head[:2])
     if found and rows == 1 and all(isinstance(each, dict | list) for each in found.values()):
         raise InputError(f"{path} is one JSON object, not a table; write one object a row and line")
     if not found:
@@ -40,6 +40,11 @@ def is_json(path: Path, head: Sequence[str]) -> bool:
             raise InputError(f"{path} is JSON, not a table; write one object a line, or a CSV")
         return False
     return True
+
+
+def _bare(line: str) -> str:
+    """Without blanks around, and the mark that begins a text of a JSON sequence."""
+    return line.strip().removeprefix("\x1e")
 
 
 def _is_list(line: str) -> bool:
@@ -96,7 +101,7 @@ def cells_of(block: Lines, layout: Layout) -> tuple[dict[Any, Any], Int8Array]:
 
 def _object(line: str) -> dict[str, Any] | None:
     try:
-        value = json.loads(line)
+        value = json.loads(_bare(line))
     except ValueError:
         return None
     return value if isinstance(value, dict) else None

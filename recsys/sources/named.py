@@ -182,8 +182,15 @@ def _is_header(cells: Sequence[Sequence[str]], fields: Mapping[Role, int], width
     found = {role for role, at in fields.items() if is_title(role, first[at])}
     if len(found) >= 2 or found == set(fields):
         return True
-    numeric = all(_is_number(row[at]) for at in fields.values() for row in rows)
-    return bool(rows) and numeric and not any(_is_number(first[at]) for at in fields.values())
+    numeric = {at for at in range(width) if all(_is_number(row[at]) for row in rows)}
+    if rows and numeric.issuperset(fields.values()):
+        return not any(_is_number(first[at]) for at in fields.values())
+    titled = any(first[at][:1].isalpha() and not _is_missing(first[at]) for at in numeric)
+    return len(rows) > 2 and titled and not any(map(_is_number, first))
+
+
+def _is_missing(cell: str) -> bool:
+    return cell.strip().casefold() in {"na", "n/a", "nan", "null", "none", "inf"}
 
 
 def _is_number(cell: str) -> bool:
@@ -219,6 +226,7 @@ def _position(
                 f"positions from 0 to {width - 1} in {option}"
             )
         return column
+    column = _spelled(column, names or ())
     if names is None or column not in names:
         known = ", ".join(name for name in names or () if name)
         raise InputError(
@@ -228,6 +236,12 @@ def _position(
     if list(names).count(column) > 1:
         raise InputError(f"{path}:1: two columns are called {column!r}; rename one in the file")
     return list(names).index(column)
+
+
+def _spelled(column: str, names: Sequence[str]) -> str:
+    """The name as the table has it: in another case where one column alone is called so."""
+    alike = [name for name in names if name.casefold() == column.casefold()]
+    return alike[0] if column not in names and len(alike) == 1 else column
 
 
 def _without_header(names: Sequence[str] | None) -> str:
@@ -241,6 +255,8 @@ def delimiter_of(path: Path, head: Sequence[str], option: str = "--columns") -> 
     Raises:
         InputError: no known delimiter is in line 1.
     """
+    if not head[0].strip():
+        raise InputError(f"{path}:1: line 1 is empty; remove the empty lines above the table")
     bare = re.sub(r'"[^"]*"', "", head[0])
     if "\t" in head[0]:
         return "\t"

@@ -46,6 +46,8 @@ _TEXT = {
     b"<!doctype": ("a web page", "get the file itself, not the page about it"),
     b"<html": ("a web page", "get the file itself, not the page about it"),
     b"<?xml": ("an XML file", "write it as CSV"),
+    b"%%matrixmarket": ("a MatrixMarket file", "write its cells as CSV: user, item, plays"),
+    b"@relation": ("an ARFF file", "write it as CSV"),
     b"version https://git-lfs": ("a Git LFS pointer", "get the file with `git lfs pull`"),
 }
 _DAMAGED = (OSError, EOFError, lzma.LZMAError, zipfile.BadZipFile, zlib.error)

@@ -15,6 +15,7 @@ from recsys.errors import InputError
 from recsys.progress import Progress, silent
 from recsys.sources import ids, jsonl, named, parquet, times, values
 from recsys.sources.fields import Rows, cut, data_lines
+from recsys.sources.forms import odd_times
 from recsys.sources.layout import Layout, Role
 from recsys.sources.named import PROFILES, Columns
 from recsys.sources.numbers import is_text, numbers
@@ -103,8 +104,26 @@ def read_profiles(
         raise nothing_usable(path, "profiles", n_rows, rejects, _FORM)
     unit = times.unit_of(rows.columns["signup"]) if "signup" in layout.fields else "s"
     profiles, missing = _profiles(rows, unit)
+    if layout is _LAYOUT:
+        _refuse_other_order(path, profiles)
+    known = profiles.signup[profiles.signup >= 0]
+    odd = [f"sign-up: {note}" for note in odd_times(known, unit)]
     words = layout.columns_in_words()
-    return ProfilesReading(profiles, n_rows, rejects, missing, words, layout.notes)
+    return ProfilesReading(profiles, n_rows, rejects, missing, words, (*layout.notes, *odd))
+
+
+def _refuse_other_order(path: Path, profiles: Profiles) -> None:
+    """Refuse a table without names whose second column is no gender.
+
+    Raises:
+        InputError: most genders are numbers.
+    """
+    known = profiles.gender.drop_null()
+    digits = pc.sum(pc.match_substring_regex(known, r"^[0-9.]+$")).as_py() or 0
+    if 2 * digits > len(known):
+        raise InputError(
+            f"{path}: column 2 holds numbers, such as {known[0].as_py()!r}, and no genders; {_FORM}"
+        )
 
 
 def _parquet_layout(path: Path, columns: Columns | None) -> Layout:

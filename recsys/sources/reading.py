@@ -20,11 +20,13 @@ from recsys.sources import artists, parquet, values
 from recsys.sources.detect import check_choice, is_table, names_file, text_layout
 from recsys.sources.fields import Rows, cut, data_lines
 from recsys.sources.forms import SAMPLE, Failures, Forms, odd_plays, odd_times
-from recsys.sources.layout import Decimal, Format, ItemKey, Layout
+from recsys.sources.ids import odd_ids
+from recsys.sources.layout import Decimal, Format, ItemKey, Layout, Role
 from recsys.sources.named import Columns
 from recsys.sources.rejects import Reason, Rejects, nothing_usable, worst
 from recsys.sources.times import Seconds
 
+TEXTS: tuple[Role, ...] = ("user", "item", "name")
 # A file with this many bad rows before the first good one has another format. Keeping all of them
 # for the error at its end could take as much memory as the file has bytes.
 HOPELESS = 1_000_000
@@ -180,6 +182,8 @@ def _judge(rows: Rows, rule: _Rule) -> tuple[_Usable, Rejects]:
     rows = forms.digits(rows)
     columns = rows.columns
     why = [values.empty(columns["user"], Reason.NO_USER), _no_item(rows, rule.layout, rule.key)]
+    if rule.layout.format == "columns":
+        why += [values.nul_bytes(columns[role]) for role in TEXTS if role in columns]
     plays, times = np.ones(len(rows)), None
     if "plays" in columns:
         plays, codes = values.plays(columns["plays"], forms.decimal)
@@ -244,6 +248,8 @@ def _reading(
         notes += odd_times(times, rule.forms.unit)
     if "plays" in layout.fields:
         notes += odd_plays(plays)
+    if layout.format == "columns":
+        notes += [*odd_ids(users, "user"), *odd_ids(items, "item")]
     names_from = names_file(path, layout)
     if names_from is not None and layout.names is not None:
         items, unnamed = _named(items, names_from, layout.names[1])

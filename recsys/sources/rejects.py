@@ -32,6 +32,7 @@ class Reason(IntEnum):
     REPEATED_USER = 10
     NOT_JSON = 11
     HEADER = 12
+    NUL_BYTE = 13
 
 
 _TEXTS = pa.array(
@@ -49,6 +50,7 @@ _TEXTS = pa.array(
         "repeated user",
         "not a JSON object of texts and numbers",
         "header among the rows",
+        "a NUL byte",
     ]
 )
 

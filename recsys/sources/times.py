@@ -1,10 +1,10 @@
 """Times in the forms that programs write, as whole seconds since 1970-01-01 UTC.
 
 Numbers count seconds, milliseconds, microseconds or nanoseconds since 1970, by their size, or are
-the digits of a date (20120829, 20120829123456): `unit_of` decides that for a whole column. Texts
-are ISO 8601 and its relatives ("2019-02-01 12:34:56 UTC"), "01 Feb 2019, 12:34" as Last.fm exports
-write it, "Feb 1, 2019", RFC 2822, Twitter's, and days between slashes or dots where the column
-shows their order. Months are English on every machine.
+the digits of a date (20120829, 201208291234, 20120829123456): `unit_of` decides that for a whole
+column. Texts are ISO 8601 and its relatives ("2019-02-01 12:34:56 UTC"), "01 Feb 2019, 12:34" as
+Last.fm exports write it, "Feb 1, 2019", RFC 2822, Twitter's, and days between slashes, dots or
+hyphens where the column shows their order. Months are English on every machine.
 """
 
 import re
@@ -20,7 +20,9 @@ from recsys.dtypes import Float64Array
 from recsys.sources.numbers import Column, floats, is_text, plain_numbers
 
 Seconds = npt.NDArray[np.int64]
-Unit = Literal["s", "ms", "us", "ns", "YYYYMMDD", "YYYYMMDDhhmmss", "d/m/y", "m/d/y"]
+Unit = Literal[
+    "s", "ms", "us", "ns", "YYYYMMDD", "YYYYMMDDhhmm", "YYYYMMDDhhmmss", "d/m/y", "m/d/y"
+]
 
 FORMS = (
     "seconds or milliseconds since 1970, 2019-02-01 12:34:56, 2019-02-01T12:34:56Z, "
@@ -32,6 +34,7 @@ WORDS: dict[Unit, str] = {
     "us": "microseconds since 1970",
     "ns": "nanoseconds since 1970",
     "YYYYMMDD": "dates of eight digits (YYYYMMDD)",
+    "YYYYMMDDhhmm": "times of twelve digits (YYYYMMDDhhmm)",
     "YYYYMMDDhhmmss": "times of fourteen digits (YYYYMMDDhhmmss)",
     "d/m/y": "day, month, year",
     "m/d/y": "month, day, year",
@@ -39,6 +42,7 @@ WORDS: dict[Unit, str] = {
 LATEST = 253_402_300_800  # the year 10,000
 
 _SIZES = (1e11, 1e14, 1e17)  # from 1e11 on milliseconds (1973; as seconds the year 5138), and so on
+_DIGITS: tuple[Unit, ...] = ("YYYYMMDD", "YYYYMMDDhhmm", "YYYYMMDDhhmmss")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _CLOCK = (
@@ -57,8 +61,8 @@ _FORMS = [
         r"(?: (?P<zone>UTC|GMT|[+-]\d\d:?\d\d))? (?P<y>\d{4})",
     )
 ]
-_SLASHES = re.compile(rf"(?P<a>\d{{1,2}})[/.](?P<b>\d{{1,2}})[/.](?P<y>\d{{4}}){_CLOCK}")
-_SLASHED = r"^\s*(?P<a>\d{1,2})[/.](?P<b>\d{1,2})[/.]\d{4}"
+_SLASHES = re.compile(rf"(?P<a>\d{{1,2}})[/.-](?P<b>\d{{1,2}})[/.-](?P<y>\d{{4}}){_CLOCK}")
+_SLASHED = r"^\s*(?P<a>\d{1,2})[/.-](?P<b>\d{1,2})[/.-]\d{4}"
 
 
 def unit_of(column: Column) -> Unit:
@@ -68,8 +72,7 @@ def unit_of(column: Column) -> Unit:
     values = plain_numbers(column) if is_text(column) else floats(column)
     values = values[np.isfinite(values) & (values != 0)]
     if len(values):
-        digits: tuple[Unit, Unit] = ("YYYYMMDD", "YYYYMMDDhhmmss")
-        for unit in digits:
+        for unit in _DIGITS:
             if 2 * np.isfinite(_by_digits(values, unit)).sum() > len(values):
                 return unit
         size = np.searchsorted(_SIZES, np.abs(values), side="right")
@@ -100,7 +103,7 @@ def seconds(column: Column, unit: Unit = "s") -> Float64Array:
 
 
 def _by_unit(values: Float64Array, unit: Unit) -> Float64Array:
-    if unit in {"YYYYMMDD", "YYYYMMDDhhmmss"}:
+    if unit in _DIGITS:
         return _by_digits(values, unit)
     size = np.searchsorted(_SIZES, np.abs(values), side="right")
     return np.asarray(np.floor(values / np.array([1, 1e3, 1e6, 1e9])[size]), np.float64)
@@ -112,7 +115,9 @@ def _by_digits(values: Float64Array, unit: Unit) -> Float64Array:
     digits = np.where(whole, values, 0).astype(np.int64)
     clock = np.zeros(len(digits), np.int64)
     fits = whole
-    if unit == "YYYYMMDDhhmmss":
+    if unit == "YYYYMMDDhhmm":
+        digits = digits * 100
+    if unit != "YYYYMMDD":
         digits, rest = np.divmod(digits, 1_000_000)
         hours, minutes, second = rest // 10_000, rest // 100 % 100, rest % 100
         fits = fits & (hours < 24) & (minutes < 60) & (second < 60)

@@ -28,6 +28,11 @@ def empty(column: Column, reason: Reason) -> Int8Array:
     return np.where(bools(pc.equal(pc.binary_length(column), 0)), reason, 0).astype(np.int8)
 
 
+def nul_bytes(column: Column) -> Int8Array:
+    """Where the text has a NUL byte: something else than a table was written over it."""
+    return np.where(bools(pc.match_substring(column, "\0")), Reason.NUL_BYTE, 0).astype(np.int8)
+
+
 def plays(column: Column, decimal: Decimal = ".") -> tuple[Float64Array, Int8Array]:
     """Whole numbers from 1 to 2^53: 28, 28.0, 1e3 and 1,204 alike."""
     if is_text(column):
