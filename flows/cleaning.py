@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from recsys.errors import InputError
 from tasks.orchestration.interfaces import UNUSED_DAYS
 from tasks.workspace import cleaning
 from tasks.workspace.layout import Workspace
@@ -48,9 +49,17 @@ def clean(workspace: Workspace, days: float = UNUSED_DAYS, dry_run: bool = False
     """Remove entries that can be computed again and were unused for so many days.
 
     Raises:
-        InputError: days is below 0.
+        InputError: days is below 0, or a link leads out of the workspace.
     """
     unused = cleaning.unused(workspace, time.time(), days)
     if not dry_run:
         cleaning.remove(workspace, unused)
     return Cleaned(len(unused), sum(each.size for each in unused), days, not dry_run)
+
+
+def clean_after(workspace: Workspace) -> Cleaned | None:
+    """`clean` at the end of other work; None where `recsys clean` has to say why it cannot."""
+    try:
+        return clean(workspace)
+    except InputError:
+        return None

@@ -49,6 +49,7 @@ from tasks.workspace.cache import StageEntry
 from tasks.workspace.code import MEASURING, code_parts
 from tasks.workspace.layout import Workspace
 from tasks.workspace.locking import workspace_locks
+from tasks.workspace.places import stored_request
 
 
 @flow(
@@ -168,7 +169,9 @@ def opened(
                 config,
                 stages["split"].facts["fingerprint"],
                 code_parts(MEASURING, config.model),
-                _request(config, source),
+                stored_request(
+                    place, config.model_dump(mode="json"), source.plays, source.profiles
+                ),
                 sources,
                 renews,
                 adopt,
@@ -223,14 +226,6 @@ def _prepare(
 
 def _facts(stages: Mapping[str, StageEntry]) -> dict[str, Mapping[str, Any]]:
     return {name: entry.facts for name, entry in stages.items()}
-
-
-def _request(config: ExperimentConfig, source: DataFiles) -> dict[str, Any]:
-    return {
-        "config": config.model_dump(mode="json"),
-        "plays": str(source.plays.resolve()),
-        "profiles": None if source.profiles is None else str(source.profiles.resolve()),
-    }
 
 
 def _run(

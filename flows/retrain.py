@@ -17,7 +17,7 @@ from prefect import flow
 
 from flows import environment, registering
 from flows.alerting import ALERTS, send_verdict
-from flows.cleaning import Cleaned, clean
+from flows.cleaning import Cleaned, clean_after
 from flows.clock import Clock
 from flows.experiment import opened
 from flows.publish import PublishResult, publish
@@ -124,7 +124,7 @@ def retrain(request: RetrainRequest, workspace: Path = Path("mlruns")) -> Retrai
         done = _retrained(place, request, clock)
     lists = _published(place, request, done, clock)
     clock.seconds["total"] = clock.total
-    return replace(done, published=lists, cleaned=clean(place), seconds=clock.seconds)
+    return replace(done, published=lists, cleaned=clean_after(place), seconds=clock.seconds)
 
 
 def _retrained(place: Workspace, request: RetrainRequest, clock: Clock) -> Retrained:

@@ -16,6 +16,7 @@ from tasks.tuning import (
     list_studies,
 )
 from tasks.workspace.layout import Workspace
+from tasks.workspace.places import check_inside
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,7 +103,8 @@ def delete(workspace: Workspace, name: str) -> int:
     """Delete a study on both sides; how many MLflow runs went with it.
 
     Raises:
-        InputError: there is no such study, a worker works on it, or its model serves.
+        InputError: there is no such study, a worker works on it, its model serves, or its files
+            lie outside the workspace.
     """
     from tasks.tracking.copying import delete_runs  # MLflow, which is slow to load
     from tasks.tracking.queries import children
@@ -116,6 +118,7 @@ def delete(workspace: Workspace, name: str) -> int:
             experiment = experiment_of(workspace, parent)
             runs = [*children(workspace, experiment, parent), parent]
         _refuse_serving(workspace, name, runs)
+        check_inside(workspace, workspace.paths(name))
         delete_runs(workspace, runs)
         shutil.rmtree(workspace.paths(name), ignore_errors=True)
     return len(runs)

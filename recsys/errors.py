@@ -1,4 +1,4 @@
-"""The error that a user can do something about."""
+"""What a user can do something about, or is to know."""
 
 
 class InputError(ValueError):
@@ -8,6 +8,10 @@ class InputError(ValueError):
     remedy. The command line prints it without a traceback and exits with code 2; any other
     exception is a bug.
     """
+
+
+class MovedWarning(UserWarning):
+    """A workspace was copied or moved, and is changed for it."""
 
 
 class NoRows(InputError):

@@ -2,7 +2,9 @@
 
 import fcntl
 import os
+import shutil
 import sqlite3
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -24,7 +26,9 @@ from hypothesis.extra.numpy import arrays
 from recsys.data.ids import IdMap, strings
 from recsys.data.interactions import Events, Interactions
 from recsys.data.profiles import Profiles
+from recsys.errors import MovedWarning
 from recsys.models.recommender import NO_ITEM, Recommendations
+from tasks.workspace.layout import Workspace
 
 # A deadline measures the machine; derandomized, the same commit gives the same verdict.
 settings.register_profile("recsys", deadline=None, derandomize=True, max_examples=30)
@@ -74,13 +78,26 @@ def copy_database(source: Path, target: Path) -> None:
         ready.backup(database)
 
 
+def copy_workspace(source: Workspace, target: Workspace) -> None:
+    """Copy a workspace that is open; the files of its runs are linked."""
+    from tasks.tracking import moving
+
+    left = shutil.ignore_patterns("artifacts", f"{source.tracking_database.name}*")
+    shutil.copytree(source.root, target.root, ignore=left, dirs_exist_ok=True)
+    if source.artifacts.exists():
+        shutil.copytree(source.artifacts, target.artifacts, copy_function=os.link)
+    copy_database(source.tracking_database, target.tracking_database)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MovedWarning)
+        moving.update(target)
+
+
 @pytest.fixture(scope="session")
 def mlflow_database(make_once: MakeOnce, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty MLflow database to copy: MLflow takes seconds to make one."""
 
     def fill(folder: Path) -> None:
         from tasks.tracking.client import open_client
-        from tasks.workspace.layout import Workspace
 
         workspace = Workspace.at(tmp_path_factory.mktemp("empty") / "mlruns")
         open_client(workspace)

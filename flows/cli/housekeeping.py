@@ -44,10 +44,11 @@ def clean(
         days: Remove what was unused for D days.
         dry_run: Only print how much it would be.
     """
+    workspace = place.open()
     from flows.cleaning import clean as remove
 
     with progress(place):
-        cleaned = remove(place.open(), days, dry_run)
+        cleaned = remove(workspace, days, dry_run)
     print(json.dumps(cleaned.as_json(), sort_keys=True) if as_json else cleaned.line)
 
 
@@ -65,9 +66,9 @@ def serve_flows(
     Args:
         file: What to deploy; paths in it begin in the current folder.
     """
+    place.open()
     from flows import deploying
 
-    place.open()
     if not environment.has_prefect_server():
         raise InputError(
             "no Prefect server to serve; start one, and export "
@@ -116,6 +117,10 @@ def ui(
             f"MLflow is at {workspace.tracking_server} (MLFLOW_TRACKING_URI): open that address"
         )
     port = port or usual
+    if opened is mlflow_ui:
+        from tasks.tracking.moving import update_alone
+
+        update_alone(workspace)
     from tasks.orchestration.web import serve_interface
 
     def ready(address: str) -> None:

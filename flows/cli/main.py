@@ -23,7 +23,7 @@ from cyclopts.exceptions import CycloptsError
 
 from flows.cli import session
 from flows.cli.hyphens import ids_kept
-from recsys.errors import InputError
+from recsys.errors import InputError, MovedWarning
 from recsys.renames import RenamedWarning
 from tasks.interrupts import CODE as INTERRUPTED
 from tasks.interrupts import INTERRUPTS
@@ -311,7 +311,7 @@ def _show_warning(
     line: str | None = None,
 ) -> None:
     """A warning of ours as one line of the command; others as Python shows them."""
-    if issubclass(category, RenamedWarning):
+    if issubclass(category, RenamedWarning | MovedWarning):
         print(f"recsys: {message}", file=sys.stderr)
     else:
         print(

@@ -87,9 +87,9 @@ def register(*, run: RunOption = None, model_name: Model = MODEL, place: Place =
     Example:
         recsys register --run my-study
     """
-    from flows import registering
-
     workspace = place.open()
+    from flows import registering  # MLflow, which reads the environment
+
     with progress(place):
         registered = registering.register(workspace, run, model_name)
     print(f"asked {registered.selected.text}")
@@ -120,9 +120,9 @@ def promote(
     Args:
         which: A version, or what `register` takes, which is registered if it is not.
     """
-    from flows import registering
-
     workspace = place.open()
+    from flows import registering  # MLflow, which reads the environment
+
     with progress(place):
         version = registering.promote(workspace, which, model_name)
     print(line(version))
@@ -135,9 +135,10 @@ def rollback(*, model_name: Model = MODEL, place: Place = HERE) -> None:
     Example:
         recsys rollback
     """
-    from flows import registering
+    workspace = place.open()
+    from flows import registering  # MLflow, which reads the environment
 
-    print(line(registering.rollback(place.open(), model_name)))
+    print(line(registering.rollback(workspace, model_name)))
 
 
 def models(*, model_name: Model = MODEL, as_json: Json = False, place: Place = HERE) -> None:

@@ -35,10 +35,10 @@ def study_list(*, as_json: Json = False, place: Place = HERE) -> None:
     Example:
         recsys study list
     """
+    workspace = place.open()
     from flows import studies
     from flows.cli import study_tables
 
-    workspace = place.open()
     listed = studies.listed(workspace) if as_json else None
     show(listed, as_json, lambda: study_tables.list_table(workspace))
 
@@ -49,9 +49,10 @@ def study_show(name: Name, /, *, place: Place = HERE) -> None:
     Example:
         recsys study show default-20260101-120000-ab12
     """
+    workspace = place.open()
     from flows.cli import study_tables
 
-    console().print(study_tables.show_table(place.open(), name))
+    console().print(study_tables.show_table(workspace, name))
 
 
 def study_resume(
@@ -72,9 +73,9 @@ def study_resume(
     Args:
         trials: How many the study is to have now.
     """
+    workspace = place.open()
     from flows.cli.resuming import stored
 
-    workspace = place.open()
     plays, profiles, config = stored(workspace, name, trials)
     run(workspace, plays, profiles, config, name, [], Ending(place, adopt, as_json, every))
 
@@ -98,11 +99,11 @@ def study_work(
         recsys study work mine --plays plays.tsv --trials 40
     """
     request.check_paths()
+    workspace = place.open()
     from flows.cli.resuming import resumable, stored
     from flows.studies import standing
     from tasks.tuning import has_study
 
-    workspace = place.open()
     if request.names_nothing and reading == NO_READING and has_study(workspace, name):
         plays, profiles, config = stored(workspace, name, request.trials)
     else:
@@ -133,9 +134,10 @@ def study_export(
     Example:
         recsys study export mine trials.csv
     """
+    workspace = place.open()
     from flows import studies
 
-    n_trials = studies.export(place.open(), name, file)
+    n_trials = studies.export(workspace, name, file)
     print(f"{n_trials} trials of study {name}: {file}")
 
 
@@ -145,7 +147,8 @@ def study_delete(name: Name, /, *, place: Place = HERE) -> None:
     Example:
         recsys study delete mine
     """
+    workspace = place.open()
     from flows import studies
 
-    n_runs = studies.delete(place.open(), name)
+    n_runs = studies.delete(workspace, name)
     print(f"study {name} is deleted, with {n_runs} MLflow runs and their files")

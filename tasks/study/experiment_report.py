@@ -24,7 +24,6 @@ from tasks.progress import report_progress
 from tasks.study.choosing import Ranked
 from tasks.study.measuring import SAMPLE_USER, Measured
 from tasks.study.study import Study, fold_at
-from tasks.tracking.client import open_client
 from tasks.tracking.runs import Run
 from tasks.tuning import FinishedTrial, Search
 
@@ -105,7 +104,7 @@ def compare_sides(study: Study, folds: Path) -> Exchange | None:
         with study.scratch() as folder:
             text = json.dumps(found.as_json(), indent=1)
             (folder / "test-side.json").write_text(text, encoding="utf-8")
-            Run(study.parent, open_client(study.workspace)).files(folder, "data")
+            Run(study.parent, study.workspace).files(folder, "data")
     return found
 
 
@@ -123,7 +122,7 @@ def _record(study: Study, run_id: str, compared: Compared, folder: Path) -> None
     }
     for file, figure in drawn.items():
         plots.save(figure, folder / "plots" / file)
-    Run(run_id, open_client(study.workspace)).files(folder, "comparison")
+    Run(run_id, study.workspace).files(folder, "comparison")
 
 
 @task(task_run_name="plots of the study", cache_policy=NO_CACHE)
@@ -148,7 +147,7 @@ def draw_study(study: Study, search: Search) -> None:
     with study.scratch() as folder:
         for file, figure in figures.items():
             plots.save(figure, folder / f"{file.replace(' ', '-')}.png")
-        Run(study.parent, open_client(study.workspace)).files(folder, "search")
+        Run(study.parent, study.workspace).files(folder, "search")
 
 
 def _history(search: Search, what: str) -> Any:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 from tasks.study.attempt import NUMBER, STATE
 from tasks.study.study import Study
-from tasks.tracking.client import open_client
 from tasks.tracking.queries import running_children
 from tasks.tracking.runs import ERROR, Run
 from tasks.tuning import Search
@@ -18,11 +17,10 @@ def recover(study: Study, search: Search, locks: Locks) -> None:
     # In this order: a trial is claimed before its run is made, so all of them are known.
     running = running_children(study.workspace, study.experiment, study.parent)
     outcomes = search.outcomes()
-    client = open_client(study.workspace)
     for run_id, tags in running.items():
         ending = _ending(run_id, tags, outcomes, locks, study.worker)
         if ending is not None:
-            Run(run_id, client).end(*ending)
+            Run(run_id, study.workspace).end(*ending)
     remove_left_scratch(study.workspace)
 
 

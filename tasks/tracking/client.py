@@ -12,6 +12,7 @@ from mlflow.exceptions import MlflowException
 
 from tasks.orchestration.reachable import check_answers
 from tasks.progress import report_progress
+from tasks.tracking import moving
 from tasks.workspace.layout import Workspace
 from tasks.workspace.locking import workspace_locks
 
@@ -43,6 +44,7 @@ def _client(workspace: Workspace) -> MlflowClient:
         with _made_whole(workspace.tracking_database):
             client = _answering(workspace)
             _write_ahead(workspace.tracking_database)
+        moving.update(workspace)
     return client
 
 

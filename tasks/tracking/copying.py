@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.tracking.client import open_client
-from tasks.tracking.runs import SOURCE_FACTORS, SOURCE_RUN, Run, durable_names
+from tasks.tracking.moving import SOURCE_FACTORS
+from tasks.tracking.runs import SOURCE_RUN, Run, durable_names
 from tasks.workspace.layout import Workspace
+from tasks.workspace.places import check_inside, is_inside
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +63,21 @@ def _linked(source: str, target: str) -> None:
 
 
 def delete_runs(workspace: Workspace, run_ids: Sequence[str]) -> None:
-    """Delete runs in MLflow, and their files where they are on this machine."""
+    """Delete runs in MLflow, and their files where they are in the workspace.
+
+    Files at a place that a server chose are the server's, as those in a store are.
+
+    Raises:
+        InputError: without a server, files lie outside the workspace; then nothing is deleted.
+    """
     client = open_client(workspace)
+    folders = {}
     for run_id in run_ids:
-        run = Run(run_id, client)
-        place = run.place()
+        place = Run(run_id, workspace).place()
+        if place is not None and workspace.tracking is None:
+            check_inside(workspace, place.parent)
+        folders[run_id] = None if place is None else place.parent
+    for run_id, folder in folders.items():
         client.delete_run(run_id)
-        if place is not None:
-            shutil.rmtree(place.parent, ignore_errors=True)
+        if folder is not None and is_inside(workspace, folder):
+            shutil.rmtree(folder, ignore_errors=True)

@@ -24,6 +24,7 @@ from recsys.files import temporary_folder
 from recsys.identity import key_of
 from tasks.orchestration.interfaces import MODEL
 from tasks.tracking.client import open_client
+from tasks.tracking.moving import place_of
 from tasks.tracking.reading import open_reader
 from tasks.tracking.recorded import PARENT_RUN, Recorded, RecordedVersion, metric_name
 from tasks.tracking.registry import (
@@ -118,7 +119,7 @@ def add_version(workspace: Workspace, portable: Portable, name: str = MODEL) -> 
         # Not "models:/<id>": MLflow would look that up at its default address, not at ours.
         made = client.create_model_version(
             name,
-            logged.artifact_location,
+            _address(workspace, logged),
             run_id=portable.judged.id,
             tags={**tags, _LOGGED: logged.model_id},
             model_id=logged.model_id,
@@ -178,11 +179,27 @@ def _logged(
             served = scratch / "served"
             served.mkdir()
             portable.write(served)
-            _save(scratch / "model", portable, served, logged)
-            client.log_model_artifacts(logged.model_id, str(scratch / "model"))
+            address = _address(workspace, logged)
+            _save(scratch / "model", portable, served, logged.model_id, address)
+            _attach(workspace, client, logged, scratch / "model")
         _copy_metrics(client, judged, logged.model_id)
         logged = client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
     return logged
+
+
+def _address(workspace: Workspace, logged: LoggedModel) -> str:
+    """Of the files of a logged model, as MLflow is to know it."""
+    place = place_of(workspace, logged.artifact_location)
+    return logged.artifact_location if place is None else place.as_uri()
+
+
+def _attach(workspace: Workspace, client: MlflowClient, logged: LoggedModel, folder: Path) -> None:
+    """Copy the files of a logged model to their place."""
+    place = place_of(workspace, logged.artifact_location)
+    if place is None:
+        client.log_model_artifacts(logged.model_id, str(folder))
+    else:
+        shutil.copytree(folder, place, dirs_exist_ok=True)
 
 
 def _link(client: MlflowClient, model_id: str, made: ModelVersion) -> None:
@@ -195,8 +212,8 @@ def _link(client: MlflowClient, model_id: str, made: ModelVersion) -> None:
         client.set_logged_model_tags(model_id, {MLFLOW_MODEL_VERSIONS: json.dumps(known)})
 
 
-def _save(folder: Path, portable: Portable, served: Path, logged: LoggedModel) -> None:
-    """Write what MLflow loads, into a folder that does not exist."""
+def _save(folder: Path, portable: Portable, served: Path, model_id: str, address: str) -> None:
+    """Write what MLflow loads, into a folder that does not exist; `address` is its place later."""
     import mlflow.pyfunc  # slow to load, and needed here alone
     from mlflow.models import Model
 
@@ -212,9 +229,9 @@ def _save(folder: Path, portable: Portable, served: Path, logged: LoggedModel) -
         input_example=(portable.example, {"k": K}),
         pip_requirements=requirements(),
         mlflow_model=Model(
-            artifact_path=logged.artifact_location,
+            artifact_path=address,
             run_id=portable.judged.id,
-            model_id=logged.model_id,
+            model_id=model_id,
         ),
     )
     for compiled in folder.rglob("__pycache__"):

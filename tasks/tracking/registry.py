@@ -23,6 +23,7 @@ from recsys.files import temporary_folder
 from recsys.serving.answers import Served
 from tasks.orchestration.interfaces import MODEL
 from tasks.progress import report_progress
+from tasks.tracking.moving import place_of
 from tasks.tracking.reading import open_reader
 from tasks.tracking.recorded import RecordedVersion
 from tasks.workspace.layout import Workspace
@@ -147,10 +148,22 @@ def get_version(workspace: Workspace, number: int, name: str = MODEL) -> Version
 
 
 def files_of(workspace: Workspace, version: Version, into: Path) -> Path:
-    """The files of a version: where they lie, or a copy in `into` of ones that are far."""
+    """The files of a version: where they lie, or a copy in `into` of ones that are far.
+
+    Raises:
+        InputError: they belong on this machine, and are not there.
+    """
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     uri = _client(workspace).get_model_version_download_uri(version.name, str(version.number))
+    place = place_of(workspace, uri)
+    if place is not None:
+        if not place.exists():
+            raise InputError(
+                f"{version.name} version {version.number}: {place} is not there; bring its files "
+                "back"
+            )
+        return place
     repository: Any = get_artifact_repository(uri, workspace.tracking_uri)  # has no types
     into.mkdir(parents=True, exist_ok=True)
     return Path(repository.download_artifacts("", str(into)))

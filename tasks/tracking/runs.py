@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import quote, unquote, urlparse
+from urllib.parse import quote
 
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, LifecycleStage, Metric, Param, RunTag
@@ -24,15 +24,16 @@ from recsys.errors import InputError
 from recsys.files import sync
 from tasks.orchestration.interfaces import HOST, MLFLOW_PORT
 from tasks.tracking.client import MAX_BATCH, open_client
+from tasks.tracking.moving import SOURCE, place_of
 from tasks.tracking.recorded import PARENT_RUN, metric_name
 from tasks.workspace.layout import Workspace
 from tasks.workspace.locking import workspace_locks
+from tasks.workspace.places import is_inside, stored_path
 
 ERROR = "error"
 _KIND = {"mlflow.experimentKind": "custom_model_development"}  # else its pages are about prompts
-_SOURCE = "source"  # of an experiment: the file its data set is read from
 MEASURED = "measured"  # of a run: the hash of everything its values depend on
-SOURCE_RUN, SOURCE_FACTORS = "source_run", "source_factors"  # of a run whose values are copies
+SOURCE_RUN = "source_run"  # of a run whose values are copies
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,12 @@ class Run:
     """A started MLflow run."""
 
     id: str
-    client: MlflowClient
+    workspace: Workspace
+
+    @property
+    def client(self) -> MlflowClient:
+        """Of the workspace."""
+        return open_client(self.workspace)
 
     def log(
         self,
@@ -113,9 +119,17 @@ class Run:
             durable_names(place)
 
     def fetch(self, name: str, into: Path) -> Path:
-        """An attached file or folder: its path on this machine, or a copy in `into`."""
+        """An attached file or folder: its path on this machine, or a copy in `into`.
+
+        Raises:
+            InputError: it belongs on this machine, and is not there.
+        """
         place = self.place()
         if place is not None:
+            if not (place / name).exists():
+                raise InputError(
+                    f"run {self.id}: {place / name} is not there; bring the files of the run back"
+                )
             return place / name
         into.mkdir(parents=True, exist_ok=True)
         return Path(self.client.download_artifacts(self.id, name, str(into)))
@@ -134,12 +148,15 @@ class Run:
 
     def place(self) -> Path | None:
         """The folder of attached files where it is on this machine."""
-        parsed = urlparse(self._uri)
-        return Path(unquote(parsed.path)) if parsed.scheme == "file" else None
+        return place_of(self.workspace, self._uri)
 
     def drop(self, folder: str) -> None:
         """Delete a folder of attached files, if there is one."""
-        if self.has(folder):
+        place = self.place()
+        if place is not None and self.workspace.tracking is None:
+            if is_inside(self.workspace, place / folder):  # else it may be of other workspaces
+                shutil.rmtree(place / folder, ignore_errors=True)
+        elif self.has(folder):
             repository: Any = get_artifact_repository(self._uri)  # its methods have no types
             repository.delete_artifacts(folder)
 
@@ -165,7 +182,7 @@ class Run:
     @classmethod
     def of(cls, workspace: Workspace, run_id: str) -> Self:
         """A run that exists."""
-        return cls(run_id, open_client(workspace))
+        return cls(run_id, workspace)
 
 
 def durable_names(place: Path) -> None:
@@ -184,16 +201,18 @@ def experiment_id(workspace: Workspace, path: Path) -> str:
     """
     client = open_client(workspace)
     name = f"{path.parent.name}/{path.name}"
+    moves = path.is_absolute() and workspace.tracking is None
+    source = stored_path(workspace, path) if moves else str(path)
     with workspace_locks(workspace).exclusive("mlflow"):
         known = client.get_experiment_by_name(name)
-        if known is not None and known.tags.get(_SOURCE) != str(path):
+        if known is not None and known.tags.get(SOURCE) not in (source, str(path)):
             name = f"{name} {sha256(str(path).encode()).hexdigest()[:8]}"
             known = client.get_experiment_by_name(name)
         if known is None:
             # A server decides where its files go; without one they are in the workspace.
             ours = workspace.tracking_server is None
             location = workspace.artifacts_of(name).as_uri() if ours else None
-            tags = {_SOURCE: str(path), **_KIND}
+            tags = {SOURCE: source, **_KIND}
             return str(client.create_experiment(name, artifact_location=location, tags=tags))
         if known.lifecycle_stage == LifecycleStage.DELETED:
             client.restore_experiment(known.experiment_id)
@@ -218,7 +237,7 @@ def start_run(
     client = open_client(workspace)
     nested = {PARENT_RUN: parent} if parent else {}
     made = client.create_run(experiment, tags={**tags, **nested}, run_name=name)
-    run = Run(made.info.run_id, client)
+    run = Run(made.info.run_id, workspace)
     try:
         describe_run(workspace, run, params, data)
     except BaseException:
@@ -277,7 +296,7 @@ def find_measured(
         query += f" and tags.`{PARENT_RUN}` = '{parent}'"
     client = open_client(workspace)
     runs = client.search_runs([experiment], query, order_by=["start_time"])
-    return [Run(run.info.run_id, client) for run in runs]
+    return [Run(run.info.run_id, workspace) for run in runs]
 
 
 def compare_url(workspace: Workspace, experiment: str, run_ids: Sequence[str]) -> str:

@@ -21,6 +21,7 @@ from tasks.tuning.storage import open_storage
 from tasks.workspace.code import Parts, differences, id_of
 from tasks.workspace.layout import Workspace
 from tasks.workspace.locking import workspace_locks
+from tasks.workspace.places import found_request
 
 SEEDS = 5  # points that a study gives to one that begins from it
 
@@ -201,7 +202,7 @@ def stored_request(workspace: Workspace, name: str) -> Request:
     if name not in known or _REQUEST not in known[name].user_attrs:
         names = ", ".join(sorted(known)) or "none"
         raise InputError(f"study {name!r} is not there; known are: {names}")
-    request = dict(known[name].user_attrs[_REQUEST])
+    request = found_request(workspace, known[name].user_attrs[_REQUEST])
     return request | {"config": current_config(request["config"])}
 
 

@@ -22,6 +22,7 @@ from tasks.tuning import has_study, stored_request
 from tasks.workspace.cache import MANIFEST
 from tasks.workspace.layout import Workspace
 from tasks.workspace.locking import locked
+from tasks.workspace.places import check_inside
 
 DAY = 24 * 60 * 60
 _REMOVED = ".removed-"
@@ -49,7 +50,7 @@ def unused(workspace: Workspace, now: float, days: float = UNUSED_DAYS) -> list[
         days: At least 0.
 
     Raises:
-        InputError: days is below 0.
+        InputError: days is below 0, or a link leads out of the workspace.
     """
     if not days >= 0:
         raise InputError(f"--days {days:g}: give a number of days, 0 or more")
@@ -71,7 +72,7 @@ def remove(workspace: Workspace, entries: list[Unused]) -> None:
                 each.path.rename(removed)
             except FileNotFoundError:
                 continue  # another process cleans, too
-        if removed.is_dir():
+        if removed.is_dir() and not removed.is_symlink():
             shutil.rmtree(removed)
         else:
             removed.unlink()
@@ -80,6 +81,7 @@ def remove(workspace: Workspace, entries: list[Unused]) -> None:
 def _all(workspace: Workspace) -> Iterator[Path]:
     for place in (*workspace.cache.glob("*/"), workspace.incoming, workspace.scratch):
         if place.is_dir():
+            check_inside(workspace, place)
             yield from sorted(place.iterdir())
 
 
@@ -93,7 +95,9 @@ def _served(workspace: Workspace) -> set[Path]:
     for name in models(workspace):
         for each in versions(workspace, name):
             if each.aliases and has_study(workspace, each.study):
-                plays.add(Path(stored_request(workspace, each.study)["plays"]).resolve())
+                path = Path(stored_request(workspace, each.study)["plays"])
+                # In a copy of a workspace an earlier version named those of the original.
+                plays |= {path.resolve(), (workspace.incoming / path.name).resolve()}
     return plays
 
 

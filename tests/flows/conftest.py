@@ -38,7 +38,7 @@ from recsys.config import ExperimentConfig  # noqa: E402
 from recsys.sources.sample import make_sample, write_sample  # noqa: E402
 from tasks.orchestration.server import Server, serving  # noqa: E402
 from tasks.tracking.client import open_client  # noqa: E402
-from tests.conftest import copy_database  # noqa: E402
+from tests.conftest import copy_database, copy_workspace  # noqa: E402
 
 QUICK: dict[str, Any] = {
     "name": "quick",
@@ -97,11 +97,9 @@ class Lab:
 
 
 def copied(lab: Lab, folder: Path) -> Lab:
-    """The lab with separate databases; the files of runs until now stay where they are."""
-    source, workspace = lab.workspace, Workspace.at(folder)
-    left = shutil.ignore_patterns("artifacts", f"{source.tracking_database.name}*")
-    shutil.copytree(source.root, workspace.root, ignore=left, dirs_exist_ok=True)
-    copy_database(source.tracking_database, workspace.tracking_database)
+    """The lab with a separate workspace."""
+    workspace = Workspace.at(folder)
+    copy_workspace(lab.workspace, workspace)
     return replace(lab, workspace=workspace)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ from tasks.tracking.queries import children
 from tasks.tuning import Search, Trial
 from tasks.workspace.layout import Workspace
 from tasks.workspace.locking import workspace_locks
-from tests.conftest import cells_of, copy_database
+from tests.conftest import cells_of, copy_workspace
 from tests.tasks.tuning.searching import ME, alive, claimed, opened
 
 PLAYS = Path("/small/plays.tsv")
@@ -132,7 +133,7 @@ class Bench:
 
     def files(self, run_id: str) -> dict[str, Path]:
         """Every attached file by its name in the run."""
-        place = Path(str(self.run(run_id).info.artifact_uri).removeprefix("file://"))
+        place = Path(unquote(str(self.run(run_id).info.artifact_uri).removeprefix("file://")))
         return {
             path.relative_to(place).as_posix(): path for path in place.rglob("*") if path.is_file()
         }
@@ -294,10 +295,8 @@ class Pruning:
             assert self.bench.attempt().state == "measured"
 
     def copy(self, place: Workspace) -> Bench:
-        """The study as it is now in a separate workspace; the files of its runs stay here."""
-        here = self.bench.study.workspace
-        copy_database(here.tracking_database, place.tracking_database)
-        shutil.copy(here.studies, place.studies)
+        """The study as it is now in a separate workspace."""
+        copy_workspace(self.bench.study.workspace, place)
         return self.open("worker", place=place)
 
 

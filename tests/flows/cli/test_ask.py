@@ -404,7 +404,7 @@ def test_what_is_not_there_is_refused_in_a_line(
 def test_runs_that_cannot_serve_are_refused(lab: Lab, first: Result) -> None:
     client = open_client(lab.workspace)
     experiment = client.get_run(first.runs["final"]).info.experiment_id
-    made = Run(client.create_run(experiment, run_name="odd").info.run_id, client)
+    made = Run(client.create_run(experiment, run_name="odd").info.run_id, lab.workspace)
     with pytest.raises(InputError, match="is RUNNING, model unknown; pass one"):
         find_served_run(lab.workspace, made.id)
     client.set_tag(made.id, "model", "als")

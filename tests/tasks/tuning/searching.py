@@ -50,7 +50,7 @@ def opened(
     *,
     sources: tuple[str, ...] = (),
 ) -> Search:
-    request = {"config": config.model_dump(mode="json"), "plays": "plays.tsv"}
+    request = {"config": config.model_dump(mode="json"), "plays": "/data/plays.tsv"}
     return open_search(workspace, name, config, SPLIT, CODE, request, sources)
 
 

@@ -44,7 +44,7 @@ def opened_from(
     config: ExperimentConfig = CONFIG,
     adopt: bool = False,
 ) -> Search:
-    request = {"config": config.model_dump(mode="json"), "plays": "plays.tsv"}
+    request = {"config": config.model_dump(mode="json"), "plays": "/data/plays.tsv"}
     return open_search(workspace, "study", config, split, code, request, adopt=adopt)
 
 
@@ -124,7 +124,7 @@ def test_the_request_is_stored_with_the_study_and_renewed(workspace: Workspace) 
     opened(workspace, CONFIG)
     assert stored_request(workspace, "study") == {
         "config": CONFIG.model_dump(mode="json"),
-        "plays": "plays.tsv",
+        "plays": "/data/plays.tsv",
     }
     more = config_of(MIXED, trials=9)
 
