@@ -17,6 +17,7 @@ from flows.searching import joined, search_all, with_prefect
 from recsys.config import ExperimentConfig
 from recsys.errors import InputError
 from recsys.evaluation.comparison import Comparison, SplitResult
+from recsys.evaluation.exchange import Exchange
 from recsys.models import config_class, is_baseline, make_config
 from recsys.models.config import ModelConfig
 from recsys.seeds import seed_for
@@ -24,6 +25,7 @@ from tasks.data.stages import DataFiles
 from tasks.progress import Stage, report_progress, report_stage
 from tasks.study.choosing import choose
 from tasks.study.comparison_report import judge_split, record_comparison
+from tasks.study.experiment_report import compare_sides
 from tasks.study.measuring import Measured, run_final, run_on_validation
 from tasks.study.study import Study
 from tasks.tuning import Search
@@ -81,6 +83,7 @@ class CompareResult:
         failed: Model to why it could not take part.
         ensemble: Of which models, with the validation values of the best of them and of the
             ensemble; None where fewer than two took part.
+        exchange: A published test side beside a random cut; None for a cut of ours.
         run: MLflow id.
         seconds: By part.
     """
@@ -89,6 +92,7 @@ class CompareResult:
     comparison: Comparison
     failed: Mapping[str, str]
     ensemble: tuple[tuple[str, str], float, float] | None
+    exchange: Exchange | None
     run: str
     seconds: Mapping[str, float]
 
@@ -102,6 +106,7 @@ class CompareResult:
             "best": self.comparison.models[0],
             "ensemble": self._merged(),
             "failed": dict(self.failed),
+            "random_cut": None if self.exchange is None else self.exchange.as_json(),
             "runs": {"compare": self.run, "name": self.request.name},
             "seconds": {part: round(value, 3) for part, value in self.seconds.items()},
         }
@@ -201,11 +206,14 @@ def _compared(
             judge.resamples,
             report_progress,
         )
-    study = next(iter(entries[request.config.seed].values())).study
+    first_model = next(iter(entries[request.config.seed].values()))
+    study = first_model.study
+    with clock.part("compare"):
+        exchange = compare_sides(study, first_model.folds, None)
     with clock.part("reporting"):
         run = record_comparison(study, request.name, comparison, _params(request), failed)
     clock.seconds["total"] = clock.total
-    return CompareResult(request, comparison, failed, merged, run, clock.seconds)
+    return CompareResult(request, comparison, failed, merged, exchange, run, clock.seconds)
 
 
 def _check_others(

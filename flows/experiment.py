@@ -250,7 +250,7 @@ def _searched_and_judged(
             draw_study(study, search)
         finals, compared = _finish(study, chosen, folder / "test", clock)
         with clock.part("compare"):
-            exchange = compare_sides(study, folder)
+            exchange = compare_sides(study, folder, stages["split"].facts.get("sides"))
     clock.seconds["total"] = clock.total
     best = chosen.winner
     Run.of(study.workspace, study.parent).log(

@@ -112,6 +112,8 @@ def notes(result: CompareResult) -> list[str]:
             f"ensemble of {one} and {other} on validation: {merged:.4f} against {best:.4f} of the "
             f"best alone: it {verdict}"
         )
+    if result.exchange is not None:
+        lines.append(result.exchange.sentence)
     lines += [f"{model} took no part: {why}" for model, why in result.failed.items()]
     lines.append(seconds_text(dict(result.seconds)))
     lines.append(f"comparison {result.request.name}: run {result.run} in MLflow (`recsys ui`)")

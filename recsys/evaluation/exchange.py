@@ -1,11 +1,12 @@
 """Whether a published test side looks as if it had been cut at random.
 
-A baseline, which is not tuned, is judged on validation, on the test side, and on a random cut of
-the log and the test side together. Where the test side was cut at random, the last two values
-differ by chance alone. All of this belongs to the final report: nothing of it reaches a search.
+A baseline, which is not tuned, is judged on validation, on the test side, and on random cuts in
+which each user gives up as many items as on the test side. Where the test side was drawn at random,
+the last two values differ by chance alone. All of this belongs to the final report: nothing of it
+reaches a search.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,7 +17,6 @@ from recsys.evaluation.bootstrap import (
     N_RESAMPLES,
     Estimate,
     column_intervals,
-    excludes_zero,
     unpaired,
 )
 from recsys.evaluation.metrics import parsed
@@ -25,10 +25,17 @@ from recsys.models import build
 from recsys.models.config import ModelConfig
 from recsys.progress import Progress, silent
 from recsys.seeds import seed_for
-from recsys.splitting.split import Fold, drawn
+from recsys.splitting.split import Fold, redrawn
 
+CUTS = 5  # random ones, of which the mean is taken; one where MANY users are judged
+MANY = 20_000
+SURE = 1.5  # half intervals of 95 %: 3 standard errors, or each 20th random cut would differ
 NOTEWORTHY = 0.02  # of the value on a random cut: a smaller difference changes no decision
+MANY_MORE = 1.25  # times as many that the log does not know as in a random cut
 FEW_UNKNOWN = 0.01  # share of users or pairs that the log does not know
+USERS = "of its users are not in the log"
+PAIRS = "of its pairs are of items that nobody in the log has"
+UNEVEN = 1.5  # variance of the shares that users give up, where 1 is that of a random cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +47,14 @@ class Exchange:
         model: The baseline.
         validation: Its value on validation.
         test: On the test side.
-        random: On a random cut of log and test side together, as large as the test side.
-        difference: test - random.
-        shares: Of the test side (first) and of that random cut: users without anything in
-            training, pairs of items that nobody in training has.
-        activity: Median number of items in training of the users judged on validation, on test
-            and on the random cut.
+        random: On random cuts in which each user gives up as many items.
+        difference: test - random, of the same users.
+        from_validation: test - validation.
+        shares: Of the test side (first) and of a random cut: users without anything in training
+            (of a random cut hardly any), pairs of items that nobody in training has.
+        unevenness: Variance of the shares of their items that users give up, over that where
+            each item is drawn alike: 1, or less, in a random cut.
+        activity: Median number of items in training of the users judged on validation and test.
     """
 
     metric: str
@@ -54,18 +63,25 @@ class Exchange:
     test: Estimate
     random: Estimate
     difference: Estimate
+    from_validation: Estimate
     shares: Mapping[str, tuple[float, float]]
-    activity: tuple[float, ...]
+    unevenness: float
+    activity: tuple[float, float]
 
     @property
     def reasons(self) -> list[str]:
         """In which ways the test side differs from a random cut; none where it looks like one."""
-        found = []
-        value = abs(self.difference.mean) > NOTEWORTHY * self.random.mean
-        if value and excludes_zero(self.difference):
-            found.append(self.metric)
-        return found + [
-            name for name, (here, there) in self.shares.items() if here - there > FEW_UNKNOWN
+        found = [self.metric] * _differs(self.difference, self.random)
+        unknown = (f"{here:.1%} {name}" for name, (here, _) in self._unknown)
+        uneven = f"users give up unequal shares ({self.unevenness:.1f} times a random variance)"
+        return [*found, *unknown, *[uneven] * (self.unevenness > UNEVEN)]
+
+    @property
+    def _unknown(self) -> list[tuple[str, tuple[float, float]]]:
+        return [
+            (name, (here, there))
+            for name, (here, there) in self.shares.items()
+            if here > there + FEW_UNKNOWN and here > MANY_MORE * there
         ]
 
     @property
@@ -73,20 +89,24 @@ class Exchange:
         """What was found, in one sentence."""
         values = (
             f"popularity {self.metric} {_text(self.validation)} on validation, "
-            f"{_text(self.test)} on test, {_text(self.random)} on a random cut of its size"
+            f"{_text(self.test)} on test, {_text(self.random)} on a random cut of its sizes"
         )
-        if not self.reasons:
-            return f"the test side looks like a random cut: {values}"
-        others = [
-            f"{self.shares[name][0]:.1%} {name} ({self.shares[name][1]:.1%} in a random cut)"
-            for name in self.reasons
-            if name in self.shares
-        ]
-        return "; ".join([f"the test side differs from a random cut: {values}", *others])
+        if self.reasons:
+            others = [each for each in self.reasons if each != self.metric]
+            return "; ".join([f"the test side differs from a random cut: {values}", *others])
+        but = ", but differs from validation" * _differs(self.from_validation, self.validation)
+        return f"the test side looks like a random cut of its sizes{but}: {values}"
 
     def as_json(self) -> dict[str, Any]:
         """Every figure, and the sentence."""
         return {**asdict(self), "reasons": self.reasons, "sentence": self.sentence}
+
+
+def _differs(difference: Estimate, value: Estimate) -> bool:
+    if difference.low is None or difference.high is None:
+        return False
+    half = (difference.high - difference.low) / 2
+    return abs(difference.mean) > max(SURE * half, NOTEWORTHY * value.mean)
 
 
 def _text(value: Estimate) -> str:
@@ -100,55 +120,59 @@ def exchange(
     test: Fold,
     config: ModelConfig,
     metric: str,
-    min_items: int,
     seed: int,
     n_resamples: int = N_RESAMPLES,
     progress: Progress = silent,
-) -> Exchange | None:
-    """The test side of a published cut beside a random cut; None where nothing can be cut.
+) -> Exchange:
+    """The test side of a published cut beside a random cut.
 
     Args:
         validation: The validation fold.
         test: The test fold, whose training side holds that of the validation fold.
         config: Of the baseline.
         metric: With its cut-off.
-        min_items: Users with fewer are not judged on the random cut.
         seed: Root seed.
         n_resamples: Of the intervals.
         progress: Takes each batch of judged users.
     """
-    random = random_fold(test, min_items, seed_for(seed, "exchange", "cut"))
-    if random is None:
-        return None
-    folds = (validation, test, random)
-    values = [_values(config, fold, metric, progress) for fold in folds]
-    seeds = [seed_for(seed, "exchange", name) for name in ("validation", "test", "random")]
-    [shown] = column_intervals(values[0][:, None], seeds[0], n_resamples)
-    of_random, of_test, difference = unpaired(
-        values[2], values[1], (seeds[2], seeds[1]), n_resamples
+    n_cuts = CUTS if len(test.judged) <= MANY else 1
+    cuts = [redrawn(test, seed_for(seed, "exchange", n)) for n in range(n_cuts)]
+    on_validation, on_test, *drawn = (
+        _values(config, fold, metric, progress) for fold in (validation, test, *cuts)
     )
-    shares = {name: (share(test), share(random)) for name, share in UNKNOWN.items()}
-    medians = [float(np.median(fold.train.per_user()[fold.judged])) for fold in folds]
+    on_random = np.mean(drawn, axis=0)
+    seeds = (seed_for(seed, "exchange", "validation"), seed_for(seed, "exchange", "test"))
+    paired = np.column_stack([on_test, on_random, on_test - on_random])
+    of_test, of_random, difference = column_intervals(paired, seeds[1], n_resamples)
+    of_validation, _, apart = unpaired(on_validation, on_test, seeds, n_resamples)
     return Exchange(
-        metric, config.kind, shown, of_test, of_random, difference, shares, tuple(medians)
+        metric=metric,
+        model=config.kind,
+        validation=of_validation,
+        test=of_test,
+        random=of_random,
+        difference=difference,
+        from_validation=apart,
+        shares={USERS: (_unknown_users(test), 0.0), PAIRS: (_unknown(test), _unknown(cuts[0]))},
+        unevenness=unevenness(test),
+        activity=(_activity(validation), _activity(test)),
     )
 
 
-def random_fold(test: Fold, min_items: int, seed: int) -> Fold | None:
-    """Both sides of a test fold together, cut at random into sides of about the same sizes.
+def unevenness(fold: Fold) -> float:
+    """How unequal the shares are that users give up; 1 where each cell is drawn alike.
 
-    Users with fewer than `min_items` items are not judged; where that is everybody, those with
-    two are. None where nobody has two.
+    The mean over users of the squared deviation of their held-out cells from the share p of all
+    cells, over the variance n p (1 - p) of n draws. Users without two cells do not count.
     """
-    whole = test.train.merged(test.held_out)
-    share = len(test.held_out) / len(whole)
-    hidden = drawn(whole, share, min_items, seed)
-    if not hidden.any():
-        hidden = drawn(whole, share, 2, seed)
-    if not hidden.any():
-        return None
-    train = whole.where(~hidden)
-    return Fold(train, train, whole.where(hidden), test.profiles)
+    held_out = fold.held_out.per_user().astype(np.float64)
+    sizes = fold.train.per_user() + held_out
+    counted = sizes > 1
+    held_out, sizes = held_out[counted], sizes[counted]
+    share = held_out.sum() / max(sizes.sum(), 1)
+    if not 0 < share < 1:
+        return 1.0
+    return float(np.mean((held_out - share * sizes) ** 2 / (sizes * share * (1 - share))))
 
 
 def _values(config: ModelConfig, fold: Fold, metric: str, progress: Progress) -> Float64Array:
@@ -159,15 +183,13 @@ def _values(config: ModelConfig, fold: Fold, metric: str, progress: Progress) ->
     return report.per_user[metric].to_numpy(np.float64)
 
 
+def _activity(fold: Fold) -> float:
+    return float(np.median(fold.train.per_user()[fold.judged]))
+
+
 def _unknown_users(fold: Fold) -> float:
     return float((fold.train.per_user()[fold.judged] == 0).mean())
 
 
-def _unknown_items(fold: Fold) -> float:
+def _unknown(fold: Fold) -> float:
     return fold.unreachable / len(fold.held_out)
-
-
-UNKNOWN: Mapping[str, Callable[[Fold], float]] = {
-    "of its users are not in the log": _unknown_users,
-    "of its pairs are of items that nobody in the log has": _unknown_items,
-}

@@ -173,6 +173,18 @@ def drawn(data: Interactions, fraction: float, min_items: int, seed: int) -> Boo
     return np.asarray(_ranks(data.rows, keys) < given[data.rows])
 
 
+def redrawn(fold: Fold, seed: int) -> Fold:
+    """The cells of both sides cut at random: each user gives up as many as in `fold`, but others.
+
+    Where the held-out cells were drawn at random per user, this fold and `fold` are alike.
+    """
+    whole = fold.train.merged(fold.held_out)
+    keys = np.random.default_rng(seed).random(len(whole))
+    hidden = _ranks(whole.rows, keys) < fold.held_out.per_user()[whole.rows]
+    train = whole.where(~hidden)
+    return Fold(train, train, whole.where(hidden), fold.profiles)
+
+
 def latest(data: Interactions, n: int) -> BoolArray:
     """Mask of the last n cells of each user by first time; a user always keeps one.
 

@@ -78,7 +78,7 @@ def compare(study: Study, finals: Mapping[str, Measured], folder: Path) -> Compa
 
 
 @task(task_run_name="test side beside a random cut", cache_policy=NO_CACHE)
-def compare_sides(study: Study, folds: Path) -> Exchange | None:
+def compare_sides(study: Study, folds: Path, sides: Mapping[str, Any] | None) -> Exchange | None:
     """Whether a published test side looks like a random cut; None for a cut of ours.
 
     Called once everything is judged: no search sees it.
@@ -86,6 +86,7 @@ def compare_sides(study: Study, folds: Path) -> Exchange | None:
     Args:
         study: Shared by all runs.
         folds: Holds the validation fold and the test fold.
+        sides: What the two sides know of each other; stored beside the comparison.
     """
     config = study.config
     if not isinstance(config.split, GivenSplit):
@@ -95,16 +96,14 @@ def compare_sides(study: Study, folds: Path) -> Exchange | None:
         fold_at(folds / "test"),
         make_config(config.judge.baseline, {}),
         config.study.metric,
-        config.split.min_items,
         config.seed,
         config.judge.resamples,
         report_progress,
     )
-    if found is not None:
-        with study.scratch() as folder:
-            text = json.dumps(found.as_json(), indent=1)
-            (folder / "test-side.json").write_text(text, encoding="utf-8")
-            Run(study.parent, study.workspace).files(folder, "data")
+    with study.scratch() as folder:
+        text = json.dumps({"sides": sides, "random_cut": found.as_json()}, indent=1)
+        (folder / "test-side.json").write_text(text, encoding="utf-8")
+        Run(study.parent, study.workspace).files(folder, "data")
     return found
 
 
