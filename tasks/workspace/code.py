@@ -20,7 +20,7 @@ Parts = Mapping[str, str]
 """Part to its fingerprint: 16 hex digits of a folder or file, the version of a library."""
 
 MODELS_FOLDER = "recsys/models"
-READING = ("recsys/sources", "recsys/data", "recsys/seeds.py", "recsys/bounds.py")
+READING = ("recsys/sources", "recsys/data", "recsys/seeds.py")
 SPLITTING = (*READING, "recsys/splitting")
 MODELS = (
     *SPLITTING,

@@ -28,6 +28,7 @@ SCOPES = {
 }
 DECIDING_NOTHING = {"plots", "report"}
 SHARED = {
+    "bounds",
     "dtypes",
     "errors",
     "renames",
