@@ -9,7 +9,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help run test test-slow test-neural test-all check format lock lock-neural-cpu clean FORCE
-.PHONY: up work down
+.PHONY: up work down bench
 
 BIN := .venv/bin
 # A stamp is named after what it vouches for and written last, so neither an interrupted
@@ -51,6 +51,9 @@ check: $(DEV_DONE) ## formatting, lint, types and tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(MAKE) --no-print-directory test
+
+bench: $(RUN_DONE) ## measure our speed beside other libraries; ARGS=--quick takes under three minutes
+	$(BIN)/python benchmarks/bench.py --json bench.json $(ARGS)
 
 format: $(DEV_DONE) ## format the code and mend what the linter can mend
 	$(BIN)/ruff check --fix-only .

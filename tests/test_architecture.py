@@ -19,6 +19,7 @@ DOORS = {
     },
     "optuna": {"tasks/tuning/"},
     "implicit": {"recsys/models/als.py", "recsys/models/bpr.py"},
+    "numba": {"recsys/kernels/"},
     "matplotlib": {"recsys/plots/"},  # all files of this folder
     "torch": {"recsys/models/neural.py"},
 }

@@ -100,7 +100,7 @@ def _require(profiles: Profiles | None) -> Profiles:
 
 
 def _step(name: str, events: Events) -> Step:
-    cells = int(np.count_nonzero(np.diff(events.keys, prepend=-1)))
+    cells = int(np.count_nonzero(events.begins))
     return Step(name, len(events.users), len(events.items), len(events), cells)
 
 
@@ -108,17 +108,12 @@ def _users_where(events: Events, keep: BoolArray) -> Events:
     return events.where(keep[events.rows])
 
 
-def _counted(events: Events, config: FilterConfig) -> BoolArray:
-    """True for the events that count towards a minimum: each row, or the first of each pair."""
-    if config.count == "rows":
-        return np.ones(len(events), dtype=np.bool_)
-    return np.asarray(np.diff(events.keys, prepend=-1) != 0)
-
-
 def _sizes(
     numbers: npt.NDArray[np.int32], events: Events, config: FilterConfig, n: int
 ) -> npt.NDArray[np.int64]:
-    return np.bincount(numbers[_counted(events, config)], minlength=n)
+    if config.count == "rows":
+        return np.bincount(numbers, minlength=n)
+    return np.bincount(numbers[events.begins], minlength=n)
 
 
 def _enough_items(events: Events, config: FilterConfig) -> Events:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
 from recsys.data.ids import IdMap
-from recsys.dtypes import BoolArray, Float64Array, Int32Array
+from recsys.dtypes import BoolArray, Float64Array, Int32Array, Int64Array
 
 Times = npt.NDArray[np.int64]
 
@@ -31,6 +31,35 @@ def _check(
             )
     if len(plays) and not (np.isfinite(plays).all() and float(plays.min()) > 0):
         raise ValueError(f"plays must be finite and > 0, smallest is {plays.min()}")
+
+
+def _ordered(
+    rows: Int32Array,
+    cols: Int32Array,
+    shape: tuple[int, int],
+    plays: Float64Array,
+    times: Times | None,
+) -> tuple[Int32Array, Int32Array, Int64Array]:
+    """Rows and columns by (user, item, time, plays), and the permutation that sorts so.
+
+    Most pairs have one event, so what is sorted is the items of each user; then the pairs with
+    more.
+    """
+    by_user = np.arange(len(rows), dtype=np.int64)
+    if (rows[1:] < rows[:-1]).any():
+        by_user = np.argsort(rows, kind="stable")
+        rows, cols = rows[by_user], cols[by_user]
+    starts = np.append(0, np.cumsum(np.bincount(rows, minlength=shape[0])))
+    sorting = csr_matrix((by_user, cols, starts), shape=shape, copy=True)
+    sorting.sort_indices()
+    order, cols = np.asarray(sorting.data), sorting.indices.astype(np.int32, copy=False)
+    repeated = (cols[1:] == cols[:-1]) & (rows[1:] == rows[:-1])
+    if repeated.any():
+        some = np.flatnonzero(np.append(repeated, False) | np.append(False, repeated))
+        at = order[some]
+        ties = (plays[at],) if times is None else (plays[at], times[at])
+        order[some] = at[np.lexsort((*ties, cols[some], rows[some]))]
+    return rows.astype(np.int32, copy=False), cols, order
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,7 +86,9 @@ class Events:
 
     def __post_init__(self) -> None:
         _check(self.users, self.items, self.rows, self.cols, self.plays, self.times)
-        if len(self) and (np.diff(self.keys) < 0).any():
+        rows, cols = self.rows, self.cols
+        back = (cols[1:] < cols[:-1]) & (rows[1:] == rows[:-1])
+        if back.any() or (rows[1:] < rows[:-1]).any():
             raise ValueError("events must be ordered by user and item; use Events.of()")
 
     @classmethod
@@ -71,15 +102,14 @@ class Events:
         times: Times | None = None,
     ) -> Self:
         """Events from columns in any order."""
-        keys = rows.astype(np.int64) * max(len(items), 1) + cols
-        order = np.lexsort((plays, keys) if times is None else (plays, times, keys))
+        rows, cols, order = _ordered(rows, cols, (len(users), len(items)), plays, times)
         return cls(
             users,
             items,
-            rows[order].astype(np.int32),
-            cols[order].astype(np.int32),
-            plays[order].astype(np.float64),
-            None if times is None else times[order].astype(np.int64),
+            rows,
+            cols,
+            plays[order].astype(np.float64, copy=False),
+            None if times is None else times[order].astype(np.int64, copy=False),
         )
 
     def __len__(self) -> int:
@@ -89,6 +119,14 @@ class Events:
     def keys(self) -> npt.NDArray[np.int64]:
         """One number per pair, user * n_items + item, int64, shape (n,)."""
         return self.rows.astype(np.int64) * len(self.items) + self.cols
+
+    @property
+    def begins(self) -> BoolArray:
+        """Whether an event is the first of its pair, bool, shape (n,)."""
+        rows, cols = self.rows, self.cols
+        begins = np.ones(len(rows), dtype=np.bool_)
+        begins[1:] = (rows[1:] != rows[:-1]) | (cols[1:] != cols[:-1])
+        return begins
 
     def where(self, keep: BoolArray) -> Self:
         """The events where `keep` is true, over the same id maps."""
@@ -110,8 +148,8 @@ class Events:
         return type(self)(
             self.users.where(user_kept),
             self.items.where(item_kept),
-            (np.cumsum(user_kept) - 1).astype(np.int32)[self.rows],
-            (np.cumsum(item_kept) - 1).astype(np.int32)[self.cols],
+            (np.cumsum(user_kept, dtype=np.int32) - 1)[self.rows],
+            (np.cumsum(item_kept, dtype=np.int32) - 1)[self.cols],
             self.plays,
             self.times,
         )

@@ -1,25 +1,21 @@
 """Artists from MBIDs and names: which rows are one artist, and its display name."""
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys.data.ids import IdMap, Strings
-from recsys.dtypes import Int64Array
+from recsys.dtypes import Int32Array
 from recsys.sources.layout import ItemKey
-
-Chunked = Any  # pyarrow chunked array of dictionary-encoded strings
+from recsys.sources.usable import Texts
 
 PLAIN: ItemKey = "mbid"  # of items that have one id that is never empty
 
 
 def number(
-    ids: Chunked, names: Chunked, plays: npt.NDArray[np.float64], key: ItemKey
-) -> tuple[IdMap, npt.NDArray[np.int32], int]:
+    pairs: Texts, spelling: Int32Array, plays: npt.NDArray[np.float64], key: ItemKey
+) -> tuple[IdMap, Int32Array]:
     """The artists of n rows, numbered.
 
     The display name of an artist is the spelling with most plays (of equals, the smaller by code
@@ -27,25 +23,18 @@ def number(
     is "name:" and its name, which is never the MBID of another.
 
     Args:
-        ids: MBIDs or other ids, n of them, "" where there is none.
-        names: Names, n of them, "" where there is none.
+        pairs: Distinct pairs of MBID or other id and name, each "" where there is none.
+        spelling: The pair of each row, int32, shape (n,).
         plays: float64, shape (n,).
         key: What identifies an artist.
 
     Returns:
-        The artists, the number of each row's artist, int32, shape (n,), and how many distinct
-        (id, name) pairs there are.
+        The artists, and the number of each row's artist, int32, shape (n,).
     """
-    id_codes, id_texts = _codes(ids)
-    name_codes, name_texts = _codes(names)
-    # pandas' hash table numbers 17 million pairs in a second; sorting them takes several.
-    spelling, pairs = pd.factorize(id_codes * len(name_texts) + name_codes)
-    id_of, name_of = np.divmod(pairs, len(name_texts))
-    spelled = name_texts.take(pa.array(name_of))
-    items, item_of = IdMap.encode(_keys(id_texts.take(pa.array(id_of)), spelled, key))
-    weight = np.bincount(spelling, weights=plays, minlength=len(pairs)).astype(np.float64)
-    shown = _heaviest(items, item_of, spelled, weight)
-    return items.named(shown), item_of[spelling], len(pairs)
+    items, item_of = IdMap.encode(_keys(pairs.items, pairs.names, key))
+    weight = np.bincount(spelling, weights=plays, minlength=len(pairs.items)).astype(np.float64)
+    shown = _heaviest(items, item_of, pairs.names, weight)
+    return items.named(shown), item_of[spelling]
 
 
 def named_by(items: IdMap, ids: Strings, names: Strings) -> IdMap:
@@ -53,12 +42,6 @@ def named_by(items: IdMap, ids: Strings, names: Strings) -> IdMap:
     texts = names.take(pc.index_in(items.ids, value_set=ids))
     named = pc.if_else(pc.equal(texts, ""), pa.scalar(None, pa.string()), texts)
     return items.named(pc.coalesce(named, items.names))
-
-
-def _codes(column: Chunked) -> tuple[Int64Array, Strings]:
-    unified = column.unify_dictionaries()
-    codes = [chunk.indices.to_numpy() for chunk in unified.chunks]
-    return np.concatenate(codes).astype(np.int64), unified.chunk(0).dictionary
 
 
 def _keys(ids: Strings, names: Strings, key: ItemKey) -> Strings:

@@ -40,13 +40,13 @@ class Rows:
         return len(self.lines)
 
 
-def data_lines(path: Path, layout: Layout) -> Iterator[Lines]:
-    """The rows of a text file without its header, in blocks.
+def data_lines(path: Path, layout: Layout, size: int | None = None) -> Iterator[Lines]:
+    """The rows of a text file without its header, in blocks of about `size` bytes.
 
     Raises:
         InputError: the file is missing, empty or damaged.
     """
-    blocks = lines(path, layout.encoding)
+    blocks = lines(path, layout.encoding, size)
     if layout.quoted:
         blocks = rows_of(blocks, layout.delimiter, layout.width)
     for number, block in enumerate(blocks):

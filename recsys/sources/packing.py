@@ -64,6 +64,12 @@ def is_parquet(path: Path) -> bool:
     return start_of(path).startswith(_PARQUET)
 
 
+def is_packed(path: Path) -> bool:
+    """Whether the file is compressed, by its first bytes."""
+    start = start_of(path)
+    return start.startswith((_XZ, _ZIP)) or any(magic.match(start) for magic in _CODECS)
+
+
 def open_text(path: Path) -> Any:
     """A stream of the unpacked bytes in UTF-8 with LF or CRLF, a context manager with `read`.
 
@@ -80,6 +86,16 @@ def open_text(path: Path) -> Any:
     return _Transcoded(_unpacked(path), path, encoding or "utf-8", only_cr)
 
 
+def is_transcoded(path: Path) -> bool:
+    """Whether the bytes of a text file, once unpacked, are not UTF-8 with LF or CRLF.
+
+    Raises:
+        InputError: as `open_text`.
+    """
+    with open_text(path) as stream:
+        return isinstance(stream, _Transcoded)
+
+
 def read_from(stream: Any, size: int, path: Path) -> bytes:
     """At most `size` bytes; none at the end.
 
@@ -89,7 +105,23 @@ def read_from(stream: Any, size: int, path: Path) -> bytes:
     try:
         return bytes(stream.read(size))
     except _DAMAGED as error:
-        raise InputError(f"{path} is damaged or cut short ({error}); get the file again") from error
+        raise _damaged(path, error) from error
+
+
+def read_into(stream: Any, view: memoryview, path: Path) -> int:
+    """Fill `view` as far as the stream goes at once; how many bytes, 0 at the end.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    try:
+        return int(stream.readinto(view))
+    except _DAMAGED as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: BaseException) -> InputError:
+    return InputError(f"{path} is damaged or cut short ({error}); get the file again")
 
 
 class _Transcoded:
@@ -144,7 +176,7 @@ def _member(path: Path) -> Any:
             raise InputError(f"{path} is a zip archive with a password; unpack it first")
         return archive.open(inside[0])
     except (*_DAMAGED, NotImplementedError) as error:
-        raise InputError(f"{path} is damaged or cut short ({error}); get the file again") from error
+        raise _damaged(path, error) from error
 
 
 def _is_data(member: zipfile.ZipInfo) -> bool:

@@ -1,7 +1,7 @@
 """A log in any known format, read into events; rows that cannot be used are rejected."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import get_args
@@ -11,27 +11,37 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recsys.data.ids import IdMap, Strings
+from recsys.data.ids import IdMap
 from recsys.data.interactions import Events
-from recsys.dtypes import Float64Array, Int8Array
+from recsys.dtypes import Float64Array, Int8Array, Int64Array
 from recsys.errors import InputError
 from recsys.progress import Progress, silent
-from recsys.sources import artists, parquet, values
+from recsys.sources import artists, coding, parquet, values
+from recsys.sources.coding import CodedBlock
 from recsys.sources.detect import check_choice, is_table, names_file, text_layout
 from recsys.sources.fields import Rows, cut, data_lines
 from recsys.sources.forms import SAMPLE, Failures, Forms, odd_plays, odd_times
 from recsys.sources.ids import odd_ids
 from recsys.sources.layout import Decimal, Format, ItemKey, Layout, Role
 from recsys.sources.named import Columns
+from recsys.sources.numbers import bools
+from recsys.sources.packing import is_packed, is_transcoded
+from recsys.sources.quoting import rows_of
 from recsys.sources.rejects import Reason, Rejects, nothing_usable, worst
+from recsys.sources.stream import Block, Encoding, Lines, lines_of
 from recsys.sources.times import Seconds
+from recsys.sources.usable import Together, Usable, together
 
 TEXTS: tuple[Role, ...] = ("user", "item", "name")
 # A file with this many bad rows before the first good one has another format. Keeping all of them
 # for the error at its end could take as much memory as the file has bytes.
 HOPELESS = 1_000_000
 
+LARGE = 32 << 20
+"""Bytes from which on compiled code reads a text; loading it takes as long as reading a smaller."""
+
 _Blocks = Iterator[tuple[list[Rows], Rejects]]
+_Judged = Iterator[tuple[list[Usable], Rejects, int]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,17 +71,6 @@ class Reading:
     names_from: Path | None = None
     columns: str = ""
     notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Usable:
-    """Usable rows of one block; texts dictionary-encoded, so that a block costs codes only."""
-
-    users: Strings
-    items: Strings
-    names: Strings | None
-    plays: Float64Array
-    times: Seconds | None
 
 
 def read(
@@ -115,7 +114,13 @@ def read(
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     rule = _Rule(layout, item_key, forms, Failures())
-    usable, refused, n_rows = _collect(path, rule, blocks, strict, progress)
+    spec = coding.spec_of(layout, item_key, forms) if _is_large(path) else None
+    if spec is None:
+        judged = _judged(rule, blocks)
+    else:
+        del first, blocks
+        judged = _coded(path, rule, spec)
+    usable, refused, n_rows = _collect(path, judged, strict, progress)
     rejects = Rejects.join(refused)
     advice, fatal = rule.failures.advice(rejects.counts, n_rows, forms)
     if not usable:
@@ -157,27 +162,72 @@ def _first_rows(blocks: _Blocks) -> tuple[list[tuple[list[Rows], Rejects]], _Blo
     return first, chain(first, blocks)
 
 
-def _collect(
-    path: Path, rule: _Rule, blocks: _Blocks, strict: bool, progress: Progress
-) -> tuple[list[_Usable], list[Rejects], int]:
-    usable: list[_Usable] = []
-    refused: list[Rejects] = []
-    n_rows = 0
+def _is_large(path: Path) -> bool:
+    """Whether compiled code, once it is loaded, saves time."""
+    if is_table(path) or is_transcoded(path):
+        return False
+    size = path.stat().st_size
+    return size >= LARGE or (is_packed(path) and size >= LARGE // 4)
+
+
+def _judged(rule: _Rule, blocks: _Blocks) -> _Judged:
     for parts, misfits in blocks:
         judged = [_judge(rows, rule) for rows in parts]
         rejects = Rejects.join([misfits, *(bad for _, bad in judged)])
+        yield [good for good, _ in judged], rejects, len(misfits) + sum(map(len, parts))
+
+
+def _coded(path: Path, rule: _Rule, spec: Int64Array) -> _Judged:
+    """By compiled code; the lines that it leaves over as `_judged` reads them."""
+    layout = rule.layout
+    line = 2 if layout.header else 1
+    blocks = coding.coded(path, layout, spec)
+    for number, block in enumerate(blocks):
+        if isinstance(block, Block):
+            first, skipped = (line, 0) if number else (1, int(layout.header))
+            rest = _lines(chain([block], blocks), first, layout.encoding)
+            whole = rows_of(rest, layout.delimiter, layout.width)
+            parts = (each.at(slice(skipped * (n == 0), None)) for n, each in enumerate(whole))
+            yield from _judged(rule, (cut(each, layout) for each in parts))
+            return
+        rejects = [Rejects.of(block.lines + line, block.reasons, block.texts)]
+        usable = [] if block.usable is None else [block.usable]
+        if len(block.odd):
+            odd = replace(block.odd, numbers=block.odd.numbers + line)
+            for good, bad, _ in _judged(rule, iter([cut(odd, layout)])):
+                usable += good
+                rejects.append(bad)
+        yield usable, Rejects.join(rejects), block.n
+        line += block.n
+
+
+def _lines(blocks: Iterator[CodedBlock | Block], first: int, encoding: Encoding) -> Iterator[Lines]:
+    for block in blocks:
+        assert isinstance(block, Block)
+        lines = lines_of(block.bytes(), first, encoding)
+        first += len(lines)
+        yield lines
+
+
+def _collect(
+    path: Path, blocks: _Judged, strict: bool, progress: Progress
+) -> tuple[list[Usable], list[Rejects], int]:
+    usable: list[Usable] = []
+    refused: list[Rejects] = []
+    n_rows = 0
+    for good, rejects, n in blocks:
         if strict:
             rejects.complain(path)
-        usable += [good for good, _ in judged if len(good.plays)]
+        usable += [part for part in good if len(part)]
         refused.append(rejects)
-        n_rows += len(misfits) + sum(map(len, parts))
+        n_rows += n
         progress("reading rows", n_rows, None)
         if not usable and n_rows >= HOPELESS:
             break
     return usable, refused, n_rows
 
 
-def _judge(rows: Rows, rule: _Rule) -> tuple[_Usable, Rejects]:
+def _judge(rows: Rows, rule: _Rule) -> tuple[Usable, Rejects]:
     forms, failures = rule.forms, rule.failures
     rows = forms.digits(rows)
     columns = rows.columns
@@ -210,86 +260,66 @@ def _no_item(rows: Rows, layout: Layout, key: ItemKey) -> Int8Array:
 
 
 def _kept(
-    rows: Rows,
-    keep: npt.NDArray[np.bool_],
-    plays: Float64Array,
-    times: Seconds | None,
-) -> _Usable:
+    rows: Rows, keep: npt.NDArray[np.bool_], plays: Float64Array, times: Seconds | None
+) -> Usable:
     mask = pa.array(keep)
-
-    def encoded(role: Strings) -> Strings:
-        return pc.dictionary_encode(role if keep.all() else role.filter(mask))
-
-    return _Usable(
-        encoded(rows.columns["user"]),
-        encoded(rows.columns["item"]),
-        encoded(rows.columns["name"]) if "name" in rows.columns else None,
-        plays[keep],
-        None if times is None else times[keep],
-    )
+    columns = {
+        role: column if keep.all() else column.filter(mask) for role, column in rows.columns.items()
+    }
+    kept_times = None if times is None else times[keep]
+    return Usable.of(columns["user"], columns["item"], columns.get("name"), plays[keep], kept_times)
 
 
 def _reading(
     path: Path,
     rule: _Rule,
-    usable: list[_Usable],
+    usable: list[Usable],
     n_rows: int,
     rejects: Rejects,
     notes: list[str],
 ) -> Reading:
-    layout, key = rule.layout, rule.key
-    users, rows = IdMap.encode(pa.chunked_array([part.users for part in usable]))
-    plays = np.concatenate([part.plays for part in usable])
-    items, cols, n_spellings = _items(usable, plays, key if layout.by_mbid else artists.PLAIN)
-    parts = [part.times for part in usable if part.times is not None]
-    times = np.concatenate(parts) if parts else None
+    layout = rule.layout
+    every = together(usable)
+    items, cols = _items(every, rule.key if layout.by_mbid else artists.PLAIN)
     notes = [*layout.notes, *rule.forms.notes(), *notes]
-    if times is not None:
-        notes += odd_times(times, rule.forms.unit)
+    if every.times is not None:
+        notes += odd_times(every.times, rule.forms.unit)
     if "plays" in layout.fields:
-        notes += odd_plays(plays)
+        notes += odd_plays(every.plays)
     if layout.format == "columns":
-        notes += [*odd_ids(users, "user"), *odd_ids(items, "item")]
+        notes += [*odd_ids(every.users, "user"), *odd_ids(items, "item")]
     names_from = names_file(path, layout)
     if names_from is not None and layout.names is not None:
         items, unnamed = _named(items, names_from, layout.names[1])
         notes += unnamed
     return Reading(
-        Events.of(users, items, rows, cols, plays, times),
+        Events.of(every.users, items, every.rows, cols, every.plays, every.times),
         n_rows,
         rejects,
         layout.format,
-        n_spellings,
-        _missing(usable, layout),
+        len(every.pairs.items),
+        _missing(every, layout),
         names_from,
         layout.columns_in_words(),
         tuple(notes),
     )
 
 
-def _missing(usable: list[_Usable], layout: Layout) -> dict[str, int]:
-    missing = {}
+def _missing(every: Together, layout: Layout) -> dict[str, int]:
+    columns = {}
     if layout.by_mbid:
-        missing["mbid"] = sum(_n_empty(part.items) for part in usable)
+        columns["mbid"] = every.pairs.items
     if "name" in layout.fields:
-        missing["name"] = sum(_n_empty(part.names) for part in usable if part.names is not None)
-    return missing
+        columns["name"] = every.pairs.names
+    rows = np.bincount(every.spelling, minlength=len(every.pairs.items))
+    return {what: int(rows[bools(pc.equal(texts, ""))].sum()) for what, texts in columns.items()}
 
 
-def _n_empty(encoded: Strings) -> int:
-    code = pc.index(encoded.dictionary, "").as_py()
-    return int(np.count_nonzero(encoded.indices.to_numpy() == code))  # -1, no code: not there
-
-
-def _items(
-    usable: list[_Usable], plays: Float64Array, key: ItemKey
-) -> tuple[IdMap, npt.NDArray[np.int32], int]:
-    ids = pa.chunked_array([part.items for part in usable])
-    names = [part.names for part in usable if part.names is not None]
-    if names:
-        return artists.number(ids, pa.chunked_array(names), plays, key)
-    items, cols = IdMap.encode(ids)
-    return items, cols, len(items)
+def _items(every: Together, key: ItemKey) -> tuple[IdMap, npt.NDArray[np.int32]]:
+    if every.pairs.names is not None:
+        return artists.number(every.pairs, every.spelling, every.plays, key)
+    items, numbers = IdMap.encode(every.pairs.items)
+    return items, numbers[every.spelling]
 
 
 def _named(items: IdMap, path: Path, layout: Layout) -> tuple[IdMap, list[str]]:

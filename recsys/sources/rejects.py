@@ -88,6 +88,9 @@ class Rejects:
     @classmethod
     def join(cls, parts: Sequence[Self]) -> Self:
         """All rows of `parts`, ordered by line."""
+        some = [part for part in parts if len(part)]
+        if len(some) == 1:
+            return some[0]
         nothing = pa.array([], pa.string())
         lines = np.concatenate([np.empty(0, np.int64), *(part.lines for part in parts)])
         order = np.argsort(lines, kind="stable")

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Literal
 
 import numpy as np
@@ -14,9 +15,10 @@ import pyarrow.compute as pc
 from recsys.data.ids import Strings
 from recsys.errors import InputError, NoRows
 from recsys.sources.packing import is_parquet as is_parquet
-from recsys.sources.packing import open_text, read_from, start_of
+from recsys.sources.packing import open_text, read_from, read_into, start_of
 
 BLOCK = 16 << 20
+PAD = 64  # bytes after the lines of a block, for loops that take eight at once
 LONGEST_LINE = 64 << 20
 _BOM = b"\xef\xbb\xbf"
 _FOREIGN = re.compile(rb"[\x80-\xff]+")
@@ -113,22 +115,101 @@ def looks_latin(text: bytes) -> bool:
     return 2 * sum(run for run in runs if run > 2) < sum(runs)
 
 
-def lines(path: Path, encoding: Encoding = "utf-8") -> Iterator[Lines]:
-    """All lines of the file in blocks of about BLOCK bytes; a byte order mark is skipped.
+def lines(path: Path, encoding: Encoding = "utf-8", size: int | None = None) -> Iterator[Lines]:
+    """All lines of the file in blocks of about `size` bytes; a byte order mark is skipped.
 
     A line that is valid UTF-8 is read as UTF-8, whatever `encoding` is.
+
+    Args:
+        path: The file.
+        encoding: Of lines that are not UTF-8.
+        size: BLOCK by default.
 
     Raises:
         InputError: the file is missing, empty or damaged, or has a line beyond LONGEST_LINE.
     """
     check_file(path)
     first = 1
-    for text in _whole_lines(path, BLOCK):
-        if encoding != "utf-8" and not is_utf8(text):
-            text = b"\n".join(_as_utf8(line) for line in text.split(b"\n"))
-        split = _split(text.replace(b"\r\n", b"\n").removesuffix(b"\n"), first)
+    for text in _whole_lines(path, size or BLOCK):
+        split = lines_of(text, first, encoding)
         first += len(split)
         yield split
+
+
+def lines_of(text: bytes, first: int, encoding: Encoding = "utf-8") -> Lines:
+    """Lines that end with LF or CRLF, the last one perhaps with neither, numbered from `first`."""
+    if encoding != "utf-8" and not is_utf8(text):
+        text = b"\n".join(_as_utf8(line) for line in text.split(b"\n"))
+    return _split(text.replace(b"\r\n", b"\n").removesuffix(b"\n"), first)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Block:
+    """Whole lines as bytes.
+
+    Attributes:
+        text: uint8, longer than the lines by PAD bytes at least.
+        stop: Where the last line has ended, with a newline.
+    """
+
+    text: npt.NDArray[np.uint8]
+    stop: int
+
+    def bytes(self) -> bytes:
+        """The lines."""
+        return self.text[: self.stop].tobytes()
+
+
+def blocks(path: Path, size: int, free: "SimpleQueue[npt.NDArray[np.uint8]]") -> Iterator[Block]:
+    """The lines of a file as bytes; a byte order mark is skipped.
+
+    A last line without a newline gets one.
+
+    Args:
+        path: A file in UTF-8 or Latin-1, plain or packed.
+        size: Of a block, about.
+        free: Arrays of earlier blocks, to be used again.
+
+    Raises:
+        InputError: the file is damaged, or has a line beyond LONGEST_LINE.
+    """
+    pending, begun = b"", False
+    with open_text(path) as stream:
+        while True:
+            text = _array(len(pending) + size + PAD, free)
+            view = text.data
+            view[: len(pending)] = pending
+            got = read_into(stream, view[len(pending) : len(pending) + size], path)
+            stop = len(pending) + got
+            if not begun and view[: len(_BOM)] == _BOM:
+                view[: stop - len(_BOM)] = bytes(view[len(_BOM) : stop])
+                stop -= len(_BOM)
+            begun = True
+            cut = _after_last_newline(view[:stop])
+            if not got:
+                break
+            pending = bytes(view[cut:stop])
+            _check_length(path, pending)
+            if cut:
+                yield Block(text, cut)
+    if pending:
+        end = b"\r\n" if pending.endswith(b"\r") else b"\n"  # one CR is part of the end
+        view[stop : stop + len(end)] = end
+        yield Block(text, stop + len(end))
+
+
+def _array(size: int, free: "SimpleQueue[npt.NDArray[np.uint8]]") -> npt.NDArray[np.uint8]:
+    if not free.empty() and len(text := free.get()) >= size:
+        return text
+    return np.empty(size + size // 8, np.uint8)
+
+
+def _after_last_newline(view: memoryview, step: int = 1 << 16) -> int:
+    for start in range(len(view) - step, -step, -step):
+        at = bytes(view[max(start, 0) : start + step]).rfind(b"\n")
+        if at >= 0:
+            return max(start, 0) + at + 1
+    return 0
 
 
 def _head(path: Path, size: int) -> bytes:
@@ -174,15 +255,19 @@ def _whole_lines(path: Path, size: int) -> Iterator[bytes]:
         text = pending + (chunk if number else chunk.removeprefix(_BOM))
         cut = text.rfind(b"\n") + 1
         pending = text[cut:]
-        if len(pending) > LONGEST_LINE:
-            raise InputError(
-                f"{path} has a line longer than {LONGEST_LINE >> 20} MiB, so it is not a text "
-                "table; give a log in a known format"
-            )
+        _check_length(path, pending)
         if cut:
             yield text[:cut]
     if pending:
         yield pending
+
+
+def _check_length(path: Path, pending: bytes) -> None:
+    if len(pending) > LONGEST_LINE:
+        raise InputError(
+            f"{path} has a line longer than {LONGEST_LINE >> 20} MiB, so it is not a text "
+            "table; give a log in a known format"
+        )
 
 
 def _split(text: bytes, first: int) -> Lines:

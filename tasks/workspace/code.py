@@ -20,7 +20,10 @@ Parts = Mapping[str, str]
 """Part to its fingerprint: 16 hex digits of a folder or file, the version of a library."""
 
 MODELS_FOLDER = "recsys/models"
-READING = ("recsys/sources", "recsys/data", "recsys/seeds.py")
+READING = (
+    *("recsys/sources", "recsys/data", "recsys/seeds.py"),
+    *("recsys/kernels/log_lines.py", "recsys/kernels/text_codes.py", "recsys/kernels/words.py"),
+)
 SPLITTING = (*READING, "recsys/splitting")
 MODELS = (
     *SPLITTING,
