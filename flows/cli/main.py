@@ -227,7 +227,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # names that a terminal cannot show are escaped
             stream.reconfigure(errors="backslashreplace")
-    with INTERRUPTS.listening(_say):
+    with INTERRUPTS.listening(session.say):
         words = _under_new_options(sys.argv[1:] if argv is None else argv)
         session.TYPED[:] = words
         try:
@@ -241,12 +241,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             code = INTERRUPTED  # whatever the signal became on its way
         if code != INTERRUPTED and not INTERRUPTS.came:
             return code
-        _say("interrupted")
+        session.say("interrupted")
         return INTERRUPTED
-
-
-def _say(text: str) -> None:
-    print(f"recsys: {text}", file=sys.stderr, flush=True)
 
 
 def _ended(words: Sequence[str]) -> int:

@@ -136,6 +136,11 @@ def has_prefect_server() -> bool:
     return True
 
 
+def say(text: str) -> None:
+    """Print a line on standard error, as the program."""
+    print(f"recsys: {text}", file=sys.stderr, flush=True)
+
+
 @contextmanager
 def prefect(workspace: Workspace) -> Iterator[Callable[[], AbstractContextManager[None]]]:
     """The user's Prefect server, or one of our own that starts while imports continue.
@@ -150,7 +155,8 @@ def prefect(workspace: Workspace) -> Iterator[Callable[[], AbstractContextManage
     # Of two processes that make the same fresh database at once, one would die.
     with ExitStack() as fresh:
         fresh.enter_context(locked(workspace.lock("prefect")))
-        with serving(os.environ, workspace.prefect_home / "server.log") as server:
+        log = workspace.prefect_home / "server.log"
+        with serving(os.environ, log, say) as server:
             environment.use_prefect_server(server.api)
 
             @contextmanager

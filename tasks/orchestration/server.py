@@ -3,6 +3,9 @@
 Prefect would start one by itself at the first flow, and we would wait for it with idle hands;
 ours comes up while this process imports its libraries and prepares the databases. It is a child
 that ends when its standard input closes, which the operating system does whatever ends us.
+
+One that is killed alone is started again. The socket stays ours and stays open: what flows ask
+meanwhile waits in its queue, and the database still knows them.
 """
 
 import os
@@ -11,13 +14,16 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 START_SECONDS = 120.0
+SHORT = 15.0  # seconds: one that ends sooner may not have answered at all
+TRIES = 5  # short lives in a row; then it is not started again
 
 QUIET = {
     "PYTHONSAFEPATH": "1",  # a tasks.py in the current folder is not ours
@@ -35,12 +41,15 @@ QUIET = {
 class Server:
     """A Prefect server on a free port of the loopback interface, starting or started."""
 
-    def __init__(self, environment: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self, environment: Mapping[str, str], log: Path, say: Callable[[str], object] = str
+    ) -> None:
         """Start it and return at once.
 
         Args:
             environment: Of the server; PREFECT_HOME in it says where its database is.
             log: Where it writes what goes wrong.
+            say: Gets a line when it ended by itself.
         """
         log.parent.mkdir(parents=True, exist_ok=True)
         self._log = log
@@ -48,19 +57,49 @@ class Server:
         self._socket.bind(("127.0.0.1", 0))
         self._socket.listen(128)
         self.port = int(self._socket.getsockname()[1])
+        self._environment, self._say = {**environment, **QUIET}, say
+        self._changing = threading.Lock()
+        self._is_wanted, self._answered = True, False
+        self._process = self._started()
+        threading.Thread(target=self._keep, daemon=True).start()
+
+    def _started(self) -> "subprocess.Popen[bytes]":
         descriptor = self._socket.fileno()
         os.set_inheritable(descriptor, True)
-        with log.open("ab") as errors:
-            self._process = subprocess.Popen(
+        with self._log.open("ab") as errors:
+            return subprocess.Popen(
                 [sys.executable, "-m", "tasks.orchestration.server", str(descriptor)],
-                env={**environment, **QUIET},
+                env=self._environment,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
                 pass_fds=(descriptor,),
                 start_new_session=True,  # Ctrl-C is for us; the server outlives our last words
             )
-        self._socket.close()
+
+    def _keep(self) -> None:
+        """Start it again where it ended by itself; without hope, close the socket."""
+        lives: list[float] = []
+        while True:
+            began = time.monotonic()
+            code = self._process.wait()
+            lives.append(time.monotonic() - began)
+            with self._changing:
+                if not self._is_wanted:
+                    return
+                self._free(self._process)
+                failed = code > 0 and not self._answered  # it would fail again
+                if failed or (len(lives) >= TRIES and max(lives[-TRIES:]) < SHORT):
+                    self._socket.close()
+                    break
+                self._say(f"Prefect's server ended ({_reason(code)}); it is started again")
+                self._process = self._started()
+        if self._answered:
+            self._say(f"Prefect's server ended {TRIES} times within seconds, see {self._log}")
+
+    def _free(self, process: "subprocess.Popen[bytes]") -> None:
+        assert process.stdin is not None
+        process.stdin.close()
 
     @property
     def api(self) -> str:
@@ -76,6 +115,7 @@ class Server:
         # The socket listens already, so the request waits in its queue: no polling.
         try:
             with urllib.request.urlopen(f"{self.api}/health", timeout=START_SECONDS):
+                self._answered = True
                 return
         except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
             self.stop()
@@ -84,8 +124,10 @@ class Server:
 
     def stop(self) -> None:
         """End it and wait until it has ended."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
+        with self._changing:
+            self._is_wanted = False
+        self._free(self._process)
+        self._socket.close()
         try:
             self._process.wait(10)
         except subprocess.TimeoutExpired:
@@ -94,9 +136,11 @@ class Server:
 
 
 @contextmanager
-def serving(environment: Mapping[str, str], log: Path) -> Iterator[Server]:
-    """A server for the length of the block."""
-    server = Server(environment, log)
+def serving(
+    environment: Mapping[str, str], log: Path, say: Callable[[str], object] = str
+) -> Iterator[Server]:
+    """A server for the length of the block; `say` gets a line when it ended by itself."""
+    server = Server(environment, log, say)
     try:
         yield server
     finally:
@@ -110,6 +154,10 @@ def _send_last_logs() -> None:
         from prefect.logging.handlers import APILogHandler
 
         APILogHandler().flush()
+
+
+def _reason(code: int) -> str:
+    return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
 def _end_with_parent() -> None:
