@@ -24,6 +24,8 @@ from tasks.workspace.locking import locked
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
+    from tasks.orchestration.server import Server
+
 STARTED = time.perf_counter()
 WORKSPACE = Path("mlruns")
 TYPED: list[str] = []
@@ -166,10 +168,22 @@ def prefect(workspace: Workspace) -> Iterator[Callable[[], AbstractContextManage
                 report_progress("starting Prefect", 0, None)
                 server.wait()
                 fresh.close()  # the next process may start its own now
-                with _without_heartbeat():
+                with _without_heartbeat(), _not_lost(server, log):
                     yield
 
             yield ready
+
+
+@contextmanager
+def _not_lost(server: "Server", log: Path) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if not server.is_lost:
+            raise
+        raise InputError(
+            f"Prefect's server ended again and again (its log: {log}); repeat the command"
+        ) from error
 
 
 @contextmanager

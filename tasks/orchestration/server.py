@@ -8,6 +8,7 @@ One that is killed alone is started again. The socket stays ours and stays open:
 meanwhile waits in its queue, and the database still knows them.
 """
 
+import logging
 import os
 import signal
 import socket
@@ -18,9 +19,12 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from recsys.errors import InputError
+
+COMMAND = (sys.executable, "-m", "tasks.orchestration.server")  # and a file descriptor
 START_SECONDS = 120.0
 SHORT = 15.0  # seconds: one that ends sooner may not have answered at all
 TRIES = 5  # short lives in a row; then it is not started again
@@ -38,8 +42,16 @@ QUIET = {
 }
 
 
+class NotStarted(InputError, RuntimeError):
+    """The server did not come up."""
+
+
 class Server:
-    """A Prefect server on a free port of the loopback interface, starting or started."""
+    """A Prefect server on a free port of the loopback interface, starting or started.
+
+    Attributes:
+        is_lost: Whether it ended so often that it is not started again.
+    """
 
     def __init__(
         self, environment: Mapping[str, str], log: Path, say: Callable[[str], object] = str
@@ -59,7 +71,7 @@ class Server:
         self.port = int(self._socket.getsockname()[1])
         self._environment, self._say = {**environment, **QUIET}, say
         self._changing = threading.Lock()
-        self._is_wanted, self._answered = True, False
+        self._is_wanted, self._answered, self.is_lost = True, False, False
         self._process = self._started()
         threading.Thread(target=self._keep, daemon=True).start()
 
@@ -68,7 +80,7 @@ class Server:
         os.set_inheritable(descriptor, True)
         with self._log.open("ab") as errors:
             return subprocess.Popen(
-                [sys.executable, "-m", "tasks.orchestration.server", str(descriptor)],
+                [*COMMAND, str(descriptor)],
                 env=self._environment,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
@@ -78,7 +90,7 @@ class Server:
             )
 
     def _keep(self) -> None:
-        """Start it again where it ended by itself; without hope, close the socket."""
+        """Start it again where it ended by itself; without hope, refuse what is asked."""
         lives: list[float] = []
         while True:
             began = time.monotonic()
@@ -90,12 +102,14 @@ class Server:
                 self._free(self._process)
                 failed = code > 0 and not self._answered  # it would fail again
                 if failed or (len(lives) >= TRIES and max(lives[-TRIES:]) < SHORT):
-                    self._socket.close()
                     break
                 self._say(f"Prefect's server ended ({_reason(code)}); it is started again")
                 self._process = self._started()
         if self._answered:
-            self._say(f"Prefect's server ended {TRIES} times within seconds, see {self._log}")
+            self.is_lost, logging.raiseExceptions = True, False  # of each log that is not sent
+            self._say(f"Prefect's server ends at once, see {self._log}; it is not used any more")
+            _refuse(self._socket)
+        self._socket.close()
 
     def _free(self, process: "subprocess.Popen[bytes]") -> None:
         assert process.stdin is not None
@@ -110,7 +124,7 @@ class Server:
         """Return when it answers.
 
         Raises:
-            RuntimeError: it ended, or did not answer in time; with what it printed.
+            NotStarted: it ended, or did not answer in time; with what it printed.
         """
         # The socket listens already, so the request waits in its queue: no polling.
         try:
@@ -120,13 +134,18 @@ class Server:
         except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
             self.stop()
             said = self._log.read_text(encoding="utf-8", errors="replace")[-2000:]
-            raise RuntimeError(f"Prefect's server did not start ({error}): {said}") from error
+            raise NotStarted(
+                f"Prefect's server did not start ({error}); repeat the command, or read its log "
+                f"{self._log}, which ends: {' '.join(said.split())}"
+            ) from error
 
     def stop(self) -> None:
         """End it and wait until it has ended."""
         with self._changing:
             self._is_wanted = False
         self._free(self._process)
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)  # also for a thread that waits at it
         self._socket.close()
         try:
             self._process.wait(10)
@@ -154,6 +173,23 @@ def _send_last_logs() -> None:
         from prefect.logging.handlers import APILogHandler
 
         APILogHandler().flush()
+
+
+def _refuse(listening: socket.socket) -> None:
+    """Answer every request with an error, until the socket is shut down.
+
+    Without an answer Prefect would wait for a minute, and for each event of a task once more.
+    """
+    with suppress(OSError):
+        listening.setblocking(True)  # a server has changed that, for all who share the socket
+        while True:
+            client, _ = listening.accept()
+            with suppress(OSError), client:
+                client.settimeout(1.0)
+                client.recv(65536)
+                client.sendall(
+                    b"HTTP/1.1 500 Lost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+                )
 
 
 def _reason(code: int) -> str:
