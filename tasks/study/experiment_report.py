@@ -77,7 +77,6 @@ def compare(study: Study, finals: Mapping[str, Measured], folder: Path) -> Compa
     return compared
 
 
-@task(task_run_name="test side beside a random cut", cache_policy=NO_CACHE)
 def compare_sides(study: Study, folds: Path, sides: Mapping[str, Any] | None) -> Exchange | None:
     """Whether a published test side looks like a random cut; None for a cut of ours.
 
@@ -88,9 +87,14 @@ def compare_sides(study: Study, folds: Path, sides: Mapping[str, Any] | None) ->
         folds: Holds the validation fold and the test fold.
         sides: What the two sides know of each other; stored beside the comparison.
     """
-    config = study.config
-    if not isinstance(config.split, GivenSplit):
+    if not isinstance(study.config.split, GivenSplit):
         return None
+    return _compare_sides(study, folds, sides)
+
+
+@task(task_run_name="test side beside a random cut", cache_policy=NO_CACHE)
+def _compare_sides(study: Study, folds: Path, sides: Mapping[str, Any] | None) -> Exchange:
+    config = study.config
     found = exchange(
         fold_at(folds / "validation"),
         fold_at(folds / "test"),
