@@ -1,6 +1,7 @@
 """The MLflow client of a workspace: one per process, its database created once."""
 
 import functools
+import logging
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -15,6 +16,9 @@ from tasks.progress import report_progress
 from tasks.tracking import moving
 from tasks.workspace.layout import Workspace
 from tasks.workspace.locking import workspace_locks
+
+# It logs what it raises, with a traceback: a full disk is one line of ours.
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 ERRORS = (MlflowException,)  # the database or the server cannot be used
 
