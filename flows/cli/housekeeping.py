@@ -21,6 +21,7 @@ from tasks.orchestration.interfaces import (
     optuna_ui,
     prefect_ui,
 )
+from tasks.workspace.readable import if_allowed, is_writable, substitute
 
 DEPLOYMENTS = Path("prefect.yaml")
 
@@ -120,7 +121,8 @@ def ui(
     if opened is mlflow_ui:
         from tasks.tracking.moving import update_alone
 
-        update_alone(workspace)
+        with if_allowed():
+            update_alone(workspace)
     from tasks.orchestration.web import serve_interface
 
     def ready(address: str) -> None:
@@ -133,5 +135,7 @@ def ui(
             )
 
     log = workspace.libraries / f"{opened.__name__}.log"
+    if not is_writable(log):
+        log = substitute() / log.name
     words, more = opened(workspace, host, port)
     serve_interface((words, environment.with_variables(more)), host, port, log, ready)

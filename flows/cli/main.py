@@ -4,7 +4,6 @@ A command is a function whose signature is its list of options. Its file is impo
 command is given, and what is heavy inside the function, so that help comes at once.
 """
 
-import errno
 import importlib
 import inspect
 import os
@@ -22,13 +21,13 @@ from cyclopts import App, Group, Parameter
 from cyclopts.exceptions import CycloptsError
 
 from flows.cli import session
+from flows.cli.failing import open_standard_streams, report_bugs, sentence
 from flows.cli.hyphens import ids_kept
 from recsys.errors import InputError, MovedWarning
 from recsys.renames import RenamedWarning
 from tasks.interrupts import CODE as INTERRUPTED
 from tasks.interrupts import INTERRUPTS
 
-NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 OLD_OPTIONS = {"--artists": "--items", "--artist": "--item", "--artist-key": "--item-key"}
 STACK = ("prefect", "mlflow", "optuna", "implicit", "numpy", "scipy", "pandas", "pyarrow")
 PANELS = [
@@ -224,6 +223,9 @@ def versions() -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of `recsys`; returns the exit code: 0, 2 for input that cannot be used."""
     warnings.showwarning = _show_warning
+    open_standard_streams()
+    report_bugs(session.TYPED, versions)
+    session.OPENED.clear()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # names that a terminal cannot show are escaped
             stream.reconfigure(errors="backslashreplace")
@@ -250,6 +252,7 @@ def _ended(words: Sequence[str]) -> int:
     try:
         app = build(words)
         app(ids_kept(app, words))
+        sys.stdout.flush()  # here what is wrong with it can still be said
     except CycloptsError as error:
         from flows.cli.words import in_words
 
@@ -263,27 +266,13 @@ def _ended(words: Sequence[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except OSError as error:
-        if error.errno not in NO_ROOM:
-            raise
-        print(f"recsys: {error}; make room, and repeat the command", file=sys.stderr)
-        return 2
     except Exception as error:
-        if not _disk_is_full(error):
+        text = sentence(error)
+        if text is None:
             raise
-        text = "no space left for a database; make room, and repeat the command"
         print(f"recsys: {text}", file=sys.stderr)
         return 2
     return 0
-
-
-def _disk_is_full(error: BaseException | None) -> bool:
-    """Whether SQLite had no room, as it says through any library above it."""
-    while error is not None:
-        if "database or disk is full" in str(error) or "No space left on device" in str(error):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
 
 
 def _under_new_options(argv: Sequence[str]) -> list[str]:

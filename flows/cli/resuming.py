@@ -37,6 +37,10 @@ def resumable(workspace: Workspace, study: str) -> AbstractContextManager[None]:
 
         same = ", with the same storage," if workspace.storage else ""
         command = again(workspace, "study", "resume", study)
-        return f"{standing(workspace, study)}\nrecsys: {command}{same} resumes it"
+        try:
+            far = standing(workspace, study)
+        except Exception:  # noqa: BLE001 - what stopped the command stops this, too: a full disk
+            far = f"study {study} keeps its finished trials"
+        return f"{far}\nrecsys: {command}{same} resumes it"
 
     return advice_on_failure(advice)

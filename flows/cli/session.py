@@ -30,6 +30,8 @@ STARTED = time.perf_counter()
 WORKSPACE = Path("mlruns")
 TYPED: list[str] = []
 """The words after `recsys`, set by `main`."""
+OPENED: list[Path] = []
+"""The workspace that the command opened."""
 OUTPUT = Group("Output", sort_key=8)
 
 
@@ -114,6 +116,7 @@ class Place:
         Raises:
             InputError: the folder cannot be made.
         """
+        OPENED[:] = [self.workspace.absolute()]
         if self.storage:
             environment.use_storage(self.storage)
         workspace = environment.place(self.workspace)
@@ -122,6 +125,11 @@ class Place:
 
 
 HERE = Place()
+
+
+def opened_root() -> Path | None:
+    """The folder of the workspace that the command opened; None before that."""
+    return OPENED[0] if OPENED else None
 
 
 def has_prefect_server() -> bool:
@@ -214,9 +222,15 @@ def advice_on_failure(advice: Callable[[], str]) -> Iterator[None]:
         if isinstance(error, InputError) and not INTERRUPTS.came:
             raise
         ended = INTERRUPTS.came or isinstance(error, KeyboardInterrupt)
-        why = "interrupted" if ended else type(error).__name__
+        why = "interrupted" if ended else _why(error)
         print(f"\nrecsys: {why}; {advice()}", file=sys.stderr)
         raise
+
+
+def _why(error: BaseException) -> str:
+    from flows.cli.failing import sentence
+
+    return type(error).__name__ if sentence(error) is None else "stopped"
 
 
 def again(workspace: Workspace, *words: str) -> str:

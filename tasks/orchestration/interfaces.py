@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from tasks.workspace.layout import Workspace
 from tasks.workspace.postgres import split_password
+from tasks.workspace.readable import copied_database, is_writable
 
 HOST = "127.0.0.1"
 MLFLOW_PORT = 5000
@@ -24,8 +25,15 @@ def mlflow_ui(workspace: Workspace, host: str, port: int) -> Command:
     # Its job runners, for judging language models, would double the memory and outlive a kill.
     lean = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     # Not among the arguments, which all users of the machine can read: it may hold a password.
-    store = {"MLFLOW_BACKEND_STORE_URI": workspace.tracking_uri}
+    store = {"MLFLOW_BACKEND_STORE_URI": _served_database(workspace)}
     return [sys.executable, "-m", "mlflow", "server", *options], {**lean, **store}
+
+
+def _served_database(workspace: Workspace) -> str:
+    """The address of the database, or of a copy where the workspace may only be read."""
+    if workspace.tracking is not None or is_writable(workspace.tracking_database):
+        return workspace.tracking_uri
+    return f"sqlite:///{copied_database(workspace.tracking_database)}"
 
 
 def prefect_ui(workspace: Workspace, host: str, port: int) -> Command:

@@ -16,6 +16,7 @@ from tasks.progress import report_progress
 from tasks.tracking import moving
 from tasks.workspace.layout import Workspace
 from tasks.workspace.locking import workspace_locks
+from tasks.workspace.readable import copied_database, is_writable
 
 # It logs what it raises, with a traceback: a full disk is one line of ours.
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
@@ -35,6 +36,18 @@ def open_client(workspace: Workspace) -> MlflowClient:
     Without it one of two processes that make the same new database at once would die.
     """
     return _client(workspace)
+
+
+def reading_client(workspace: Workspace) -> MlflowClient:
+    """A client that is only asked; it works in a workspace that may only be read, too."""
+    if workspace.tracking is not None or is_writable(workspace.root):
+        return open_client(workspace)
+    return _of_copy(workspace.tracking_database)
+
+
+@functools.cache
+def _of_copy(database: Path) -> MlflowClient:
+    return MlflowClient(tracking_uri=f"sqlite:///{copied_database(database)}")
 
 
 @functools.cache

@@ -7,7 +7,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.store.entities import PagedList
 
-from tasks.tracking.client import NOT_THERE, every_page, open_client
+from tasks.tracking.client import NOT_THERE, every_page, reading_client
 from tasks.tracking.recorded import Recorded, RecordedVersion
 from tasks.workspace.layout import Workspace
 
@@ -18,8 +18,8 @@ class ClientReader:
     """A `tasks.tracking.reading.Reader` of a database or a server."""
 
     def __init__(self, workspace: Workspace) -> None:
-        """Open the client; a database that is missing is made."""
-        self._client = open_client(workspace)
+        """Open the client; a database in a workspace that may only be read is copied."""
+        self._client = reading_client(workspace)
 
     def run(self, run_id: str) -> Recorded | None:
         """See `Reader.run`."""

@@ -2,6 +2,7 @@
 
     a server, or another schema   MLflow's client: 2 s of CPU until it is loaded
     the schema that we know       SQL, read only, with the standard library
+    no database yet               nothing: none is made to be read
 
 Both give the same answers: a contract test compares them.
 """
@@ -16,6 +17,7 @@ from typing import Any, Protocol
 
 from tasks.tracking.recorded import Recorded, RecordedVersion
 from tasks.workspace.layout import Workspace
+from tasks.workspace.readable import reading_address
 
 SCHEMA = "dc11669786a5"  # of the database that the MLflow of our lock makes
 _PAGE = 100  # runs read at once
@@ -52,9 +54,13 @@ class Reader(Protocol):
 
 
 def open_reader(workspace: Workspace) -> Reader:
-    """The quickest reader that knows the database of the workspace."""
-    if workspace.tracking is None and schema_of(workspace.tracking_database) == SCHEMA:
-        return DatabaseReader(workspace.tracking_database)
+    """The quickest reader that knows the database of the workspace; none is made to be read."""
+    database = workspace.tracking_database
+    if workspace.tracking is None:
+        if not database.exists():
+            return NothingRecorded()
+        if schema_of(database) == SCHEMA:
+            return DatabaseReader(database)
     from tasks.tracking.client_reader import ClientReader  # MLflow, which is slow to load
 
     return ClientReader(workspace)
@@ -73,9 +79,36 @@ def schema_of(database: Path) -> str | None:
 @contextmanager
 def _reading(database: Path) -> Iterator[sqlite3.Connection]:
     """One state of the database within the block, whatever is written meanwhile."""
-    with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
+    with closing(sqlite3.connect(reading_address(database), uri=True)) as connection:
         connection.execute("begin")
         yield connection
+
+
+class NothingRecorded:
+    """A `Reader` of a workspace in which MLflow has not recorded anything yet."""
+
+    def run(self, run_id: str) -> Recorded | None:
+        """See `Reader.run`."""
+        return None
+
+    def runs(
+        self,
+        tags: Mapping[str, str],
+        *,
+        ids: Collection[str] | None = None,
+        experiment: str | None = None,
+        status: str | None = None,
+    ) -> Iterator[Recorded]:
+        """See `Reader.runs`."""
+        return iter(())
+
+    def aliases(self, name: str) -> dict[str, int] | None:
+        """See `Reader.aliases`."""
+        return None
+
+    def versions(self, name: str) -> list[RecordedVersion]:
+        """See `Reader.versions`."""
+        return []
 
 
 class DatabaseReader:

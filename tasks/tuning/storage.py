@@ -7,7 +7,7 @@ from pathlib import Path
 
 import optuna
 from optuna.exceptions import StorageInternalError
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage, get_storage
+from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage, RDBStorage, get_storage
 from optuna.storages.journal import JournalFileBackend
 from optuna.storages.journal._file import BaseJournalFileLock  # what a lock has to be
 from sqlalchemy.exc import SQLAlchemyError
@@ -16,6 +16,7 @@ from recsys.errors import InputError
 from tasks.workspace.layout import Workspace
 from tasks.workspace.locking import workspace_locks
 from tasks.workspace.postgres import masked, sqlalchemy_url
+from tasks.workspace.readable import if_allowed, is_writable
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -31,7 +32,8 @@ class _Lock(BaseJournalFileLock):
     """
 
     def __init__(self, journal: Path, lock: Path) -> None:
-        lock.parent.mkdir(parents=True, exist_ok=True)
+        with if_allowed():
+            lock.parent.mkdir(parents=True, exist_ok=True)
         self._journal = journal
         self._lock = lock
         self._held: int | None = None
@@ -73,6 +75,8 @@ def open_storage(workspace: Workspace) -> BaseStorage:
         InputError: the database cannot be used.
     """
     if workspace.storage is None:
+        if not workspace.studies.exists() and not is_writable(workspace.root):
+            return InMemoryStorage()  # without studies: none can be made here
         lock = _Lock(workspace.studies, workspace.lock("optuna-journal"))
         return JournalStorage(JournalFileBackend(str(workspace.studies), lock))
     # Of two processes that make the tables at once, one would fail.

@@ -19,6 +19,7 @@ from tasks.progress import report_result
 from tasks.workspace.code import SPLITTING, code_parts, differences
 from tasks.workspace.layout import Workspace
 from tasks.workspace.locking import locked
+from tasks.workspace.readable import if_allowed, is_writable, substitute
 
 MANIFEST = "manifest.json"
 _BLOCK = 1 << 22
@@ -56,6 +57,8 @@ def stage(
 ) -> StageEntry:
     """The result of a stage, made now unless it is there and intact.
 
+    In a workspace that may only be read it is made among temporary files.
+
     Args:
         workspace: Holds the cache.
         name: Of the stage.
@@ -74,7 +77,12 @@ def stage(
         return entry
     if changed:
         report_result(f"{name}: other code made it ({changed}), so it is made again; see --adopt")
-    facts = _make(folder, workspace.lock("cache"), described, make)
+    lock = workspace.lock("cache")
+    if not (is_writable(folder) and is_writable(lock)):
+        folder, lock = substitute() / name / key, substitute() / lock.name
+        if (entry := _reused(folder)) is not None:
+            return entry
+    facts = _make(folder, lock, described, make)
     return StageEntry(folder, key, facts, reused=False, changed=changed)
 
 
@@ -83,7 +91,8 @@ def _reused(folder: Path, changed: str = "") -> StageEntry | None:
     manifest = _intact(folder)
     if manifest is None:
         return None
-    (folder / MANIFEST).touch()
+    with if_allowed():
+        (folder / MANIFEST).touch()
     return StageEntry(folder, folder.name, manifest["facts"], reused=True, changed=changed)
 
 
@@ -183,7 +192,7 @@ def file_hash(workspace: Workspace, path: Path) -> str:
         digest = _hash(path)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; pass a file that can be read") from error
-    with locked(workspace.lock("files")):
+    with if_allowed(), locked(workspace.lock("files")):
         index = _read_index(workspace.files)
         _write_index(workspace.files, {**index, str(path.resolve()): {**known, "sha256": digest}})
     return digest

@@ -15,6 +15,7 @@ from typing import IO, Protocol
 from recsys.errors import InputError
 from tasks.workspace.layout import Workspace
 from tasks.workspace.postgres import PostgresLocks, is_postgres
+from tasks.workspace.readable import if_allowed
 
 
 class Locks(Protocol):
@@ -133,7 +134,8 @@ def _is_held(path: Path) -> bool:
         except BlockingIOError:
             return True
         if _is_at(path, handle):
-            path.unlink(missing_ok=True)
+            with if_allowed():
+                path.unlink(missing_ok=True)
         return False
 
 

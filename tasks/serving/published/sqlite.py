@@ -4,18 +4,17 @@ The database has a write-ahead log (WAL): readers and the writer do not wait for
 killed writer leaves a log without a commit, which SQLite ignores.
 """
 
-import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from recsys.errors import InputError
 from tasks.serving.published import sql
 from tasks.serving.published.store import OldStoreError, Published, PublishedList
 from tasks.workspace.locking import locked
+from tasks.workspace.readable import reading_address
 
 WAIT = 10.0  # seconds for other processes that hold the database
 
@@ -74,12 +73,9 @@ class SqliteStore:
         if not self._file.exists():
             yield None
             return
-        # In a folder that is read only there is no publisher, and no place for a log.
-        fixed = not os.access(self._file.parent, os.W_OK)
-        place = f"file:{quote(str(self._file))}?mode=ro{'&immutable=1' * fixed}"
         with (
             self._explained(),
-            closing(_connected(place, uri=True)) as connection,
+            closing(_connected(reading_address(self._file), uri=True)) as connection,
             _transaction(connection, "DEFERRED"),
         ):
             execute = _execute(connection)

@@ -1,0 +1,203 @@
+"""How a failure is said: what the outside world caused in one line, a fault of ours with a report.
+
+The world outside: a disk that is full, files that may not be written, limits of the system,
+databases that are damaged. The line says what to do; the command exits with 2. Any other exception
+is a bug: its traceback is shown, and where the report lies that says all that is needed.
+"""
+
+import errno
+import os
+import re
+import resource
+import shlex
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from flows.cli import session
+
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
+TOO_MANY = {errno.EMFILE, errno.ENFILE}
+BUSY = {errno.EAGAIN, errno.ENOMEM}
+BROKEN = {errno.EIO, errno.ESTALE, errno.ENXIO, errno.ENODEV, errno.ENOTCONN, errno.ETIMEDOUT}
+IN_THE_WAY = {errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EEXIST}
+DEPTH = 20  # causes of causes that are looked at
+
+_DATABASE = {
+    "database or disk is full": "no space left for a database; make room, and repeat the command",
+    "attempt to write a readonly database": "{unwritable}",
+    "unable to open database file": "a database {place} cannot be opened; check that you may write "
+    "there, or pass --workspace with another folder",
+    "disk i/o error": "the disk under a database {place} fails; check its space and its health, "
+    "and repeat the command",
+    "database disk image is malformed": "{damaged}",
+    "file is not a database": "{damaged}",
+    "file is encrypted": "{damaged}",
+    "unsupported file format": "{damaged}",
+    "database schema is corrupt": "{damaged}",
+    "malformed database schema": "{damaged}",
+    "database is locked": "another process holds a database {place}; repeat the command when it "
+    "has ended",
+    "out-of-date database schema": "{newer}",
+    "can't locate revision": "{newer}",
+}
+
+
+def sentence(error: BaseException) -> str | None:
+    """What the outside world did, and what to do, in one line; None for an error of ours."""
+    chain = list(_chain(error))
+    for each in chain:
+        if isinstance(each, MemoryError):
+            return (
+                "there is not enough memory; close other programs, give the search smaller models, "
+                "or use a part of the data (filter.fraction)"
+            )
+        if isinstance(each, OSError) and (text := _of_system(each)):
+            return text
+    for each in chain:
+        lowered = str(each).lower()
+        for words, text in _DATABASE.items():
+            if words in lowered:
+                return _filled(text)
+        if text := _of_text(lowered):
+            return text
+    return None
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, and what caused it."""
+    for _ in range(DEPTH):
+        if error is None:
+            return
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _of_system(error: OSError) -> str | None:
+    what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    if error.errno in NO_ROOM:
+        return f"{what}; make room, and repeat the command"
+    if error.errno in NOT_ALLOWED:
+        return _not_allowed(error, what)
+    if error.errno in TOO_MANY:
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        return f"{what}; {limit} may be open at once: allow more with `ulimit -n 4096`"
+    if error.errno in BUSY:
+        return f"{what}; the system gives no more processes or memory: end others, and repeat"
+    if error.errno in BROKEN:
+        return f"{what}; check the disk or the connection, and repeat the command"
+    if error.errno in IN_THE_WAY and error.filename:
+        return f"{what}; use another name, or move what is there"
+    if error.errno == errno.ENOENT and not error.filename and _is_homeless():
+        return "the current folder is not there any more; change into another one"
+    if "No usable temporary directory" in str(error):
+        return "there is no folder for temporary files; set TMPDIR to one that you may write"
+    return None
+
+
+def _is_homeless() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False
+
+
+def _not_allowed(error: OSError, what: str) -> str:
+    root = session.opened_root()
+    if root and error.filename and Path(os.fsdecode(error.filename)).is_relative_to(root):
+        return f"{_unwritable()} ({what})"
+    return f"{what}; use a place that you may write, or one that you may read"
+
+
+def _of_text(lowered: str) -> str | None:
+    """Limits that libraries report in words of their own."""
+    if "too many open files" in lowered:
+        return _of_system(OSError(errno.EMFILE, os.strerror(errno.EMFILE)))
+    if "no space left on device" in lowered or "disk quota exceeded" in lowered:
+        return "no space left for a file; make room, and repeat the command"
+    if "read-only file system" in lowered:
+        return _unwritable()
+    if "can't start new thread" in lowered:
+        return "the system gives no more threads; raise `ulimit -u`, or end other programs"
+    if "could not determine home directory" in lowered:
+        return "your home folder is not known; set HOME to a folder"
+    return None
+
+
+def _filled(text: str) -> str:
+    place = f"in {session.opened_root()}" if session.opened_root() else "in the workspace"
+    return text.format(
+        place=place,
+        unwritable=_unwritable(),
+        damaged=f"a database {place} is damaged, or is no database of SQLite; bring it back from a "
+        "copy, or pass --workspace with another folder",
+        newer=f"the database {place} was made by another version of MLflow than this one; use the "
+        "version that made it, or pass --workspace with another folder",
+    )
+
+
+def _unwritable() -> str:
+    root = session.opened_root() or "of the command"
+    return (
+        f"workspace {root} may only be read by you; pass --workspace with a folder that you may "
+        "write, or ask its owner"
+    )
+
+
+def report_bugs(typed: Sequence[str], versions: Callable[[], str]) -> None:
+    """Let an exception that ends the program be followed by what to report."""
+
+    def hook(kind: type[BaseException], error: BaseException, frames: TracebackType | None) -> None:
+        sys.__excepthook__(kind, error, frames)
+        if not issubclass(kind, Exception):
+            return
+        lines = traceback.format_exception(kind, error, frames)
+        command = without_passwords(shlex.join(["recsys", *typed]))
+        file = _kept("\n".join([command, "", versions(), "", without_passwords("".join(lines))]))
+        attached = f", and attach {file}: it has" if file else ":"
+        print(
+            f"recsys: this is a fault of recsys; please report it{attached} the command "
+            f"`{command}`, the versions that `recsys --version` shows and the lines above",
+            file=sys.stderr,
+        )
+
+    sys.excepthook = hook
+
+
+def _kept(text: str) -> Path | None:
+    """The report in a file beside those for libraries, or among temporary ones."""
+    root = session.opened_root()
+    for folder in ([root / "home"] if root else []) + [None]:
+        try:
+            descriptor, name = tempfile.mkstemp(".txt", "recsys-fault-", folder)
+            with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
+                file.write(text)
+        except OSError:
+            continue
+        return Path(name)
+    return None
+
+
+def without_passwords(text: str) -> str:
+    """The text with addresses that show no password."""
+    return re.sub(r"(?<=://)([^\s:/@]*):[^\s@]*@", r"\1:***@", text)
+
+
+def open_standard_streams() -> None:
+    """Put the null device where a standard stream is closed, before a file gets its number.
+
+    Else what is printed would end in the first file that is opened, such as a database.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 (stays)
