@@ -151,12 +151,12 @@ class GuardedAsgi:
 def guarded_wsgi(app: Wsgi, guard: Guard) -> Wsgi:
     """A WSGI application that is reached only through a guard."""
 
-    def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    def answer(request: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         names = ("HTTP_HOST", "HTTP_ORIGIN")  # several headers of a name come as one, by commas
-        hosts, origins = ([environ[name]] if name in environ else [] for name in names)
+        hosts, origins = ([request[name]] if name in request else [] for name in names)
         why = guard.refusal(hosts, origins)
         if why is None:
-            return app(environ, start_response)
+            return app(request, start_response)
         start_response(f"{FORBIDDEN} Forbidden", _HEADERS)
         return [f"{why}\n".encode()]
 
