@@ -2,9 +2,14 @@
 
 import os
 from collections.abc import Mapping
+from importlib.util import find_spec
+from ipaddress import IPv6Address
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from recsys.errors import InputError
+from tasks.orchestration.guard import LOOPBACK, Guard
+from tasks.orchestration.secret import kept_secret
 from tasks.workspace.layout import Workspace
 
 STORAGE = "RECSYS_STORAGE"  # a PostgreSQL address, for studies that several machines work on
@@ -13,6 +18,13 @@ NOTIFY = "RECSYS_NOTIFY"  # a notification block of Prefect: failures and verdic
 WEBHOOK = "RECSYS_WEBHOOK"  # an address that takes the failures of flows, without a block
 PUBLISHED = "RECSYS_PUBLISHED"  # where lists are published to, and looked up
 DATABASE = "RECSYS_DATABASE"  # where a retraining with a query reads plays
+HOSTS = "RECSYS_ALLOWED_HOSTS"  # further names of the servers that we start
+MLFLOW_HOSTS = (
+    "MLFLOW_SERVER_ALLOWED_HOSTS"  # the same for MLflow, as everything of MLflow reads it
+)
+API_SECRET, CLIENT_SECRET = "PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING"
+USERS = ("PREFECT_SERVER_UI_API_URL", "PREFECT_SERVER_CORS_ALLOWED_ORIGINS")
+PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 
 
 def prepare(workspace: Workspace) -> None:
@@ -22,8 +34,11 @@ def prepare(workspace: Workspace) -> None:
     PREFECT_API_URL is used as it is.
     """
     os.environ.update(_ours(workspace) | _loopback_without_proxy())
+    for name in _unusable():
+        del os.environ[name]
     for name, value in _settings(workspace).items():
         os.environ.setdefault(name, value)
+    _log_in(workspace)
 
 
 def _ours(workspace: Workspace) -> dict[str, str]:
@@ -41,8 +56,46 @@ def _loopback_without_proxy() -> dict[str, str]:
     """Addresses of this machine are asked directly, whatever proxy the user has set."""
     known = [os.environ[name] for name in ("NO_PROXY", "no_proxy") if os.environ.get(name)]
     names = [each.strip() for text in known for each in text.split(",")]
-    direct = ",".join(dict.fromkeys([*filter(None, names), "127.0.0.1", "localhost", "::1"]))
+    usable = [each for each in names if each and _is_exception(each)]
+    direct = ",".join(dict.fromkeys([*usable, "127.0.0.1", "localhost", "::1"]))
     return {"NO_PROXY": direct, "no_proxy": direct}
+
+
+def _is_exception(name: str) -> bool:
+    """Whether Prefect's client can read a name of NO_PROXY: no [::1] and no ::1/128."""
+    if name.count(":") < 2:
+        return True
+    try:
+        return bool(IPv6Address(name))
+    except ValueError:
+        return False
+
+
+def _unusable() -> list[str]:
+    """Variables with which Prefect's client would not start, not even for this machine.
+
+    A proxy that it cannot speak to, and certificates that are not there.
+    """
+    known = {"http", "https", *({"socks5", "socks5h"} if find_spec("socksio") else ())}
+    names = [each for name in PROXIES for each in (name, name.upper())]
+    proxies = {name: os.environ.get(name, "").partition("://") for name in names}
+    files = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+    return [
+        *(
+            name
+            for name, (scheme, end, _) in proxies.items()
+            if end and scheme.lower() not in known
+        ),
+        *(name for name in files if name in os.environ and not Path(os.environ[name]).exists()),
+    ]
+
+
+def _log_in(workspace: Workspace) -> None:
+    """Use the secret of this workspace's Prefect server, where the user named a server here."""
+    file = workspace.prefect_secret
+    local = has_prefect_server() and (urlsplit(prefect_api()).hostname or "") in LOOPBACK
+    if local and not os.environ.get(CLIENT_SECRET) and os.access(file, os.R_OK):
+        os.environ[CLIENT_SECRET] = file.read_text(encoding="utf-8").strip()
 
 
 def _settings(workspace: Workspace) -> Mapping[str, str]:
@@ -131,9 +184,10 @@ def use_for_jobs(settings: Mapping[str, str]) -> None:
 def with_variables(more: Mapping[str, str]) -> Mapping[str, str]:
     """The environment of this process with more variables, for a process that it starts.
 
-    Nothing of the current folder is imported there.
+    Nothing of the current folder is imported there. Where the page of Prefect is, the user may say.
     """
-    return {**os.environ, "PYTHONSAFEPATH": "1", **more}
+    said = {name: os.environ[name] for name in USERS if os.environ.get(name)}
+    return {**os.environ, "PYTHONSAFEPATH": "1", **more, **said}
 
 
 def has_prefect_server() -> bool:
@@ -146,6 +200,40 @@ def prefect_api() -> str:
     return os.environ["PREFECT_API_URL"]
 
 
-def use_prefect_server(api: str) -> None:
-    """Use the Prefect server at `api`."""
+def use_prefect_server(api: str, secret: str | None = None) -> None:
+    """Use the Prefect server at `api`, which asks for `secret`."""
     os.environ["PREFECT_API_URL"] = api
+    if secret is not None:
+        os.environ[CLIENT_SECRET] = secret
+
+
+def with_secret(secret: str) -> Mapping[str, str]:
+    """The environment of this process for a Prefect server that asks for `secret`."""
+    return {**os.environ, API_SECRET: secret}
+
+
+def prefect_secret(workspace: Workspace) -> str:
+    """What clients of the workspace's Prefect server log in with: the user's text, or a kept one.
+
+    Raises:
+        InputError: its file cannot be used.
+    """
+    return os.environ.get(API_SECRET) or kept_secret(workspace.prefect_secret)
+
+
+def allowed_hosts(*more: str) -> str:
+    """Further names of a server that we start, as the variables say, separated by commas.
+
+    Args:
+        more: Variables that count too.
+
+    Raises:
+        InputError: one is no name of a host.
+    """
+    known = {name: os.environ.get(name, "") for name in (HOSTS, *more)}
+    for name, text in known.items():
+        try:
+            Guard.of("", text)
+        except ValueError as error:
+            raise InputError(f"{name}: {error}") from error
+    return ",".join(filter(None, known.values()))

@@ -17,10 +17,12 @@ from tasks.orchestration.interfaces import (
     OPTUNA_PORT,
     PREFECT_PORT,
     UNUSED_DAYS,
+    Command,
     mlflow_ui,
     optuna_ui,
     prefect_ui,
 )
+from tasks.workspace.layout import Workspace
 from tasks.workspace.readable import if_allowed, is_writable, substitute
 
 DEPLOYMENTS = Path("prefect.yaml")
@@ -108,17 +110,13 @@ def ui(
     if prefect and optuna:
         raise InputError("--prefect and --optuna: give one of them")
     workspace = place.open()
-    opened, usual = mlflow_ui, MLFLOW_PORT
-    if prefect:
-        opened, usual = prefect_ui, PREFECT_PORT
-    if optuna:
-        opened, usual = optuna_ui, OPTUNA_PORT
-    if opened is mlflow_ui and workspace.tracking_server is not None:
+    if workspace.tracking_server is not None and not (prefect or optuna):
         raise InputError(
             f"MLflow is at {workspace.tracking_server} (MLFLOW_TRACKING_URI): open that address"
         )
-    port = port or usual
-    if opened is mlflow_ui:
+    name, started, port = _interface(workspace, prefect, optuna, host, port)
+    variable = environment.MLFLOW_HOSTS if name == "mlflow_ui" else environment.HOSTS
+    if name == "mlflow_ui":
         from tasks.tracking.moving import update_alone
 
         with if_allowed():
@@ -126,16 +124,36 @@ def ui(
     from tasks.orchestration.web import serve_interface
 
     def ready(address: str) -> None:
-        print(f"{address}  (Ctrl-C ends it)", flush=True)
-        if opened is mlflow_ui and host not in LOOPBACK:
+        login = f"; log in with the text in {workspace.prefect_secret}" if prefect else ""
+        print(f"{address}  (Ctrl-C ends it{login})", flush=True)
+        if host not in LOOPBACK:
             print(
-                f"MLflow answers only to names it knows: for others set "
-                f"MLFLOW_SERVER_ALLOWED_HOSTS=NAME:{port} before this command",
+                f"{NAMES[name]} answers only to names it knows: for others set "
+                f"{variable}=NAME:{port} before this command",
                 flush=True,
             )
 
-    log = workspace.libraries / f"{opened.__name__}.log"
+    words, more = started
+    log = workspace.libraries / f"{name}.log"
     if not is_writable(log):
         log = substitute() / log.name
-    words, more = opened(workspace, host, port)
     serve_interface((words, environment.with_variables(more)), host, port, log, ready)
+
+
+NAMES = {"mlflow_ui": "MLflow", "prefect_ui": "Prefect", "optuna_ui": "Optuna's dashboard"}
+
+
+def _interface(
+    workspace: Workspace, prefect: bool, optuna: bool, host: str, port: int | None
+) -> tuple[str, Command, int]:
+    """The name of an interface, how it starts, and its port."""
+    if prefect:
+        port = port or PREFECT_PORT
+        secret = environment.prefect_secret(workspace)
+        names = environment.allowed_hosts()
+        return "prefect_ui", prefect_ui(host, port, names, secret), port
+    if optuna:
+        port, names = port or OPTUNA_PORT, environment.allowed_hosts()
+        return "optuna_ui", optuna_ui(workspace, host, port, names), port
+    port, names = port or MLFLOW_PORT, environment.allowed_hosts(environment.MLFLOW_HOSTS)
+    return "mlflow_ui", mlflow_ui(workspace, host, port, names), port

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import shlex
 import sys
 import time
@@ -160,14 +159,16 @@ def prefect(workspace: Workspace) -> Iterator[Callable[[], AbstractContextManage
     if has_prefect_server():
         yield nullcontext
         return
+    from tasks.orchestration.secret import new_secret
     from tasks.orchestration.server import serving
 
+    secret = new_secret()
     # Of two processes that make the same fresh database at once, one would die.
     with ExitStack() as fresh:
         fresh.enter_context(locked(workspace.lock("prefect")))
         log = workspace.prefect_home / "server.log"
-        with serving(os.environ, log, say) as server:
-            environment.use_prefect_server(server.api)
+        with serving(environment.with_secret(secret), log, say) as server:
+            environment.use_prefect_server(server.api, secret)
 
             @contextmanager
             def ready() -> Iterator[None]:

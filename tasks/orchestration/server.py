@@ -23,6 +23,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from recsys.errors import InputError
+from tasks.orchestration.guard import Guard, GuardedAsgi
 
 COMMAND = (sys.executable, "-m", "tasks.orchestration.server")  # and a file descriptor
 START_SECONDS = 120.0
@@ -82,6 +83,7 @@ class Server:
             return subprocess.Popen(
                 [*COMMAND, str(descriptor)],
                 env=self._environment,
+                cwd=self._log.parent,  # Prefect reads .env and prefect.toml where it starts
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
@@ -204,13 +206,14 @@ def _end_with_parent() -> None:
 def _serve(descriptor: int) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     import uvicorn
+    from prefect.server.api.server import create_app
 
     uvicorn.run(
-        "prefect.server.api.server:create_app",
-        factory=True,
+        GuardedAsgi(create_app(), Guard.of("127.0.0.1")),
         fd=descriptor,
         log_level="error",
         timeout_graceful_shutdown=5,
+        workers=1,  # whatever WEB_CONCURRENCY says
     )
 
 

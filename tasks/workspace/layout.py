@@ -78,6 +78,11 @@ class Workspace:
         return self.root / "prefect"
 
     @property
+    def prefect_secret(self) -> Path:
+        """What clients of a Prefect server that stays log in with; made at its first start."""
+        return self.prefect_home / "auth-string"
+
+    @property
     def cache(self) -> Path:
         """Results of the data stages."""
         return self.root / "cache"
