@@ -141,27 +141,39 @@ def test_a_database_of_our_mlflow_is_read_without_it(filled: Workspace) -> None:
     assert PARENT_RUN == MLFLOW_PARENT_RUN_ID
 
 
-@pytest.mark.parametrize("state", ["missing", "another schema", "no schema", "no database"])
+@pytest.mark.parametrize("state", ["another schema", "no schema", "no database"])
 def test_whatever_else_is_asked_through_the_client(
     tracked: Workspace, monkeypatch: pytest.MonkeyPatch, state: str
 ) -> None:
-    monkeypatch.setattr(client_reader, "open_client", lambda workspace: "a client")
+    monkeypatch.setattr(client_reader, "reading_client", lambda workspace: "a client")
     change = {"another schema": "update alembic_version set version_num = 'f00'"}
     with closing(sqlite3.connect(tracked.tracking_database)) as connection, connection:
         connection.execute(change.get(state, "delete from alembic_version"))
-    if state in ("missing", "no database"):
-        tracked.tracking_database.unlink()
     if state == "no database":
+        tracked.tracking_database.unlink()
         tracked.tracking_database.write_bytes(b"text" * 2000)
 
     assert isinstance(open_reader(tracked), ClientReader)
-    assert tracked.tracking_database.exists() == (state != "missing")
+
+
+def test_a_database_that_is_missing_is_not_made_to_be_read(tracked: Workspace) -> None:
+    tracked.tracking_database.unlink()
+
+    reader = open_reader(tracked)
+
+    assert (reader.run("0" * 32), list(reader.runs({})), reader.versions("recsys")) == (
+        None,
+        [],
+        [],
+    )
+    assert reader.aliases("recsys") is None
+    assert not tracked.tracking_database.exists()
 
 
 def test_a_server_is_asked_through_the_client(
     filled: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_reader, "open_client", lambda workspace: "a client")
+    monkeypatch.setattr(client_reader, "reading_client", lambda workspace: "a client")
 
     assert isinstance(open_reader(replace(filled, tracking="http://mlflow:5000")), ClientReader)
 
