@@ -3,12 +3,14 @@
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
-from recsys.dtypes import Float32Array, Int32Array
+from recsys.dtypes import BoolArray, Float32Array, Float64Array, Int32Array
 from recsys.models.recommender import NO_ITEM
 
 Block = tuple[Int32Array, Float32Array]
@@ -17,15 +19,27 @@ SCORES = 1 << 20  # scores of a block, 4 MiB of float32: larger ones fall out of
 ROWS = 128  # but fewer users at a time make the multiplication slow, so at least these,
 MOST = 1 << 25  # unless that takes more than 128 MiB
 CHUNK = 64  # scores that are compared together for the threshold
+BLOCK = 512  # users that share the tiles of the kernel
+LOWEST = np.finfo(np.float32).min
+FEW = 64  # users for whom it does not pay to measure all items
+PROBED = 16  # users of a batch that show whether bounds help
+FLAT = 0.6  # share of the items from which multiplying all of them is as fast
 
 
 def top_k(
-    users: Float32Array, items: Float32Array, seen: csr_matrix, k: int, threads: int = 0
-) -> tuple[Int32Array, Float32Array]:
+    users: Float32Array,
+    items: Float32Array,
+    seen: csr_matrix,
+    k: int,
+    threads: int = 0,
+    excluded: BoolArray | None = None,
+) -> Block:
     """The k items with the highest inner product for each user, none of them `seen`.
 
-    Of equal scores the lower item number comes first. A block is multiplied by one thread, so
-    the number of threads changes no bit.
+    Of equal scores the lower item number comes first. Items whose factors are too short to reach
+    a list are not multiplied, see `recsys.kernels.ranking`; where nearly all can reach one, or
+    there is little to do, all are. Which of both is decided by the input alone, and a block is the
+    work of one thread, so the number of threads changes no bit.
 
     Args:
         users: Factors, float32, shape (m, f).
@@ -33,13 +47,36 @@ def top_k(
         seen: CSR, shape (m, n_items); its cells are never shown.
         k: Length of the lists.
         threads: 0 for all cores.
+        excluded: Items that nobody is shown, shape (n_items,).
 
     Returns:
         Items int32 and scores float32, both of shape (m, k); NO_ITEM and NaN past the end of a
         list that is shorter.
+
+    Raises:
+        ValueError: a factor is NaN or infinite.
     """
+    for factors, of in ((users, "users"), (items, "items")):
+        if not np.isfinite(factors).all():
+            raise ValueError(f"the factors of {of} hold NaN or infinity, which cannot be ranked")
+    threads = threads or os.cpu_count() or 1
+    if k and len(users) >= FEW and len(users) * len(items) > SCORES:
+        bounds = _Bounds.of(users, items, seen, k, excluded)
+        if not bounds.flat():
+            return bounds.ranked(threads)
+    return _by_product(users, items, seen, k, threads, excluded)
+
+
+def _by_product(
+    users: Float32Array,
+    items: Float32Array,
+    seen: csr_matrix,
+    k: int,
+    threads: int,
+    excluded: BoolArray | None,
+) -> Block:
+    """As `top_k`, from all scores."""
     size = _rows_at_once(len(items))
-    starts = range(0, len(users), size)
     transposed = np.ascontiguousarray(items.T)
 
     def ranked(start: int) -> Block:
@@ -47,10 +84,109 @@ def top_k(
         scores = users[part] @ transposed
         known = seen[part]
         scores[np.repeat(np.arange(len(scores)), np.diff(known.indptr)), known.indices] = -np.inf
+        if excluded is not None:
+            scores[:, excluded] = -np.inf
         return best(scores, k)
 
     with threadpool_limits(1, "blas"):
-        blocks = _mapped(ranked, starts, threads or os.cpu_count() or 1)
+        blocks = _mapped(ranked, range(0, len(users), size), threads)
+    return _stacked(blocks, k)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Bounds:
+    """What the kernel needs: items by falling length, and how far each tile of them reaches.
+
+    Attributes:
+        users: Factors, float32, shape (m, f).
+        lengths: Of the users, float64, shape (m,).
+        items: Factors, float32, shape (n_items, f).
+        order: Items that may be shown, by falling length, int32.
+        reach: Length of the first item of each tile, float64, with room for the rounding of scores.
+        seen: CSR with sorted columns, shape (m, n_items).
+        k: Length of the lists.
+    """
+
+    users: Float32Array
+    lengths: Float64Array
+    items: Float32Array
+    order: Int32Array
+    reach: Float64Array
+    seen: csr_matrix
+    k: int
+
+    @classmethod
+    def of(
+        cls,
+        users: Float32Array,
+        items: Float32Array,
+        seen: csr_matrix,
+        k: int,
+        excluded: BoolArray | None,
+    ) -> "_Bounds":
+        """Sort the items by their length."""
+        from recsys.kernels.ranking import WIDTH
+
+        if not seen.has_sorted_indices:
+            seen = seen.sorted_indices()
+        lengths = _lengths(items)
+        # As float32, which sorts six times as fast; the order of equal ones changes no list.
+        order = np.argsort(-lengths.astype(np.float32)).astype(np.int32)
+        if excluded is not None:
+            order = order[~excluded[order]]
+        longest = np.maximum.accumulate(lengths[order][::-1])[::-1][::WIDTH]
+        slack = 1 + (users.shape[1] + 8) * float(np.finfo(np.float32).eps)
+        return cls(users, _lengths(users), items, order, longest * slack, seen, k)
+
+    def flat(self) -> bool:
+        """Whether most of the lists need most of the items; a few users show it."""
+        most = int(FLAT * len(self.reach)) + 1
+        probed = np.linspace(0, len(self.users) - 1, PROBED).astype(np.intp)
+        return self._rank(probed, most)[2] > 0.9 * most * PROBED
+
+    def ranked(self, threads: int) -> Block:
+        """The lists of all users."""
+
+        def block(start: int) -> Block:
+            users = np.arange(start, min(start + BLOCK, len(self.users)))
+            return self._rank(users, len(self.reach))[:2]
+
+        return _stacked(_mapped(block, range(0, len(self.users), BLOCK), threads), self.k)
+
+    def _rank(
+        self, chosen: npt.NDArray[np.intp], most: int
+    ) -> tuple[Int32Array, Float32Array, int]:
+        """The lists of some users after `most` tiles, and how many tiles they took together."""
+        from recsys.kernels.ranking import STEP, rank
+
+        width = -self.users.shape[1] % STEP
+        factors = np.pad(self.users[chosen], ((0, 0), (0, width)))
+        known = self.seen[chosen]
+        shape = len(chosen), self.k
+        items = np.full(shape, np.iinfo(np.int32).max, dtype=np.int32)
+        scores = np.full(shape, LOWEST, dtype=np.float32)
+        tiles = rank(
+            factors,
+            self.lengths[chosen],
+            self.items,
+            self.order,
+            self.reach,
+            known.indptr,
+            known.indices,
+            items,
+            scores,
+            most,
+        )
+        empty = items == np.iinfo(np.int32).max
+        items[empty], scores[empty] = NO_ITEM, np.nan
+        return items, scores, int(tiles)
+
+
+def _lengths(factors: Float32Array) -> Float64Array:
+    return np.asarray(np.sqrt(np.einsum("if,if->i", factors, factors, dtype=np.float64)))
+
+
+def _stacked(blocks: list[Block], k: int) -> Block:
     if not blocks:
         return np.zeros((0, k), np.int32), np.zeros((0, k), np.float32)
     return np.concatenate([b[0] for b in blocks]), np.concatenate([b[1] for b in blocks])
@@ -99,12 +235,11 @@ def best(scores: Float32Array, k: int) -> Block:
 
 def _threshold(scores: Float32Array, k: int) -> Float32Array:
     """A score that at least k of each row reach, or the lowest finite one; shape (m,)."""
-    lowest = np.finfo(np.float32).min
     m, n = scores.shape
     whole = n // CHUNK * CHUNK
     if n // CHUNK < k:
         if n <= k:
-            return np.full(m, lowest, np.float32)
-        return np.maximum(np.partition(scores, n - k, axis=1)[:, n - k], lowest)
+            return np.full(m, LOWEST, np.float32)
+        return np.maximum(np.partition(scores, n - k, axis=1)[:, n - k], LOWEST)
     maxima = scores[:, :whole].reshape(m, CHUNK, -1).max(axis=1)
-    return np.maximum(np.partition(maxima, -k, axis=1)[:, -k], lowest)
+    return np.maximum(np.partition(maxima, -k, axis=1)[:, -k], LOWEST)

@@ -30,7 +30,7 @@ from tasks.tracking.recorded import Recorded
 from tasks.workspace.cache import stage
 from tasks.workspace.layout import Workspace
 
-LIBRARIES = ("implicit", "numpy", "scipy", "torch")  # that what is learned depends on
+LIBRARIES = ("implicit", "numba", "numpy", "scipy", "torch")  # that what is learned depends on
 
 
 @dataclass(frozen=True, slots=True)

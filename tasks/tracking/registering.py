@@ -41,6 +41,7 @@ from tasks.workspace.layout import Workspace
 LIBRARIES = (
     "implicit",
     "mlflow",
+    "numba",
     "numpy",
     "pandas",
     "pyarrow",

@@ -32,7 +32,7 @@ MODELS = (
 MEASURING = (
     *MODELS,
     *("tasks/tuning/sampling.py", "tasks/study/monitor.py"),  # which points; where training stops
-    *("implicit", "numpy", "optuna", "scipy"),
+    *("implicit", "numba", "numpy", "optuna", "scipy"),
 )
 SERVING = (*MODELS, "recsys/serving")
 

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix, random_array
 
+from recsys.kernels.ranking import STEP, WIDTH, multiply
+from recsys.models import top_k as module
 from recsys.models.recommender import NO_ITEM
 from recsys.models.top_k import CHUNK, best, top_k
 
@@ -69,3 +71,130 @@ def test_the_number_of_threads_changes_no_bit(
 
     np.testing.assert_array_equal(one[0], three[0])
     np.testing.assert_array_equal(one[1], three[1])
+
+
+@pytest.fixture
+def bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small problems take the way of large ones."""
+    monkeypatch.setattr(module, "FEW", 1)
+    monkeypatch.setattr(module, "SCORES", 0)
+    monkeypatch.setattr(module, "FLAT", 1.0)
+    monkeypatch.setattr(module, "PROBED", 1)
+    monkeypatch.setattr(module._Bounds, "flat", lambda self: False)
+
+
+@pytest.mark.usefixtures("bounded")
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 9),
+    st.sampled_from([1, 5, WIDTH, WIDTH + 1, 3 * WIDTH - 1]),
+    st.sampled_from([1, 3, 4, 9]),
+    st.sampled_from([1, 4, 40, 900]),
+    st.sampled_from([0.0, 0.3, 1.0]),
+)
+def test_bounds_change_no_list(
+    seed: int, m: int, n: int, f: int, k: int, share_seen: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    # Whole numbers, so that scores are equal often; some items, and users, are zeros.
+    users = rng.integers(-1, 2, (m, f)).astype(np.float32)
+    items = (rng.integers(-2, 3, (n, f)) * rng.integers(0, 5, (n, 1))).astype(np.float32)
+    known = rng.random((m, n)) < share_seen
+    excluded = rng.random(n) < 0.1
+
+    lists, values = top_k(users, items, csr_matrix(known.astype(np.float32)), k, 1, excluded)
+
+    scores = users @ items.T
+    scores[known | excluded] = -np.inf
+    assert [[int(i) for i in row if i != NO_ITEM] for row in lists] == slow_best(scores, k)
+    for row, shown, theirs in zip(scores, lists, values, strict=True):
+        filled = shown != NO_ITEM
+        np.testing.assert_array_equal(theirs[filled], row[shown[filled]])
+        assert np.isnan(theirs[~filled]).all()
+
+
+@pytest.fixture
+def long_and_short(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, csr_matrix]:
+    """Factors as trainings leave them: few items are long."""
+    users = rng.normal(size=(900, 10)).astype(np.float32)
+    items = rng.normal(size=(4000, 10)) / np.arange(1, 4001)[:, None] ** 0.6
+    seen = csr_matrix(random_array((900, 4000), density=0.01, rng=rng, dtype=np.float32))
+    return users, items.astype(np.float32), seen
+
+
+def test_most_items_are_not_multiplied_and_the_lists_are_those_of_all_scores(
+    long_and_short: tuple[np.ndarray, np.ndarray, csr_matrix],
+) -> None:
+    users, items, seen = long_and_short
+    bounds = module._Bounds.of(users, items, seen, 10, None)
+
+    lists, values = top_k(users, items, seen, 10)
+
+    _, _, tiles = bounds._rank(np.arange(len(users)), len(bounds.reach))
+    assert not bounds.flat()
+    assert tiles < 0.3 * len(users) * len(bounds.reach)
+    expected, scores = module._by_product(users, items, seen, 10, 1, None)
+    np.testing.assert_array_equal(lists, expected)
+    np.testing.assert_allclose(values, scores, rtol=1e-5, atol=1e-6)
+
+
+def test_items_of_one_length_are_all_multiplied_by_blas(
+    factors: tuple[np.ndarray, np.ndarray, csr_matrix], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    users, items, seen = factors
+    items = items / np.linalg.norm(items, axis=1, keepdims=True)
+    monkeypatch.setattr(module._Bounds, "ranked", None)
+
+    lists, _ = top_k(users, items, seen, 10)
+
+    assert module._Bounds.of(users, items, seen, 10, None).flat()
+    np.testing.assert_array_equal(lists, module._by_product(users, items, seen, 10, 1, None)[0])
+
+
+def test_threads_and_blocks_change_no_bit_of_bounded_lists(
+    long_and_short: tuple[np.ndarray, np.ndarray, csr_matrix], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, three = (top_k(*long_and_short, 10, threads) for threads in (1, 3))
+    monkeypatch.setattr(module, "BLOCK", 7)
+    small = top_k(*long_and_short, 10, 2)
+
+    for other in (three, small):
+        np.testing.assert_array_equal(one[0], other[0])
+        np.testing.assert_array_equal(one[1], other[1])
+
+
+def test_columns_of_seen_items_may_come_in_any_order(
+    long_and_short: tuple[np.ndarray, np.ndarray, csr_matrix],
+) -> None:
+    users, items, seen = long_and_short
+    mixed = csr_matrix(seen[:, ::-1])[:, ::-1]
+
+    np.testing.assert_array_equal(top_k(users, items, mixed, 5)[0], top_k(users, items, seen, 5)[0])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("side", [0, 1])
+def test_factors_that_are_no_numbers_are_refused(
+    long_and_short: tuple[np.ndarray, np.ndarray, csr_matrix], side: int, value: float
+) -> None:
+    long_and_short[side][3, 2] = value
+
+    with pytest.raises(ValueError, match=f"factors of {('users', 'items')[side]} hold NaN"):
+        top_k(*long_and_short, 5)
+
+
+def test_scores_of_the_kernel_are_sums_in_the_order_of_the_factors(
+    rng: np.random.Generator,
+) -> None:
+    users = rng.normal(size=(STEP, 12)).astype(np.float32)
+    tile = rng.normal(size=(12, WIDTH)).astype(np.float32)
+    scores = np.empty((STEP, WIDTH), np.float32)
+
+    multiply(users, tile, scores)
+
+    # A product is exact in float64, and so is rounded once: up to a last bit, a fused one.
+    slow = np.zeros((STEP, WIDTH), np.float32)
+    for at in range(12):
+        slow = (slow + users[:, at, None].astype(np.float64) * tile[at]).astype(np.float32)
+    np.testing.assert_allclose(scores, slow, rtol=3e-7, atol=1e-7)
