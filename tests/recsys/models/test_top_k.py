@@ -198,3 +198,15 @@ def test_scores_of_the_kernel_are_sums_in_the_order_of_the_factors(
     for at in range(12):
         slow = (slow + users[:, at, None].astype(np.float64) * tile[at]).astype(np.float32)
     np.testing.assert_allclose(scores, slow, rtol=3e-7, atol=1e-7)
+
+
+def test_a_user_of_zeros_gets_the_lowest_items_however_short_they_are(
+    long_and_short: tuple[np.ndarray, np.ndarray, csr_matrix],
+) -> None:
+    users, items, _ = long_and_short
+    users[5] = 0
+    nothing = csr_matrix((len(users), len(items)), dtype=np.float32)
+
+    lists, _ = top_k(users, items[::-1], nothing, 6)
+
+    assert lists[5].tolist() == [0, 1, 2, 3, 4, 5]
