@@ -1,8 +1,9 @@
 """Keeps the pages of other sites away from a server: the names that it answers to.
 
-A page of another site can send requests to this machine; then Origin names the site. It can also
-point a name of its own at 127.0.0.1; then Host names the site. Both are refused before the server
-sees them, requests and websockets alike. Programs send no Origin.
+A page of another site can send requests to this machine; then Origin names the site, or, where the
+page only embeds an answer (a picture, a script, a frame), Sec-Fetch-Site says that it is another
+one. It can also point a name of its own at 127.0.0.1; then Host names the site. All are refused
+before the server sees them, requests and websockets alike. Programs send neither.
 """
 
 import re
@@ -36,7 +37,7 @@ class Site:
     @classmethod
     def parse(cls, text: str, pattern: re.Pattern[str] = _HOST) -> Self | None:
         """What `NAME[:PORT]` says, as Host has it; None where it is no such text."""
-        found = pattern.fullmatch(text.strip())
+        found = pattern.fullmatch(text.strip(" \t"))
         if found is None:
             return None
         name = found[1].strip("[]") if found[1].startswith("[") else found[1].removesuffix(".")
@@ -51,6 +52,23 @@ class Site:
         """As a header has it."""
         name = f"[{self.name}]" if ":" in self.name else self.name
         return name if self.port is None else f"{name}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What a browser says of a request: its method, and the headers Sec-Fetch-*."""
+
+    method: str
+    site: str
+    mode: str
+    dest: str
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether a page of another site puts the answer into itself; a link to it does not."""
+        other = self.site in ("cross-site", "same-site")  # another port is the same site
+        opened = (self.mode, self.dest) == ("navigate", "document")
+        return other and not (opened and self.method in ("GET", "HEAD"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,18 +103,25 @@ class Guard:
         own = frozenset([*LOOPBACK, *([bare.name] if bare else [])])
         return cls(own, frozenset(s for s in sites.values() if s is not None and s.name not in own))
 
-    def refusal(self, hosts: list[str], origins: list[str]) -> str | None:
+    def refusal(
+        self, hosts: list[str], origins: list[str], fetched: "Fetched | None" = None
+    ) -> str | None:
         """Why a request is refused, None where it is not.
 
         Args:
             hosts: The values of its Host headers.
             origins: Those of its Origin headers.
+            fetched: What a browser says of it.
         """
         host = Site.parse(hosts[0]) if len(hosts) == 1 else None
         if host is None or not self._answers_to(host):
             return f"this server has no name {', '.join(hosts)!a} (Host)"
         if not all(self._trusts(origin, host) for origin in origins):
             return f"pages of {', '.join(origins)!a} may not use this server (Origin)"
+        if not origins and fetched is not None and fetched.is_embedded:
+            return (
+                "pages of other sites may not embed this server; open it in a tab (Sec-Fetch-Site)"
+            )
         return None
 
     def _answers_to(self, host: Site) -> bool:
@@ -113,8 +138,8 @@ class Guard:
         site, usual = Site.parse(rest), _DEFAULT_PORTS.get(scheme.lower())
         if site is None or usual is None:
             return False
-        port = site.port or usual
-        same_port = port == (host.port or usual)
+        port = usual if site.port is None else site.port
+        same_port = port == (usual if host.port is None else host.port)
         if same_port and (site.name == host.name or {site.name, host.name} <= self.own):
             return True
         ports = self._ports(site.name)
@@ -134,9 +159,12 @@ class GuardedAsgi:
         why = None
         if scope["type"] in ("http", "websocket"):
             found = [(name.lower(), value.decode("latin-1")) for name, value in scope["headers"]]
+            once = dict(found)
+            says = (once.get(name, "") for name in _FETCHED)
             why = self._guard.refusal(
                 [value for name, value in found if name == b"host"],
                 [value for name, value in found if name == b"origin"],
+                Fetched(scope.get("method", "GET"), *says),
             )
         if why is None:
             await self._app(scope, receive, send)
@@ -154,7 +182,10 @@ def guarded_wsgi(app: Wsgi, guard: Guard) -> Wsgi:
     def answer(request: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         names = ("HTTP_HOST", "HTTP_ORIGIN")  # several headers of a name come as one, by commas
         hosts, origins = ([request[name]] if name in request else [] for name in names)
-        why = guard.refusal(hosts, origins)
+        says = (
+            request.get(f"HTTP_{name.decode().upper().replace('-', '_')}", "") for name in _FETCHED
+        )
+        why = guard.refusal(hosts, origins, Fetched(request.get("REQUEST_METHOD", "GET"), *says))
         if why is None:
             return app(request, start_response)
         start_response(f"{FORBIDDEN} Forbidden", _HEADERS)
@@ -163,6 +194,7 @@ def guarded_wsgi(app: Wsgi, guard: Guard) -> Wsgi:
     return answer
 
 
+_FETCHED = (b"sec-fetch-site", b"sec-fetch-mode", b"sec-fetch-dest")
 _HEADERS = [("Content-Type", "text/plain; charset=utf-8"), ("X-Content-Type-Options", "nosniff")]
 
 
@@ -186,4 +218,14 @@ def host_names(guard: Guard, port: int) -> list[str]:
         text
         for site in names
         for text in ([str(site)] if site.port else [str(site), f"{site}:{ports[site]}"])
+    ]
+
+
+def origin_patterns(guard: Guard) -> list[str]:
+    """Pages of the names that the user gave, as MLflow's own check matches Origin."""
+    return [
+        f"{scheme}://{site}{end}"
+        for site in sorted({*guard.named, *(Site(name, None) for name in guard.own)}, key=str)
+        for scheme in _DEFAULT_PORTS
+        for end in (("", ":*") if site.port is None else ("",))
     ]

@@ -40,7 +40,7 @@ def serve_interface(
     """
     with suppress(OSError), socket.create_connection((host, port), 1.0):
         raise InputError(f"port {port} of {host} is in use; pass another with --port")
-    address = f"http://{host}:{port}"
+    address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     log.parent.mkdir(parents=True, exist_ok=True)
     words, variables = command
     with log.open("wb") as output:
@@ -68,9 +68,10 @@ def serve_interface(
 def _answers(process: subprocess.Popen[bytes], address: str) -> bool:
     """Whether it answers; False when it has ended, or after a while."""
     deadline = time.monotonic() + START_SECONDS
+    directly = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     while process.poll() is None and time.monotonic() < deadline:
         try:
-            with urllib.request.urlopen(address, timeout=START_SECONDS):
+            with directly.open(address, timeout=START_SECONDS):
                 return True
         except urllib.error.HTTPError:
             return True  # an answer, too

@@ -1,16 +1,19 @@
 """MLflow's server behind our guard: python -m tasks.tracking.server OPTIONS OF `mlflow server`.
 
-MLflow checks Host, and Origin below /api; the guard checks both for everything. Both read the names
-of the server in MLFLOW_SERVER_ALLOWED_HOSTS.
+MLflow checks Host, and Origin below /api; the guard checks both for everything. Both take the names
+of the server from MLFLOW_SERVER_ALLOWED_HOSTS.
 """
 
 import sys
 from typing import Any
 
 from mlflow import server
-from mlflow.environment_variables import MLFLOW_SERVER_ALLOWED_HOSTS
+from mlflow.environment_variables import (
+    MLFLOW_SERVER_ALLOWED_HOSTS,
+    MLFLOW_SERVER_CORS_ALLOWED_ORIGINS,
+)
 
-from tasks.orchestration.guard import Guard, GuardedAsgi
+from tasks.orchestration.guard import Guard, GuardedAsgi, origin_patterns
 
 GUARDED = {
     "mlflow.server.fastapi_app:app": "tasks.tracking.server:pages",
@@ -33,14 +36,21 @@ def pages_with_accounts() -> GuardedAsgi:
 
 
 def _guarded(app: Any) -> GuardedAsgi:
+    return GuardedAsgi(app, _guard())
+
+
+def _guard() -> Guard:
     known: Any = MLFLOW_SERVER_ALLOWED_HOSTS  # untyped
-    return GuardedAsgi(app, Guard.of("", known.get() or ""))
+    return Guard.of("", known.get() or "")
 
 
 def main(arguments: list[str]) -> None:
     """Start it and answer until interrupted."""
     from mlflow.cli import cli
 
+    # It would refuse what its own pages send under a name that the user gave.
+    pages_of: Any = MLFLOW_SERVER_CORS_ALLOWED_ORIGINS  # untyped
+    pages_of.set(",".join(origin_patterns(_guard())))
     # MLflow 3.17 has no other way to put something before its server.
     module: Any = server
     build = module._build_uvicorn_command

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.team.engine import free_port
 from tests.flows.processes import RECSYS, ROOT
+from tests.team.engine import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -70,6 +70,8 @@ def test_an_interface_refuses_foreign_pages_and_names_and_serves_its_own(
             ("OPTIONS", {"Origin": EVIL, "Access-Control-Request-Method": "POST"}),
             ("GET", {"Host": f"evil.example:{port}"}),  # a name that leads here by its DNS
             ("POST", {"Host": f"evil.example:{port}", "Origin": f"{EVIL}:{port}"}),
+            ("GET", {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "iframe"}),
+            ("GET", {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "no-cors"}),  # other port
         ]
         refused = [status(port, method, path, headers, COMMAND) for method, headers in attacks]
         own = [

@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 
 from tasks.orchestration.guard import (
+    Fetched,
     Guard,
     GuardedAsgi,
     Scope,
     guarded_wsgi,
     host_names,
+    origin_patterns,
     page_origins,
 )
 
@@ -51,6 +53,11 @@ def test_a_server_answers_to_the_names_of_its_machine(host: str) -> None:
         "[::2]:4200",
         "192.168.1.5:4200",
         "localhost:4200:4200",
+        "[::ffff:127.0.0.1]:4200",
+        "127.1:4200",
+        "2130706433:4200",
+        "localhost..:4200",
+        "localhost\xa0",
         "*",
         "",
     ],
@@ -85,6 +92,7 @@ def test_its_own_pages_use_a_server(host: str, origin: str) -> None:
         "https://evil.example:4200",
         "http://127.0.0.1:4200.evil.example",
         "http://localhost:3000",  # another program's page
+        "http://localhost:0",
         "http://localhost",
         "https://localhost",
         "null",
@@ -152,6 +160,40 @@ def test_servers_that_check_themselves_get_the_same_names() -> None:
     assert {"http://localhost:4200", "https://mlflow.example.org"} <= {*page_origins(TEAM, 4200)}
 
 
+@pytest.mark.parametrize(
+    ("site", "mode", "dest", "method", "passes"),
+    [
+        ("cross-site", "no-cors", "image", "GET", False),
+        ("same-site", "no-cors", "script", "GET", False),  # a page at another port
+        ("cross-site", "navigate", "iframe", "GET", False),
+        ("cross-site", "navigate", "document", "POST", False),
+        ("cross-site", "", "", "GET", False),
+        ("cross-site", "navigate", "document", "GET", True),  # a link
+        ("same-origin", "cors", "empty", "POST", True),
+        ("none", "navigate", "document", "GET", True),
+        ("", "", "", "POST", True),  # a program
+    ],
+)
+def test_pages_of_others_do_not_embed_a_server(
+    site: str, mode: str, dest: str, method: str, passes: bool
+) -> None:
+    fetched = Fetched(method, site, mode, dest)
+
+    assert (LOCAL.refusal(["localhost:4200"], [], fetched) is None) == passes
+    # Prefect's page at localhost asks 127.0.0.1, and says so.
+    assert LOCAL.refusal(["127.0.0.1:4200"], ["http://localhost:4200"], fetched) is None
+
+
+def test_mlflow_takes_what_pages_send_under_a_name_that_the_user_gave() -> None:
+    found = origin_patterns(Guard.of("", "box.lab,mlflow:5000"))
+
+    assert {"http://box.lab", "http://box.lab:*", "https://box.lab"} < {*found}
+    assert [each for each in found if "mlflow" in each] == [
+        "http://mlflow:5000",
+        "https://mlflow:5000",
+    ]
+
+
 Message = MutableMapping[str, Any]
 
 
@@ -181,6 +223,7 @@ def test_requests_and_websockets_are_refused_before_the_application() -> None:
     assert sent("websocket", local, evil) == [{"type": "websocket.close", "code": 1008}]
     assert sent("http", (b"host", b"evil.example"))[0]["status"] == 403
     assert sent("http")[0]["status"] == 403
+    assert sent("http", local, (b"sec-fetch-site", b"cross-site"))[0]["status"] == 403
     assert sent("http", local) == sent("websocket", local) == [{"type": "reached"}]
     assert sent("lifespan") == [{"type": "reached"}]
 
@@ -193,6 +236,7 @@ def test_requests_and_websockets_are_refused_before_the_application() -> None:
         ({"HTTP_HOST": "localhost:8080", "HTTP_ORIGIN": "null"}, "403 Forbidden"),
         ({"HTTP_HOST": "evil.example:8080"}, "403 Forbidden"),
         ({"HTTP_HOST": "localhost:8080,evil.example"}, "403 Forbidden"),
+        ({"HTTP_HOST": "localhost:8080", "HTTP_SEC_FETCH_SITE": "cross-site"}, "403 Forbidden"),
         ({}, "403 Forbidden"),
     ],
 )

@@ -17,8 +17,10 @@ def free_port() -> int:
 
 
 def test_it_says_its_address_when_it_answers_and_ends_quietly(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # is not asked, whatever the address
+    monkeypatch.setenv("no_proxy", "elsewhere.example")
     port, log = free_port(), tmp_path / "logs" / "web.log"
     words = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"]
 
