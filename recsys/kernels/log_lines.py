@@ -42,6 +42,7 @@ Titles = tuple[int, int]  # address of a line and its length
 BATCH = 256  # texts looked up together
 NO_TIME = np.int64(-(2**62))
 _LATEST = 253_402_300_800
+_MARK, _BYTES_3 = np.uint64(0xBFBBEF), np.uint64(0xFFFFFF)  # a byte order mark, its size
 _POWERS = 10.0 ** np.arange(17)
 
 
@@ -215,7 +216,8 @@ def _unusual(text: int, ends: int, spec: int, titles: Titles) -> bool:
         empty |= (here - ONES) & ~here
     if get(spec, TRIM) and empty & HIGHS != np.uint64(0):
         return True  # perhaps a NUL byte
-    if high & HIGHS != np.uint64(0) and not is_utf8(text, start, stop):
+    marked = word(text, start) & _BYTES_3 == _MARK
+    if high & HIGHS != np.uint64(0) and (marked or not is_utf8(text, start, stop)):
         return True
     user, item, name = get(spec, USER), get(spec, ITEM), get(spec, NAME)
     if get(spec, TRIM):

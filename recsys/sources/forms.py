@@ -16,13 +16,14 @@ from recsys.sources import ids, times
 from recsys.sources.fields import Rows
 from recsys.sources.layout import Decimal, Layout, Role
 from recsys.sources.numbers import is_text
+from recsys.sources.quoting import split_line
 from recsys.sources.rejects import Reason
 from recsys.sources.times import Seconds, Unit
 
 SAMPLE = 10_000  # rows that decide
-SINCE = 788_918_400  # 1995-01-01; few logs are older
 
 _KEPT = 1000  # fields that cannot be used, kept as examples
+_ENOUGH = 20  # rows of which none has half of all plays by chance
 _DAY = 86_400
 _LIKE = (
     (1900, 2100, "years"),
@@ -30,7 +31,7 @@ _LIKE = (
     (190_001, 210_013, "years and months (YYYYMM)"),
 )
 _DOTS = re.compile(r"\s*-?[1-9]\d{0,2}(\.\d{3})+\s*")
-_COMMA = re.compile(r"\s*-?\d{1,3}(\.?\d{3})*,\d+\s*")
+_COMMA = re.compile(r"\s*-?\d{1,3}([. '’\u00a0\u2007\u2009\u202f]?\d{3})*,\d+\s*")
 _POINT = re.compile(r"\s*-?\d*\.\d+\s*")
 
 
@@ -53,7 +54,8 @@ class Forms:
         """The forms that most of the first rows have.
 
         Raises:
-            InputError: plays may be thousands or fractions, and `decimal` does not say.
+            InputError: plays may be thousands or fractions, and `decimal` does not say; or ids
+                have lost their last digits.
         """
         if decimal is None and rows and "plays" in layout.fields:
             _refuse_two_readings(_sample(rows, "plays"))
@@ -63,6 +65,8 @@ class Forms:
             return cls(decimal, unit)
         roles: tuple[Role, ...] = ("user", "item")
         written = frozenset(role for role in roles if ids.are_floats(_sample(rows, role)))
+        for role in written:
+            _refuse_short_ids(role, _sample(rows, role))
         return cls(decimal, unit, written)
 
     def digits(self, rows: Rows) -> Rows:
@@ -79,6 +83,19 @@ class Forms:
             roles = " and ".join(sorted(self.float_ids))
             notes.append(f"ids of {roles} are whole numbers written as 12.0; they are read as 12")
         return notes
+
+
+def _refuse_short_ids(role: Role, sample: Strings) -> None:
+    """Refuse ids as a spreadsheet shows them.
+
+    Raises:
+        InputError: most have fewer digits than they had.
+    """
+    if short := ids.short_ids(sample):
+        raise InputError(
+            f"{role} ids such as {short!r} have lost their last digits, as in a spreadsheet; "
+            "write them as text or as whole numbers"
+        )
 
 
 def _refuse_two_readings(plays: Strings) -> None:
@@ -170,7 +187,7 @@ def odd_times(seconds: Seconds, unit: Unit, now: float | None = None) -> list[st
     middle = int(np.median(seconds)) if len(seconds) else 0
     words_of = (f", which look like {what}" for low, high, what in _LIKE if low <= middle < high)
     like = next(words_of, "")
-    early = int((seconds < SINCE).sum())
+    early = int((seconds < times.SINCE).sum())
     late = int((seconds > (time.time() if now is None else now) + _DAY).sum())
     for count, words in ((early, "before 1995"), (late, "after tomorrow")):
         if 2 * count > len(seconds):
@@ -182,8 +199,26 @@ def odd_times(seconds: Seconds, unit: Unit, now: float | None = None) -> list[st
 
 
 def odd_plays(plays: Float64Array) -> list[str]:
-    """A note where most plays look like times."""
-    like = (plays > SINCE) & (plays < 4_102_444_800)
-    if len(plays) and 2 * int(like.sum()) > len(plays):
-        return ["plays look like times in seconds since 1970; check which column they are"]
+    """Notes where most plays look like times, or one row has half of all plays."""
+    unit = times.unit_of_times(plays)
+    if unit is not None:
+        return [f"plays look like {times.WORDS[unit]}; check which column they are"]
+    if len(plays) >= _ENOUGH and 2 * plays.max() >= plays.sum():
+        return [f"one row has {plays.max():,.0f} of all {plays.sum():,.0f} plays; is it their sum?"]
+    return []
+
+
+def odd_header(layout: Layout, users: Strings, items: Strings) -> list[str]:
+    """A note where a user and an item are called like their columns, in whatever spelling."""
+    if not layout.titles:
+        return []
+    titles = split_line(layout.titles, layout.delimiter, layout.quoted)
+    at = [layout.fields[role] for role in ("user", "item")]
+    called = [titles[place].strip(' "').lower() for place in at if place < len(titles)]
+    found = [
+        pc.index(pc.utf8_lower(pc.utf8_trim(ids, ' "')), title).as_py() >= 0
+        for ids, title in zip((users, items), called, strict=False)
+    ]
+    if len(found) == 2 and all(found):
+        return [f"user {called[0]!r} and item {called[1]!r} read like line 1: a header among rows?"]
     return []

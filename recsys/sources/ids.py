@@ -2,6 +2,7 @@
 
 import re
 from decimal import Decimal
+from math import isfinite
 from unicodedata import normalize
 from uuid import UUID
 
@@ -13,9 +14,15 @@ from recsys.data.ids import IdMap, Strings
 from recsys.errors import InputError
 from recsys.sources.numbers import Column, bools, floats
 
-_EXACT = 2**53  # from here on float64 no longer has every whole number
+_EXACT = {2: 2**11, 4: 2**24, 8: 2**53}  # beyond it floats of so many bytes lack whole numbers
+_BEYOND = "floats beyond 2^{}, whose last digits are lost; write them as integers or as text"
 _MISSING = r"^(|nan|NaN|NA|N/A|NULL|null|None|\\N)$"  # in a column of numbers
+_MARKS = r"(?i)^(nan|na|n/a|#n/a|null|\(null\)|nil|none|\\N|<na>|nat|undefined|-+|\?+)$"
 _FLOAT = r"^[0-9]+(\.[0-9]*)?([eE]\+[0-9]+)?$"
+_SHORT = re.compile(r"[0-9](?:\.([0-9]{1,5}))?E\+([0-9]+)|[0-9]\.([0-9]{5})e\+([0-9]+)")
+_QUOTED = r"^('.*'|`.*`|\".*\"|“.*”|‘.*’|«.*»)$"
+_UNSEEN = "[\u00ad\u200b-\u200f\u2060\ufeff]"
+_CASELESS = r"^[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}$|@"
 
 
 def texts_of(column: Column, name: str) -> Strings:
@@ -38,11 +45,17 @@ def texts_of(column: Column, name: str) -> Strings:
 
 
 def text_of(value: object) -> str | None:
-    """The text of one id or name that a database gives."""
+    """The text of one id or name that a database gives.
+
+    Raises:
+        InputError: it is a float beyond 2^53, whose last digits are lost.
+    """
     if isinstance(value, memoryview | bytearray):
         value = bytes(value)
     if isinstance(value, bytes):
         return _of_one(value, uuid=False)
+    if isinstance(value, float) and isfinite(value) and abs(value) > _EXACT[8]:
+        raise InputError(f"ids such as {value!r} are {_BEYOND.format(53)}")
     if isinstance(value, float | Decimal) and value == value // 1:
         return str(int(value))
     return None if value is None else str(value)
@@ -77,22 +90,48 @@ def without_fractions(column: Strings) -> Strings:
     return pa.array(texts, pa.string())
 
 
+def short_ids(column: Strings) -> str:
+    """An example where most ids have lost their last digits, as 1.23457E+11; else ""."""
+    parts = [_SHORT.fullmatch(text) for text in column.to_pylist()]
+    lost = [
+        each for each in parts if each and len(each[1] or each[3] or "") < int(each[2] or each[4])
+    ]
+    return lost[0][0] if 2 * len(lost) > len(column) else ""
+
+
 def odd_ids(ids: IdMap, what: str) -> list[str]:
-    """Notes on ids that may stand for a missing value, or differ in their Unicode form alone."""
+    """Notes on ids that may stand for a missing value, in quotes, or alike to the eye."""
     notes = []
-    marks = ids.ids.filter(pc.match_substring_regex(ids.ids, _MISSING)).to_pylist()
+    marks = ids.ids.filter(pc.match_substring_regex(ids.ids, _MARKS)).to_pylist()
     if marks:
         shown = " and ".join(map(repr, marks[:3]))
         notes.append(f"{what} {shown} may stand for a missing value and is used as it is")
+    quoted = ids.ids.filter(pc.match_substring_regex(ids.ids, _QUOTED))
+    if 2 * len(quoted) > len(ids):
+        shown = repr(quoted[0].as_py())
+        notes.append(f"{what} ids keep the quotes around them, as in {shown}")
+    of_case = ids.ids.filter(pc.match_substring_regex(ids.ids, _CASELESS))
+    notes += _alike(of_case, pc.utf8_lower(of_case), what, "in capitals and in small letters")
     if not pc.all(pc.string_is_ascii(ids.ids)).as_py():
-        counts = pc.value_counts(pc.utf8_normalize(ids.ids, form="NFD"))
-        alike = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
-        if len(alike):
-            notes.append(
-                f"{len(alike):,} {what} ids are there in two Unicode forms and count as two, such "
-                f"as {normalize('NFC', alike[0].as_py())!r}; write them in one"
-            )
+        notes += _alike(
+            ids.ids, pc.utf8_normalize(ids.ids, form="NFD"), what, "in two Unicode forms"
+        )
+        seen = pc.replace_substring_regex(ids.ids, _UNSEEN, "")
+        notes += _alike(ids.ids, seen, what, "with and without invisible characters")
     return notes
+
+
+def _alike(ids: Strings, forms: Strings, what: str, how: str) -> list[str]:
+    """A note where several ids have one form."""
+    counts = pc.value_counts(forms)
+    alike = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
+    if not len(alike):
+        return []
+    first = normalize("NFC", alike[0].as_py())
+    return [
+        f"{len(alike):,} {what} ids are there {how} and count as two, such as {first!r}; "
+        "write them in one"
+    ]
 
 
 def _is_whole(text: str) -> bool:
@@ -102,11 +141,10 @@ def _is_whole(text: str) -> bool:
 def _of_floats(column: Column, name: str) -> Strings:
     values = floats(column)
     whole = np.isfinite(values) & (values == np.floor(values))
-    if (np.abs(values[whole]) > _EXACT).any():
-        raise InputError(
-            f"column {name!r} holds ids as floats beyond 2^53, whose last digits are lost; "
-            "write them as integers or as text"
-        )
+    most = _EXACT[column.type.bit_width // 8]
+    if (np.abs(values[whole]) > most).any():
+        power = most.bit_length() - 1
+        raise InputError(f"column {name!r} holds ids as {_BEYOND.format(power)}")
     digits = pa.array(np.where(whole, values, 0).astype(np.int64)).cast(pa.string())
     column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
     return pc.fill_null(pc.if_else(pa.array(whole), digits, column.cast(pa.string())), "")

@@ -75,7 +75,7 @@ def layout(
     check_columns(columns, roles, option)
     if isinstance(columns["user"], int):
         raise InputError(f"{path} holds JSON lines; name their keys in {option}: {', '.join(keys)}")
-    fields = positions(path, keys, len(keys), columns, option)
+    fields = positions(path, [key.strip() for key in keys], len(keys), columns, option)
     return Layout("columns", fields, width=len(keys), keys=tuple(keys), trim=True)
 
 
@@ -92,11 +92,20 @@ def cells_of(block: Lines, layout: Layout) -> tuple[dict[Any, Any], Int8Array]:
     for at, line in enumerate(block.texts.to_pylist()):
         row = _object(line)
         values = {role: _value(row, layout.keys[key]) for role, key in layout.fields.items()}
-        if row is None or any(isinstance(value, dict | list) for value in values.values()):
+        if row is None or not all(_fits(role, value) for role, value in values.items()):
             codes[at] = Reason.NOT_JSON
         for role, value in values.items():
             columns[role].append(_text(value))
     return {role: pa.array(texts, pa.string()) for role, texts in columns.items()}, codes
+
+
+def _fits(role: str, value: object) -> bool:
+    """Whether a value can play a role; a text with half of a surrogate pair is no text."""
+    if isinstance(value, bool):
+        return role not in {"user", "item"}
+    if isinstance(value, str):
+        return value.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in value)
+    return not isinstance(value, dict | list)
 
 
 def _object(line: str) -> dict[str, Any] | None:
@@ -128,5 +137,5 @@ def _text(value: object) -> str:
     if value is None or isinstance(value, dict | list):
         return ""
     if isinstance(value, str):
-        return value.encode(errors="replace").decode()  # a lone surrogate is no text
+        return value.encode(errors="replace").decode()
     return json.dumps(value)

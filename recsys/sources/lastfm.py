@@ -6,15 +6,19 @@ Tab-separated UTF-8 without quoting: a quote is part of a name.
 import re
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from recsys.sources.layout import Layout
+from recsys.sources.times import WORDS, unit_of_times
 
 PLAYS = Layout("lastfm-360k", {"user": 0, "item": 1, "name": 2, "plays": 3}, width=4, by_mbid=True)
 EVENTS = Layout("lastfm-1k", {"user": 0, "time": 1, "item": 2, "name": 3}, width=6, by_mbid=True)
 
+_DATE = re.compile(r"\d{4}-\d\d-\d\d\b")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 _MBID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
-_SINCE, _UNTIL = 788_918_400, 4_102_444_800  # seconds of 1995 and 2100
+_FRACTION = re.compile(r"\d+\.\d*[1-9]0*")
 
 
 def plays_layout(head: Sequence[str]) -> Layout | None:
@@ -38,10 +42,20 @@ def doubt(head: Sequence[str], layout: Layout) -> str:
         return f"field {name + 1} holds numbers, not the names of artists"
     if not _mostly(ids, _MBID.fullmatch) and any(re.search(r"\S\s\S", each) for each in ids):
         return f"field {item + 1} holds names, no MusicBrainz ids"
-    if "plays" in layout.fields:
-        plays = [row[layout.fields["plays"]] for row in rows]
-        if _mostly(plays, lambda text: _NUMBER.fullmatch(text) and _SINCE < float(text) < _UNTIL):
-            return f"field {layout.fields['plays'] + 1} holds times since 1970, not plays"
+    for form, what in ((_MBID, "MusicBrainz ids"), (_DATE, "dates")):
+        if _mostly([row[name] for row in rows], form.match):
+            return f"field {name + 1} holds {what}, not the names of artists"
+    return _doubt_of_plays(rows, layout.fields["plays"]) if "plays" in layout.fields else ""
+
+
+def _doubt_of_plays(rows: Sequence[Sequence[str]], at: int) -> str:
+    plays = [row[at] for row in rows]
+    fractions = sum(bool(_FRACTION.fullmatch(text)) for text in plays)
+    if fractions > 2 and 20 * fractions > len(plays):
+        return f"field {at + 1} holds fractions, as ratings do, not plays"
+    numbers = [float(text) for text in plays if _NUMBER.fullmatch(text)]
+    if unit := unit_of_times(np.array(numbers)):
+        return f"field {at + 1} holds {WORDS[unit]}, not plays"
     return ""
 
 

@@ -12,6 +12,7 @@ from recsys.sources.layout import Layout, Role
 _FIELDS: dict[Role, int] = {"user": 0, "item": 1, "rating": 2, "time": 3}
 _TITLES: dict[Role, int] = {"item": 0, "name": 1}
 _ROW = re.compile(r"\d+(\t|::|,)\d+\1(?P<rating>\d+(\.\d+)?)\1(?P<time>\d+)")
+_RATING = re.compile("rat|scor|star|grade|value")
 _HIGHEST = 10  # rating; what is more often higher counts something
 _SINCE, _UNTIL = 788_918_400, 4_102_444_800  # seconds of 1995 and 2100
 HEADER = "userId,movieId,rating,timestamp"
@@ -48,6 +49,9 @@ def layout(head: Sequence[str]) -> Layout | None:
 def doubt(head: Sequence[str]) -> str:
     """Why lines of four numbers are no ratings, "" where they are."""
     rows = [row for line in head if (row := _ROW.fullmatch(line))]
+    titles = head[0].split(rows[0][1])
+    if len(titles) == 4 and titles[2].isalpha() and not _RATING.search(titles[2].lower()):
+        return f"line 1 calls field 3 {titles[2]!r}, which is no rating"
     if 2 * sum(float(row["rating"]) <= _HIGHEST for row in rows) < len(rows):
         return f"field 3 is mostly above {_HIGHEST}, so it is no rating"
     if 2 * sum(_SINCE < float(row["time"]) < _UNTIL for row in rows) < len(rows):

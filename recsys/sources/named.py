@@ -39,14 +39,14 @@ PROFILES = Roles(
     ("user",),
     "user=uid,gender=sex,country=land or {option} user=0,age=2",
 )
-_SEPARATORS = ("\t", ",", ";", "|", "::", " ")
+_SEPARATORS = ("\t", ",", ";", "|", "\x01", "::", " ")  # \x01 is that of Hive
+_ENOUGH = 20  # rows that show whether values come again
+_ENDINGS = "s|id|ids|idx|index|no|nr|num|number|key|name|code|hash|uuid|guid|mbid"
 _TITLES: dict[Role, str] = {  # how programs call a column; only letters count
-    "user": "user|users|userid|useridx|uid|username|listener|listenerid|customer|customerid|member"
-    "|memberid|account|accountid|visitorid|msno|reviewer|reviewerid|profileid|personid|clientid"
-    "|subscriberid|userkey|id",
-    "item": "item|items|itemid|iid|artist|artistid|artistname|track|trackid|song|songid|movie"
-    "|movieid|product|productid|album|albumid|isbn|book|bookid|mbid|asin|sku|video|videoid|game"
-    "|gameid|content|contentid|business|businessid|anime|animeid|itemkey",
+    "user": "(id)?(user|listener|customer|member|account|visitor|reviewer|profile|person|client"
+    f"|subscriber|viewer|reader|player|session)({_ENDINGS}|login|mail|email)?|uid|msno|id",
+    "item": "(id)?(item|artist|track|song|movie|film|product|article|album|book|video|game|content"
+    f"|business|anime|show|podcast|episode)({_ENDINGS}|title|uri|url)?|iid|isbn|mbid|asin|sku",
     "plays": "plays|play|playcount|playcounts|count|counts|cnt|n|listens|listencount|weight|total"
     "|scrobbles|quantity|rating",
     "time": "time|timestamp|ts|date|datetime|at|playedat|createdat|listenedat|uts|utctime",
@@ -118,7 +118,7 @@ def guessed(names: Sequence[str], roles: Roles = LOG) -> str:
 
 def is_title(role: Role, cell: str) -> bool:
     """Whether a text reads like the name of a column with this role, and not like a value."""
-    word = re.sub(r"[^a-z0-9]", "", cell.lower())
+    word = re.sub(r"[^a-z0-9]", "", cell.partition(":")[0].lower())  # user_id:token
     return re.fullmatch(_TITLES[role], word) is not None
 
 
@@ -143,17 +143,25 @@ def layout(
     named = isinstance(columns["user"], str)
     cells = [split_line(line, delimiter, quoted) for line in (rows if quoted else head[:1000])]
     width = Counter(map(len, cells)).most_common(1)[0][0]
-    if named and not _has_row_names(head[0], cells):
+    if named and not (_has_row_names(head[0], cells) or _ends_with_nothing(cells)):
         width = len(cells[0])
     titles = [name.strip() for name in cells[0]] if named else None
     notes: list[str] = []
-    if titles is not None and len(titles) == width - 1:  # row names, which R writes without a title
-        titles = ["", *titles]
-        notes.append("rows have one field more than line 1 names: the first holds row names")
+    if titles is not None and len(titles) == width - 1:
+        if _has_row_names(head[0], cells):  # R writes no title for them
+            titles = ["", *titles]
+            notes.append("rows have one field more than line 1 names: the first holds row names")
+        else:
+            titles = [*titles, ""]  # a delimiter ends each row
     fields = positions(path, titles, width, columns, option)
     header = named or _is_header(cells, fields, width)
     if header and not named:
         notes.append(f"line 1 is a header: {head[0][:80]!r}")
+    elif not header and _stands_apart(cells, fields, width):
+        notes.append(
+            f"line 1, {head[0][:80]!r}, is read as a row, though nothing in it comes again; "
+            "remove it if it is a header"
+        )
     return Layout(
         "columns",
         fields,
@@ -167,11 +175,43 @@ def layout(
     )
 
 
-def _has_row_names(first: str, cells: Sequence[Sequence[str]]) -> bool:
-    """Whether each row begins with a name of its own that line 1 has no title for, as R writes."""
+def _longer(cells: Sequence[Sequence[str]]) -> list[Sequence[str]]:
+    """The rows with one field more than line 1; none where they are few."""
     rows = [row for row in cells[1:] if len(row) == len(cells[0]) + 1]
-    names = {row[0] for row in rows}
-    return first.startswith('"') and 2 * len(rows) > len(cells) - 1 and len(names) == len(rows)
+    return rows if 2 * len(rows) > len(cells) - 1 else []
+
+
+def _has_row_names(first: str, cells: Sequence[Sequence[str]]) -> bool:
+    """Whether each row begins with a name of its own that line 1 has no title for, as R writes.
+
+    Without quotes only numbers from 1 on are such names.
+    """
+    names = [row[0] for row in _longer(cells)]
+    if names == list(map(str, range(1, len(names) + 1))):
+        return len(names) > 1
+    ends = _ends_with_nothing(cells)
+    return first.startswith('"') and 0 < len(names) == len(set(names)) and not ends
+
+
+def _ends_with_nothing(cells: Sequence[Sequence[str]]) -> bool:
+    """Whether a delimiter ends each row, but not line 1."""
+    return bool(_longer(cells)) and not any(row[-1].strip() for row in _longer(cells))
+
+
+def _stands_apart(cells: Sequence[Sequence[str]], fields: Mapping[Role, int], width: int) -> bool:
+    """Whether user and item of line 1 are words that no other row has, where others come again."""
+    first, rows = cells[0], [row for row in cells[1:] if len(row) == width]
+    if len(first) != width or len(rows) < _ENOUGH:
+        return False
+    roles: tuple[Role, ...] = ("user", "item")
+    counts = {role: Counter(row[fields[role]] for row in rows) for role in roles}
+    words = {role: first[fields[role]] for role in roles}
+    if any(words[role] in counts[role] for role in roles):
+        return False
+    if any(re.search("[0-9]|^$", word) for word in words.values()):
+        return False
+    again = [any(counts[role][row[fields[role]]] > 1 for role in roles) for row in rows]
+    return 10 * sum(again) >= 9 * len(rows)
 
 
 def _is_header(cells: Sequence[Sequence[str]], fields: Mapping[Role, int], width: int) -> bool:
@@ -265,8 +305,9 @@ def delimiter_of(path: Path, head: Sequence[str], option: str = "--columns") -> 
     for delimiter in _SEPARATORS[3:]:
         if delimiter in bare and len(head) > 1:
             quoted = quotes_fields(head, delimiter)
-            widths = {len(split_line(line, delimiter, quoted)) for line in head[1:1000]}
-            if len(widths) == 1 and max(widths) > 1:
+            widths = Counter(len(split_line(line, delimiter, quoted)) for line in head[1:1000])
+            width, n = widths.most_common(1)[0]
+            if width > 1 and 10 * n >= 9 * widths.total():
                 return delimiter
     raise InputError(
         f"{path}:1: neither tab, comma nor semicolon in {head[0][:80]!r}; {option} needs a table "

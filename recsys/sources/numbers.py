@@ -15,7 +15,7 @@ Column = Any  # pyarrow array; pyarrow ships no types
 MOST_PLAYS = 2**53  # beyond it float64 cannot count
 
 _NUMBER = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
-_SPACES = " _'\u2019\u00a0\u202f"
+_SPACES = " _'\u2019\u00a0\u2007\u2009\u202f"
 _GROUPED = {  # 1,204 and 1 204 and 1'204, in India 1,20,400; with a decimal comma 1.204
     mark: rf"^[+-]?[1-9][0-9]{{0,2}}((\{group}[0-9]{{2,3}})*\{group}[0-9]{{3}}"
     rf"|([{_SPACES}][0-9]{{3}})+)(\{mark}[0-9]*)?$"

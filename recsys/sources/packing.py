@@ -80,7 +80,8 @@ def open_text(path: Path) -> Any:
         start = read_from(stream, PEEK, path)
     _refuse(path, start)
     encoding = _utf16(start)
-    only_cr = start.count(b"\r") > 1 and b"\n" not in start
+    only_cr = start.count(b"\r") > 1 and b"\n" not in start.removesuffix(b"\n")
+    only_cr = only_cr and not start.endswith(b"\r\n")
     if encoding is None and not only_cr:
         return _unpacked(path)
     return _Transcoded(_unpacked(path), path, encoding or "utf-8", only_cr)

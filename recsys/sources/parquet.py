@@ -71,6 +71,8 @@ def rows(path: Path, layout: Layout) -> Iterator[Rows]:
             lines = np.arange(first, first + len(table), dtype=np.int64)
             first += len(table)
             yield Rows(lines, _texts(list(columns.values())), columns)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
     except (OSError, pa.ArrowException) as error:
         raise _damaged(path, error) from error
 

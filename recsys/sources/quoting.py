@@ -49,7 +49,7 @@ def quotes_fields(head: Sequence[str], delimiter: str) -> bool:
     """Whether quotes enclose fields in a table separated by tabs, spaces or bars.
 
     They do where some field is quoted from end to end and no field has another quote, and all of
-    line 1 or of a column is quoted, or a quote is doubled.
+    line 1 or of a column below it is quoted, or a quote is doubled.
     """
     with_quote = [line for line in head if '"' in line]
     if not with_quote or len(delimiter) > 1:
@@ -61,8 +61,8 @@ def quotes_fields(head: Sequence[str], delimiter: str) -> bool:
         '""' in line or "\n" in line for line in with_quote
     ):
         return True
-    columns = zip(*(line.split(delimiter) for line in head[:1000]), strict=False)
-    return len(head) > 1 and any(all(map(_QUOTED.fullmatch, column)) for column in columns)
+    columns = zip(*(line.split(delimiter) for line in head[1:1000]), strict=False)
+    return len(head) > 2 and any(all(map(_QUOTED.fullmatch, column)) for column in columns)
 
 
 def rows_of(blocks: Iterator[Lines], delimiter: str, width: int) -> Iterator[Lines]:

@@ -20,7 +20,7 @@ from recsys.sources import artists, coding, parquet, values
 from recsys.sources.coding import CodedBlock
 from recsys.sources.detect import check_choice, is_table, names_file, text_layout
 from recsys.sources.fields import Rows, cut, data_lines
-from recsys.sources.forms import SAMPLE, Failures, Forms, odd_plays, odd_times
+from recsys.sources.forms import SAMPLE, Failures, Forms, odd_header, odd_plays, odd_times
 from recsys.sources.ids import odd_ids
 from recsys.sources.layout import Decimal, Format, ItemKey, Layout, Role
 from recsys.sources.named import Columns
@@ -288,6 +288,7 @@ def _reading(
         notes += odd_plays(every.plays)
     if layout.format == "columns":
         notes += [*odd_ids(every.users, "user"), *odd_ids(items, "item")]
+        notes += odd_header(layout, every.users.ids, items.ids)
     names_from = names_file(path, layout)
     if names_from is not None and layout.names is not None:
         items, unnamed = _named(items, names_from, layout.names[1])

@@ -138,6 +138,7 @@ def lines(path: Path, encoding: Encoding = "utf-8", size: int | None = None) -> 
 
 def lines_of(text: bytes, first: int, encoding: Encoding = "utf-8") -> Lines:
     """Lines that end with LF or CRLF, the last one perhaps with neither, numbered from `first`."""
+    text = _without_marks(text)
     if encoding != "utf-8" and not is_utf8(text):
         text = b"\n".join(_as_utf8(line) for line in text.split(b"\n"))
     return _split(text.replace(b"\r\n", b"\n").removesuffix(b"\n"), first)
@@ -219,6 +220,7 @@ def _head(path: Path, size: int) -> bytes:
         raise NoRows(f"{path} is empty once unpacked; give a file with rows")
     whole = whole or b"\n" not in start
     cut = start.removesuffix(b"\n") if whole else start[: start.rindex(b"\n")]
+    cut = _without_marks(cut)
     return cut.replace(b"\r\n", b"\n").removesuffix(b"\r")
 
 
@@ -230,6 +232,13 @@ def _first(path: Path, size: int) -> tuple[bytes, bool]:
         if len(start) >= size:
             return start.removeprefix(_BOM), False
     return start.removeprefix(_BOM), True
+
+
+def _without_marks(text: bytes) -> bytes:
+    """Without byte order marks at the start of lines, as where files were put together."""
+    while text.startswith(_BOM):
+        text = text.removeprefix(_BOM)
+    return text.replace(b"\n" + _BOM, b"\n") if b"\n" + _BOM in text else text
 
 
 def _as_utf8(line: bytes) -> bytes:

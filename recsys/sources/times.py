@@ -40,6 +40,10 @@ WORDS: dict[Unit, str] = {
     "m/d/y": "month, day, year",
 }
 LATEST = 253_402_300_800  # the year 10,000
+SINCE = 788_918_400  # 1995-01-01; few logs are older
+
+_UNTIL = 4_102_444_800  # 2100-01-01
+_SOME = 10_000  # numbers that decide
 
 _SIZES = (1e11, 1e14, 1e17)  # from 1e11 on milliseconds (1973; as seconds the year 5138), and so on
 _DIGITS: tuple[Unit, ...] = ("YYYYMMDD", "YYYYMMDDhhmm", "YYYYMMDDhhmmss")
@@ -80,6 +84,15 @@ def unit_of(column: Column) -> Unit:
         units: tuple[Unit, ...] = ("s", "ms", "us", "ns")
         return units[int(counts.argmax())] if 2 * counts.max() > len(values) else "s"
     return _order(column) if is_text(column) else "s"
+
+
+def unit_of_times(values: Float64Array) -> Unit | None:
+    """What most of these numbers count if they are times from 1995 to 2100, else None."""
+    some = pa.array(values[:: max(1, len(values) // _SOME)])
+    unit = unit_of(some)
+    moments = seconds(some, unit)
+    like = (moments > SINCE) & (moments < _UNTIL)
+    return unit if 2 * int(like.sum()) > len(some) else None
 
 
 def seconds(column: Column, unit: Unit = "s") -> Float64Array:

@@ -437,7 +437,7 @@ DETECTION = {
     ),
     "times are no plays": refused(
         text(table(((u, i, f"name {i}", START + p) for u, i, p in rows()), sep="\t", header=None)),
-        "field 4 holds times since 1970, not plays",
+        "field 4 holds seconds since 1970, not plays",
         options=(),
     ),
     "ids that are no MBIDs are said": Case(
