@@ -204,7 +204,7 @@ def odd_plays(plays: Float64Array) -> list[str]:
     if unit is not None:
         return [f"plays look like {times.WORDS[unit]}; check which column they are"]
     if len(plays) >= _ENOUGH and 2 * plays.max() >= plays.sum():
-        return [f"one row has {plays.max():,.0f} of all {plays.sum():,.0f} plays; is it their sum?"]
+        return [f"one row has half of all plays or more, {plays.max():,.0f}; is it their sum?"]
     return []
 
 

@@ -302,10 +302,12 @@ def delimiter_of(path: Path, head: Sequence[str], option: str = "--columns") -> 
         return "\t"
     if "," in bare or ";" in bare:
         return ";" if bare.count(";") > bare.count(",") else ","
+    rows = whole_rows(head[:1000])
     for delimiter in _SEPARATORS[3:]:
         if delimiter in bare and len(head) > 1:
-            quoted = quotes_fields(head, delimiter)
-            widths = Counter(len(split_line(line, delimiter, quoted)) for line in head[1:1000])
+            quoted = quotes_fields(rows, delimiter)
+            lines = (rows if quoted else head[:1000])[1:]
+            widths = Counter(len(split_line(line, delimiter, quoted)) for line in lines)
             width, n = widths.most_common(1)[0]
             if width > 1 and 10 * n >= 9 * widths.total():
                 return delimiter

@@ -21,6 +21,7 @@ BLOCK = 16 << 20
 PAD = 64  # bytes after the lines of a block, for loops that take eight at once
 LONGEST_LINE = 64 << 20
 _BOM = b"\xef\xbb\xbf"
+_MARKS = re.compile(rb"(?m)^(?:\xef\xbb\xbf)+")
 _FOREIGN = re.compile(rb"[\x80-\xff]+")
 
 Encoding = Literal["utf-8", "latin-1"]
@@ -236,9 +237,9 @@ def _first(path: Path, size: int) -> tuple[bytes, bool]:
 
 def _without_marks(text: bytes) -> bytes:
     """Without byte order marks at the start of lines, as where files were put together."""
-    while text.startswith(_BOM):
-        text = text.removeprefix(_BOM)
-    return text.replace(b"\n" + _BOM, b"\n") if b"\n" + _BOM in text else text
+    if text.startswith(_BOM) or b"\n" + _BOM in text:
+        return _MARKS.sub(b"", text)
+    return text
 
 
 def _as_utf8(line: bytes) -> bytes:
