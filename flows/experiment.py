@@ -13,7 +13,7 @@ from flows import environment
 from flows.alerting import ALERTS
 from flows.clock import Clock
 from flows.result import Result, Saved
-from flows.searching import Attempt, joined, search_all, with_prefect
+from flows.searching import Attempt, check_not_given_up, joined, search_all, with_prefect
 from recsys.config import ExperimentConfig
 from recsys.evaluation.exchange import Exchange
 from recsys.models import baselines, make_config
@@ -44,7 +44,7 @@ from tasks.study.experiment_report import (
 from tasks.study.measuring import Measured, run_final
 from tasks.study.study import Study, open_study
 from tasks.tracking.runs import Run, compare_url
-from tasks.tuning import Search, open_search
+from tasks.tuning import Search, open_lock, open_search
 from tasks.workspace.cache import StageEntry
 from tasks.workspace.code import MEASURING, code_parts
 from tasks.workspace.layout import Workspace
@@ -118,6 +118,7 @@ def work(
         The study, and where the time of this worker went.
 
     Raises:
+        TrialsFailed: none was measured, or too many failed in a row.
         InputError: the data or the configuration cannot be used.
     """
     clock = Clock()
@@ -129,6 +130,9 @@ def work(
             validation = stages["split"].folder / "validation"
             attempted = with_prefect if through_prefect else attempt
             search_all(shared, search, validation, attempted, clock)
+            if search.failed:
+                _ = search.best  # where none was measured, the errors are raised
+        check_not_given_up(search)
     return search, clock
 
 
@@ -159,7 +163,8 @@ def opened(
     """
     INTERRUPTS.check()  # a flow of Prefect has taken SIGTERM
     worker = new_worker()
-    with workspace_locks(place).living(worker):
+    locks = workspace_locks(place)
+    with locks.living(worker), locks.shared(open_lock(name)):
         with clock.part("data"):
             stages = _prepare(place, source, config, through_prefect, adopt)
         with clock.part("tracking"):

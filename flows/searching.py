@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from flows.clock import Clock
+from recsys.errors import TrialsFailed
 from recsys.search.space import Point
 from tasks.interrupts import INTERRUPTS
 from tasks.progress import Stage, report_progress, report_result, report_stage
@@ -50,6 +51,7 @@ def joined(study: Study, search: Search) -> Iterator[None]:
             yield
         finally:
             recover(study, search, locks)
+        _note_missing_bests(study, search)
         _close_parent(study, search, None)
     except BaseException as error:
         _close_parent(study, search, error)
@@ -101,6 +103,21 @@ def search_all(
         Checkpoints(study.workspace.paths(study.name)).remove()
 
 
+def check_not_given_up(search: Search) -> None:
+    """Raise where `search_all` ended because of failures in a row.
+
+    Raises:
+        TrialsFailed: with the errors.
+    """
+    n_failed = search.failed_in_a_row
+    if search.ended < search.wanted and n_failed >= GIVE_UP_AFTER:
+        last = [error for _, error in sorted(search.failed.items())[-n_failed:]]
+        raise TrialsFailed(
+            f"study {search.name}: the last {n_failed} trials failed "
+            f"({'; '.join(sorted(set(last)))}); {search.ended} of {search.wanted} trials are done"
+        )
+
+
 def _timed(
     study: Study,
     search: Search,
@@ -132,18 +149,23 @@ def _note_best(study: Study, search: Search, trial: Trial, before: list[Finished
 
 
 def _note_missing_bests(study: Study, search: Search) -> None:
-    """Idempotent: the steps that a worker that died after an outcome missed."""
+    """Idempotent: the steps that workers missed that died after an outcome.
+
+    A worker that lives notes its trials itself: twice would be two points at one step.
+    """
     name = f"best/{study.config.study.metric}"
     parent = Run.of(study.workspace, study.parent)
-    noted = parent.steps(name)
     best: FinishedTrial | None = None
     beaten: list[FinishedTrial] = []
-    for done in search.done:
-        if best is None or done.value > best.value:
-            beaten += [] if best is None else [best]
-            best = done
-        if done.slot not in noted:
-            parent.log({name: best.value}, step=done.slot)
+    with workspace_locks(study.workspace).exclusive(f"best-{study.name}"):
+        dead = search.ended_by_dead_workers()  # first: all that they noted is there to be read
+        noted = parent.steps(name)
+        for done in search.done:
+            if best is None or done.value > best.value:
+                beaten += [] if best is None else [best]
+                best = done
+            if done.slot in dead and done.slot not in noted:
+                parent.log({name: best.value}, step=done.slot)
     if study.config.study.keep_factors == "best":
         for done in beaten:
             Run.of(study.workspace, done.run).drop("factors")

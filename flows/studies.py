@@ -14,6 +14,7 @@ from tasks.tuning import (
     find_search,
     has_study,
     list_studies,
+    stored_request,
 )
 from tasks.workspace.layout import Workspace
 from tasks.workspace.places import check_inside
@@ -110,10 +111,9 @@ def delete(workspace: Workspace, name: str) -> int:
     from tasks.tracking.queries import children
     from tasks.tracking.runs import experiment_of
 
-    search, _ = find_search(workspace, name)
-    parent = search.recall("parent")
     runs: list[str] = []
-    with deleting_study(workspace, name):
+    with deleting_study(workspace, name) as search:
+        parent = search.recall("parent") or _unknown_parent(workspace, name)
         if parent is not None:
             experiment = experiment_of(workspace, parent)
             runs = [*children(workspace, experiment, parent), parent]
@@ -122,6 +122,15 @@ def delete(workspace: Workspace, name: str) -> int:
         delete_runs(workspace, runs)
         shutil.rmtree(workspace.paths(name), ignore_errors=True)
     return len(runs)
+
+
+def _unknown_parent(workspace: Workspace, name: str) -> str | None:
+    """The run of a study whose process died before the study knew the run."""
+    from tasks.tracking.queries import find_running_study
+    from tasks.tracking.runs import experiment_id
+
+    plays = Path(stored_request(workspace, name)["plays"])
+    return find_running_study(workspace, experiment_id(workspace, plays), name)
 
 
 def _refuse_serving(workspace: Workspace, name: str, runs: list[str]) -> None:

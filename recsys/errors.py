@@ -14,5 +14,9 @@ class MovedWarning(UserWarning):
     """A workspace was copied or moved, and is changed for it."""
 
 
+class TrialsFailed(InputError):
+    """The trials of a search failed; the message has their errors. The exit code is 1."""
+
+
 class NoRows(InputError):
     """A file without rows. One of several files of a log may be so."""

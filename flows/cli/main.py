@@ -23,7 +23,7 @@ from cyclopts.exceptions import CycloptsError
 from flows.cli import session
 from flows.cli.failing import open_standard_streams, report_bugs, sentence
 from flows.cli.hyphens import ids_kept
-from recsys.errors import InputError, MovedWarning
+from recsys.errors import InputError, MovedWarning, TrialsFailed
 from recsys.renames import RenamedWarning
 from tasks.interrupts import CODE as INTERRUPTED
 from tasks.interrupts import INTERRUPTS
@@ -221,7 +221,7 @@ def versions() -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point of `recsys`; returns the exit code: 0, 2 for input that cannot be used."""
+    """Entry point of `recsys`; returns the exit code, which is 0 where all went well."""
     warnings.showwarning = _show_warning
     open_standard_streams()
     report_bugs(session.TYPED, versions)
@@ -262,7 +262,7 @@ def _ended(words: Sequence[str]) -> int:
         return 2
     except InputError as error:
         print(f"recsys: {error}", file=sys.stderr)
-        return 2
+        return 1 if isinstance(error, TrialsFailed) else 2
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

@@ -78,6 +78,8 @@ def delete_runs(workspace: Workspace, run_ids: Sequence[str]) -> None:
             check_inside(workspace, place.parent)
         folders[run_id] = None if place is None else place.parent
     for run_id, folder in folders.items():
+        if client.get_run(run_id).info.status == "RUNNING":  # its process died
+            Run(run_id, workspace).end("KILLED")
         client.delete_run(run_id)
         if folder is not None and is_inside(workspace, folder):
             shutil.rmtree(folder, ignore_errors=True)

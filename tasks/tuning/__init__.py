@@ -13,6 +13,7 @@ from tasks.tuning.studies import (
     find_search,
     has_study,
     list_studies,
+    open_lock,
     open_search,
     stored_request,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "find_search",
     "has_study",
     "list_studies",
+    "open_lock",
     "open_search",
     "serve_dashboard",
     "stored_request",

@@ -16,7 +16,7 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from recsys.config import ExperimentConfig
-from recsys.errors import InputError
+from recsys.errors import InputError, TrialsFailed
 from recsys.evaluation.objectives import oriented
 from recsys.models import default_point
 from recsys.search.config import FOUND
@@ -127,12 +127,12 @@ class Search:
         """The measured trial with the highest value; of equals, the first.
 
         Raises:
-            InputError: no trial was measured.
+            TrialsFailed: no trial was measured.
         """
         done = list(map(self._done, self._trials(TrialState.COMPLETE)))
         if not done:
             errors = sorted(set(self.failed.values()))
-            raise InputError(
+            raise TrialsFailed(
                 f"study {self.name}: none of {self.ended} trials could be measured "
                 f"({'; '.join(errors) or 'none was run'}); change [search] or the data"
             )
@@ -221,6 +221,12 @@ class Search:
             for trial in self._trials(TrialState.RUNNING)
             if trial.user_attrs[_WORKER] != worker and self._locks.lives(trial.user_attrs[_WORKER])
         ]
+
+    def ended_by_dead_workers(self) -> set[int]:
+        """The measured or pruned slots whose workers are gone."""
+        workers = {t.user_attrs[_SLOT]: t.user_attrs[_WORKER] for t in self._trials(*_ENDED)}
+        dead = {each for each in set(workers.values()) if not self._locks.lives(each)}
+        return {slot for slot, worker in workers.items() if worker in dead}
 
     def free_dead_trials(self, idle: str = "") -> None:
         """Mark as failed the running trials of dead workers, and of `idle`, which is at none."""

@@ -242,22 +242,26 @@ def _listed(workspace: Workspace, storage: BaseStorage, name: str) -> Listed:
     )
 
 
+def open_lock(name: str) -> str:
+    """The lock that every process shares that has a study open."""
+    return f"open-{name}"
+
+
 @contextmanager
-def deleting_study(workspace: Workspace, name: str) -> Iterator[None]:
-    """Delete a study after the block, in which no worker can claim its trials.
+def deleting_study(workspace: Workspace, name: str) -> Iterator[Search]:
+    """The study, which is deleted after the block; in the block no process can open it.
 
     Raises:
         InputError: there is no such study, or a worker is at it.
     """
-    search = _existing(workspace, name)
+    _existing(workspace, name)
     storage = open_storage(workspace)
     locks = workspace_locks(workspace)
-    # A worker that judges the winner holds the first lock, one that claims a trial the second.
-    with locks.exclusive(f"judge-{name}"), locks.exclusive(f"study-{name}"):
-        if busy := search.others(""):
-            raise InputError(
-                f"study {name!r} is being worked on (trials {', '.join(map(str, busy))}); "
-                "stop its workers first"
-            )
-        yield
+    busy = f"study {name!r} is being worked on%s; stop its workers first"
+    # A worker has it open from before it makes its run until it has closed it.
+    with locks.exclusive(open_lock(name), busy % ""), locks.exclusive(f"study-{name}"):
+        search = _existing(workspace, name)  # as the last worker left it
+        if trials := search.others(""):
+            raise InputError(busy % f" (trials {', '.join(map(str, trials))})")
+        yield search
         storage.delete_study(storage.get_study_id_from_name(name))

@@ -24,8 +24,16 @@ class Locks(Protocol):
     A process that holds one and forks shares it with the child: it is free when both are gone.
     """
 
-    def exclusive(self, name: str) -> AbstractContextManager[None]:
-        """Hold the lock `name`; wait until it is free."""
+    def exclusive(self, name: str, busy: str | None = None) -> AbstractContextManager[None]:
+        """Hold the lock `name`; wait until it is free.
+
+        Args:
+            name: Of the lock.
+            busy: The error where another process holds it; None to wait.
+        """
+
+    def shared(self, name: str) -> AbstractContextManager[None]:
+        """Hold the lock `name` beside others that share it; wait for one that is alone with it."""
 
     def living(self, worker: str) -> AbstractContextManager[None]:
         """Within the block every process sees that `worker` lives.
@@ -51,12 +59,13 @@ def open_locks(folder: Path, storage: str | None) -> Locks:
 
 
 @contextmanager
-def locked(path: Path, busy: str | None = None) -> Iterator[None]:
+def locked(path: Path, busy: str | None = None, shared: bool = False) -> Iterator[None]:
     """Hold the lock on `path`.
 
     Args:
         path: The file to lock; made where it is missing, never removed.
         busy: The error where another process holds it; None to wait.
+        shared: Whether others that share it may hold it, too.
 
     Raises:
         InputError: another process holds the lock and `busy` is given.
@@ -64,7 +73,8 @@ def locked(path: Path, busy: str | None = None) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as handle:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if busy is None else fcntl.LOCK_NB))
+            kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+            fcntl.flock(handle, kind | (0 if busy is None else fcntl.LOCK_NB))
         except BlockingIOError as error:
             raise InputError(str(busy)) from error
         yield
@@ -76,9 +86,13 @@ class FileLocks:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def exclusive(self, name: str) -> AbstractContextManager[None]:
-        """Hold the lock `name`; wait until it is free."""
-        return locked(self._folder / _file_name(name))
+    def exclusive(self, name: str, busy: str | None = None) -> AbstractContextManager[None]:
+        """Hold the lock `name`; wait until it is free, or with `busy` refuse."""
+        return locked(self._folder / _file_name(name), busy)
+
+    def shared(self, name: str) -> AbstractContextManager[None]:
+        """Hold the lock `name` beside others that share it."""
+        return locked(self._folder / _file_name(name), shared=True)
 
     @contextmanager
     def living(self, worker: str) -> Iterator[None]:

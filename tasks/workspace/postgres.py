@@ -37,6 +37,8 @@ _SERVER = {
 }
 
 _TAKE = "SELECT pg_advisory_lock(%s)"
+_TRY = "SELECT pg_try_advisory_lock(%s)"
+_SHARE = "SELECT pg_advisory_lock_shared(%s)"
 _FREE = "SELECT pg_advisory_unlock(%s)"
 _HELD = """
 SELECT EXISTS (
@@ -96,17 +98,32 @@ class PostgresLocks:
         self._url = url
 
     @contextmanager
-    def exclusive(self, name: str) -> Iterator[None]:
-        """Hold the lock `name`, waiting for it.
+    def exclusive(self, name: str, busy: str | None = None) -> Iterator[None]:
+        """Hold the lock `name`, waiting for it, or with `busy` not.
 
         Raises:
-            InputError: the database cannot be reached, or was lost within the block.
+            InputError: the database cannot be reached, or was lost within the block; or another
+                process holds the lock, where `busy` says so.
         """
         key = _key("lock", name)
         with closing(self._connected()) as connection:
-            self._ask(connection, _TAKE, key)
+            if busy is None:
+                self._ask(connection, _TAKE, key)
+            elif not self._ask(connection, _TRY, key):
+                raise InputError(busy)
             yield
             self._ask(connection, _FREE, key)
+
+    @contextmanager
+    def shared(self, name: str) -> Iterator[None]:
+        """Hold the lock `name` beside others that share it; the end of its session frees it.
+
+        Raises:
+            InputError: the database cannot be reached.
+        """
+        with closing(self._connected()) as connection:
+            self._ask(connection, _SHARE, _key("lock", name))
+            yield
 
     @contextmanager
     def living(self, worker: str) -> Iterator[None]:

@@ -16,6 +16,7 @@ from tasks.tuning import (
     find_search,
     has_study,
     list_studies,
+    open_lock,
     open_search,
     stored_request,
 )
@@ -285,6 +286,18 @@ def test_a_study_with_a_living_worker_is_not_deleted(workspace: Workspace) -> No
         assert has_study(workspace, "study")
     delete_study(workspace, "study")  # now the worker is dead
     assert list_studies(workspace) == []
+
+
+def test_a_study_that_a_process_has_open_is_not_deleted(workspace: Workspace) -> None:
+    """It may be about to make its run in MLflow, which then would be RUNNING for ever."""
+    opened(workspace, CONFIG)
+    with workspace_locks(workspace).shared(open_lock("study")):
+        with pytest.raises(InputError, match="'study' is being worked on; stop its workers first"):
+            delete_study(workspace, "study")
+
+        assert has_study(workspace, "study")
+    delete_study(workspace, "study")
+    assert not has_study(workspace, "study")
 
 
 def delete_study(workspace: Workspace, name: str) -> None:

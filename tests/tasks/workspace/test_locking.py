@@ -117,6 +117,33 @@ def test_a_lock_that_another_process_holds_is_an_error_in_the_words_given(tmp_pa
             pass
 
 
+def test_processes_share_a_lock_and_one_that_wants_it_alone_is_refused(shared: Shared) -> None:
+    with shared.holding("shared", "study") as holder, shared.locks.shared("study"):
+        tell(holder)
+        assert said(holder) == "left"
+        with (
+            pytest.raises(InputError, match="study is open"),
+            shared.locks.exclusive("study", "study is open"),
+        ):
+            raise AssertionError("it is alone and not alone")
+
+    with shared.locks.exclusive("study", "study is open"):
+        pass
+
+
+def test_a_lock_is_shared_only_when_one_that_is_alone_has_left(shared: Shared) -> None:
+    with (
+        shared.holding("exclusive", "study", "alone ") as holder,
+        shared.asking("shared", "study", "together ") as waiter,
+    ):
+        tell(waiter)
+        tell(holder)
+
+        assert said(waiter) == "held"
+        assert said(waiter) == "left"
+        assert shared.log == "alone together "
+
+
 def test_a_waiting_process_enters_after_the_holder_has_left(shared: Shared) -> None:
     with (
         shared.holding("exclusive", "study", "first ") as holder,
