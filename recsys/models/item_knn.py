@@ -3,14 +3,12 @@
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import NonNegativeFloat, PositiveFloat
 from scipy.sparse import csr_matrix
 
 from recsys.data.profiles import Profiles
-from recsys.dtypes import Float64Array, Int32Array
 from recsys.models.config import Count
-from recsys.models.linear import Linear, Links, mean_square, norms, strongest
+from recsys.models.linear import Linear, Links, Worth, mean_square, norms, strongest
 from recsys.models.weighting import WeightedConfig, Weighting
 
 
@@ -69,12 +67,5 @@ def cosines(weighted: csr_matrix, neighbours: int, shrinkage: float = 0.0) -> cs
         shrinkage: Added to the product of the lengths.
     """
     length = norms(weighted)
-
-    def worth(
-        rows: npt.NDArray[np.int64], cols: Int32Array, products: Float64Array
-    ) -> Float64Array:
-        below = length[rows] * length[cols] + shrinkage
-        safe = np.where(below > 0, below, 1.0)
-        return np.asarray(products / safe)
-
+    worth = Worth(np.ones_like(length), length, shrinkage)
     return strongest(csr_matrix(weighted.T), weighted, neighbours, worth)

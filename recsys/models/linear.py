@@ -1,27 +1,27 @@
 """Models that score a user by links between items: scores = weights of the history @ B."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_matrix, vstack
+from scipy.sparse import csr_matrix
 
 from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
-from recsys.dtypes import Float32Array, Float64Array, Int32Array
+from recsys.dtypes import Float32Array, Float64Array, Int32Array, Int64Array
+from recsys.kernels.pool import in_threads
 from recsys.models.arrays import ModelArrays, StoredArrays
 from recsys.models.recommender import NO_ITEM, Recommendations
 from recsys.models.top_k import best
 from recsys.models.weighting import WeightedConfig, Weights
 
 Links = csr_matrix | Float32Array
-Worth = Callable[[npt.NDArray[np.int64], Int32Array, Float64Array], Float64Array]
 
 SCORES = 1 << 22  # scores of a block of users: 16 MiB of float32
 ROWS = 512  # of a dense matrix that are filled at once
-PRODUCTS = 1 << 23  # multiplications of a block of items, so that it holds at most 100 MB
+PRODUCTS = 1 << 23  # multiplications of rows that a thread takes at once
 
 
 class Linear(ABC):
@@ -202,56 +202,66 @@ def gram(weighted: csr_matrix) -> npt.NDArray[Any]:
     return products
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Worth:
+    """From products of a row i and a column j to the values that they are ranked by.
+
+        value = product * factor[j] / (length[i] * length[j] + added)
+
+    Where the denominator is 0, it is left out.
+
+    Attributes:
+        factor: float64, shape (n,).
+        length: float64, shape (n,).
+        added: To the product of the lengths.
+    """
+
+    factor: Float64Array
+    length: Float64Array
+    added: float
+
+
 def strongest(left: csr_matrix, right: csr_matrix, k: int, worth: Worth) -> csr_matrix:
     """The k highest cells of each row of left @ right, without the diagonal, by their value.
 
-    Exact; the product is computed in blocks of rows and cut at once: it is never held as a whole.
-    Of equals the lower column stays. Cells that are not above 0 are left out.
+    Exact, in float64; the product is never held as a whole, see `recsys.kernels.products`. The
+    rows are the work of several threads, of which none changes a bit. Of equals the lower column
+    stays. Cells that are not above 0 are left out.
 
     Args:
-        left: CSR, shape (n, m).
-        right: CSR, shape (m, n).
+        left: CSR, shape (n, m), not negative.
+        right: CSR, shape (m, n), not negative.
         k: How many.
-        worth: From rows, columns and products of cells (int64, int32, float64) to their values,
-            float64.
+        worth: The value of a cell.
 
     Returns:
         float32 CSR with sorted columns, shape (n, n).
     """
-    left, right = left.astype(np.float64), right.astype(np.float64)
-    parts = []
-    for start, stop in _blocks(left, right):
-        block = left[start:stop] @ right
-        block.sort_indices()
-        rows = np.repeat(np.arange(start, stop), np.diff(block.indptr))
-        block.data = worth(rows, block.indices, block.data).astype(np.float32)
-        block.data[rows == block.indices] = 0
-        block.eliminate_zeros()
-        parts.append(_cut(block, k))
-    return csr_matrix(vstack(parts, format="csr"))
+    from recsys.kernels.products import strongest_rows
+
+    n = left.shape[0]
+    first, second = (
+        (each.indptr, each.indices, each.data.astype(np.float64)) for each in (left, right)
+    )
+    width = min(k, n)
+    values = (worth.factor, worth.length, float(worth.added))
+
+    def of_rows(rows: npt.NDArray[np.int64]) -> tuple[Int32Array, Float32Array, Int64Array]:
+        columns = np.empty((len(rows), width), np.int32)
+        kept, sizes = np.empty((len(rows), width), np.float32), np.empty(len(rows), np.int64)
+        strongest_rows(rows, first, second, values, columns, kept, sizes)
+        used = np.arange(width) < sizes[:, None]
+        return columns[used], kept[used], sizes
+
+    found = in_threads(of_rows, _parts(left, right))
+    columns, kept, sizes = (np.concatenate(each) for each in zip(*found, strict=True))
+    return csr_matrix((kept, columns, np.append(0, np.cumsum(sizes))), shape=(n, n))
 
 
-def _blocks(left: csr_matrix, right: csr_matrix) -> Iterator[tuple[int, int]]:
-    """Ranges of rows of `left` that take about PRODUCTS multiplications, at least one row each."""
+def _parts(left: csr_matrix, right: csr_matrix) -> list[npt.NDArray[np.int64]]:
+    """Numbers of rows next to each other that take about PRODUCTS multiplications, at least one."""
     of_cell = np.diff(right.indptr)[left.indices]
     done = np.concatenate([[0], np.cumsum(of_cell, dtype=np.int64)])[left.indptr]
-    start, n = 0, left.shape[0]
-    while start < n:
-        stop = int(np.searchsorted(done, done[start] + PRODUCTS, side="right")) - 1
-        stop = max(stop, start + 1)
-        yield start, stop
-        start = stop
-
-
-def _cut(block: csr_matrix, k: int) -> csr_matrix:
-    """The k highest of each row of a matrix with sorted columns."""
-    keep = np.ones(block.nnz, dtype=np.bool_)
-    for row in np.flatnonzero(np.diff(block.indptr) > k):
-        start, stop = block.indptr[row], block.indptr[row + 1]
-        values = block.data[start:stop]
-        least = np.partition(values, -k)[-k]
-        keep[start:stop] = values > least
-        equal = np.flatnonzero(values == least)
-        keep[start + equal[: k - int(keep[start:stop].sum())]] = True
-    kept = np.concatenate([[0], np.cumsum(keep)])[block.indptr]
-    return csr_matrix((block.data[keep], block.indices[keep], kept), shape=block.shape)
+    n = left.shape[0]
+    part = np.maximum(done[1:] // PRODUCTS, np.arange(n) // ROWS)
+    return np.split(np.arange(n), np.flatnonzero(np.diff(part)) + 1)

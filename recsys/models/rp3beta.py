@@ -3,14 +3,12 @@
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import NonNegativeFloat, PositiveFloat
 from scipy.sparse import csr_matrix
 
 from recsys.data.profiles import Profiles
-from recsys.dtypes import Float64Array, Int32Array
 from recsys.models.config import Count
-from recsys.models.linear import Linear, Links, strongest
+from recsys.models.linear import Linear, Links, Worth, strongest
 from recsys.models.weighting import WeightedConfig, Weighting
 
 
@@ -54,12 +52,7 @@ class Rp3beta(Linear):
     def _linked(self, weighted: csr_matrix) -> Links:
         n_users = np.bincount(weighted.indices, minlength=weighted.shape[1])
         held_back = np.maximum(n_users, 1) ** -self._config.beta
-
-        def worth(
-            rows: npt.NDArray[np.int64], cols: Int32Array, products: Float64Array
-        ) -> Float64Array:
-            return np.asarray(products * held_back[cols])
-
+        worth = Worth(held_back, np.zeros_like(held_back), 1.0)
         to_items = steps(weighted, self._config.alpha)
         to_users = steps(csr_matrix(weighted.T), self._config.alpha)
         return strongest(to_users, to_items, self._config.neighbours, worth)

@@ -9,20 +9,20 @@ from scipy.sparse import csr_matrix
 
 from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
-from recsys.dtypes import Float32Array, Int32Array
+from recsys.dtypes import Int32Array
+from recsys.kernels.pool import in_threads
 from recsys.models.config import Count, Iterations
 from recsys.models.item_knn import cosines
 from recsys.models.iterative import OnIteration, State, copied, iterate
-from recsys.models.linear import Linear, Links, gram, mean_square, norms
+from recsys.models.linear import Linear, Links, mean_square, norms
 from recsys.models.needs import Need, available_memory, require_memory
 from recsys.models.weighting import WeightedConfig, Weighting
 
-CELLS = 1 << 25  # of the Gram matrices of a block of items: 128 MiB of float32
-DENSE = 16_384  # items up to which the whole Gram matrix is kept, 1 GiB of float32; beyond, the
-# products of each item's candidates are made for it: no memory, but ITEM_SECONDS for each item
-ITEM_SECONDS = 0.025
+STEPWISE = 16_384  # items up to which an observer hears of every iteration: the products of
+# each item's candidates are made anew for it, which takes ITEM_SECONDS for each item
+ITEM_SECONDS = 3e-4
+PART = 64  # items that a thread takes at once
 CANDIDATE = 40  # bytes: the number, its product, residual and coefficient, and the similarities
-ROW = 12 * 512  # bytes per item, of the products while they are made
 SMALL = 1e-5  # once no coefficient of an item changes by more, it is learned
 
 
@@ -43,16 +43,16 @@ class SlimConfig(WeightedConfig):
     """Sweeps over the coefficients of an item, at most; fewer once they stand still."""
 
     def need(self, users: int, items: int, cells: int) -> Need:
-        """The products of all items, up to DENSE of them; beyond, the time to make some anew."""
-        dense = items <= DENSE
+        """The candidates of all items; the time to make their products."""
+        neighbours = min(self.neighbours, items)
         return Need(
-            f"the products of {items:,} items",
+            f"the candidates of {items:,} items",
             items=items,
-            pair=4 * dense,
-            item=CANDIDATE * self.neighbours + ROW,
-            fixed=8 * CELLS + 24 * cells,
+            pair=0,
+            item=CANDIDATE * neighbours,
+            fixed=32 * cells,
             flops=0,
-            seconds=0 if dense else ITEM_SECONDS * items,
+            seconds=ITEM_SECONDS * items,
             remedy="keep fewer items (filter.min_users), or take another model, such as item-knn",
         )
 
@@ -71,7 +71,7 @@ class Slim(Linear):
 
     The loss of an iteration is this objective, summed over all j and divided by its value without
     any link. In each iteration every coefficient is visited once, except those of items that
-    have converged. Beyond DENSE items the observer hears of the last iteration only, because
+    have converged. Beyond STEPWISE items the observer hears of the last iteration only, because
     their products would have to be made anew for each.
     """
 
@@ -111,7 +111,7 @@ class Slim(Linear):
         if start is not None:
             self.rewind(start)
         last = self._config.iterations
-        stepwise = on_iteration is not None and self._descent.products.dense
+        stepwise = on_iteration is not None and weighted.shape[1] <= STEPWISE
         first = self._iteration + 1 if stepwise else max(self._iteration + 1, last)
 
         def step(number: int) -> float:
@@ -137,10 +137,9 @@ class Slim(Linear):
 
 
 class _Descent:
-    """Coordinate descent (Friedman, Hastie and Tibshirani 2010) for all items at once.
+    """Coordinate descent (Friedman, Hastie and Tibshirani 2010), item by item in several threads.
 
-    Attributes:
-        products: Of the columns of the weights, which are scaled to a mean square of 1.
+    The weights are scaled to a mean square of 1.
     """
 
     def __init__(self, weighted: csr_matrix, config: SlimConfig) -> None:
@@ -153,41 +152,45 @@ class _Descent:
         scaled = weighted.copy()
         scaled.data = scaled.data / np.float32(np.sqrt(mean_square(weighted)))
         near = cosines(scaled, config.neighbours)
-        self._penalties = np.float32(config.l1), np.float32(config.l2)
+        self._penalties = np.float32(config.l1), np.float32(config.l2), np.float32(SMALL)
         self._sizes = np.diff(near.indptr)
         self._squares = np.square(norms(scaled)).sum()
         self._candidates, real = _padded(near)
-        self.products = _Products(scaled)
-        n_items, width = self._candidates.shape
-        size = max(1, CELLS // (width + 1) ** 2)
-        order = np.argsort(self._sizes, kind="stable").astype(np.int32)
-        self._blocks = [order[at : at + size] for at in range(0, n_items, size)]
-        self._towards = np.zeros((n_items, width), np.float32)
-        for block in self._blocks:
-            self._towards[block] = self.products.towards(self._candidates[block], block)
+        columns = csr_matrix(scaled.T)
+        self._columns = columns.indptr, columns.indices, columns.data
+        self._n_users = len(scaled.indptr) - 1
+        self._towards = np.zeros(real.shape, np.float32)
         # -inf keeps a coefficient that is only padding at 0.
+        self._live = np.ones(len(real), dtype=np.bool_)
+        self._measure()
         self._residuals = np.where(real, self._towards, np.float32(-np.inf))
         self._coefficients = np.zeros_like(self._towards)
-        self._live = np.ones(n_items, dtype=np.bool_)
+
+    def _measure(self) -> None:
+        """The products of all items with their candidates."""
+        from recsys.kernels.descent import towards_targets
+
+        def work(targets: Int32Array) -> None:
+            ways = self._candidates, self._sizes, self._columns, self._n_users
+            towards_targets(targets, *ways, self._towards)
+
+        in_threads(work, _parts(np.arange(len(self._sizes), dtype=np.int32)))
 
     def sweep(self, times: int) -> None:
         """Visit every coefficient so many times, those of converged items not at all."""
-        for block in self._blocks:
-            targets = block[self._live[block]]
-            width = int(self._sizes[targets].max(initial=0))
-            if not width:
-                continue
-            at = np.ix_(targets, np.arange(width))
-            products = self.products.among(self._candidates[at])
-            found, left = self._coefficients[at], self._residuals[at]
-            live = _descend(products, found, left, self._penalties, times)
-            self._coefficients[at], self._residuals[at] = found, left
-            self._live[targets] = False
-            self._live[targets[live]] = True
+        from recsys.kernels.descent import descend_targets
+
+        problems = self._candidates, self._sizes, self._coefficients, self._residuals
+        rest = self._columns, self._n_users, self._penalties, times, self._live
+
+        def work(targets: Int32Array) -> None:
+            descend_targets(targets, problems, *rest)
+
+        in_threads(work, _parts(np.flatnonzero(self._live).astype(np.int32)))
 
     def loss(self) -> float:
         """The objective, divided by its value for coefficients of 0."""
-        l1, l2 = map(float, self._penalties)
+        l1, l2 = map(float, self._penalties[:2])
         cells = np.nonzero(self._coefficients)
         found = self._coefficients[cells].astype(np.float64)
         explained = found @ (self._towards[cells].astype(np.float64) + self._residuals[cells])
@@ -233,70 +236,5 @@ def _padded(near: csr_matrix) -> tuple[Int32Array, npt.NDArray[np.bool_]]:
     return columns, real
 
 
-class _Products:
-    """Inner products of columns, from one dense matrix where it is not too large.
-
-    Attributes:
-        dense: Whether there is such a matrix; else products are made when they are needed.
-    """
-
-    def __init__(self, weighted: csr_matrix) -> None:
-        self.dense = weighted.shape[1] <= DENSE
-        self._whole = gram(weighted) if self.dense else None
-        self._columns = csr_matrix(weighted.T)
-
-    def towards(self, items: Int32Array, targets: Int32Array) -> Float32Array:
-        """Of each row of items with its target, float32, shape (b, m)."""
-        if self._whole is not None:
-            return np.asarray(self._whole[targets[:, None], items])
-        pairs = zip(items, targets, strict=True)
-        rows = [(self._columns[each] @ self._columns[target].T).toarray() for each, target in pairs]
-        return np.stack(rows)[:, :, 0]
-
-    def among(self, items: Int32Array) -> Float32Array:
-        """Of each row of items with each other, float32, shape (b, m, m)."""
-        if self._whole is not None:
-            products = np.empty((*items.shape, items.shape[1]), dtype=np.float32)
-            for row, into in zip(items.astype(np.intp), products, strict=True):
-                # Six times as fast as indexing by row and column; clip lets it write in place.
-                places = row[:, None] * len(self._whole) + row
-                np.take(self._whole, places, out=into, mode="clip")
-            return products
-        rows = (self._columns[each] for each in items)
-        return np.stack([(row @ row.T).toarray() for row in rows])
-
-
-def _descend(
-    products: Float32Array,
-    found: Float32Array,
-    left: Float32Array,
-    penalties: tuple[np.float32, np.float32],
-    times: int,
-) -> npt.NDArray[np.intp]:
-    """Sweep over the coefficients of some items, in place; which items have not converged.
-
-    Args:
-        products: Between the candidates of each item, float32, shape (b, m, m).
-        found: The coefficients, float32, shape (b, m).
-        left: Their residuals, float32, shape (b, m); -inf where there is no candidate.
-        penalties: l1 and l2.
-        times: How many sweeps at most.
-    """
-    l1, l2 = penalties
-    squares = np.diagonal(products, axis1=1, axis2=2)
-    live = np.arange(len(products))
-    for _ in range(times):
-        largest = np.zeros(len(live), dtype=np.float32)
-        for place in range(products.shape[1]):
-            square, before = squares[live, place], found[live, place]
-            best = np.maximum((left[live, place] + square * before - l1) / (square + l2), 0)
-            change = best - before
-            np.maximum(largest, np.abs(change), out=largest)
-            moved = np.flatnonzero(change)
-            at = live[moved]
-            left[at] -= change[moved, None] * products[at, place]
-            found[at, place] = best[moved]
-        live = live[largest > SMALL]
-        if not len(live):
-            break
-    return live
+def _parts(targets: Int32Array) -> list[Int32Array]:
+    return [targets[at : at + PART] for at in range(0, len(targets), PART)]

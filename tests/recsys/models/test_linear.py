@@ -12,7 +12,7 @@ from scipy.sparse import csr_matrix
 
 from recsys.data.interactions import Interactions
 from recsys.models import linear
-from recsys.models.linear import Linear, Links, strongest
+from recsys.models.linear import Linear, Links, Worth, strongest
 from recsys.models.weighting import WeightedConfig
 from tests.conftest import cells_of, lists
 
@@ -130,12 +130,20 @@ def test_an_item_that_is_not_learned_is_neither_recommended_nor_counted() -> Non
 
 
 @settings(max_examples=60)
-@given(dense=small, k=st.integers(1, 7), products=st.sampled_from([1, 7, 1 << 23]))
+@given(
+    dense=small,
+    k=st.integers(1, 7),
+    products=st.sampled_from([1, 7, 1 << 23]),
+    added=st.sampled_from([0.0, 1.0]),
+)
 def test_the_strongest_are_those_of_the_whole_product(
-    dense: npt.NDArray[np.int8], k: int, products: int
+    dense: npt.NDArray[np.int8], k: int, products: int, added: float
 ) -> None:
     left = dense.T.astype(np.float32)
-    whole = (left @ dense) / (1.0 + np.arange(6))
+    columns = np.arange(6.0)
+    worth = Worth(1 / (1 + columns), columns / 2, added)
+    below = np.outer(columns / 2, columns / 2) + added
+    whole = (left @ dense) * worth.factor / np.where(below > 0, below, 1)
     expected = np.zeros((6, 6), np.float32)
     for row in range(6):
         others = [col for col in range(6) if col != row and whole[row, col] > 0]
@@ -148,7 +156,7 @@ def test_the_strongest_are_those_of_the_whole_product(
             csr_matrix(left),
             csr_matrix(dense.astype(np.float32)),
             k,
-            lambda rows, cols, values: values / (1.0 + cols),
+            worth,
         )
 
     assert cut.toarray().tolist() == expected.tolist()

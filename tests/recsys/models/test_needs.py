@@ -56,15 +56,13 @@ def test_the_line_names_memory_and_time() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("model", "items", "pairs"), [("slim", 16_384, 4), ("slim", 16_385, 0), ("ease", 10, 12)]
-)
+@pytest.mark.parametrize(("model", "items", "pairs"), [("slim", 16_384, 0), ("ease", 10, 12)])
 def test_dense_matrices_of_items_are_counted(model: str, items: int, pairs: int) -> None:
     need = make_config(model, {}).need(1000, items, 5000)
 
     assert need is not None
     assert need.pair == pairs
-    assert (need.seconds > 0) == (items > 16_384 or model == "ease")
+    assert need.seconds > 0
 
 
 def test_most_models_hold_no_dense_matrix() -> None:
