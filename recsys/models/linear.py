@@ -1,5 +1,6 @@
 """Models that score a user by links between items: scores = weights of the history @ B."""
 
+import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, Self
@@ -20,7 +21,8 @@ from recsys.models.weighting import WeightedConfig, Weights
 Links = csr_matrix | Float32Array
 
 SCORES = 1 << 22  # scores of a block of users: 16 MiB of float32
-ROWS = 512  # of a dense matrix that are filled at once
+ROWS = 512  # of links that a thread finds at once, at most
+GRAM_ROWS, GRAM_THREADS = 32, 16  # rows of a dense matrix that a thread fills at once; threads
 PRODUCTS = 1 << 23  # multiplications of rows that a thread takes at once
 
 
@@ -192,13 +194,22 @@ def norms(weighted: csr_matrix) -> Float64Array:
     return np.sqrt(np.bincount(weighted.indices, squares, minlength=weighted.shape[1]))
 
 
-def gram(weighted: csr_matrix) -> npt.NDArray[Any]:
-    """Inner products of all columns, of the type of the weights, shape (n_items, n_items)."""
+def gram(weighted: csr_matrix, dtype: type[np.floating]) -> npt.NDArray[Any]:
+    """Inner products of all columns, shape (n_items, n_items), added up in the type of the weights.
+
+    Args:
+        weighted: CSR, shape (n_users, n_items).
+        dtype: Of the products.
+    """
     transposed = csr_matrix(weighted.T)
     n_items = transposed.shape[0]
-    products = np.empty((n_items, n_items), dtype=weighted.dtype)
-    for start in range(0, n_items, ROWS):
-        products[start : start + ROWS] = (transposed[start : start + ROWS] @ weighted).toarray()
+    products = np.empty((n_items, n_items), dtype=dtype)
+
+    def multiply(start: int) -> None:
+        rows = slice(start, start + GRAM_ROWS)
+        products[rows] = (transposed[rows] @ weighted).toarray()
+
+    in_threads(multiply, range(0, n_items, GRAM_ROWS), min(GRAM_THREADS, os.cpu_count() or 1))
     return products
 
 

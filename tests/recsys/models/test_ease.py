@@ -47,7 +47,7 @@ def test_blocks_of_rows_give_the_closed_form(
     weighting: Weighting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ease, "ROWS", 3)
-    monkeypatch.setattr(linear, "ROWS", 4)
+    monkeypatch.setattr(linear, "GRAM_ROWS", 4)
     dense = two_camps(9, 11, of_other=3)
     config = EaseConfig(weighting=weighting, regularization=2.0)
     weights, penalty = problem(config, dense)
@@ -62,7 +62,7 @@ def test_blocks_of_rows_give_the_closed_form(
 
 
 def test_links_that_do_not_fit_into_the_memory_are_refused_with_the_remedy() -> None:
-    """12 bytes for each pair of items, with a fifth of the memory left free."""
+    """4 bytes for each pair of items, with a fifth of the memory left free."""
     cells = cells_of(np.ones((2, 300)))
     need = EaseConfig().need(2, 300, 600).memory
     enough = int(need / 0.8) + 1
