@@ -44,6 +44,11 @@ PARTS = {
         quick=("--users", "4000", "--items", "20000", "--factors", "64", "--repeat", "2"),
         peers=("implicit",),
     ),
+    "linear": Part(
+        "linear.py",
+        quick=("--scale", "0.1", "--top-items", "3000", "--repeat", "1"),
+        peers=("implicit", "sklearn"),
+    ),
     "als": Part("als_sweep.py", quick=("--quick",), peers=("implicit",)),
 }
 
