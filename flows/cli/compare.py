@@ -54,7 +54,7 @@ def compare(
         name: Resume this comparison, or give a new one its name.
     """
     request.check_paths()
-    workspace = place.open()
+    workspace = place.open(writes=True)
     config = request.experiment(reading)
     which = tuple(models.split(",")) if models else without_extras()
     which = tuple(check_model(model, "--models") for model in which)

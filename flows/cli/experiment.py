@@ -64,7 +64,7 @@ def experiment(
         study: Continue this study, or give a new one its name.
     """
     request.check_paths()
-    workspace = place.open()
+    workspace = place.open(writes=True)
     config = request.experiment(reading)
     plays, profiles = request.files(workspace)
     ending = Ending(place, adopt, as_json, every, TYPED)

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 
 from flows.cli import session
+from tasks.workspace.readable import may_not
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -109,9 +110,25 @@ def _is_homeless() -> bool:
 
 def _not_allowed(error: OSError, what: str) -> str:
     root = session.opened_root()
-    if root and error.filename and Path(os.fsdecode(error.filename)).is_relative_to(root):
-        return f"{_unwritable()} ({what})"
+    path = Path(os.fsdecode(error.filename)) if error.filename else None
+    if root and path and path.is_relative_to(root):
+        return f"{may_not(root, 'only be read' if _is_readable(path) else 'not be read')} ({what})"
     return f"{what}; use a place that you may write, or one that you may read"
+
+
+def _is_readable(path: Path) -> bool:
+    """Whether the path may be read, or else the folder that it would be made in."""
+    while not _is_there(path) and path != path.parent:
+        path = path.parent
+    return os.access(path, os.R_OK)
+
+
+def _is_there(path: Path) -> bool:
+    """Whether something is at the path, as far as it can be seen."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def _of_text(lowered: str) -> str | None:
@@ -142,11 +159,7 @@ def _filled(text: str) -> str:
 
 
 def _unwritable() -> str:
-    root = session.opened_root() or "of the command"
-    return (
-        f"workspace {root} may only be read by you; pass --workspace with a folder that you may "
-        "write, or ask its owner"
-    )
+    return may_not(session.opened_root() or "of the command", "only be read")
 
 
 def report_bugs(typed: Sequence[str], versions: Callable[[], str]) -> None:

@@ -47,7 +47,7 @@ def clean(
         days: Remove what was unused for D days.
         dry_run: Only print how much it would be.
     """
-    workspace = place.open()
+    workspace = place.open(writes=not dry_run)
     from flows.cleaning import clean as remove
 
     with progress(place):

@@ -40,7 +40,7 @@ def inspect(
     """
     from recsys.sources import check_file
 
-    workspace = place.open()
+    workspace = place.open(writes=True)
     for path in filter(None, (file, profiles)):
         check_file(path)
     from flows.inspecting import inspect as look
@@ -75,7 +75,7 @@ def sample(
     """
     from recsys.sources.sample import make_sample, write_sample
 
-    workspace = place.open()
+    workspace = place.open(writes=folder is None)
     target = folder or workspace.sample
     plays, profiles = target / workspace.sample_plays.name, target / workspace.sample_profiles.name
     content = make_sample(users, items, seed)

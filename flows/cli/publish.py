@@ -50,7 +50,7 @@ def publish(
         raise InputError("--run and --version: give one of them")
     if to:
         environment.use_published(to)
-    workspace = place.open()
+    workspace = place.open(writes=True)
     with prefect(workspace) as ready, progress(place):
         from flows.publish import publish as write
 

@@ -87,7 +87,7 @@ def register(*, run: RunOption = None, model_name: Model = MODEL, place: Place =
     Example:
         recsys register --run my-study
     """
-    workspace = place.open()
+    workspace = place.open(writes=True)
     from flows import registering  # MLflow, which reads the environment
 
     with progress(place):
@@ -120,7 +120,7 @@ def promote(
     Args:
         which: A version, or what `register` takes, which is registered if it is not.
     """
-    workspace = place.open()
+    workspace = place.open(writes=True)
     from flows import registering  # MLflow, which reads the environment
 
     with progress(place):
@@ -135,7 +135,7 @@ def rollback(*, model_name: Model = MODEL, place: Place = HERE) -> None:
     Example:
         recsys rollback
     """
-    workspace = place.open()
+    workspace = place.open(writes=True)
     from flows import registering  # MLflow, which reads the environment
 
     print(line(registering.rollback(workspace, model_name)))

@@ -87,7 +87,7 @@ def retrain(
         environment.use_database(database)
     from recsys.sources import check_file
 
-    workspace = place.open()
+    workspace = place.open(writes=True)
     refit, follows = request.trials == 0, request.model is None
     plays, profiles = request.plays, request.profiles
     if query is None:

@@ -19,6 +19,7 @@ from tasks.interrupts import INTERRUPTS
 from tasks.orchestration.interfaces import MODEL
 from tasks.workspace.layout import Workspace
 from tasks.workspace.locking import locked
+from tasks.workspace.readable import check_readable, check_writable
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -109,13 +110,19 @@ class Place:
     quiet: Annotated[bool, Parameter(group=OUTPUT)] = False
     """Show no progress."""
 
-    def open(self) -> Workspace:
+    def open(self, *, writes: bool = False) -> Workspace:
         """The workspace, made where it is missing; libraries are kept inside it.
 
+        Args:
+            writes: Whether the command has to write there: else it may only be readable.
+
         Raises:
-            InputError: the folder cannot be made.
+            InputError: the folder cannot be made, or may not be used so.
         """
         OPENED[:] = [self.workspace.absolute()]
+        check_readable(self.workspace)
+        if writes:
+            check_writable(self.workspace)
         if self.storage:
             environment.use_storage(self.storage)
         workspace = environment.place(self.workspace)

@@ -73,7 +73,7 @@ def study_resume(
     Args:
         trials: How many the study is to have now.
     """
-    workspace = place.open()
+    workspace = place.open(writes=True)
     from flows.cli.resuming import stored
 
     plays, profiles, config = stored(workspace, name, trials)
@@ -99,7 +99,7 @@ def study_work(
         recsys study work mine --plays plays.tsv --trials 40
     """
     request.check_paths()
-    workspace = place.open()
+    workspace = place.open(writes=True)
     from flows.cli.resuming import resumable, stored
     from flows.studies import standing
     from tasks.tuning import has_study
@@ -147,7 +147,7 @@ def study_delete(name: Name, /, *, place: Place = HERE) -> None:
     Example:
         recsys study delete mine
     """
-    workspace = place.open()
+    workspace = place.open(writes=True)
     from flows import studies
 
     n_runs = studies.delete(workspace, name)

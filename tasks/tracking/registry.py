@@ -97,9 +97,9 @@ def versions(workspace: Workspace, name: str = MODEL) -> list[Version]:
 
 def models(workspace: Workspace) -> list[str]:
     """Names of all registered models."""
-    from tasks.tracking.client import every_page  # MLflow, which is slow to load
+    from tasks.tracking.client import every_page, reading_client  # MLflow, which is slow to load
 
-    search = _client(workspace).search_registered_models
+    search = reading_client(workspace).search_registered_models
     pages = every_page(lambda token: search(max_results=_PAGE, page_token=token))
     return [each.name for each in pages]
 

@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
+from recsys.errors import InputError
+
 _NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
@@ -23,6 +25,32 @@ def is_writable(path: Path) -> bool:
     while not path.exists() and path != path.parent:
         path = path.parent
     return os.access(path, os.W_OK)
+
+
+def check_readable(root: Path) -> None:
+    """Refuse a workspace that is there and may not be read.
+
+    Raises:
+        InputError: so it is.
+    """
+    if root.exists() and not os.access(root, os.R_OK | os.X_OK):
+        raise InputError(may_not(root, "not be read"))
+
+
+def check_writable(root: Path) -> None:
+    """Refuse a workspace that may only be read.
+
+    Raises:
+        InputError: so it is.
+    """
+    if not is_writable(root):
+        raise InputError(may_not(root, "only be read"))
+
+
+def may_not(root: Path | str, what: str) -> str:
+    """The sentence about a workspace that may `what`: only be read, or not be read."""
+    advice = "pass --workspace with a folder that you may write, or ask its owner"
+    return f"workspace {root} may {what} by you; {advice}"
 
 
 @contextmanager
