@@ -1,43 +1,20 @@
 """The best k inner products without most of them, compiled.
 
-Items come by falling length, in tiles. No item of a tile can score more for a user than the length
-of the user times that of the first item of the tile (Cauchy-Schwarz): once that is below the k-th
-best score so far, the user is done. A score is summed in the order of the factors with fused
-multiplications, as the matrix product of OpenBLAS sums it, so both give the same bits.
+Items come in tiles, by how far their scores can reach: no user scores an item of a tile higher than
+the length of the user times the reach of the tile. Once that is below the k-th best score so far,
+the user is done. The scores of a tile come from BLAS, as those of a product of all with all do, so
+both have the same bits.
 """
 
 import numpy as np
-from numba import njit
+from numba import njit, types
+from scipy.linalg import cython_blas  # noqa: F401  (that of np.dot below: its threads can be set)
 
-from recsys.dtypes import Float32Array, Float64Array, Int32Array
+from recsys.dtypes import Float32Array, Float64Array, Int32Array, Int64Array
 
-WIDTH = 256  # items of a tile: with 64 factors it stays in the fastest caches
-STEP = 4  # factors, and users, that are multiplied at once; more have no registers
-
-
-@njit(nogil=True, cache=True, fastmath={"contract"})
-def multiply(users: Float32Array, tile: Float32Array, scores: Float32Array) -> None:
-    """Scores of 4 users for the items of a tile, in place.
-
-    Args:
-        users: float32, shape (4, f), f a multiple of 4.
-        tile: Factors by item, float32, shape (f, WIDTH).
-        scores: float32, shape (4, WIDTH).
-    """
-    first, second, third, fourth = scores[0], scores[1], scores[2], scores[3]
-    scores[:] = 0
-    for at in range(0, tile.shape[0], STEP):
-        a0, a1, a2, a3 = users[0, at], users[0, at + 1], users[0, at + 2], users[0, at + 3]
-        b0, b1, b2, b3 = users[1, at], users[1, at + 1], users[1, at + 2], users[1, at + 3]
-        c0, c1, c2, c3 = users[2, at], users[2, at + 1], users[2, at + 2], users[2, at + 3]
-        d0, d1, d2, d3 = users[3, at], users[3, at + 1], users[3, at + 2], users[3, at + 3]
-        rows = tile[at : at + STEP]
-        for j in range(WIDTH):
-            v0, v1, v2, v3 = rows[0, j], rows[1, j], rows[2, j], rows[3, j]
-            first[j] = first[j] + a0 * v0 + a1 * v1 + a2 * v2 + a3 * v3
-            second[j] = second[j] + b0 * v0 + b1 * v1 + b2 * v2 + b3 * v3
-            third[j] = third[j] + c0 * v0 + c1 * v1 + c2 * v2 + c3 * v3
-            fourth[j] = fourth[j] + d0 * v0 + d1 * v1 + d2 * v2 + d3 * v3
+WIDTH = 256  # items of a tile: with 512 users, tile and scores stay in the caches of a core
+FEWEST = 16  # users multiplied at once; for fewer, BLAS sums many factors in another order
+GROUP = 32  # scores that are compared together
 
 
 @njit(nogil=True, cache=True)
@@ -71,8 +48,8 @@ def offer(
         values: Its scores, float32, shape (k,); the lowest float where there is no item yet.
     """
     last = len(values) - 1
-    for start in range(0, len(items), 32):
-        stop = min(start + 32, len(items))
+    for start in range(0, len(items), GROUP):
+        stop = min(start + GROUP, len(items))
         floor, reach = values[last], 0
         for j in range(start, stop):
             reach += scores[j] >= floor
@@ -92,24 +69,33 @@ def offer(
             values[at], best[at] = score, item
 
 
-@njit(nogil=True, cache=True)
-def gathered(items: Float32Array, numbers: Int32Array, tile: Float32Array) -> None:
-    """Write the factors of some items into the columns of a tile, in place."""
-    for start in range(0, len(numbers), 16):
-        stop = min(start + 16, len(numbers))
-        for at in range(items.shape[1]):
-            for j in range(start, stop):
-                tile[at, j] = items[numbers[j], at]
+_READ = {
+    (kind, dims): types.Array(kind, dims, "C", readonly=True)
+    for kind in (types.float32, types.float64, types.int32, types.int64)
+    for dims in (1, 2)
+}
+_RANK = types.int64(
+    types.float32[:, ::1],
+    _READ[types.float64, 1],
+    _READ[types.float32, 2],
+    _READ[types.int32, 1],
+    _READ[types.float64, 1],
+    _READ[types.int64, 1],
+    _READ[types.int32, 1],
+    types.int32[:, ::1],
+    types.float32[:, ::1],
+    types.int64,
+)
 
 
-@njit(nogil=True, cache=True)
+@njit(_RANK, nogil=True, cache=True)  # one signature: arrays that may only be read compile nothing
 def rank(
     users: Float32Array,
     lengths: Float64Array,
     items: Float32Array,
     order: Int32Array,
     reach: Float64Array,
-    indptr: Int32Array,
+    indptr: Int64Array,
     indices: Int32Array,
     best: Int32Array,
     values: Float32Array,
@@ -118,38 +104,39 @@ def rank(
     """The best k of each user of a block, in place; how many tiles were multiplied, over users.
 
     Args:
-        users: float32, shape (m, f), f a multiple of 4.
-        lengths: Of the users, float64, shape (m,), rounded up.
-        items: float32, shape (n_items, g), g at most f.
-        order: Items that may be shown, by falling length, int32, shape (n,).
-        reach: Length of the first item of each tile, float64.
-        indptr: Where the seen items of each user begin in `indices`, shape (m + 1,).
-        indices: Seen items, rising for each user.
+        users: float32, shape (m, f); their order is lost.
+        lengths: Of the users, float64, shape (m,).
+        items: float32, shape (n_items, f).
+        order: Items that may be shown, by falling reach, int32, shape (n,).
+        reach: Of each tile, float64.
+        indptr: Where the seen items of each user begin in `indices`, int64, shape (m + 1,).
+        indices: Seen items, int32, rising for each user.
         best: int32, shape (m, k), full of items above all others.
         values: float32, shape (m, k), full of the lowest float.
         most: Tiles after which to stop, finished or not.
     """
-    tile = np.zeros((users.shape[1], WIDTH), np.float32)
-    four, scores = np.zeros((STEP, users.shape[1]), np.float32), np.empty((STEP, WIDTH), np.float32)
+    tile = np.zeros((WIDTH, users.shape[1]), np.float32)
+    scores = np.empty((len(users), WIDTH), np.float32)
     active, left, done = np.arange(len(users)), len(users), 0
     for t in range(min(len(reach), most)):
         n = 0
-        for a in active[:left]:
+        for i in range(left):
+            a = active[i]
             if lengths[a] * reach[t] >= values[a, -1]:
-                active[n] = a
+                if n < i:
+                    active[n] = a
+                    users[n] = users[i]
                 n += 1
         if n == 0:
             break
         left, done = n, done + n
         numbers = order[t * WIDTH : (t + 1) * WIDTH]
-        gathered(items, numbers, tile)
-        for start in range(0, n, STEP):
-            chosen = active[start : min(start + STEP, n)]
-            for i in range(len(chosen)):
-                four[i] = users[chosen[i]]
-            multiply(four, tile, scores)
-            for i in range(len(chosen)):
-                a = chosen[i]
-                seen = indices[indptr[a] : indptr[a + 1]]
-                offer(scores[i], numbers, seen, best[a], values[a])
+        for j in range(len(numbers)):
+            tile[j] = items[numbers[j]]
+        rows = min(max(n, FEWEST), len(users))
+        np.dot(users[:rows], tile.T, scores[:rows])
+        for i in range(n):
+            a = active[i]
+            seen = indices[indptr[a] : indptr[a + 1]]
+            offer(scores[i], numbers, seen, best[a], values[a])
     return done

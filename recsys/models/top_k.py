@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.linalg import solve_triangular
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
@@ -23,6 +24,8 @@ BLOCK = 512  # users that share the tiles of the kernel
 LOWEST = np.finfo(np.float32).min
 FEW = 64  # users for whom it does not pay to measure all items
 PROBED = 16  # users of a batch that show whether bounds help
+TINY = 1e-34  # added to squares, below which float32 loses digits
+LARGE = 1e30  # of scores: above, float32 may have no number for them
 FLAT = 0.6  # share of the items from which multiplying all of them is as fast
 
 
@@ -60,11 +63,12 @@ def top_k(
         if not np.isfinite(factors).all():
             raise ValueError(f"the factors of {of} hold NaN or infinity, which cannot be ranked")
     threads = threads or os.cpu_count() or 1
-    if k and len(users) >= FEW and len(users) * len(items) > SCORES:
-        bounds = _Bounds.of(users, items, seen, k, excluded)
-        if not bounds.flat():
-            return bounds.ranked(threads)
-    return _by_product(users, items, seen, k, threads, excluded)
+    with threadpool_limits(1, "blas"):
+        if k and len(users) >= FEW and len(users) * len(items) > SCORES:
+            bounds = _Bounds.of(users, items, seen, k, excluded)
+            if not bounds.flat():
+                return bounds.ranked(threads)
+        return _by_product(users, items, seen, k, threads, excluded)
 
 
 def _by_product(
@@ -88,21 +92,24 @@ def _by_product(
             scores[:, excluded] = -np.inf
         return best(scores, k)
 
-    with threadpool_limits(1, "blas"):
-        blocks = _mapped(ranked, range(0, len(users), size), threads)
-    return _stacked(blocks, k)
+    return _stacked(_mapped(ranked, range(0, len(users), size), threads), k)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Bounds:
-    """What the kernel needs: items by falling length, and how far each tile of them reaches.
+    """What the kernel needs: items by falling reach, and the lengths of the users.
+
+    No score of a user is above their length times the reach of the item. Lengths are those of
+    factors that a matrix has changed, which leaves the products alone: u . v = (M^-1 u) . (M' v),
+    with M M' the products of the factors of the users, which makes the users alike in all
+    directions. So the reach of an item is the square root of its mean squared score.
 
     Attributes:
         users: Factors, float32, shape (m, f).
         lengths: Of the users, float64, shape (m,).
         items: Factors, float32, shape (n_items, f).
-        order: Items that may be shown, by falling length, int32.
-        reach: Length of the first item of each tile, float64, with room for the rounding of scores.
+        order: Items that may be shown, by falling reach, int32.
+        reach: Of the first item of each tile, float64, with room for the rounding of scores.
         seen: CSR with sorted columns, shape (m, n_items).
         k: Length of the lists.
     """
@@ -124,55 +131,58 @@ class _Bounds:
         k: int,
         excluded: BoolArray | None,
     ) -> "_Bounds":
-        """Sort the items by their length."""
+        """Sort the items by how far their scores can reach."""
         from recsys.kernels.ranking import WIDTH
 
-        if not seen.has_sorted_indices:
-            seen = seen.sorted_indices()
-        lengths = _lengths(items)
-        # As float32, which sorts six times as fast; the order of equal ones changes no list.
-        order = np.argsort(-lengths.astype(np.float32)).astype(np.int32)
+        items = np.ascontiguousarray(items)
+        evened = _evening(users)
+        lengths = _lengths(solve_triangular(evened, users.T.astype(np.float64), lower=True).T)
+        # Rounding, of the scores and of what follows, stays below this share of |u| |v|.
+        slack = 3 * (users.shape[1] + 8) * float(np.finfo(np.float32).eps * np.linalg.norm(evened))
+        reach = _lengths(items @ evened.astype(np.float32)) + slack * _lengths(items)
+        # As float32, which sorts six times as fast; hence the last bits of the reach of a tile.
+        order = np.argsort(-reach.astype(np.float32)).astype(np.int32)
         if excluded is not None:
             order = order[~excluded[order]]
-        longest = np.maximum.accumulate(lengths[order][::-1])[::-1][::WIDTH]
-        slack = 1 + (users.shape[1] + 8) * float(np.finfo(np.float32).eps)
-        return cls(users, _lengths(users), items, order, longest * slack, seen, k)
+        farthest = reach[order[::WIDTH]] * (1 + np.finfo(np.float32).eps)
+        if not seen.has_sorted_indices:
+            seen = seen.sorted_indices()
+        return cls(users, lengths, items, order, farthest, seen, k)
 
     def flat(self) -> bool:
         """Whether most of the lists need most of the items; a few users show it."""
+        if not self.lengths.max() * self.reach.max(initial=0.0) < LARGE:
+            return True
         most = int(FLAT * len(self.reach)) + 1
         probed = np.linspace(0, len(self.users) - 1, PROBED).astype(np.intp)
-        return self._rank(probed, most)[2] > 0.9 * most * PROBED
+        return self._rank(probed, self.seen[probed], most)[2] > 0.9 * most * PROBED
 
     def ranked(self, threads: int) -> Block:
         """The lists of all users."""
 
         def block(start: int) -> Block:
-            users = np.arange(start, min(start + BLOCK, len(self.users)))
-            return self._rank(users, len(self.reach))[:2]
+            part = slice(start, start + BLOCK)
+            return self._rank(part, self.seen[part], len(self.reach))[:2]
 
         return _stacked(_mapped(block, range(0, len(self.users), BLOCK), threads), self.k)
 
     def _rank(
-        self, chosen: npt.NDArray[np.intp], most: int
+        self, chosen: slice | npt.NDArray[np.intp], known: csr_matrix, most: int
     ) -> tuple[Int32Array, Float32Array, int]:
         """The lists of some users after `most` tiles, and how many tiles they took together."""
-        from recsys.kernels.ranking import STEP, rank
+        from recsys.kernels.ranking import rank
 
-        width = -self.users.shape[1] % STEP
-        factors = np.pad(self.users[chosen], ((0, 0), (0, width)))
-        known = self.seen[chosen]
-        shape = len(chosen), self.k
-        items = np.full(shape, np.iinfo(np.int32).max, dtype=np.int32)
-        scores = np.full(shape, LOWEST, dtype=np.float32)
+        users = np.array(self.users[chosen], order="C")
+        items = np.full((len(users), self.k), np.iinfo(np.int32).max, dtype=np.int32)
+        scores = np.full(items.shape, LOWEST, dtype=np.float32)
         tiles = rank(
-            factors,
+            users,
             self.lengths[chosen],
             self.items,
             self.order,
             self.reach,
-            known.indptr,
-            known.indices,
+            known.indptr.astype(np.int64),
+            known.indices.astype(np.int32, copy=False),
             items,
             scores,
             most,
@@ -182,8 +192,26 @@ class _Bounds:
         return items, scores, int(tiles)
 
 
-def _lengths(factors: Float32Array) -> Float64Array:
-    return np.asarray(np.sqrt(np.einsum("if,if->i", factors, factors, dtype=np.float64)))
+def _evening(users: Float32Array) -> Float64Array:
+    """The factor M of the products of the factors of users, lower triangle, float64, shape (f, f).
+
+    As many users of no direction as there are factors are added, so that it has an inverse.
+    """
+    f = users.shape[1]
+    wide = users.astype(np.float64)
+    products = wide.T @ wide
+    mean = float(np.trace(products)) / max(f, 1)
+    if not mean > 0:
+        return np.eye(f)
+    spread = products / mean + np.eye(f) * f / len(users)
+    return np.asarray(np.linalg.cholesky(spread))
+
+
+def _lengths(factors: Float32Array | Float64Array) -> Float64Array:
+    """Lengths of rows; not so short that their squares have no digits, infinite if too long."""
+    with np.errstate(over="ignore"):
+        squares = np.vecdot(factors, factors).astype(np.float64)
+    return np.asarray(np.sqrt(squares + TINY))
 
 
 def _stacked(blocks: list[Block], k: int) -> Block:

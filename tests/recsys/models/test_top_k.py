@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix, random_array
 
-from recsys.kernels.ranking import STEP, WIDTH, multiply
+from recsys.kernels.ranking import WIDTH
 from recsys.models import top_k as module
 from recsys.models.recommender import NO_ITEM
 from recsys.models.top_k import CHUNK, best, top_k
@@ -131,7 +131,7 @@ def test_most_items_are_not_multiplied_and_the_lists_are_those_of_all_scores(
 
     lists, values = top_k(users, items, seen, 10)
 
-    _, _, tiles = bounds._rank(np.arange(len(users)), len(bounds.reach))
+    _, _, tiles = bounds._rank(slice(None), seen, len(bounds.reach))
     assert not bounds.flat()
     assert tiles < 0.3 * len(users) * len(bounds.reach)
     expected, scores = module._by_product(users, items, seen, 10, 1, None)
@@ -184,20 +184,50 @@ def test_factors_that_are_no_numbers_are_refused(
         top_k(*long_and_short, 5)
 
 
-def test_scores_of_the_kernel_are_sums_in_the_order_of_the_factors(
-    rng: np.random.Generator,
+@settings(max_examples=20)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 40),
+    st.sampled_from([1, 2, 7, 60]),
+    st.sampled_from([0, 3, 12]),
+    st.sampled_from([1.0, 1e-12, 1e-19, 1e12]),
+)
+def test_no_score_is_above_the_length_of_the_user_times_the_reach_of_the_tile(
+    seed: int, m: int, f: int, decades: int, scale: float
 ) -> None:
-    users = rng.normal(size=(STEP, 12)).astype(np.float32)
-    tile = rng.normal(size=(12, WIDTH)).astype(np.float32)
-    scores = np.empty((STEP, WIDTH), np.float32)
+    rng = np.random.default_rng(seed)
+    # Directions of very unequal length, and users and items that are or are nearly parallel.
+    spread = 10.0 ** -rng.uniform(0, decades, f)
+    users = (rng.normal(size=(m, f)) * spread).astype(np.float32)
+    items = (rng.normal(size=(3 * WIDTH, f)) / spread).astype(np.float32) * np.float32(scale)
+    items[: m // 2] = users[: m // 2]
+    users[: m // 4] = 0
+    nothing = csr_matrix((m, len(items)), dtype=np.float32)
 
-    multiply(users, tile, scores)
+    bounds = module._Bounds.of(users, items, nothing, 5, None)
 
-    # A product is exact in float64, and so is rounded once: up to a last bit, a fused one.
-    slow = np.zeros((STEP, WIDTH), np.float32)
-    for at in range(12):
-        slow = (slow + users[:, at, None].astype(np.float64) * tile[at]).astype(np.float32)
-    np.testing.assert_allclose(scores, slow, rtol=3e-7, atol=1e-7)
+    scores = (users @ items.T)[:, bounds.order].astype(np.float64)
+    assert (scores <= bounds.lengths[:, None] * np.repeat(bounds.reach, WIDTH)).all()
+
+
+@pytest.mark.parametrize("writeable", [True, False])
+def test_scores_are_the_bits_of_the_product(
+    long_and_short: tuple[np.ndarray, np.ndarray, csr_matrix], writeable: bool
+) -> None:
+    for factors in long_and_short[:2]:
+        factors.flags.writeable = writeable
+
+    _, scores = top_k(*long_and_short, 10)
+
+    np.testing.assert_array_equal(scores, module._by_product(*long_and_short, 10, 1, None)[1])
+
+
+def test_factors_whose_scores_float32_cannot_hold_are_left_to_the_product(
+    long_and_short: tuple[np.ndarray, np.ndarray, csr_matrix],
+) -> None:
+    users, items, seen = long_and_short
+
+    assert module._Bounds.of(users * np.float32(1e37), items, seen, 10, None).flat()
 
 
 def test_a_user_of_zeros_gets_the_lowest_items_however_short_they_are(
