@@ -1,5 +1,6 @@
 """What the libraries read from the environment, set before any of them is imported."""
 
+import logging
 import os
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -33,6 +34,7 @@ def prepare(workspace: Workspace) -> None:
     Places of files and telemetry are always set; other settings of the user stay, so a team's
     PREFECT_API_URL is used as it is.
     """
+    logging.raiseExceptions = False  # a log that cannot be sent or written is no news
     os.environ.update(_ours(workspace) | _loopback_without_proxy())
     for name in _unusable():
         del os.environ[name]

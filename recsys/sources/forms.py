@@ -66,7 +66,7 @@ class Forms:
         roles: tuple[Role, ...] = ("user", "item")
         written = frozenset(role for role in roles if ids.are_floats(_sample(rows, role)))
         for role in written:
-            _refuse_short_ids(role, _sample(rows, role))
+            ids.refuse_short(_sample(rows, role), role)
         return cls(decimal, unit, written)
 
     def digits(self, rows: Rows) -> Rows:
@@ -83,19 +83,6 @@ class Forms:
             roles = " and ".join(sorted(self.float_ids))
             notes.append(f"ids of {roles} are whole numbers written as 12.0; they are read as 12")
         return notes
-
-
-def _refuse_short_ids(role: Role, sample: Strings) -> None:
-    """Refuse ids as a spreadsheet shows them.
-
-    Raises:
-        InputError: most have fewer digits than they had.
-    """
-    if short := ids.short_ids(sample):
-        raise InputError(
-            f"{role} ids such as {short!r} have lost their last digits, as in a spreadsheet; "
-            "write them as text or as whole numbers"
-        )
 
 
 def _refuse_two_readings(plays: Strings) -> None:

@@ -16,7 +16,7 @@ from recsys.sources.numbers import Column, bools, floats
 
 _EXACT = {2: 2**11, 4: 2**24, 8: 2**53}  # beyond it floats of so many bytes lack whole numbers
 _BEYOND = "floats beyond 2^{}, whose last digits are lost; write them as integers or as text"
-_MISSING = r"^(|nan|NaN|NA|N/A|NULL|null|None|\\N)$"  # in a column of numbers
+MISSING = r"^(|nan|NaN|NA|N/A|NULL|null|None|\\N)$"  # in a column of numbers
 _MARKS = r"(?i)^(nan|na|n/a|#n/a|null|\(null\)|nil|none|\\N|<na>|nat|undefined|-+|\?+)$"
 _FLOAT = r"^[0-9]+(\.[0-9]*)?([eE]\+[0-9]+)?$"
 _SHORT = re.compile(r"[0-9](?:\.([0-9]{1,5}))?E\+([0-9]+)|[0-9]\.([0-9]{5})e\+([0-9]+)")
@@ -69,7 +69,7 @@ def is_binary(kind: object) -> bool:
 
 def are_floats(column: Strings) -> bool:
     """Whether texts are whole numbers some of which were written as floats: 12.0, 1e+05."""
-    known = column.filter(pc.invert(pc.match_substring_regex(column, _MISSING)))
+    known = column.filter(pc.invert(pc.match_substring_regex(column, MISSING)))
     if not len(known) or not pc.all(pc.match_substring_regex(known, _FLOAT)).as_py():
         return False
     odd = known.filter(pc.match_substring_regex(known, r"[.+]"))
@@ -78,7 +78,7 @@ def are_floats(column: Strings) -> bool:
 
 def without_fractions(column: Strings) -> Strings:
     """The digits of texts such as 12.0 and 1e+05; other texts unchanged."""
-    short = pc.replace_substring_regex(column, _MISSING, "")
+    short = pc.replace_substring_regex(column, MISSING, "")
     short = pc.replace_substring_regex(short, r"^([0-9]+)\.0*$", r"\1")
     powers = bools(pc.match_substring_regex(short, r"^[0-9.]+[eE]\+[0-9]{1,2}$"))
     if not powers.any():
@@ -90,13 +90,19 @@ def without_fractions(column: Strings) -> Strings:
     return pa.array(texts, pa.string())
 
 
-def short_ids(column: Strings) -> str:
-    """An example where most ids have lost their last digits, as 1.23457E+11; else ""."""
-    parts = [_SHORT.fullmatch(text) for text in column.to_pylist()]
-    lost = [
-        each for each in parts if each and len(each[1] or each[3] or "") < int(each[2] or each[4])
-    ]
-    return lost[0][0] if 2 * len(lost) > len(column) else ""
+def refuse_short(column: Strings, what: str) -> None:
+    """Refuse ids as a spreadsheet shows them, 1.23457E+11.
+
+    Raises:
+        InputError: most have lost their last digits.
+    """
+    parts = [each for text in column.to_pylist() if (each := _SHORT.fullmatch(text))]
+    lost = [e for e in parts if len(e[1] or e[3] or "") < int(e[2] or e[4])]
+    if 2 * len(lost) > len(column):
+        raise InputError(
+            f"{what} ids such as {lost[0][0]!r} have lost their last digits, as in a spreadsheet; "
+            "write them as text or as whole numbers"
+        )
 
 
 def odd_ids(ids: IdMap, what: str) -> list[str]:
@@ -111,25 +117,29 @@ def odd_ids(ids: IdMap, what: str) -> list[str]:
         shown = repr(quoted[0].as_py())
         notes.append(f"{what} ids keep the quotes around them, as in {shown}")
     of_case = ids.ids.filter(pc.match_substring_regex(ids.ids, _CASELESS))
-    notes += _alike(of_case, pc.utf8_lower(of_case), what, "in capitals and in small letters")
+    notes += alike_in_case(of_case, f"{what} ids")
     if not pc.all(pc.string_is_ascii(ids.ids)).as_py():
-        notes += _alike(
-            ids.ids, pc.utf8_normalize(ids.ids, form="NFD"), what, "in two Unicode forms"
-        )
+        normal = pc.utf8_normalize(ids.ids, form="NFD")
+        notes += _alike(normal, f"{what} ids", "in two Unicode forms")
         seen = pc.replace_substring_regex(ids.ids, _UNSEEN, "")
-        notes += _alike(ids.ids, seen, what, "with and without invisible characters")
+        notes += _alike(seen, f"{what} ids", "with and without invisible characters")
     return notes
 
 
-def _alike(ids: Strings, forms: Strings, what: str, how: str) -> list[str]:
-    """A note where several ids have one form."""
+def alike_in_case(texts: Strings, what: str) -> list[str]:
+    """A note where several of these distinct texts differ in their case alone."""
+    return _alike(pc.utf8_lower(texts), what, "in capitals and in small letters")
+
+
+def _alike(forms: Strings, what: str, how: str) -> list[str]:
+    """A note where several texts have one form."""
     counts = pc.value_counts(forms)
     alike = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
     if not len(alike):
         return []
     first = normalize("NFC", alike[0].as_py())
     return [
-        f"{len(alike):,} {what} ids are there {how} and count as two, such as {first!r}; "
+        f"{len(alike):,} {what} are there {how} and count as two, such as {first!r}; "
         "write them in one"
     ]
 

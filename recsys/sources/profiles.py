@@ -108,21 +108,30 @@ def read_profiles(
         _refuse_other_order(path, profiles)
     known = profiles.signup[profiles.signup >= 0]
     odd = [f"sign-up: {note}" for note in odd_times(known, unit)]
+    for what, texts in (("gender", profiles.gender), ("country", profiles.country)):
+        odd += ids.alike_in_case(texts.drop_null().unique(), what)
     words = layout.columns_in_words()
     return ProfilesReading(profiles, n_rows, rejects, missing, words, (*layout.notes, *odd))
 
 
 def _refuse_other_order(path: Path, profiles: Profiles) -> None:
-    """Refuse a table without names whose second column is no gender.
+    """Refuse a table without names whose columns are in another order.
 
     Raises:
-        InputError: most genders are numbers.
+        InputError: most genders are numbers, or most countries genders.
     """
     known = profiles.gender.drop_null()
     digits = pc.sum(pc.match_substring_regex(known, r"^[0-9.]+$")).as_py() or 0
     if 2 * digits > len(known):
         raise InputError(
             f"{path}: column 2 holds numbers, such as {known[0].as_py()!r}, and no genders; {_FORM}"
+        )
+    known = profiles.country.drop_null()
+    genders = pc.sum(pc.match_substring_regex(known, r"(?i)^(m|f|male|female)$")).as_py() or 0
+    if 2 * genders > len(known):
+        raise InputError(
+            f"{path}: column 4 holds genders, such as {known[0].as_py()!r}, and no countries; "
+            f"{_FORM}"
         )
 
 
@@ -188,6 +197,7 @@ def _joined(parts: list[Rows], layout: Layout) -> Rows:
         cells = [part.columns[role] for part in parts]
         columns[role] = pa.concat_arrays(cells) if cells else nothing
     if layout.format == "columns" and ids.are_floats(columns["user"]):
+        ids.refuse_short(columns["user"], "user")
         columns["user"] = ids.without_fractions(columns["user"])
     return Rows(
         np.concatenate([np.empty(0, np.int64), *(part.lines for part in parts)]),
@@ -221,7 +231,15 @@ def _profiles(rows: Rows, unit: Unit) -> tuple[Profiles, Faults]:
 
 
 def _text(column: Strings) -> Strings:
-    return pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
+    """The texts, null where they are empty or stand for a missing value.
+
+    NA is one, but not among codes of two letters: Namibia has it.
+    """
+    empty = pc.match_substring_regex(column, ids.MISSING)
+    codes = pc.match_substring_regex(column.filter(pc.invert(empty)), "^[A-Z]{2}$")
+    if len(codes) and 2 * pc.sum(codes).as_py() > len(codes):
+        empty = pc.and_(empty, pc.not_equal(column, "NA"))
+    return pc.if_else(empty, pa.scalar(None, pa.string()), column)
 
 
 def _counted(**reasons: int) -> dict[str, int]:

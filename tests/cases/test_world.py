@@ -100,17 +100,6 @@ def test_a_module_of_the_current_folder_is_not_imported_by_the_embedded_server(
     assert "not this one" not in (tmp_path / "server.log").read_text(encoding="utf-8")
 
 
-def test_a_workspace_that_addresses_cannot_hold_is_refused_before_anything_is_made(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    code = main(["study", "list", "--workspace", str(tmp_path / "what?now")])
-
-    lines = capsys.readouterr().err.splitlines()
-    assert (code, len(lines)) == (2, 1)
-    assert "cannot hold a ?" in lines[0]
-    assert list(tmp_path.iterdir()) == []
-
-
 @pytest.mark.parametrize("name", ["with blank", "Ünïcødé 音楽", "it's", "50% done", "a#b"])
 def test_a_workspace_of_any_other_name_works(name: str, tmp_path: Path) -> None:
     assert main(["study", "list", "--workspace", str(tmp_path / name)]) == 0
