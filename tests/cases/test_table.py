@@ -11,17 +11,9 @@ import pytest
 
 from flows.cli.main import main
 from recsys import plots
-from tests.cases.table import (
-    MOUNTING,
-    POSTGRES,
-    READING,
-    RUNNING,
-    SERVING,
-    SHORT,
-    Case,
-    Step,
-)
+from tests.cases.table import READING, SHORT, Case, Step
 from tests.cases.table_neighbours import NEIGHBOURS
+from tests.cases.table_running import MOUNTING, POSTGRES, RUNNING, SERVING
 from tests.cases.typed import ROOT, Shell, figures
 from tests.team.engine import free_port
 
