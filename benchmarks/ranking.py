@@ -1,7 +1,7 @@
 """Lists and all metrics of all users: implicit's batched ranking against ours, in turn, as ratios.
 
-python benchmarks/ranking.py [--users 20000] [--items 66801] [--factors 64 128] [--repeat 5]
-    [--json ranking.json]
+python benchmarks/ranking.py [--users 20000] [--items 66801] [--weights default]
+    [--factors 64 128] [--repeat 5] [--json ranking.json]
 
 The data are ours of the sample generator, a fifth of each history held out, and the factors are a
 real fit, for the length of factors decides how much work bounds save: once with default
@@ -68,6 +68,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--users", type=int, default=20_000)
     parser.add_argument("--items", type=int, default=66_801)
+    parser.add_argument(
+        "--weights", nargs="+", choices=[*FITS, "random"], default=[*FITS, "random"]
+    )
     parser.add_argument("--factors", type=int, nargs="+", default=[64, 128])
     parser.add_argument("--iterations", type=int, default=8)
     parser.add_argument("--repeat", type=int, default=5)
@@ -78,7 +81,7 @@ def main() -> None:
     print("                          lists, seconds           with metrics     implicit / ours   ")
     print("  weights  factors  implicit  product   ours    implicit   ours     lists     all  same")
     rows = []
-    for name in (*FITS, "random"):
+    for name in args.weights:
         for factors in args.factors:
             rows.append(row := measured(fold, name, factors, args.iterations, args.repeat))
             print(

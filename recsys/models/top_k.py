@@ -1,8 +1,5 @@
 """The best k of many scores, exactly, for factor models: blocks of users, several at once."""
 
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +9,7 @@ from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
 from recsys.dtypes import BoolArray, Float32Array, Float64Array, Int32Array
+from recsys.kernels.pool import in_threads
 from recsys.models.recommender import NO_ITEM
 
 Block = tuple[Int32Array, Float32Array]
@@ -21,6 +19,7 @@ ROWS = 128  # but fewer users at a time make the multiplication slow, so at leas
 MOST = 1 << 25  # unless that takes more than 128 MiB
 CHUNK = 64  # scores that are compared together for the threshold
 BLOCK = 512  # users that share the tiles of the kernel
+PART = 8192  # items whose reach a thread computes at once
 LOWEST = np.finfo(np.float32).min
 FEW = 64  # users for whom it does not pay to measure all items
 PROBED = 16  # users of a batch that show whether bounds help
@@ -62,10 +61,9 @@ def top_k(
     for factors, of in ((users, "users"), (items, "items")):
         if not np.isfinite(factors).all():
             raise ValueError(f"the factors of {of} hold NaN or infinity, which cannot be ranked")
-    threads = threads or os.cpu_count() or 1
     with threadpool_limits(1, "blas"):
         if k and len(users) >= FEW and len(users) * len(items) > SCORES:
-            bounds = _Bounds.of(users, items, seen, k, excluded)
+            bounds = _Bounds.of(users, items, seen, k, threads, excluded)
             if not bounds.flat():
                 return bounds.ranked(threads)
         return _by_product(users, items, seen, k, threads, excluded)
@@ -92,7 +90,7 @@ def _by_product(
             scores[:, excluded] = -np.inf
         return best(scores, k)
 
-    return _stacked(_mapped(ranked, range(0, len(users), size), threads), k)
+    return _stacked(in_threads(ranked, range(0, len(users), size), threads), k)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,6 +127,7 @@ class _Bounds:
         items: Float32Array,
         seen: csr_matrix,
         k: int,
+        threads: int,
         excluded: BoolArray | None,
     ) -> "_Bounds":
         """Sort the items by how far their scores can reach."""
@@ -139,12 +138,19 @@ class _Bounds:
         lengths = _lengths(solve_triangular(evened, users.T.astype(np.float64), lower=True).T)
         # Rounding, of the scores and of what follows, stays below this share of |u| |v|.
         slack = 3 * (users.shape[1] + 8) * float(np.finfo(np.float32).eps * np.linalg.norm(evened))
-        reach = _lengths(items @ evened.astype(np.float32)) + slack * _lengths(items)
+        changing = evened.astype(np.float32)
+
+        def reaching(start: int) -> Float64Array:
+            part = items[start : start + PART]
+            return np.asarray(_lengths(part @ changing) + slack * _lengths(part))
+
+        parts = in_threads(reaching, range(0, len(items), PART), threads)
+        reach: Float64Array = np.concatenate([np.zeros(0), *parts])
         # As float32, which sorts six times as fast; hence the last bits of the reach of a tile.
         order = np.argsort(-reach.astype(np.float32)).astype(np.int32)
         if excluded is not None:
             order = order[~excluded[order]]
-        farthest = reach[order[::WIDTH]] * (1 + np.finfo(np.float32).eps)
+        farthest = reach[order[::WIDTH]] * (1 + float(np.finfo(np.float32).eps))
         if not seen.has_sorted_indices:
             seen = seen.sorted_indices()
         return cls(users, lengths, items, order, farthest, seen, k)
@@ -164,7 +170,7 @@ class _Bounds:
             part = slice(start, start + BLOCK)
             return self._rank(part, self.seen[part], len(self.reach))[:2]
 
-        return _stacked(_mapped(block, range(0, len(self.users), BLOCK), threads), self.k)
+        return _stacked(in_threads(block, range(0, len(self.users), BLOCK), threads), self.k)
 
     def _rank(
         self, chosen: slice | npt.NDArray[np.intp], known: csr_matrix, most: int
@@ -223,13 +229,6 @@ def _stacked(blocks: list[Block], k: int) -> Block:
 def _rows_at_once(n_items: int) -> int:
     n = max(n_items, 1)
     return max(1, SCORES // n, min(ROWS, MOST // n))
-
-
-def _mapped(work: Callable[[int], Block], starts: range, threads: int) -> list[Block]:
-    if threads == 1 or len(starts) == 1:
-        return list(map(work, starts))
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(work, starts))
 
 
 def best(scores: Float32Array, k: int) -> Block:

@@ -127,7 +127,7 @@ def test_most_items_are_not_multiplied_and_the_lists_are_those_of_all_scores(
     long_and_short: tuple[np.ndarray, np.ndarray, csr_matrix],
 ) -> None:
     users, items, seen = long_and_short
-    bounds = module._Bounds.of(users, items, seen, 10, None)
+    bounds = module._Bounds.of(users, items, seen, 10, 1, None)
 
     lists, values = top_k(users, items, seen, 10)
 
@@ -148,7 +148,7 @@ def test_items_of_one_length_are_all_multiplied_by_blas(
 
     lists, _ = top_k(users, items, seen, 10)
 
-    assert module._Bounds.of(users, items, seen, 10, None).flat()
+    assert module._Bounds.of(users, items, seen, 10, 1, None).flat()
     np.testing.assert_array_equal(lists, module._by_product(users, items, seen, 10, 1, None)[0])
 
 
@@ -204,7 +204,7 @@ def test_no_score_is_above_the_length_of_the_user_times_the_reach_of_the_tile(
     users[: m // 4] = 0
     nothing = csr_matrix((m, len(items)), dtype=np.float32)
 
-    bounds = module._Bounds.of(users, items, nothing, 5, None)
+    bounds = module._Bounds.of(users, items, nothing, 5, 1, None)
 
     scores = (users @ items.T)[:, bounds.order].astype(np.float64)
     assert (scores <= bounds.lengths[:, None] * np.repeat(bounds.reach, WIDTH)).all()
@@ -227,7 +227,7 @@ def test_factors_whose_scores_float32_cannot_hold_are_left_to_the_product(
 ) -> None:
     users, items, seen = long_and_short
 
-    assert module._Bounds.of(users * np.float32(1e37), items, seen, 10, None).flat()
+    assert module._Bounds.of(users * np.float32(1e37), items, seen, 10, 1, None).flat()
 
 
 def test_a_user_of_zeros_gets_the_lowest_items_however_short_they_are(
