@@ -14,7 +14,9 @@ from flows.alerting import ALERTS
 from flows.clock import Clock
 from flows.result import Result, Saved
 from flows.searching import Attempt, check_not_given_up, joined, search_all, with_prefect
+from recsys.bounds import name_fault, shown
 from recsys.config import ExperimentConfig
+from recsys.errors import InputError
 from recsys.evaluation.exchange import Exchange
 from recsys.models import baselines, make_config
 from recsys.models.config import ModelConfig
@@ -209,7 +211,13 @@ def new_worker() -> str:
 
 
 def new_study_name(config: ExperimentConfig) -> str:
-    """A new name."""
+    """A new name.
+
+    Raises:
+        InputError: the name of the configuration is too long for it.
+    """
+    if fault := name_fault(config.name):
+        raise InputError(f"name = {shown(config.name)} in the configuration: {fault}")
     return f"{config.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 

@@ -38,6 +38,7 @@ from tasks.data.stages import DataFiles
 from tasks.retraining import history
 from tasks.retraining.history import NO_CHAMPION, UNREAD, RetrainHistory
 from tasks.serving.load import ServedRun
+from tasks.serving.published import check_place
 from tasks.study.choosing import choose
 from tasks.study.measuring import run_final
 from tasks.study.study import Study
@@ -119,6 +120,8 @@ def retrain(request: RetrainRequest, workspace: Path = Path("mlruns")) -> Retrai
     check_name(request.name)
     request.check()
     place = environment.place(workspace)
+    if request.publishes:
+        check_place(environment.published(place))
     clock = Clock()
     with workspace_locks(place).exclusive(f"retrain-{request.name}"):
         done = _retrained(place, request, clock)

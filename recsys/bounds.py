@@ -25,6 +25,16 @@ SAMPLE = 1_000_000
 """Users, or items, of a sample."""
 
 
+NAME = 150
+"""Bytes of a name that a user gives a study, a comparison or a model: files are named after it."""
+
+
+def name_fault(name: str) -> str | None:
+    """What is wrong with the length of a name; None for one that is short enough."""
+    size = len(name.encode(errors="surrogateescape"))
+    return f"{size:,} bytes; use a name of at most {NAME}" if size > NAME else None
+
+
 def shown(value: object) -> str:
     """A value for a message, as Python writes it, its end left out where it is long."""
     return shortened(repr(value))

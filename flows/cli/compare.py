@@ -22,6 +22,7 @@ from flows.cli.session import (
     console,
     prefect,
     progress,
+    short,
 )
 from flows.model_config import check_model, without_extras
 from recsys.bounds import SEEDS
@@ -32,7 +33,7 @@ def compare(
     models: Annotated[str | None, Parameter(metavar="NAME,...")] = None,
     seeds: Annotated[int, Parameter(metavar="N", validator=between(1, SEEDS))] = 5,
     tune_once: bool = False,
-    name: Annotated[str | None, Parameter(metavar="NAME")] = None,
+    name: Annotated[str | None, Parameter(metavar="NAME", validator=short)] = None,
     adopt: Adopt = False,
     as_json: Json = False,
     request: RequestOptions = NO_REQUEST,

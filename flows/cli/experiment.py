@@ -29,6 +29,7 @@ from flows.cli.session import (
     console,
     prefect,
     progress,
+    short,
 )
 from recsys.config import ExperimentConfig
 from tasks.workspace.layout import Workspace
@@ -43,7 +44,7 @@ All = Annotated[
 
 def experiment(
     *,
-    study: Annotated[str | None, Parameter(metavar="NAME")] = None,
+    study: Annotated[str | None, Parameter(metavar="NAME", validator=short)] = None,
     adopt: Adopt = False,
     as_json: Json = False,
     every: All = False,

@@ -25,7 +25,7 @@ NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
 TOO_MANY = {errno.EMFILE, errno.ENFILE}
 BUSY = {errno.EAGAIN, errno.ENOMEM}
 BROKEN = {errno.EIO, errno.ESTALE, errno.ENXIO, errno.ENODEV, errno.ENOTCONN, errno.ETIMEDOUT}
-IN_THE_WAY = {errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EEXIST}
+IN_THE_WAY = {errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.EEXIST}
 DEPTH = 20  # causes of causes that are looked at
 
 _DATABASE = {
@@ -91,6 +91,8 @@ def _of_system(error: OSError) -> str | None:
         return f"{what}; the system gives no more processes or memory: end others, and repeat"
     if error.errno in BROKEN:
         return f"{what}; check the disk or the connection, and repeat the command"
+    if error.errno == errno.ENAMETOOLONG and error.filename:
+        return f"{what}; use a shorter name"
     if error.errno in IN_THE_WAY and error.filename:
         return f"{what}; use another name, or move what is there"
     if error.errno == errno.ENOENT and not error.filename and _is_homeless():

@@ -21,6 +21,7 @@ from flows.cli.session import (
 from recsys.bounds import LIST
 from recsys.errors import InputError
 from tasks.orchestration.interfaces import MODEL
+from tasks.serving.published import check_place
 
 
 def publish(
@@ -51,6 +52,7 @@ def publish(
     if to:
         environment.use_published(to)
     workspace = place.open(writes=True)
+    check_place(environment.published(workspace))
     with prefect(workspace) as ready, progress(place):
         from flows.publish import publish as write
 

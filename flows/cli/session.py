@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Group, Parameter
 
 from flows import environment
+from recsys.bounds import name_fault, shown
 from recsys.errors import InputError
 from tasks.interrupts import INTERRUPTS
 from tasks.orchestration.interfaces import MODEL
@@ -56,6 +57,12 @@ def between(low: int, high: int) -> Callable[[object, Any], None]:
     return check
 
 
+def short(_: object, name: str | None) -> None:
+    """The check of an option that gives a name."""
+    if name is not None and (fault := name_fault(name)):
+        raise ValueError(f"{shown(name)} has {fault}")
+
+
 def share(_: object, value: float) -> None:
     """The check of an option that is a share."""
     if not 0 <= value <= 1:
@@ -76,6 +83,7 @@ Model = Annotated[
     Parameter(
         name="--name",
         metavar="NAME",
+        validator=short,
         help="Name of the registered model. `recsys recommend` uses that of the default.",
     ),
 ]

@@ -23,6 +23,7 @@ from flows.cli.session import (
     console,
     has_prefect_server,
     progress,
+    short,
     show,
 )
 
@@ -81,7 +82,7 @@ def study_resume(
 
 
 def study_work(
-    name: Name,
+    name: Annotated[str, Parameter(validator=short, help="Name of the study.")],
     /,
     *,
     adopt: Adopt = False,

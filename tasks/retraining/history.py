@@ -35,7 +35,7 @@ from tasks.tracking.queries import find_runs
 from tasks.tracking.recorded import Recorded
 from tasks.tracking.registry import Version, load_version
 from tasks.tracking.runs import DataSet, Run, describe_run, experiment_id, reopen_run, start_run
-from tasks.workspace.layout import Workspace
+from tasks.workspace.layout import Workspace, data_set_name
 
 STAGE = "retrain"
 NO_CHAMPION = "none"
@@ -177,7 +177,7 @@ def begin(
     data = None
     if incoming is not None:
         path = incoming.plays.resolve()
-        data = DataSet(f"{path.parent.name}/{path.name}", incoming.fingerprint, str(path))
+        data = DataSet(data_set_name(path), incoming.fingerprint, str(path))
         tags = {**tags, "data": incoming.fingerprint}
     if unfinished is not None:
         run = reopen_run(past.workspace, unfinished.id)

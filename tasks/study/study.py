@@ -29,7 +29,7 @@ from tasks.tracking.runs import (
 )
 from tasks.tuning import ADOPTED, Search, Trial
 from tasks.workspace.code import MEASURING, code_id
-from tasks.workspace.layout import Workspace
+from tasks.workspace.layout import Workspace, data_set_name
 from tasks.workspace.locking import workspace_locks
 from tasks.workspace.scratch import scratch
 
@@ -83,9 +83,7 @@ def open_study(
     """
     path = plays.resolve()
     filtered = facts["filter"]
-    data = DataSet(
-        f"{path.parent.name}/{path.name}", filtered["fingerprint"], str(path), filtered["matrix"]
-    )
+    data = DataSet(data_set_name(path), filtered["fingerprint"], str(path), filtered["matrix"])
     tags = {
         "data": filtered["fingerprint"],
         "split": facts["split"]["fingerprint"],

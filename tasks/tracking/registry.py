@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recsys.bounds import name_fault, shown
 from recsys.errors import InputError
 from recsys.files import temporary_folder
 from recsys.serving.answers import Served
@@ -77,8 +78,10 @@ def check_name(name: str) -> None:
     """Refuse a name that MLflow, or its addresses, would not take.
 
     Raises:
-        InputError: it has other characters than letters, digits, `_`, `.` and `-`.
+        InputError: it is too long, or has other characters than letters, digits, `_`, `.`, `-`.
     """
+    if fault := name_fault(name):
+        raise InputError(f"--name {shown(name)}: {fault}")
     if not _NAME.fullmatch(name):
         raise InputError(
             f"--name {name!r}: a registered model is named by letters, digits, _, . and - alone"

@@ -26,7 +26,7 @@ from tasks.orchestration.interfaces import HOST, MLFLOW_PORT
 from tasks.tracking.client import MAX_BATCH, open_client
 from tasks.tracking.moving import SOURCE, place_of
 from tasks.tracking.recorded import PARENT_RUN, metric_name
-from tasks.workspace.layout import Workspace
+from tasks.workspace.layout import Workspace, data_set_name
 from tasks.workspace.locking import workspace_locks
 from tasks.workspace.places import is_inside, stored_path
 
@@ -200,7 +200,7 @@ def experiment_id(workspace: Workspace, path: Path) -> str:
     data set is in use again.
     """
     client = open_client(workspace)
-    name = f"{path.parent.name}/{path.name}"
+    name = data_set_name(path)
     moves = path.is_absolute() and workspace.tracking is None
     source = stored_path(workspace, path) if moves else str(path)
     with workspace_locks(workspace).exclusive("mlflow"):

@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 from recsys.errors import InputError
 
+_LONGEST = 200  # bytes of the name of an experiment; a file name has at most 255
+
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
@@ -147,6 +149,18 @@ class Workspace:
     def lock(self, name: str) -> Path:
         """A file to hold a lock on."""
         return self.locks / f"{_safe(name)}.lock"
+
+
+def data_set_name(plays: Path) -> str:
+    """What the experiment of a log is called: its folder and its file, short enough for MLflow.
+
+    It names a folder, too.
+    """
+    name = f"{plays.parent.name}/{plays.name}"
+    if len(name.encode()) <= _LONGEST:
+        return name
+    begin = name.encode()[: _LONGEST - 16].decode(errors="ignore")
+    return f"{begin}-{sha256(name.encode()).hexdigest()[:8]}"
 
 
 def _own(name: str) -> str:

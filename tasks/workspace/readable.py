@@ -47,6 +47,22 @@ def check_writable(root: Path) -> None:
         raise InputError(may_not(root, "only be read"))
 
 
+def check_output(path: Path) -> None:
+    """Refuse a place where no file can be made, before the work whose result it is to hold.
+
+    Raises:
+        InputError: so it is.
+    """
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}; name another file") from error
+    if not is_writable(path.parent):
+        raise InputError(f"{path}: {path.parent} may not be written; name another file")
+
+
 def may_not(root: Path | str, what: str) -> str:
     """The sentence about a workspace that may `what`: only be read, or not be read."""
     advice = "pass --workspace with a folder that you may write, or ask its owner"

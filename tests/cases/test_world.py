@@ -170,6 +170,37 @@ def test_a_full_disk_under_a_database_is_one_line(
     )
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["experiment", "--study", "{long}", "--plays", "{plays}"],
+        ["compare", "--name", "{long}", "--plays", "{plays}"],
+        ["study", "work", "{long}", "--plays", "{plays}"],
+        ["register", "--name", "{long}"],
+        ["retrain", "--name", "音楽{long}", "--plays", "{plays}"],
+        ["publish", "--to", "{long}.parquet"],
+        ["publish", "--to", "sqlite:///{long}.db"],
+        ["lookup", "u1", "--from", "{long}/{long}.parquet"],
+        ["study", "list", "--workspace", "{long}"],
+        ["inspect", "{long}.csv"],
+        ["experiment", "--plays", "{long}.csv"],
+        ["experiment", "--config", "{long}", "--plays", "{plays}"],
+    ],
+    ids=lambda words: " ".join(words[:3]),
+)
+def test_a_name_that_is_too_long_is_refused_before_anything_is_trained(
+    words: list[str], plays: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed = [word.format(long="n" * 300, plays=plays) for word in words]
+    place = [] if "--workspace" in words else ["--workspace", str(tmp_path / "w")]
+
+    code = main([*typed, *place])
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert code == 2
+    assert any(text in line for text in ("use a name of at most 150", "File name too long")), line
+
+
 def test_long_lists_of_a_parquet_file_are_read_back_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

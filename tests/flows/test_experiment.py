@@ -7,14 +7,16 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, FlowRunFilter
 
+from flows.experiment import new_study_name
 from flows.result import Result
+from recsys.errors import InputError
 from recsys.evaluation.metrics import METRICS
 from recsys.evaluation.report import KS
 from recsys.models.als import AlsConfig
 from tasks.tracking.client import open_client
 from tasks.tracking.runs import compare_url
 from tasks.workspace.code import MEASURING, code_id
-from tests.flows.conftest import Lab
+from tests.flows.conftest import Lab, quick
 from tests.flows.recorded import artifact, comparable, running
 
 pytestmark = pytest.mark.flow
@@ -255,3 +257,8 @@ def test_prefect_shows_tasks_by_readable_names_and_the_tables(lab: Lab, first: R
     table = json.loads(str(artifacts["comparison"].data))
     (row,) = [row for row in table if row["metric"] == "ndcg@10"]
     assert row["als"].startswith(f"{first.comparison['ndcg@10'].b.mean:.4f} [")
+
+
+def test_a_study_is_not_named_after_a_configuration_of_a_name_without_end() -> None:
+    with pytest.raises(InputError, match="300 bytes; use a name of at most 150"):
+        new_study_name(quick(name="n" * 300))

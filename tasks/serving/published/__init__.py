@@ -15,9 +15,21 @@ from pathlib import Path
 from recsys.errors import InputError
 from tasks.serving.published.store import ListStore
 from tasks.workspace.postgres import is_postgres, masked
+from tasks.workspace.readable import check_output
 
 _SQLITE = "sqlite:///"
 _DATABASES = (".db", ".sqlite", ".sqlite3")
+
+
+def check_place(address: str) -> None:
+    """Refuse a file that cannot be written, before what is to be published is made.
+
+    Raises:
+        InputError: the address is no place for published lists, or not one to write to.
+    """
+    store = open_store(address)
+    if not is_postgres(address):
+        check_output(Path(store.place.removeprefix(_SQLITE)))
 
 
 def open_store(address: str) -> ListStore:

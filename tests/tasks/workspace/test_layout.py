@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from recsys.errors import InputError
-from tasks.workspace.layout import Workspace
+from tasks.workspace.layout import Workspace, data_set_name
 
 
 def test_a_workspace_is_made_where_it_is_missing(tmp_path: Path) -> None:
@@ -62,6 +62,14 @@ def test_studies_and_runs_may_be_elsewhere_and_files_stay_in_the_folder(tmp_path
     assert workspace.tracking_uri == tracking
     assert workspace.artifacts.is_relative_to(tmp_path)
     assert "secret" not in repr(workspace)
+
+
+def test_an_experiment_of_a_long_path_has_a_short_name() -> None:
+    name = data_set_name(Path("d" * 250, "f" * 250))
+
+    assert len(name) < 200
+    assert name != data_set_name(Path("d" * 250, "g" * 250))
+    assert data_set_name(Path("logs", "plays.tsv")) == "logs/plays.tsv"
 
 
 def test_the_paths_of_two_studies_have_their_own_folders(workspace: Workspace) -> None:
