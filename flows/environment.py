@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 from collections.abc import Mapping
 from importlib.util import find_spec
 from ipaddress import IPv6Address
@@ -183,6 +184,12 @@ def use_for_jobs(settings: Mapping[str, str]) -> None:
         os.environ.setdefault(name, value)
 
 
+def use_this_python() -> None:
+    """Let `python` be the interpreter of this process for what it starts."""
+    here = str(Path(sys.executable).parent)
+    os.environ["PATH"] = os.pathsep.join([here, os.environ.get("PATH", os.defpath)])
+
+
 def with_variables(more: Mapping[str, str]) -> Mapping[str, str]:
     """The environment of this process with more variables, for a process that it starts.
 
@@ -200,6 +207,11 @@ def has_prefect_server() -> bool:
 def prefect_api() -> str:
     """The address of the user's Prefect server; only where `has_prefect_server`."""
     return os.environ["PREFECT_API_URL"]
+
+
+def client_secret() -> str | None:
+    """What clients log in with at the user's Prefect server; None where no text is set."""
+    return os.environ.get(CLIENT_SECRET) or None
 
 
 def use_prefect_server(api: str, secret: str | None = None) -> None:

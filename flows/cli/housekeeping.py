@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from flows import environment
-from flows.cli.session import HERE, Json, Place, between, has_prefect_server, progress
+from flows.cli.session import HERE, Json, Place, between, has_prefect_server, progress, say
 from recsys.bounds import DAYS
 from recsys.errors import InputError
 from tasks.interrupts import INTERRUPTS
@@ -56,18 +56,23 @@ def clean(
 
 
 def serve_flows(
-    *, file: Annotated[Path, Parameter(metavar="FILE")] = DEPLOYMENTS, place: Place = HERE
+    *,
+    file: Annotated[Path, Parameter(metavar="FILE")] = DEPLOYMENTS,
+    pool: bool = False,
+    place: Place = HERE,
 ) -> None:
-    """Run scheduled and requested flows of Prefect without a work pool.
+    """Run scheduled and requested flows of Prefect, by itself or in a work pool.
 
     Deploys what prefect.yaml lists into the server at PREFECT_API_URL and runs it from this
-    process, one at a time, until interrupted. Its schedules pause when it ends.
+    process, one at a time, until interrupted. Then its schedules pause; with --pool, what is due
+    waits for the next worker.
 
     Example:
-        recsys serve-flows --file prefect.yaml
+        recsys serve-flows --pool
 
     Args:
         file: What to deploy; paths in it begin in the current folder.
+        pool: Create the work pool of the deployments, and be a worker of it; others may help.
     """
     place.open()
     from flows import deploying
@@ -81,7 +86,11 @@ def serve_flows(
     has_prefect_server()  # it has to answer
     environment.use_for_jobs(deploying.job_environment(deployments))
     INTERRUPTS.leave_to_others()  # Prefect ends its runs and pauses their schedules
-    deploying.serve(deployments)
+    if pool:
+        environment.use_this_python()
+        deploying.work(file, deployments)
+    else:
+        deploying.serve(deployments, say)
 
 
 LOOPBACK = (HOST, "localhost", "::1")

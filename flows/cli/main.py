@@ -130,7 +130,7 @@ COMMANDS = [
         "housekeeping",
         clean="Make room: remove what can be made again and was not used for long.",
         ui="Open the pages of MLflow, Prefect or Optuna.",
-        serve_flows="Run scheduled and requested flows of Prefect without a work pool.",
+        serve_flows="Run scheduled and requested flows of Prefect, by itself or in a work pool.",
     ),
     *_listed(
         PROGRAM,

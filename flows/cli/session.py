@@ -150,13 +150,15 @@ def has_prefect_server() -> bool:
     """Whether the user named a Prefect server to use.
 
     Raises:
-        InputError: it does not answer.
+        InputError: it does not answer, or not to us.
     """
     if not environment.has_prefect_server():
         return False
-    from tasks.orchestration.reachable import check_answers
+    from tasks.orchestration.reachable import check_answers, check_login
 
-    check_answers(environment.prefect_api(), "/health", "PREFECT_API_URL", "Prefect server")
+    api = environment.prefect_api()
+    check_answers(api, "/health", "PREFECT_API_URL", "Prefect server")
+    check_login(api, "/admin/version", environment.client_secret(), environment.CLIENT_SECRET)
     return True
 
 

@@ -10,6 +10,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -48,6 +49,7 @@ class Site:
         self.logs = home
         self.port = free_port()
         self.api = f"http://127.0.0.1:{self.port}/api"
+        self.secret: str | None = None  # what the server asks for
         ours = ("PREFECT_", "RECSYS_")
         inherited = {n: v for n, v in os.environ.items() if not n.startswith(ours)}
         self.environment = inherited | {
@@ -61,6 +63,7 @@ class Site:
             "PREFECT_WORKER_QUERY_SECONDS": "1",
             "PREFECT_RUNNER_POLL_FREQUENCY": "1",
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": str(ROOT),  # as if recsys were installed from this checkout
         }
 
     @contextmanager
@@ -113,7 +116,7 @@ class Site:
         request = urllib.request.Request(
             f"{self.api}/{path}",
             data=None if body is None else json.dumps(body).encode(),
-            headers={"Content-Type": "application/json"},
+            headers={"Content-Type": "application/json", **self._login()},
         )
 
         def answered() -> tuple[Any] | None:
@@ -126,6 +129,11 @@ class Site:
                 return None
 
         return until(answered)[0]
+
+    def _login(self) -> dict[str, str]:
+        if self.secret is None:
+            return {}
+        return {"Authorization": f"Basic {b64encode(self.secret.encode()).decode()}"}
 
     def scheduled(self, deployment: str) -> list[dict[str, Any]]:
         """The runs of a deployment that are still to come, the next first."""

@@ -36,8 +36,7 @@ SMALL = {
 
 
 def flow_of(name: str) -> Flow[..., Any]:
-    path, _, function = ENTRIES[name]["entrypoint"].partition(":")
-    return load_flow_from_entrypoint(f"{ROOT / path}:{function}")
+    return load_flow_from_entrypoint(ENTRIES[name]["entrypoint"])
 
 
 def test_the_deployments_are_the_flows_of_recsys() -> None:
