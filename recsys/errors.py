@@ -14,6 +14,10 @@ class MovedWarning(UserWarning):
     """A workspace was copied or moved, and is changed for it."""
 
 
+class LeftOutWarning(UserWarning):
+    """Something in a folder is not read."""
+
+
 class TrialsFailed(InputError):
     """The trials of a search failed; the message has their errors. The exit code is 1."""
 

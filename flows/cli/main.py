@@ -23,7 +23,7 @@ from cyclopts.exceptions import CycloptsError
 from flows.cli import session
 from flows.cli.failing import open_standard_streams, report_bugs, sentence
 from flows.cli.hyphens import ids_kept
-from recsys.errors import InputError, MovedWarning, TrialsFailed
+from recsys.errors import InputError, LeftOutWarning, MovedWarning, TrialsFailed
 from recsys.renames import RenamedWarning
 from tasks.interrupts import CODE as INTERRUPTED
 from tasks.interrupts import INTERRUPTS
@@ -296,7 +296,7 @@ def _show_warning(
     line: str | None = None,
 ) -> None:
     """A warning of ours as one line of the command; others as Python shows them."""
-    if issubclass(category, RenamedWarning | MovedWarning):
+    if issubclass(category, RenamedWarning | MovedWarning | LeftOutWarning):
         print(f"recsys: {message}", file=sys.stderr)
     else:
         print(

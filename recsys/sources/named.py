@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from recsys.errors import InputError
+from recsys.errors import InputError, NoRows
 from recsys.sources.layout import Layout, Role
 from recsys.sources.quoting import quotes_fields, split_line, whole_rows
 
@@ -156,6 +156,7 @@ def layout(
     fields = positions(path, titles, width, columns, option)
     header = named or _is_header(cells, fields, width)
     if header and not named:
+        _refuse_exchanged(path, cells[0], fields, option)
         notes.append(f"line 1 is a header: {head[0][:80]!r}")
     elif not header and _stands_apart(cells, fields, width):
         notes.append(
@@ -173,6 +174,24 @@ def layout(
         trim=True,
         notes=tuple(notes),
     )
+
+
+def _refuse_exchanged(
+    path: Path, titles: Sequence[str], fields: Mapping[Role, int], option: str
+) -> None:
+    """Refuse positions of user and item that line 1 names the other way round.
+
+    Raises:
+        InputError: it does.
+    """
+    if "item" not in fields:
+        return
+    user, item = titles[fields["user"]], titles[fields["item"]]
+    if is_title("item", user) and is_title("user", item) and not is_title("user", user):
+        raise InputError(
+            f"{path}:1: {option} takes {user!r} for the user and {item!r} for the item; exchange "
+            "the positions, or name the columns"
+        )
 
 
 def _longer(cells: Sequence[Sequence[str]]) -> list[Sequence[str]]:
@@ -219,7 +238,7 @@ def _is_header(cells: Sequence[Sequence[str]], fields: Mapping[Role, int], width
     first, rows = cells[0], [row for row in cells[1:] if len(row) == width]
     if len(first) != width:
         return False
-    found = {role for role, at in fields.items() if is_title(role, first[at])}
+    found = {role for role, at in fields.items() if any(is_title(r, first[at]) for r in fields)}
     if len(found) >= 2 or found == set(fields):
         return True
     numeric = {at for at in range(width) if all(_is_number(row[at]) for row in rows)}
@@ -295,6 +314,8 @@ def delimiter_of(path: Path, head: Sequence[str], option: str = "--columns") -> 
     Raises:
         InputError: no known delimiter is in line 1.
     """
+    if not any(line.strip() for line in head):
+        raise NoRows(f"{path} has nothing but empty lines; give a file with rows")
     if not head[0].strip():
         raise InputError(f"{path}:1: line 1 is empty; remove the empty lines above the table")
     bare = re.sub(r'"[^"]*"', "", head[0])

@@ -29,7 +29,7 @@ Execute = Callable[[str], tuple[list[str], Iterator[Sequence[DatabaseRow]]]]
 
 _BATCH = 100_000  # rows
 _MANY = 20  # rows that do not all have one user or item by chance
-_AGGREGATE = re.compile(r"(count|sum|total)\b")
+_AGGREGATE = re.compile(r"(count|sum|total)(\s*\(([^()]|\([^()]*\))*\))?")
 _AS = {"count": "count(*)", "sum": "sum(...)", "?column?": "the expression"}
 _SQLITE = "sqlite:///"
 
@@ -91,7 +91,7 @@ def _roles(names: Sequence[str]) -> dict[str, int]:
         raise InputError(
             f"--query has the columns {', '.join(names)}; call them user, item and plays"
         )
-    if "plays" not in roles and len(spare) == 1 and _AGGREGATE.match(called[spare[0]]):
+    if "plays" not in roles and len(spare) == 1 and _AGGREGATE.fullmatch(called[spare[0]]):
         roles["plays"] = spare.pop()
     if spare:
         first = names[spare[0]]

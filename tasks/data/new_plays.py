@@ -8,7 +8,8 @@ Written files are named by their content, and stay while they are used, so that 
 be repeated. `tasks.workspace.cleaning` removes those that were unused for long.
 """
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -21,7 +22,7 @@ import pyarrow.parquet as pq
 from recsys.data.drift import LogProfile
 from recsys.data.interactions import Events
 from recsys.data.store import load_events
-from recsys.errors import InputError, NoRows
+from recsys.errors import InputError, LeftOutWarning, NoRows
 from recsys.files import atomic_file
 from recsys.sources.config import DataConfig
 from tasks.data.database import COLUMNS, DatabaseColumns
@@ -29,6 +30,8 @@ from tasks.data.stages import DataFiles, ingest
 from tasks.progress import report_progress
 from tasks.workspace.cache import StageEntry, file_hash
 from tasks.workspace.layout import Workspace
+
+_ENOUGH = 20  # rows that two files do not have alike by chance
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,15 @@ def gather(workspace: Workspace, plays: Path, config: DataConfig) -> Incoming:
     if not read:
         raise InputError(f"{plays}: no file in this folder has rows; put the plays there")
     parts, entries = [part for part, _ in read], [entry for _, entry in read]
-    _refuse_copies(plays, parts)
+    _refuse_copies(plays, {part.name: part.digest for part in parts})
+    _refuse_copies(
+        plays,
+        {
+            part.name: _fingerprint(entry.folder)
+            for part, entry in read
+            if entry.facts["rows"] >= _ENOUGH
+        },
+    )
     formats = {entry.facts["format"]: part.name for part, entry in read}
     if len(formats) > 1:
         kinds = ", ".join(f"{name} is {kind}" for kind, name in formats.items())
@@ -140,6 +151,9 @@ def _files(folder: Path, config: DataConfig) -> list[Path]:
     if not found:
         within = f" (folders such as {min(others)} are not read)" if others else ""
         raise InputError(f"{folder}: no file is in this folder{within}; put the plays there")
+    if others:
+        text = f"{folder}: folders such as {min(others)} are not read; a partition is key=value"
+        warnings.warn(text, LeftOutWarning, stacklevel=2)
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
 
 
@@ -154,13 +168,18 @@ def _part_with_rows(
     return replace(part, name=file.relative_to(folder).as_posix()), entry
 
 
-def _refuse_copies(folder: Path, parts: Sequence[Part]) -> None:
+def _refuse_copies(folder: Path, digests: Mapping[str, str]) -> None:
+    """Refuse files of equal bytes, or of equal rows: packed, or with other ends of lines.
+
+    Raises:
+        InputError: two are equal.
+    """
     names: dict[str, str] = {}
-    for part in parts:
-        other = names.setdefault(part.digest, part.name)
-        if other != part.name:
+    for name, digest in digests.items():
+        other = names.setdefault(digest, name)
+        if other != name:
             raise InputError(
-                f"{folder}: {part.name} is a copy of {other}, and its plays would count twice; "
+                f"{folder}: {name} is a copy of {other}, and its plays would count twice; "
                 "remove one of them"
             )
 

@@ -134,6 +134,12 @@ NEIGHBOURS = [
         ),
     ),
     Case(
+        "20",
+        "positions that line 1 names the other way round",
+        file("log.csv", table(((i, u) for u, i in PAIRS), ("item", "user"))),
+        refused(BY_PLACE, "takes 'item' for the user and 'user' for the item"),
+    ),
+    Case(
         "23",
         "thousands with thin blanks",
         file("log.csv", table((u, i, f"{100 * p:,}".replace(",", "\u2009")) for u, i, p in HEARD)),

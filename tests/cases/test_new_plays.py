@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recsys.errors import InputError
+from recsys.errors import InputError, LeftOutWarning
 from recsys.sources.config import DataConfig
 from tasks.data.database import query_plays
 from tasks.data.new_plays import gather
@@ -73,6 +73,9 @@ def test_one_aggregate_of_a_query_is_plays(
         ("select 'me' as user, item, plays from heard", "all 116 rows .* have the user 'me'"),
         ('select "users" as user, item from heard', "'users': .* its own text in SQLite"),
         ("select user, 'x' as item, plays from heard", "all 116 rows .* have the item 'x'"),
+        ("select user, item, count(*) > 1 from heard group by 1, 2", "plays no role"),
+        ("select user, item, sum(plays) / count(*) from heard group by 1, 2", "plays no role"),
+        ("select 1e17 + plays as user, item from heard", "floats beyond 2.53"),
     ],
 )
 def test_a_query_that_says_something_else_is_refused(
@@ -188,6 +191,22 @@ def test_folders_that_are_no_partitions_are_named(workspace: Workspace, tmp_path
     put(tmp_path / "days" / "2024" / "a.csv", lines(ROWS))
 
     with pytest.raises(InputError, match="folders such as 2024 are not read"):
+        gather(workspace, tmp_path / "days", CONFIG)
+
+
+def test_folders_beside_files_are_said_to_be_left_out(workspace: Workspace, tmp_path: Path) -> None:
+    put(tmp_path / "days" / "a.csv", lines(ROWS))
+    put(tmp_path / "days" / "old" / "b.csv", lines(ROWS))
+
+    with pytest.warns(LeftOutWarning, match="folders such as old are not read"):
+        assert gather(workspace, tmp_path / "days", CONFIG).whole.rows == len(ROWS)
+
+
+def test_a_copy_in_another_form_is_refused(workspace: Workspace, tmp_path: Path) -> None:
+    put(tmp_path / "days" / "a.csv", lines(ROWS))
+    put(tmp_path / "days" / "b.csv", lines(ROWS).replace("\n", "\r\n"))
+
+    with pytest.raises(InputError, match=r"b\.csv is a copy of a\.csv"):
         gather(workspace, tmp_path / "days", CONFIG)
 
 
