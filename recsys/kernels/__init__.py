@@ -1,4 +1,4 @@
 """Inner loops compiled by numba, each beside a slow reference in its test.
 
-Compiled once for each machine; later processes read the result from numba's cache.
+Compiled once for each installation, see `recsys.kernels.compiler`, whose njit all of them use.
 """

@@ -7,7 +7,8 @@ The products that a problem needs are made for it, from the cells of its few col
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from recsys.kernels.compiler import njit
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

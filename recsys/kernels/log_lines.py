@@ -7,8 +7,8 @@ a line that they read alike.
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from recsys.kernels.compiler import njit
 from recsys.kernels.text_codes import Table, code_of, codes_of
 from recsys.kernels.words import (
     HIGHS,

@@ -7,7 +7,8 @@ and cut before the next row, so that the product is never held as a whole.
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from recsys.kernels.compiler import njit
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

@@ -7,10 +7,11 @@ both have the same bits.
 """
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from scipy.linalg import cython_blas  # noqa: F401  (that of np.dot below: its threads can be set)
 
 from recsys.dtypes import Float32Array, Float64Array, Int32Array, Int64Array
+from recsys.kernels.compiler import njit
 
 WIDTH = 256  # items of a tile: with 512 users, tile and scores stay in the caches of a core
 FEWEST = 16  # users multiplied at once; for fewer, BLAS sums many factors in another order

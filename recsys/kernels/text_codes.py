@@ -9,8 +9,8 @@ numbers and how many words are used. The functions take addresses, see `recsys.k
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from recsys.kernels.compiler import njit
 from recsys.kernels.words import byte, get, hash_of, prefetch, put, put_byte, same, word
 
 Table = tuple[int, int, int, int, int]
