@@ -126,28 +126,35 @@ def find_packages() -> None:
 
 def prepared(lab: Lab) -> Case:
     """A champion of the older plays, and its lists."""
-    plays, older = (lab.plays.with_name(f"{name}.tsv") for name in ("newer", "older"))
-    write_sample(make_sample(USERS, ARTISTS, 0), plays, lab.root / "data" / "profiles.tsv")
-    lines = plays.read_text(encoding="utf-8").splitlines(keepends=True)
+    older, newer, config = write_plays(lab)
+    place = lab.workspace("struck")
+    complete(lab, place, asked_to_retrain(place, older, config))
+    complete(lab, place, ["publish", "--k", str(LISTS), "--workspace", str(place.root)])
+    before = Path(shutil.copytree(place.root, lab.root / "before"))
+    return Case(lab, place, before, asked_to_retrain(place, newer, config))
+
+
+def write_plays(lab: Lab) -> tuple[Path, Path, Path]:
+    """The older plays, the newer ones, which hold them, and the configuration."""
+    newer, older = (lab.plays.with_name(f"{name}.tsv") for name in ("newer", "older"))
+    write_sample(make_sample(USERS, ARTISTS, 0), newer, lab.root / "data" / "profiles.tsv")
+    lines = newer.read_text(encoding="utf-8").splitlines(keepends=True)
     older.write_text("".join(x for n, x in enumerate(lines) if n % NEW), encoding="utf-8")
     config = lab.root / "small.toml"
     config.write_text(CONFIG, encoding="utf-8")
-    place = lab.workspace("struck")
+    return older, newer, config
 
-    def asked(plays: Path) -> list[str]:
-        options = {
-            "--workspace": place.root,
-            "--plays": plays,
-            "--config": config,
-            "--trials": TRIALS,
-            "--gate": "always",
-        }
-        return ["retrain", "--json", *(str(word) for pair in options.items() for word in pair)]
 
-    complete(lab, place, asked(older))
-    complete(lab, place, ["publish", "--k", str(LISTS), "--workspace", str(place.root)])
-    before = Path(shutil.copytree(place.root, lab.root / "before"))
-    return Case(lab, place, before, asked(plays))
+def asked_to_retrain(place: Workspace, plays: Path, config: Path) -> list[str]:
+    """The command."""
+    options = {
+        "--workspace": place.root,
+        "--plays": plays,
+        "--config": config,
+        "--trials": TRIALS,
+        "--gate": "always",
+    }
+    return ["retrain", "--json", *(str(word) for pair in options.items() for word in pair)]
 
 
 def uninterrupted(case: Case) -> Whole:

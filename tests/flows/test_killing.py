@@ -40,9 +40,9 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def killed(*arguments: str) -> str:
+def killed(*arguments: str, by: str = "kill_study") -> str:
     """The last line of the benchmark, which went well."""
-    command = [sys.executable, str(ROOT / "benchmarks" / "kill_study.py"), *arguments]
+    command = [sys.executable, str(ROOT / "benchmarks" / f"{by}.py"), *arguments]
     made = subprocess.run(
         command, capture_output=True, text=True, timeout=3 * SECONDS, check=False, cwd=ROOT
     )
@@ -62,6 +62,24 @@ def test_a_study_killed_at_random_instants_ends_like_one_that_was_not() -> None:
     line = killed("--kills", "4", "--trials", "3", "--seed", "1")
 
     assert line == "kills 4: lost 0, doubled 0, orphaned 0, different 0"
+
+
+def test_no_signal_at_a_random_instant_is_lost() -> None:
+    line = killed("--signals", "6", "--only", "work", "resume", by="interrupt")
+
+    counts, _, faults = line.partition("): ")
+    assert counts.startswith("signals 6 (")
+    assert faults == (
+        "lost 0, stuck 0, wrong code 0, traceback 0, left open 0, not resumable 0, different 0"
+    )
+
+
+def test_a_command_whose_server_is_killed_ends_with_the_same_result() -> None:
+    line = killed(
+        *("--signals", "0", "--server-kills", "1", "--only", "experiment"), by="interrupt"
+    )
+
+    assert line.startswith("signals 0 ")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
