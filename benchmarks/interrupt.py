@@ -56,14 +56,14 @@ class Tally:
     Attributes:
         signals: By name, those that a process got.
         late: Of them, those that came when the command had ended.
-        slowest: Seconds from a signal to the end of its process.
+        slowest: Seconds from a signal to the end of its process, and which.
         kills: Of servers, by how the command ended.
         faults: Kind and words.
     """
 
     signals: Counter[str] = field(default_factory=Counter)
     late: int = 0
-    slowest: float = 0.0
+    slowest: tuple[float, str] = (0.0, "none")
     kills: Counter[str] = field(default_factory=Counter)
     faults: list[tuple[str, str]] = field(default_factory=list)
 
@@ -78,7 +78,7 @@ class Tally:
         names = ", ".join(f"{name} {n}" for name, n in sorted(self.signals.items()))
         yield (
             f"signals {self.signals.total()} ({names}; {self.late} when all was done; the slowest "
-            f"end after {self.slowest:.1f} s): {told}"
+            f"end after {self.slowest[0]:.1f} s: {self.slowest[1]}): {told}"
         )
 
 
@@ -236,7 +236,7 @@ def strike(lab: Lab, cases: Sequence[Case], signals: int, rng: random.Random, ta
                 break
             tally.signals[number.name] += 1
             tally.late += done.code == 0
-            tally.slowest = max(tally.slowest, done.after)
+            tally.slowest = max(tally.slowest, (done.after, words))
             _tell(f"{tally.signals.total()} signals, {len(tally.faults)} faults; {words}")
         _compare(lab, case, tally, f"{case.name} after signals")
 

@@ -24,7 +24,7 @@ def temporary_folder(place: Path, prefix: str) -> Iterator[Path]:
         yield folder
     finally:
         try:
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove(folder)
         finally:
             os.close(descriptor)
 
@@ -95,12 +95,24 @@ def _new_and_locked(place: Path, prefix: str) -> tuple[Path, int]:
         folder = Path(tempfile.mkdtemp(prefix=prefix, dir=place))
         try:
             descriptor = os.open(folder, os.O_RDONLY)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if folder.exists():
+                return folder, descriptor
+            os.close(descriptor)
         except FileNotFoundError:
             continue
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if folder.exists():
-            return folder, descriptor
-        os.close(descriptor)
+        except BaseException:  # an interrupt
+            _remove(folder)
+            raise
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder, also where an interrupt comes meanwhile."""
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def _remove_unless_locked(folder: Path) -> None:

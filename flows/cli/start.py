@@ -25,6 +25,8 @@ def main() -> int:
         os._exit(code)
 
     _on_signals(leave_with_code)
+    if code == INTERRUPTED:
+        exec("")  # else Python (-m) ends by SIGINT if an interrupt passed through an exec
     return code
 
 

@@ -71,7 +71,7 @@ def locked(path: Path, busy: str | None = None, shared: bool = False) -> Iterato
         InputError: another process holds the lock and `busy` is given.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as handle:
+    with path.open("a+") as handle:  # where locks are of bytes (NFS), to share one is to read
         try:
             kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
             fcntl.flock(handle, kind | (0 if busy is None else fcntl.LOCK_NB))

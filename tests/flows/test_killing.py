@@ -64,6 +64,32 @@ def test_a_study_killed_at_random_instants_ends_like_one_that_was_not() -> None:
     assert line == "kills 4: lost 0, doubled 0, orphaned 0, different 0"
 
 
+INTERRUPTED = """
+import sys
+from flows.cli import main, start
+
+def interrupted():
+    try:
+        exec("raise KeyboardInterrupt")  # as dataclasses do
+    except KeyboardInterrupt:
+        return 130
+
+main.main = interrupted
+sys.exit(start.main())
+"""
+
+
+def test_an_interrupt_within_an_import_ends_with_130_and_not_by_a_signal(tmp_path: Path) -> None:
+    (tmp_path / "interrupted.py").write_text(INTERRUPTED, encoding="utf-8")
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+
+    made = subprocess.run(
+        [sys.executable, "-m", "interrupted"], env={**os.environ, "PYTHONPATH": path}, check=False
+    )
+
+    assert made.returncode == 130
+
+
 def test_no_signal_at_a_random_instant_is_lost() -> None:
     line = killed("--signals", "6", "--only", "work", "resume", by="interrupt")
 

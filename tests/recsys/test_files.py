@@ -1,6 +1,8 @@
 """What appears whole or not at all, and what leaves nothing."""
 
+import fcntl
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -134,3 +136,33 @@ def test_a_folder_removed_before_it_was_locked_is_made_again(
     with temporary_folder(tmp_path, "made-") as folder:
         assert folder.is_dir()
         assert [folder] != removed
+
+
+def test_a_folder_is_removed_though_its_removal_is_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rmtree, calls = shutil.rmtree, iter(range(9))
+
+    def interrupted(folder: Path, ignore_errors: bool) -> None:
+        if next(calls) == 0:
+            raise KeyboardInterrupt
+        rmtree(folder, ignore_errors)
+
+    monkeypatch.setattr(shutil, "rmtree", interrupted)
+    with pytest.raises(KeyboardInterrupt), temporary_folder(tmp_path, "a-") as folder:
+        (folder / "file").touch()
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_removed_though_its_locking_is_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fcntl, "flock", interrupted)
+    with pytest.raises(KeyboardInterrupt), temporary_folder(tmp_path, "a-"):
+        pass
+
+    assert list(tmp_path.iterdir()) == []
