@@ -83,7 +83,7 @@ neural = $(BIN)/python -c 'import tomllib; from pathlib import Path; \
   print(*(line + "$(1)" * line.startswith("torch==") for line in extra["neural"]), sep="\n")'
 
 DOCKER := docker compose --env-file docker/.env --file docker/compose.yaml
-SECRETS := POSTGRES_PASSWORD STUDIES_PASSWORD MLFLOW_ADMIN_PASSWORD MLFLOW_SECRET_KEY
+SECRETS := POSTGRES_PASSWORD STUDIES_PASSWORD PREFECT_PASSWORD MLFLOW_ADMIN_PASSWORD MLFLOW_SECRET_KEY
 WORKERS ?= 1
 
 up: docker/.env ## start the servers of a team in containers: docs/team.md
@@ -97,11 +97,14 @@ work: docker/.env ## work on a study in containers: STUDY=name WORKERS=4 ARGS="-
 down: ## stop the containers; what is in their volumes stays
 	$(DOCKER) --profile study down
 
-# Secrets are made once. To change one, change it here and say make up; docs/team.md has the rest.
-docker/.env:
-	@umask 077 && for name in $(SECRETS); do \
-	  echo "$$name=$$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')"; done > $@.new && mv $@.new $@
-	@echo "Wrote new secrets into $@: keep a copy of it beside your backups"
+# Secrets are made once, also one that an older file lacks. To change one, change it here and say
+# make up; docs/team.md has the rest.
+docker/.env: FORCE
+	@umask 077 && touch $@ && cp $@ $@.new && for name in $(SECRETS); do \
+	  grep -q "^$$name=" $@ || { echo "Wrote a new $$name into $@" >&2; \
+	  echo "$$name=$$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')" >> $@.new; }; done; \
+	if cmp -s $@ $@.new; then rm $@.new; else mv $@.new $@; \
+	echo "Keep a copy of $@ beside your backups"; fi
 
 clean: ## remove the virtual environments and the caches of the tools; data and results under mlruns/ stay
 	rm -rf .venv $(NEURAL) .mypy_cache .pytest_cache .ruff_cache .hypothesis

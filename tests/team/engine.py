@@ -25,7 +25,10 @@ SECONDS = 180.0  # until a process is taken for stuck, on a machine that is busy
 GRACE = 10.0  # as Docker has it
 IN_IMAGE = ("docker", "recsys", "tasks", "flows", "pyproject.toml", "prefect.yaml")
 DATABASES = ("mlflow", "prefect", "studies")
-AS_WRITTEN = {"MLFLOW_SERVER_ALLOWED_HOSTS"}  # what callers say, not where anything is
+AS_WRITTEN = {
+    "MLFLOW_SERVER_ALLOWED_HOSTS",
+    "RECSYS_ALLOWED_HOSTS",
+}  # what callers say, not where anything is
 
 
 def free_port() -> str:
@@ -172,13 +175,14 @@ class Engine:
         home.mkdir(exist_ok=True)
         programs = f"{Path(sys.executable).parent}:{os.defpath}"
         image = image_environment() | {"PATH": programs, "HOME": str(home), "LC_ALL": "C.UTF-8"}
+        image["PYTHONPATH"] = str(ROOT)  # where the image has it installed
         own = {name: self._placed(name, text) for name, text in service.environment.items()}
         if "PREFECT_HOME" in own:
             own["PREFECT_HOME"] = f"{home}{own['PREFECT_HOME']}"
         return image | own
 
     def _placed(self, name: str, value: str) -> str:
-        if name in AS_WRITTEN or "PASSWORD" in name:
+        if name in AS_WRITTEN or "PASSWORD" in name or "AUTH_STRING" in name:
             return value
         if (told := self._postgres.placed(name, value)) is not None:
             return told

@@ -12,8 +12,8 @@ import yaml
 
 from tests.team.described import COMPOSE, ROOT, Service, Unset, services
 
-SECRETS = ("POSTGRES_PASSWORD", "STUDIES_PASSWORD", "MLFLOW_ADMIN_PASSWORD", "MLFLOW_SECRET_KEY")
-REQUIRED = SECRETS[:2]  # the others where MLFLOW_AUTH=1
+REQUIRED = ("POSTGRES_PASSWORD", "STUDIES_PASSWORD", "PREFECT_PASSWORD")
+SECRETS = (*REQUIRED, "MLFLOW_ADMIN_PASSWORD", "MLFLOW_SECRET_KEY")  # the others for MLFLOW_AUTH=1
 GIVEN = {name: secrets.token_hex(24) for name in SECRETS}
 SERVERS = ("postgres", "mlflow", "prefect", "runner")
 ONCE = ("init", "deploy")
@@ -39,7 +39,7 @@ def test_no_secret_has_a_default_or_stands_in_the_file() -> None:
 
     assert len(words) > len(SECRETS)
     for name, value in words:
-        assert re.fullmatch(r"(\s\$\{\w+:(\?[^}]*|-|-\$\{\w+:-\})\})?", value), name
+        assert re.fullmatch(r"(\s(recsys:)?\$\{\w+:(\?[^}]*|-|-\$\{\w+:-\})\})?", value), name
     assert not re.search(r"://[^\s/]*:[^\s/]*@", text)
 
 
@@ -98,10 +98,45 @@ def test_settings_of_s3_are_passed_on_where_they_are_set(name: str) -> None:
     assert asked[name] == "told"
 
 
-def test_an_empty_login_of_prefect_is_not_passed_on() -> None:
-    """Prefect would take it for one, and refuse everybody."""
-    assert "PREFECT_SERVER_API_AUTH_STRING" not in services(GIVEN)["prefect"].environment
-    assert "PREFECT_API_AUTH_STRING" not in services(GIVEN)["worker"].environment
+def test_prefect_asks_everybody_for_what_all_services_know() -> None:
+    """A client of it can start commands in the runner."""
+    expected = f"recsys:{GIVEN['PREFECT_PASSWORD']}"
+    found = {name: each.environment for name, each in services(GIVEN).items()}
+
+    assert found["prefect"]["PREFECT_SERVER_API_AUTH_STRING"] == expected
+    assert {
+        name: each["PREFECT_API_AUTH_STRING"]
+        for name, each in found.items()
+        if "PREFECT_API_URL" in each
+    } == dict.fromkeys(("deploy", "runner", "worker"), expected)
+
+
+def test_servers_answer_to_their_own_names_and_those_in_the_file_of_secrets() -> None:
+    named = {"MLFLOW_HOSTS": "mlflow.example.org", "PREFECT_HOSTS": "prefect.example.org"}
+    before, after = services(GIVEN), services(GIVEN | named)
+    hosts = {"mlflow": "MLFLOW_SERVER_ALLOWED_HOSTS", "prefect": "RECSYS_ALLOWED_HOSTS"}
+
+    for name, variable in hosts.items():
+        few, more = (each[name].environment[variable] for each in (before, after))
+        assert few.split(",")[0] == f"{name}:{each_port(before[name])}"
+        assert more == f"{few},{name}.example.org"
+        assert "*" not in few
+
+
+def each_port(service: Service) -> str:
+    """The port of a server in its container."""
+    [inside] = service.ports
+    return inside
+
+
+@pytest.mark.parametrize("auth", ["", None])
+def test_prefect_does_not_start_without_a_password(tmp_path: Path, auth: str | None) -> None:
+    environment = installed_beside(tmp_path, "python", 'echo "$@"')
+    given = {} if auth is None else {"PREFECT_SERVER_API_AUTH_STRING": auth}
+    done = run_script(tmp_path, "prefect.sh", environment | given)
+
+    assert done.returncode != 0
+    assert "PREFECT_PASSWORD in docker/.env" in done.stderr
 
 
 def test_the_specification_of_compose_takes_the_file(tmp_path: Path) -> None:
@@ -159,8 +194,8 @@ def run_script(
 @pytest.mark.parametrize(
     ("auth", "code", "said"),
     [
-        ({}, 0, "server --x\n"),
-        ({"MLFLOW_AUTH": "0"}, 0, "server --x\n"),
+        ({}, 0, "-m tasks.tracking.server --x\n"),
+        ({"MLFLOW_AUTH": "0"}, 0, "-m tasks.tracking.server --x\n"),
         ({"MLFLOW_AUTH": "yes"}, 2, "must be 0 or 1"),
         ({"MLFLOW_AUTH": "1"}, 2, "needs MLFLOW_ADMIN_PASSWORD"),
         ({"MLFLOW_AUTH": "1", "MLFLOW_AUTH_ADMIN_PASSWORD": "a"}, 2, "needs MLFLOW_SECRET_KEY"),
@@ -171,14 +206,14 @@ def run_script(
                 "MLFLOW_FLASK_SERVER_SECRET_KEY": "b",
             },
             0,
-            "server --app-name basic-auth --x\n",
+            "-m tasks.tracking.server --app-name basic-auth --x\n",
         ),
     ],
 )
 def test_mlflow_needs_passwords_where_that_is_set(
     tmp_path: Path, auth: dict[str, str], code: int, said: str
 ) -> None:
-    environment = installed_beside(tmp_path, "mlflow", 'echo "$@"') | auth
+    environment = installed_beside(tmp_path, "python", 'echo "$@"') | auth
     done = run_script(tmp_path, "mlflow.sh", environment, "--x")
 
     assert done.returncode == code

@@ -83,7 +83,7 @@ def test_secrets_are_ignored_by_git_and_docker() -> None:
 
 @pytest.mark.parametrize("service", ["init", "mlflow", "prefect", "deploy", "runner"])
 def test_the_command_of_a_service_is_in_the_image(service: str) -> None:
-    given = {"POSTGRES_PASSWORD": "a", "STUDIES_PASSWORD": "b"}
+    given = {"POSTGRES_PASSWORD": "a", "STUDIES_PASSWORD": "b", "PREFECT_PASSWORD": "c"}
     command = services(given)[service].command
     files = [word for word in command if word.startswith("docker/")]
 

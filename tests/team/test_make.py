@@ -66,6 +66,24 @@ def test_secrets_are_made_once_and_for_their_owner_alone(checkout: Path) -> None
     assert file.read_text(encoding="utf-8") == first
 
 
+def test_a_secret_that_an_older_file_lacks_is_added_and_the_others_stay(checkout: Path) -> None:
+    called(checkout, "up")
+    file = checkout / "docker" / ".env"
+    old = "".join(
+        line for line in file.read_text().splitlines(True) if not line.startswith("PREFECT")
+    )
+    file.write_text(old + "MLFLOW_AUTH=1\n", encoding="utf-8")
+    called(checkout, "up")
+    found = file.read_text(encoding="utf-8")
+
+    assert found.startswith(old + "MLFLOW_AUTH=1\n")
+    assert re.fullmatch(
+        "PREFECT_PASSWORD=[0-9a-f]{48}\n", found.removeprefix(old + "MLFLOW_AUTH=1\n")
+    )
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert [path.name for path in file.parent.iterdir()] == [".env"]
+
+
 def test_work_is_given_to_so_many_workers(checkout: Path) -> None:
     [call] = called(
         checkout, "work", "STUDY=mine", "WORKERS=4", "ARGS=--plays '/data/my plays.tsv' --trials 9"

@@ -6,9 +6,10 @@ import secrets
 import urllib.error
 import urllib.request
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from uuid import uuid4
 
@@ -45,6 +46,7 @@ class Team:
     deployed: str
     workers: list[str]
     admin: str
+    password: str
 
     def ask(
         self,
@@ -53,10 +55,11 @@ class Team:
         about: Any = None,
         *,
         member: bool = True,
-        **headers: str,
+        headers: Mapping[str, str] = MappingProxyType({}),
     ) -> tuple[int, bytes]:
         """Status and body of an answer; `about` is posted."""
-        login = b64encode(f"admin:{self.admin}".encode()).decode()
+        account = f"admin:{self.admin}" if service == "mlflow" else f"recsys:{self.password}"
+        login = b64encode(account.encode()).decode()
         known = {"Authorization": f"Basic {login}"} if member else {}
         request = urllib.request.Request(
             f"{self.engine.address(service)}{path}",
@@ -110,10 +113,13 @@ def postgres() -> Iterator[Postgres]:
 def team(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres) -> Iterator[Team]:
     """The team, when its study is done."""
     folder = tmp_path_factory.mktemp("team")
-    admin = secrets.token_urlsafe(24)
+    admin, password = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
     variables = {
         "POSTGRES_PASSWORD": postgres.password,
         "STUDIES_PASSWORD": secrets.token_urlsafe(24) + "'@:/?#%",
+        "PREFECT_PASSWORD": password,
+        "PREFECT_HOSTS": "prefect.example.org",
+        "MLFLOW_HOSTS": "mlflow.example.org",
         "MLFLOW_ADMIN_PASSWORD": admin,
         "MLFLOW_SECRET_KEY": secrets.token_urlsafe(24),
         "MLFLOW_AUTH": "1",
@@ -125,7 +131,7 @@ def team(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres) -> Iterat
     }
     with engine(folder, postgres, variables) as running:
         deployed, workers = working(running)
-        yield Team(running, folder / "artifacts", deployed, workers, admin)
+        yield Team(running, folder / "artifacts", deployed, workers, admin, password)
 
 
 def asked_of_workers(folder: Path) -> str:
@@ -203,21 +209,54 @@ def test_init_again_keeps_what_is_there(team: Team) -> None:
     assert team.told("prefect", "/api/work_pools/recsys")["type"] == "process"
 
 
-@pytest.mark.parametrize("host", ["mlflow:5000", "localhost", "127.0.0.1"])
-def test_mlflow_answers_under_the_names_it_has_for_others(team: Team, host: str) -> None:
-    named = host if ":" in host else f"{host}:{team.engine.address('mlflow').rpartition(':')[2]}"
-
-    assert (
-        team.ask("mlflow", "/api/2.0/mlflow/experiments/get?experiment_id=0", Host=named)[0] == 200
-    )
+SERVERS = {
+    "mlflow": "/api/2.0/mlflow/experiments/get?experiment_id=0",
+    "prefect": "/api/work_pools/recsys",
+}
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:5000", "mlflow.evil.example:5000"])
-def test_mlflow_refuses_any_other_name(team: Team, host: str) -> None:
-    status, said = team.ask("mlflow", "/api/2.0/mlflow/experiments/get?experiment_id=0", Host=host)
+@pytest.mark.parametrize("service", SERVERS)
+def test_servers_answer_under_the_names_they_have_for_others(team: Team, service: str) -> None:
+    port = team.engine.address(service).rpartition(":")[2]
+    inside = {"mlflow": "mlflow:5000", "prefect": "prefect:4200"}[service]
+    public = f"{service}.example.org"  # what a proxy with TLS in front of it passes on
+    asked = [{"Host": host} for host in (inside, f"localhost:{port}", f"127.0.0.1:{port}", public)]
+    asked.append({"Host": public, "Origin": f"https://{public}"})
 
-    assert status == 403
-    assert b"Host header" in said
+    assert [team.ask(service, SERVERS[service], headers=each)[0] for each in asked] == [200] * 5
+
+
+@pytest.mark.parametrize("service", SERVERS)
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "evil.example"},
+        {"Host": "evil.example:5000"},
+        {"Host": "mlflow.evil.example:5000"},
+        {"Host": "prefect.example.org.evil.example"},
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://localhost:3000"},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "iframe"},
+    ],
+    ids=lambda headers: " ".join(map(": ".join, headers.items())),
+)
+def test_servers_refuse_other_names_and_the_pages_of_other_sites(
+    team: Team, service: str, headers: dict[str, str]
+) -> None:
+    """Also with the login, which a browser may send by itself."""
+    before = len(team.told("prefect", "/api/deployments/filter", {}))
+    asked = team.ask(service, SERVERS[service], headers=headers)
+    posted = team.ask(service, "/api/deployments/", {"name": "evil"}, headers=headers)
+    health = team.ask(service, "/health", headers=headers)
+
+    assert [status for status, _ in (asked, posted, health)] == [403, 403, 403]
+    assert len(team.told("prefect", "/api/deployments/filter", {})) == before
+
+
+@pytest.mark.parametrize("path", ["/api/deployments/filter", "/api/work_pools/filter"])
+def test_prefect_needs_the_password(team: Team, path: str) -> None:
+    assert team.ask("prefect", path, {}, member=False)[0] == 401
 
 
 def test_the_admin_makes_accounts(team: Team) -> None:
@@ -250,16 +289,13 @@ def test_workers_can_read_no_database_but_that_of_studies(team: Team, postgres: 
             psycopg.connect(**login, dbname=postgres.own(name))
 
 
-def test_prefect_tells_its_page_where_it_is_and_no_other_page_may_ask(team: Team) -> None:
+def test_prefect_tells_its_page_where_it_is_and_the_page_may_ask(team: Team) -> None:
     page = team.engine.address("prefect")
     settings = team.told("prefect", "/ui-settings")
-    allowed = {
-        origin: _allowed(f"{page}/api/health", origin)
-        for origin in (page, page.replace("127.0.0.1", "localhost"), "http://evil.example")
-    }
+    own = (page, page.replace("127.0.0.1", "localhost"))
 
     assert settings["api_url"] == f"{page}/api"
-    assert list(allowed.values()) == [True, True, False]
+    assert [_allowed(f"{page}/api/health", origin) for origin in own] == [True, True]
 
 
 def _allowed(url: str, origin: str) -> bool:
@@ -272,4 +308,5 @@ def test_no_password_is_among_the_arguments_or_in_what_is_said(team: Team) -> No
     said = "".join([team.deployed, *team.workers, *team.engine.said()])
 
     assert team.admin not in said
+    assert team.password not in said
     assert not re.search(r"postgres(ql)?(\+\w+)?://[^\s/]*:[^\s/*]+@", said)
