@@ -90,7 +90,7 @@ def cut(found: Any, worths: Any, columns: Any, values: Any) -> int:
         values: Filled, float32, shape (k,).
     """
     n, k = len(found), len(columns)
-    least, free, limit = np.float32(0), 0, np.int32(-1)  # of equals columns up to the limit stay
+    least, limit = np.float32(-np.inf), np.int32(-1)  # of equals columns up to the limit stay
     if n > k:
         least = np.partition(worths, n - k)[n - k]
         free = k - np.sum(worths > least)

@@ -11,17 +11,18 @@ from scipy.sparse import csr_matrix, diags_array, hstack
 from recsys.data.ids import IdMap
 from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
-from recsys.dtypes import Float32Array, Int32Array
+from recsys.dtypes import Float64Array, Int32Array, Int64Array
+from recsys.kernels.pool import in_threads
 from recsys.models.arrays import ModelArrays, StoredArrays
 from recsys.models.config import Count
 from recsys.models.features import known, numbered, one_hot
 from recsys.models.recommender import NO_ITEM, Recommendations
-from recsys.models.top_k import best
+from recsys.models.top_k import Block, best
 from recsys.models.weighting import WeightedConfig, Weighting, Weights
 
-CELLS = 1 << 22  # distances, or scores, of a block of users: 32 MiB of float64
+CELLS = 1 << 22  # scores of a block of users, which a thread ranks: 32 MiB of float64
+TILE = 1 << 15  # users whose sums stay in the cache: 256 KiB of float64
 OLDEST = 100.0  # years
-ROUNDING = 1e-13  # the rest of |a|^2 + |b|^2 - 2 ab of two equal rows
 ALIKE = 1e-6  # relative difference up to which distances, which are float32, are equal
 
 
@@ -91,8 +92,10 @@ class UserKnn:
         self._features = self._described(self._rows, self._profiles, None)
         # A user without plays has no vote: it would be near to all.
         self._silent = np.diff(self._seen.indptr) == 0
-        self._squares = _squares(self._features)
-        self._transposed = self._features.T.tocsr()
+        squares = _squares(self._features)
+        inverses = 1 / np.sqrt(np.where(squares > 0, squares, np.inf))
+        self._known = squares, inverses, self._silent
+        self._tiles = _tiled(self._features)
         return self
 
     def arrays(self) -> ModelArrays:
@@ -132,25 +135,50 @@ class UserKnn:
         scores = np.full((len(users), k), np.nan, np.float32)
         # A history may weigh nothing: with tf-idf, of items that all users play.
         described = np.flatnonzero(np.diff(features.indptr) + np.diff(seen.indptr))
-        for part in _blocks(described, max(self._seen.shape)):
-            votes = self._votes(features[part], selves[part])
-            table = (votes @ self._rows).toarray()
-            met = seen[part]
-            table[np.repeat(np.arange(len(part)), np.diff(met.indptr)), met.indices] = -np.inf
-            items[part], scores[part] = best(table, k)
+
+        def rank(part: npt.NDArray[np.intp]) -> None:
+            items[part], scores[part] = self._best(
+                self._votes(features[part], selves[part]), seen[part], k
+            )
+
+        in_threads(rank, _blocks(described, self._seen.shape[1]))
         return Recommendations(users.astype(np.int32), items, scores)
+
+    def _best(self, votes: csr_matrix, seen: csr_matrix, k: int) -> Block:
+        """The items with the highest sums of votes, without those that are seen."""
+        from recsys.kernels.neighbours import best_rows
+
+        m, n_items = seen.shape
+        columns, sums = np.zeros((m, k), np.int32), np.full((m, k), -np.inf)
+        sizes = np.empty(m, np.int64)
+        cells = votes.astype(np.float64)
+        left, right = ((each.indptr, each.indices, each.data) for each in (cells, self._rows))
+        best_rows(left, right, (seen.indptr, seen.indices), n_items, columns, sums, sizes)
+        order = np.argsort(-sums, axis=1, kind="stable")
+        items, scores = (np.take_along_axis(each, order, 1) for each in (columns, sums))
+        scores = scores.astype(np.float32)
+        if len(short := np.flatnonzero(sizes < k)):  # items without a vote are shown last
+            table, met = (votes[short] @ self._rows).toarray(), seen[short]
+            table[np.repeat(np.arange(len(short)), np.diff(met.indptr)), met.indices] = -np.inf
+            items[short], scores[short] = best(table, k)
+        return items, scores
 
     def _votes(self, features: csr_matrix, selves: Int32Array) -> csr_matrix:
         """The vote of each neighbour, float32 CSR, shape (m, n_users).
 
         A user is no neighbour of itself, which is its number in `selves`, -1 for an unknown one.
         """
-        near = -self._distances(features)
-        near[:, self._silent] = -np.inf
-        known = np.flatnonzero(selves >= 0)
-        near[known, selves[known]] = -np.inf
-        neighbours, nearness = best(near, self._config.neighbours)
-        chosen = neighbours != NO_ITEM
+        from recsys.kernels.neighbours import nearest_rows
+
+        m, k = len(selves), min(self._config.neighbours, len(self._silent))
+        neighbours, nearness = np.empty((m, k), np.int32), np.zeros((m, k), np.float32)
+        sizes, cosine = np.empty(m, np.int64), self._config.metric == "cosine"
+        mine = features.indptr, features.indices, features.data
+        nearest_rows(
+            *(selves, mine, self._tiles, TILE, self._known, cosine),
+            *(neighbours, nearness, sizes),
+        )
+        chosen = np.arange(k) < sizes[:, None]
         distances = np.where(chosen, -nearness, 0)
         farthest = distances.max(axis=1, initial=0, keepdims=True)
         nearest = np.where(chosen, distances, np.inf).min(axis=1, initial=np.inf, keepdims=True)
@@ -161,18 +189,6 @@ class UserKnn:
         return csr_matrix(
             (votes[chosen].astype(np.float32), neighbours[chosen], indptr), shape=shape
         )
-
-    def _distances(self, features: csr_matrix) -> Float32Array:
-        """To every user of the training, float32, shape (m, n_users)."""
-        common = (features @ self._transposed).toarray()
-        own = _squares(features)[:, None]
-        if self._config.metric == "cosine":
-            lengths = np.sqrt(own * self._squares)
-            return np.asarray(1 - common / np.where(lengths > 0, lengths, 1), np.float32)
-        lengths = own + self._squares
-        squared = lengths - 2 * common
-        squared[squared < ROUNDING * lengths] = 0
-        return np.asarray(np.sqrt(squared), np.float32)
 
     def _learn_profiles(self) -> None:
         their = self._profiles
@@ -227,3 +243,23 @@ def _squares(features: csr_matrix) -> npt.NDArray[np.float64]:
 def _blocks(at: npt.NDArray[np.intp], width: int) -> Iterator[npt.NDArray[np.intp]]:
     size = max(1, CELLS // max(width, 1))
     return (at[start : start + size] for start in range(0, len(at), size))
+
+
+def _tiled(features: csr_matrix) -> tuple[Int64Array, Int32Array, Float64Array]:
+    """The users of each feature: starts by tile of users, numbers, and their values.
+
+    Args:
+        features: CSR, shape (n_users, n_features).
+
+    Returns:
+        int64, shape (n_tiles + 1, n_features); int32 and float64, both of shape (n_cells,).
+    """
+    columns = csr_matrix(features.T)
+    columns.sort_indices()
+    n_features, n_users = columns.shape
+    n_tiles = -(-n_users // TILE)
+    of_cell = np.repeat(np.arange(n_features), np.diff(columns.indptr)) * n_tiles
+    counts = np.bincount(of_cell + columns.indices // TILE, minlength=n_features * n_tiles)
+    ends = np.cumsum(counts).reshape(n_features, n_tiles).T
+    starts = np.vstack([columns.indptr[:-1], ends]).astype(np.int64)
+    return np.ascontiguousarray(starts), columns.indices.astype(np.int32), columns.data

@@ -1,6 +1,7 @@
 import math
 import tracemalloc
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -176,6 +177,46 @@ def test_the_size_of_a_block_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("recsys.models.user_knn.CELLS", 70)
 
     assert bits(model.recommend(users, 5)) == bits(whole)
+
+
+def test_tiles_of_users_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = cells_of(np.random.default_rng(6).poisson(0.3, (30, 20)))
+    users = np.arange(30, dtype=np.int32)
+    config = UserKnnConfig(neighbours=4)
+    whole = UserKnn(config).fit(cells).recommend(users, 5)
+
+    monkeypatch.setattr("recsys.models.user_knn.TILE", 7)
+
+    assert bits(UserKnn(config).fit(cells).recommend(users, 5)) == bits(whole)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+@pytest.mark.parametrize("neighbours", [1, 3, 40, 200])
+def test_the_nearest_of_many_are_those_of_a_sort(
+    metric: Literal["euclidean", "cosine"], neighbours: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More users than the buffer of the kernel holds; each has some with equal plays."""
+    monkeypatch.setattr("recsys.models.user_knn.TILE", 64)
+    dense = np.tile(np.random.default_rng(8).poisson(0.2, (300, 12)), (3, 1))
+    cells = cells_of(dense)
+    rows = dense / np.maximum(dense.sum(1, keepdims=True), 1)
+    lengths = np.linalg.norm(rows, axis=1)
+    config = UserKnnConfig(metric=metric, neighbours=neighbours, weighting="linear")
+    model = UserKnn(config).fit(cells)
+    some = np.array([0, 299, 300, 700], np.int32)
+
+    votes = model._votes(model._features[some], some)
+
+    for user, found in zip(some, np.split(votes.indices, votes.indptr[1:-1]), strict=True):
+        if metric == "cosine":
+            distances = 1 - rows @ rows[user] / np.maximum(lengths * lengths[user], 1e-300)
+        else:
+            distances = np.linalg.norm(rows - rows[user], axis=1)
+        distances[(lengths == 0) | (np.arange(900) == user)] = np.inf
+        order = np.lexsort((np.arange(900), np.round(distances, 6)))
+        assert sorted(np.round(distances[found], 6)) == sorted(
+            np.round(distances[order[:neighbours]], 6)
+        )
 
 
 def test_neither_users_by_users_nor_users_by_items_is_held() -> None:
