@@ -117,6 +117,11 @@ COMMANDS = [
     ),
     *_listed(
         SERVING,
+        "serve",
+        serve="Answer over HTTP with a registered model, for users and histories in no list.",
+    ),
+    *_listed(
+        SERVING,
         "retrain",
         retrain="Train a challenger on new plays; it serves if it passes the gate.",
     ),

@@ -1,13 +1,12 @@
 """`recsys register`, `promote`, `rollback` and `models`."""
 
-import shlex
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from flows.cli.session import HERE, Json, Model, Place, RunOption, again, named, progress, show
-from tasks.orchestration.interfaces import HOST, MODEL, MODEL_PORT
+from tasks.orchestration.interfaces import MODEL
 from tasks.workspace.layout import Workspace
 
 if TYPE_CHECKING:
@@ -64,25 +63,19 @@ def line(version: "Version") -> str:
 
 
 def how_to_serve(workspace: Workspace, version: "Version") -> str:
-    """The command of MLflow that answers over HTTP.
-
-    An address of MLflow that the user has set is not repeated: it may hold a password.
-    """
+    """The command that answers over HTTP."""
     from tasks.tracking.registry import CHAMPION
 
-    which = "@champion" if CHAMPION in version.aliases else f"/{version.number}"
-    words = ["mlflow", "models", "serve", "-m", f"models:/{version.name}{which}"]
-    words += ["--host", HOST, "--port", str(MODEL_PORT)]
-    place = [] if workspace.tracking else ["env", f"MLFLOW_TRACKING_URI={workspace.tracking_uri}"]
-    return shlex.join([*place, *words])
+    which = [] if CHAMPION in version.aliases else [str(version.number)]
+    return again(workspace, "serve", *which, *named(version.name))
 
 
 def register(*, run: RunOption = None, model_name: Model = MODEL, place: Place = HERE) -> None:
     """Put a final model into MLflow's registry, fitted on all its data.
 
-    What is registered can be served anywhere by MLflow. Without --run it is the final model that
-    was best on validation, whatever is the champion. Idempotent: the same model, of the same run,
-    data and code, is the same version.
+    What is registered is served by `recsys serve`, and anywhere by MLflow. Without --run it is the
+    final model that was best on validation, whatever is the champion. Idempotent: the same model,
+    of the same run, data and code, is the same version.
 
     Example:
         recsys register --run my-study

@@ -89,3 +89,20 @@ def optuna_ui(workspace: Workspace, host: str, port: int, names: str = "") -> Co
         return command, {}
     storage, secret = split_password(workspace.storage)
     return [*command, storage], secret
+
+
+def model_server(
+    workspace: Workspace, model: str, host: str, port: int, names: str = ""
+) -> Command:
+    """A registered model over HTTP, and what the environment has to add.
+
+    Args:
+        workspace: Of the registry.
+        model: Its address, models:/NAME/VERSION.
+        host: Address to listen on.
+        port: Likewise.
+        names: Further names that the server answers to, separated by commas.
+    """
+    place = {"MLFLOW_TRACKING_URI": _served_database(workspace)}  # it may hold a password
+    command = [sys.executable, "-m", "tasks.tracking.model_server", model, host, str(port), names]
+    return command, place

@@ -421,7 +421,7 @@ def test_the_champion_is_what_recommend_asks(
     again = capsys.readouterr().out
 
     assert told.startswith("recsys version 1, champion: als of study later, ndcg@10 0.")
-    assert "mlflow models serve -m models:/recsys@champion --host 127.0.0.1" in told
+    assert "over HTTP: recsys serve --workspace " in told
     assert asked["run"] == later.runs["final"]
     assert asked["selected"] == "the champion, version 1"
     assert "champion" in shown
