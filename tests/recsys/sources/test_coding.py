@@ -54,7 +54,7 @@ TIMES = st.sampled_from(
         "",
     ]
 )
-ENDS = st.sampled_from([b"\n", b"\n", b"\n", b"\r\n", b"\r\r\n", b"\n\n"])
+ENDS = st.sampled_from([b"\n", b"\n", b"\n", b"\r\n", b"\r\r\n", b"\n\n", b"\n\xef\xbb\xbf"])
 DAMAGE = st.sampled_from([b""] * 12 + [b"\xff", b"\tmore", b"\xed\xa0\x80", b"\xc3"])
 
 
