@@ -42,21 +42,20 @@ def offer(
     """Put the items of a tile that belong there into the list of a user.
 
     Args:
-        scores: float32, at least as many as items.
-        items: Their numbers, int32.
+        scores: float32, shape (WIDTH,).
+        items: Their numbers, int32; there may be fewer, the rest counts for nothing.
         seen: int32, rising: never shown.
         best: The list so far, best first, int32, shape (k,).
         values: Its scores, float32, shape (k,); the lowest float where there is no item yet.
     """
     last = len(values) - 1
     for start in range(0, len(items), GROUP):
-        stop = min(start + GROUP, len(items))
-        floor, reach = values[last], 0
-        for j in range(start, stop):
-            reach += scores[j] >= floor
+        floor, reach = values[last], np.int32(0)
+        for j in range(start, start + GROUP):
+            reach += np.int32(scores[j] >= floor)
         if reach == 0:
             continue
-        for j in range(start, stop):
+        for j in range(start, min(start + GROUP, len(items))):
             score, item = scores[j], items[j]
             floor = values[last]
             if score < floor or (score == floor and item > best[last]) or is_in(item, seen):
@@ -85,7 +84,6 @@ _RANK = types.int64(
     _READ[types.int32, 1],
     types.int32[:, ::1],
     types.float32[:, ::1],
-    types.int64,
 )
 
 
@@ -100,44 +98,40 @@ def rank(
     indices: Int32Array,
     best: Int32Array,
     values: Float32Array,
-    most: int,
 ) -> int:
     """The best k of each user of a block, in place; how many tiles were multiplied, over users.
 
     Args:
         users: float32, shape (m, f); their order is lost.
         lengths: Of the users, float64, shape (m,).
-        items: float32, shape (n_items, f).
-        order: Items that may be shown, by falling reach, int32, shape (n,).
+        items: Factors of those that may be shown, by falling reach, float32, shape (n, f), with
+            rows of zeros up to a whole number of tiles.
+        order: Their numbers, int32, shape (n,).
         reach: Of each tile, float64.
         indptr: Where the seen items of each user begin in `indices`, int64, shape (m + 1,).
         indices: Seen items, int32, rising for each user.
         best: int32, shape (m, k), full of items above all others.
         values: float32, shape (m, k), full of the lowest float.
-        most: Tiles after which to stop, finished or not.
     """
-    tile = np.zeros((WIDTH, users.shape[1]), np.float32)
     scores = np.empty((len(users), WIDTH), np.float32)
-    active, left, done = np.arange(len(users)), len(users), 0
-    for t in range(min(len(reach), most)):
-        n = 0
-        for i in range(left):
+    active, n, done = np.arange(len(users)), len(users), 0
+    for t in range(len(reach)):
+        i = 0
+        while i < n:
             a = active[i]
             if lengths[a] * reach[t] >= values[a, -1]:
-                if n < i:
-                    active[n] = a
-                    users[n] = users[i]
-                n += 1
+                i += 1
+            else:
+                n -= 1
+                active[i] = active[n]
+                users[i] = users[n]
         if n == 0:
             break
-        left, done = n, done + n
-        numbers = order[t * WIDTH : (t + 1) * WIDTH]
-        for j in range(len(numbers)):
-            tile[j] = items[numbers[j]]
-        rows = min(max(n, FEWEST), len(users))
-        np.dot(users[:rows], tile.T, scores[:rows])
+        done += n
+        tile, rows = slice(t * WIDTH, (t + 1) * WIDTH), min(max(n, FEWEST), len(users))
+        np.dot(users[:rows], items[tile].T, scores[:rows])
         for i in range(n):
             a = active[i]
             seen = indices[indptr[a] : indptr[a + 1]]
-            offer(scores[i], numbers, seen, best[a], values[a])
+            offer(scores[i], order[tile], seen, best[a], values[a])
     return done

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.linalg import solve_triangular
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
@@ -22,10 +21,8 @@ BLOCK = 512  # users that share the tiles of the kernel
 PART = 8192  # items whose reach a thread computes at once
 LOWEST = np.finfo(np.float32).min
 FEW = 64  # users for whom it does not pay to measure all items
-PROBED = 16  # users of a batch that show whether bounds help
 TINY = 1e-34  # added to squares, below which float32 loses digits
 LARGE = 1e30  # of scores: above, float32 may have no number for them
-FLAT = 0.6  # share of the items from which multiplying all of them is as fast
 
 
 def top_k(
@@ -39,9 +36,9 @@ def top_k(
     """The k items with the highest inner product for each user, none of them `seen`.
 
     Of equal scores the lower item number comes first. Items whose factors are too short to reach
-    a list are not multiplied, see `recsys.kernels.ranking`; where nearly all can reach one, or
-    there is little to do, all are. Which of both is decided by the input alone, and a block is the
-    work of one thread, so the number of threads changes no bit.
+    a list are not multiplied, see `recsys.kernels.ranking`; where there is little to do, all are.
+    Which of both is decided by the input alone, and a block is the work of one thread, so the
+    number of threads changes no bit.
 
     Args:
         users: Factors, float32, shape (m, f).
@@ -64,7 +61,7 @@ def top_k(
     with threadpool_limits(1, "blas"):
         if k and len(users) >= FEW and len(users) * len(items) > SCORES:
             bounds = _Bounds.of(users, items, seen, k, threads, excluded)
-            if not bounds.flat():
+            if not bounds.overflow():
                 return bounds.ranked(threads)
         return _by_product(users, items, seen, k, threads, excluded)
 
@@ -105,8 +102,8 @@ class _Bounds:
     Attributes:
         users: Factors, float32, shape (m, f).
         lengths: Of the users, float64, shape (m,).
-        items: Factors, float32, shape (n_items, f).
-        order: Items that may be shown, by falling reach, int32.
+        items: Factors of those that may be shown, by falling reach, float32, in whole tiles.
+        order: Their numbers, int32.
         reach: Of the first item of each tile, float64, with room for the rounding of scores.
         seen: CSR with sorted columns, shape (m, n_items).
         k: Length of the lists.
@@ -133,7 +130,6 @@ class _Bounds:
         """Sort the items by how far their scores can reach."""
         from recsys.kernels.ranking import WIDTH
 
-        items = np.ascontiguousarray(items)
         evened = _evening(users)
         lengths = _lengths(solve_triangular(evened, users.T.astype(np.float64), lower=True).T)
         # Rounding, of the scores and of what follows, stays below this share of |u| |v|.
@@ -150,35 +146,35 @@ class _Bounds:
         order = np.argsort(-reach.astype(np.float32)).astype(np.int32)
         if excluded is not None:
             order = order[~excluded[order]]
+        whole = np.zeros((-(-len(order) // WIDTH) * WIDTH, items.shape[1]), np.float32)
+
+        def copied(start: int) -> None:
+            part = order[start : start + PART]
+            whole[start : start + len(part)] = items[part]
+
+        in_threads(copied, range(0, len(order), PART), threads)
         farthest = reach[order[::WIDTH]] * (1 + float(np.finfo(np.float32).eps))
         if not seen.has_sorted_indices:
             seen = seen.sorted_indices()
-        return cls(users, lengths, items, order, farthest, seen, k)
+        return cls(users, lengths, whole, order, farthest, seen, k)
 
-    def flat(self) -> bool:
-        """Whether most of the lists need most of the items; a few users show it."""
-        if not self.lengths.max() * self.reach.max(initial=0.0) < LARGE:
-            return True
-        most = int(FLAT * len(self.reach)) + 1
-        probed = np.linspace(0, len(self.users) - 1, PROBED).astype(np.intp)
-        return self._rank(probed, self.seen[probed], most)[2] > 0.9 * most * PROBED
+    def overflow(self) -> bool:
+        """Whether a score may be larger than float32 holds."""
+        return not self.lengths.max() * self.reach.max(initial=0.0) < LARGE
 
     def ranked(self, threads: int) -> Block:
         """The lists of all users."""
 
         def block(start: int) -> Block:
-            part = slice(start, start + BLOCK)
-            return self._rank(part, self.seen[part], len(self.reach))[:2]
+            return self.of_some(slice(start, start + BLOCK))[:2]
 
         return _stacked(in_threads(block, range(0, len(self.users), BLOCK), threads), self.k)
 
-    def _rank(
-        self, chosen: slice | npt.NDArray[np.intp], known: csr_matrix, most: int
-    ) -> tuple[Int32Array, Float32Array, int]:
-        """The lists of some users after `most` tiles, and how many tiles they took together."""
+    def of_some(self, chosen: slice) -> tuple[Int32Array, Float32Array, int]:
+        """The lists of some users, and how many tiles they took together."""
         from recsys.kernels.ranking import rank
 
-        users = np.array(self.users[chosen], order="C")
+        users, known = np.array(self.users[chosen], order="C"), self.seen[chosen]
         items = np.full((len(users), self.k), np.iinfo(np.int32).max, dtype=np.int32)
         scores = np.full(items.shape, LOWEST, dtype=np.float32)
         tiles = rank(
@@ -191,7 +187,6 @@ class _Bounds:
             known.indices.astype(np.int32, copy=False),
             items,
             scores,
-            most,
         )
         empty = items == np.iinfo(np.int32).max
         items[empty], scores[empty] = NO_ITEM, np.nan

@@ -18,11 +18,12 @@ import numpy as np
 from recsys.kernels import descent, log_lines, products
 from recsys.kernels.ranking import rank
 best, values = np.full((1, 2), 9, np.int32), np.full((1, 2), -1e9, np.float32)
-items = np.arange(6, dtype=np.float32)[:, None]
-order, reach = np.arange(6, dtype=np.int32)[::-1].copy(), np.array([9.0])
+items = np.zeros((256, 1), np.float32)
+items[:6, 0] = order = np.arange(6, dtype=np.int32)[::-1].copy()
+reach = np.array([9.0])
 users, seen = np.ones((1, 1), np.float32), np.array([4], np.int32)
 ends = np.array([0, 1])
-rank(users, np.array([1.0]), items, order, reach, ends, seen, best, values, 1)
+rank(users, np.array([1.0]), items, order, reach, ends, seen, best, values)
 print(best.tolist(), rank.stats.cache_path, len(rank.stats.cache_hits))
 """
 

@@ -78,9 +78,6 @@ def bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small problems take the way of large ones."""
     monkeypatch.setattr(module, "FEW", 1)
     monkeypatch.setattr(module, "SCORES", 0)
-    monkeypatch.setattr(module, "FLAT", 1.0)
-    monkeypatch.setattr(module, "PROBED", 1)
-    monkeypatch.setattr(module._Bounds, "flat", lambda self: False)
 
 
 @pytest.mark.usefixtures("bounded")
@@ -92,16 +89,17 @@ def bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     st.sampled_from([1, 3, 4, 9]),
     st.sampled_from([1, 4, 40, 900]),
     st.sampled_from([0.0, 0.3, 1.0]),
+    st.sampled_from([0.0, 0.1, 1.0]),
 )
 def test_bounds_change_no_list(
-    seed: int, m: int, n: int, f: int, k: int, share_seen: float
+    seed: int, m: int, n: int, f: int, k: int, share_seen: float, share_excluded: float
 ) -> None:
     rng = np.random.default_rng(seed)
     # Whole numbers, so that scores are equal often; some items, and users, are zeros.
     users = rng.integers(-1, 2, (m, f)).astype(np.float32)
     items = (rng.integers(-2, 3, (n, f)) * rng.integers(0, 5, (n, 1))).astype(np.float32)
     known = rng.random((m, n)) < share_seen
-    excluded = rng.random(n) < 0.1
+    excluded = rng.random(n) < share_excluded
 
     lists, values = top_k(users, items, csr_matrix(known.astype(np.float32)), k, 1, excluded)
 
@@ -131,25 +129,24 @@ def test_most_items_are_not_multiplied_and_the_lists_are_those_of_all_scores(
 
     lists, values = top_k(users, items, seen, 10)
 
-    _, _, tiles = bounds._rank(slice(None), seen, len(bounds.reach))
-    assert not bounds.flat()
+    _, _, tiles = bounds.of_some(slice(None))
     assert tiles < 0.3 * len(users) * len(bounds.reach)
     expected, scores = module._by_product(users, items, seen, 10, 1, None)
     np.testing.assert_array_equal(lists, expected)
     np.testing.assert_allclose(values, scores, rtol=1e-5, atol=1e-6)
 
 
-def test_items_of_one_length_are_all_multiplied_by_blas(
-    factors: tuple[np.ndarray, np.ndarray, csr_matrix], monkeypatch: pytest.MonkeyPatch
+def test_items_of_one_length_are_all_multiplied_and_give_the_lists_of_the_product(
+    factors: tuple[np.ndarray, np.ndarray, csr_matrix],
 ) -> None:
     users, items, seen = factors
     items = items / np.linalg.norm(items, axis=1, keepdims=True)
-    monkeypatch.setattr(module._Bounds, "ranked", None)
 
-    lists, _ = top_k(users, items, seen, 10)
+    lists, scores = top_k(users, items, seen, 10)
 
-    assert module._Bounds.of(users, items, seen, 10, 1, None).flat()
-    np.testing.assert_array_equal(lists, module._by_product(users, items, seen, 10, 1, None)[0])
+    expected = module._by_product(users, items, seen, 10, 1, None)
+    np.testing.assert_array_equal(lists, expected[0])
+    np.testing.assert_array_equal(scores, expected[1])
 
 
 def test_threads_and_blocks_change_no_bit_of_bounded_lists(
@@ -227,7 +224,7 @@ def test_factors_whose_scores_float32_cannot_hold_are_left_to_the_product(
 ) -> None:
     users, items, seen = long_and_short
 
-    assert module._Bounds.of(users * np.float32(1e37), items, seen, 10, 1, None).flat()
+    assert module._Bounds.of(users * np.float32(1e37), items, seen, 10, 1, None).overflow()
 
 
 def test_a_user_of_zeros_gets_the_lowest_items_however_short_they_are(
