@@ -135,7 +135,10 @@ class Process:
         """Send a process a signal so long after the begin, and wait for the end of this one."""
         was_struck = not self.has_ended(seconds)
         if was_struck:
-            os.kill(target, number)
+            try:
+                os.kill(target, number)
+            except ProcessLookupError:  # a server that the command has stopped
+                was_struck = False
         return self.end(was_struck)
 
     def end(self, was_struck: bool = False) -> Ended:
