@@ -5,6 +5,7 @@ of the server from MLFLOW_SERVER_ALLOWED_HOSTS.
 """
 
 import sys
+from pathlib import Path
 from typing import Any
 
 from mlflow import server
@@ -57,7 +58,9 @@ def main(arguments: list[str]) -> None:
 
     def guarded(options: Any, host: Any, port: Any, workers: Any, app: str, *rest: Any) -> Any:
         *command, name = build(options, host, port, workers, GUARDED[app], *rest)
-        return [*command, *([] if "--factory" in command else ["--factory"]), name]
+        factory = [] if "--factory" in command else ["--factory"]
+        # Without a folder uvicorn would look in the current one first, for all that is imported.
+        return [*command, *factory, "--app-dir", str(Path(__file__).parents[2]), name]
 
     module._build_uvicorn_command = guarded
     cli(["server", *arguments], prog_name="mlflow")

@@ -1,4 +1,4 @@
-"""Files of the current folder, and proxies of the environment, at deployments (cases 05 and 07)."""
+"""Files of the current folder, and proxies, at deployments and interfaces (cases 05 and 07)."""
 
 import os
 import re
@@ -11,14 +11,28 @@ from pathlib import Path
 import pytest
 
 from recsys.sources.sample import make_sample, write_sample
-from tests.flows.deployed import SECONDS, Site, until, webhook
+from tests.flows.deployed import SECONDS, Site, free_port, until, webhook
 from tests.flows.processes import ROOT
 
 pytestmark = [pytest.mark.flow, pytest.mark.slow]
 
 TRAPS = (
     *("sitecustomize", "usercustomize", "tasks", "flows", "recsys", "prefect", "mlflow", "optuna"),
-    *("numpy", "scipy", "pandas", "implicit", "uvicorn", "httpx", "json", "clock", "experiment"),
+    *(
+        "numpy",
+        "scipy",
+        "pandas",
+        "implicit",
+        "uvicorn",
+        "httpx",
+        "json",
+        "clock",
+        "experiment",
+        "yaml",
+        "sqlalchemy",
+        "fastapi",
+        "bottle",
+    ),
 )
 TRAP = "from pathlib import Path\n(Path({folder!r}) / {name!r}).touch()\nraise SystemExit(9)\n"
 DEAD = "http://127.0.0.1:9"
@@ -123,4 +137,15 @@ def test_runs_of_deployments_import_nothing_of_the_folder_and_need_no_proxy(
     assert ended == "COMPLETED", said.read_text(encoding="utf-8")
     assert (message["flow"], message["state"]) == ("experiment", "Crashed")
     assert "experiment/experiment" in listed
+    assert [path.name for path in site.caught.iterdir()] == []
+
+
+@pytest.mark.parametrize("option", ["", "--optuna"], ids=["MLflow", "Optuna"])
+def test_interfaces_import_nothing_of_the_folder_and_need_no_proxy(
+    site: Trapped, option: str
+) -> None:
+    port = free_port()
+    with site.running("sh", "-c", f"exec recsys ui {option} --port {port}", log="ui") as said:
+        until(lambda: str(port) in said.read_text(encoding="utf-8"))  # printed once it answers
+
     assert [path.name for path in site.caught.iterdir()] == []
