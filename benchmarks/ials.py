@@ -30,7 +30,8 @@ from recsys.data.config import FilterConfig
 from recsys.data.filtering import apply_filters
 from recsys.evaluation.protocol import judge
 from recsys.models.als import Als, AlsConfig
-from recsys.models.als_scaled import Regularization, Sweeps
+from recsys.models.als_scaled import Regularization
+from recsys.models.als_sweeps import Sweeps, padded
 from recsys.models.iterative import Iteration
 from recsys.seeds import seed_for
 from recsys.splitting.split import Fold, Split, random_split
@@ -184,8 +185,9 @@ def ways(name: str, cells: csr_matrix, users: Any, items: Any) -> Sweep | None:
     both = ((cells, users, items), (csr_matrix(cells.T), items, users))
     match name:
         case "ours":
-            sweeps = Sweeps(cells, scaled, 1)
-            return lambda: sweeps(users, items)
+            sweeps = Sweeps(cells, scaled, users.shape[1], 1)
+            ours = padded(users), padded(items)
+            return lambda: sweeps(*ours, False)
         case "irspack":
             return by_irspack(cells, users.shape[1])
         case "implicit":

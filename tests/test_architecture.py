@@ -18,7 +18,7 @@ DOORS = {
         "tasks/tracking/",
     },
     "optuna": {"tasks/tuning/"},
-    "implicit": {"recsys/models/als.py", "recsys/models/bpr.py"},
+    "implicit": {"recsys/models/als_implicit.py", "recsys/models/bpr.py"},
     "numba": {"recsys/kernels/"},
     "matplotlib": {"recsys/plots/"},  # all files of this folder
     "torch": {"recsys/models/neural.py"},

@@ -1,7 +1,7 @@
-"""Weighted matrix factorization (Hu, Koren and Volinsky 2008) through the implicit package."""
+"""Weighted matrix factorization (Hu, Koren and Volinsky 2008)."""
 
-from collections.abc import Callable
-from typing import Any, ClassVar, Literal, Self
+from concurrent.futures import ThreadPoolExecutor
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -11,17 +11,17 @@ from threadpoolctl import threadpool_limits
 
 from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
-from recsys.dtypes import Float32Array
-from recsys.models.als_scaled import Regularization, Sweeps
+from recsys.dtypes import Float32Array, Float64Array
+from recsys.models import als_implicit
+from recsys.models.als_scaled import Regularization
+from recsys.models.als_sweeps import Sweep, Sweeps, exact, gram, padded
 from recsys.models.arrays import ModelArrays, StoredArrays
 from recsys.models.config import Factors, Iterations, Share
 from recsys.models.explaining import cosines, nearest, shares_of_score
 from recsys.models.iterative import (
     DenseArrays,
-    Iteration,
     OnIteration,
     State,
-    StopTraining,
     copied,
     iterate,
 )
@@ -45,6 +45,8 @@ class AlsConfig(WeightedConfig):
     """c = 1 + alpha f(r): 1 over the weight of unobserved pairs, see `recsys.models.als_scaled`."""
     nu: Share = 0.0
     """How much the regularization of a row rises with its frequency; its mean stays as it is."""
+    engine: Literal["native", "implicit"] = "native"
+    """What takes the steps: our kernels, or the implicit package, which cannot where nu > 0."""
 
     def cost(self, users: int, items: int, cells: int) -> float:
         """About how many multiplications a training takes, exact to a factor.
@@ -60,24 +62,24 @@ class AlsConfig(WeightedConfig):
 class Als:
     """Alternating least squares with confidence c = 1 + alpha * f(r).
 
-    implicit takes the values of its matrix as the confidence itself, so it is given
-    1 + alpha * f(r) and its own alpha stays at 1.
-
-    Where nu is not 0, each row has a lambda by its frequency, which implicit does not know: it
-    draws the first factors, `recsys.models.als_scaled` moves them.
+    The first factors are those that implicit draws from the seed. Its steps, conjugate gradient
+    with 3 of them (Takacs, Pilaszy and Tikk 2011) in float32, are taken by our kernels or by
+    implicit itself, see `engine`: scores are the same up to rounding, and factors are turned to
+    other axes by ours. Implicit has one lambda for all rows, so with nu the kernels are used.
 
     The loss of an iteration is the weighted squared error with regularization over all pairs,
     divided by the sum of the confidences.
 
-    Conjugate gradient with 3 steps (Takacs, Pilaszy and Tikk 2011) in float32. Results do not
-    depend on the number of threads; BLAS is held to one, because implicit has its own.
+    Results do not depend on the number of threads; BLAS is held to one.
     """
 
-    _model: Any  # implicit ships no types
     _iteration: int
     _train: csr_matrix
     _weights: Weights
     _scaled: Regularization
+    _users: Float32Array  # padded where our kernels move them
+    _items: Float32Array
+    _gram: Float64Array | None  # of the items, while they stay where they are
 
     def __init__(self, config: AlsConfig, seed: int, threads: int = 0) -> None:
         """An untrained model.
@@ -94,12 +96,12 @@ class Als:
     @property
     def user_factors(self) -> Float32Array:
         """float32, shape (n_users, factors)."""
-        return np.asarray(self._model.user_factors)
+        return self._users[:, : self._config.factors]
 
     @property
     def item_factors(self) -> Float32Array:
         """float32, shape (n_items, factors)."""
-        return np.asarray(self._model.item_factors)
+        return self._items[:, : self._config.factors]
 
     def fit(
         self,
@@ -109,29 +111,20 @@ class Als:
     ) -> Self:
         """Factorise; see `recsys.models.iterative`.
 
-        A fresh solver each time, for implicit's own fit() starts at the factors it has.
+        Raises:
+            FloatingPointError: the factors do not stay finite.
         """
         self._train = train.matrix()
         self._weights = Weights(self._config, train)
         self._scaled = Regularization.of(self._config, self._train)
-        self._iteration = 0
-        solver = _solver()
-        left = self._config.iterations - (0 if start is None else start.iteration)
         with threadpool_limits(1, "blas"):
-            self._model = solver(
-                factors=self._config.factors,
-                regularization=self._config.regularization,
-                alpha=1.0,
-                iterations=left,
-                calculate_training_loss=on_iteration is not None,
-                random_state=self._seed,
-                num_threads=self._threads,
-            )
-            if start is not None:
+            if start is None:
+                self._iteration = 0
+                self._take(*_drawn(self._train.shape, self._config.factors, self._seed))
+            else:
                 self.rewind(start)
-            if left > 0:
-                factorise = self._sweep if self._config.nu else self._factorise
-                factorise(train, on_iteration)
+            if self._iteration < self._config.iterations:
+                self._factorise(train, on_iteration)
         return self
 
     def arrays(self) -> ModelArrays:
@@ -149,45 +142,35 @@ class Als:
         return self.fit(train, State(self._config.iterations, {_USERS: users, _ITEMS: items}))
 
     def _factorise(self, train: Interactions, on_iteration: OnIteration | None) -> None:
-        before = self._iteration
-
-        def callback(n: int, seconds: float, loss: float) -> None:
-            self._iteration = before + n + 1
-            self._forget_products()
-            if on_iteration is not None:
-                on_iteration(Iteration(self._iteration, seconds, float(loss), self))
-
-        confidence = self._confidence(train)
-        try:
-            self._model.fit(confidence, show_progress=False, callback=callback)
-        except StopTraining:
-            self._model._check_fit_errors()  # which fit does at its end
-
-    def _sweep(self, train: Interactions, on_iteration: OnIteration | None) -> None:
-        confidence = self._confidence(train)
-        sweeps = Sweeps(confidence, self._scaled, self._threads)
-        self._model.iterations = 0
-        self._model.calculate_training_loss = False  # there is none after no iteration
-        self._model.fit(confidence, show_progress=False)
-        users, items = self.user_factors, self.item_factors
+        """The iterations that are left."""
+        sweep = self._sweep(self._confidence(train))
 
         def step(number: int) -> float:
-            sweeps(users, items)
-            self._iteration = number
-            self._forget_products()
-            return 0.0 if on_iteration is None else sweeps.loss(users, items)
+            loss = sweep(self._users, self._items, on_iteration is not None)
+            self._iteration, self._gram = number, None
+            return loss
 
         iterate(self, self._iteration + 1, self._config.iterations, step, on_iteration)
-        self._forget_products()
-        self._model._check_fit_errors()
+        if not (np.isfinite(self._users).all() and np.isfinite(self._items).all()):
+            raise FloatingPointError(
+                f"the factors of ALS hold NaN or infinity with alpha = {self._config.alpha:g} and "
+                f"regularization = {self._config.regularization:g}; lower the first or raise the "
+                "second"
+            )
 
-    def _forget_products(self) -> None:
-        """Let implicit compute anew what it keeps for fold-in.
+    def _sweep(self, confidence: csr_matrix) -> Sweep:
+        if self._native:
+            return Sweeps(confidence, self._scaled, self._config.factors, self._threads)
+        return als_implicit.sweeps(confidence, self._config.regularization, self._threads)
 
-        It keeps products of the factors until the next fit, though a model may recommend along
-        the training, as curves need.
-        """
-        self._model._YtY = self._model._XtX = None
+    @property
+    def _native(self) -> bool:
+        return self._config.engine == "native" or self._config.nu > 0
+
+    def _take(self, users: Float32Array, items: Float32Array) -> None:
+        """Copies of factors, as the engine wants them."""
+        own = padded if self._native else np.array
+        self._users, self._items, self._gram = own(users), own(items), None
 
     def state(self, into: State | None = None) -> State:
         """A copy of the factors, which are all that ALS goes by."""
@@ -196,9 +179,7 @@ class Als:
     def rewind(self, state: State) -> None:
         """Take copies of the factors of a state."""
         self._iteration = state.iteration
-        self._model.user_factors = np.array(state.arrays[_USERS])
-        self._model.item_factors = np.array(state.arrays[_ITEMS])
-        self._forget_products()
+        self._take(state.arrays[_USERS], state.arrays[_ITEMS])
 
     def _confidence(
         self, cells: Interactions, users: npt.NDArray[np.int32] | None = None
@@ -210,7 +191,7 @@ class Als:
     def recommend(self, users: npt.NDArray[np.int32], k: int) -> Recommendations:
         """The k best items each user has not met; nothing for a user without training items."""
         seen = self._train[users]
-        return self._ranked(self._model.user_factors[users], seen, users, k)
+        return self._ranked(self.user_factors[users], seen, users, k)
 
     def fold_in(
         self,
@@ -228,28 +209,11 @@ class Als:
         with threadpool_limits(1, "blas"):
             confidence = self._confidence(history, users)
             lambdas = self._scaled.of_users(np.diff(confidence.indptr))
-            return self._by_lambda(self._model.recalculate_user, users, confidence, lambdas)
-
-    def _by_lambda(
-        self,
-        recalculate: Callable[[npt.NDArray[np.int32], csr_matrix], Float32Array],
-        rows: npt.NDArray[np.int32],
-        confidence: csr_matrix,
-        lambdas: npt.NDArray[np.float64],
-    ) -> Float32Array:
-        """What implicit solves with one lambda at a time, float32, shape (n, factors)."""
-        if not self._config.nu:
-            return np.asarray(recalculate(rows, confidence))
-        solved = np.zeros((len(rows), self._config.factors), dtype=np.float32)
-        usual = self._model.regularization
-        try:
-            for each in np.unique(lambdas):
-                alike = np.flatnonzero(lambdas == each)
-                self._model.regularization = float(each)
-                solved[alike] = recalculate(rows[alike], confidence[alike])
-        finally:
-            self._model.regularization = usual
-        return solved
+            if self._gram is None:
+                with ThreadPoolExecutor(1) as pool:
+                    self._gram = gram(pool, self._items)
+            solved = exact(confidence, lambdas, self._items, self._gram, self._threads)
+        return solved[:, : self._config.factors]
 
     def score(
         self, history: Interactions, user: int, profiles: Profiles | None = None
@@ -307,15 +271,11 @@ class Als:
         )
 
 
-def _solver() -> Any:
-    """The solver of implicit, loaded when it is first used: before BLAS is held to one thread.
-
-    What it loads would else not be held, and it warns where BLAS has several threads.
-    """
-    with threadpool_limits(1, "blas"):
-        from implicit.cpu.als import AlternatingLeastSquares
-
-    return AlternatingLeastSquares
+def _drawn(shape: tuple[int, int], factors: int, seed: int) -> tuple[Float32Array, Float32Array]:
+    """The first factors of users and of items, as implicit draws them."""
+    rng = np.random.default_rng(seed)
+    users, items = (rng.random((n, factors), np.float32) * np.float32(0.01) for n in shape)
+    return users, items
 
 
 CONFIG = AlsConfig

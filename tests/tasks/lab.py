@@ -227,7 +227,7 @@ def fits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     factorise = Als._factorise
 
     def counting(self: Als, train: Interactions, on_iteration: Any) -> None:
-        found.append(self._model.iterations)
+        found.append(self._config.iterations - self._iteration)
         factorise(self, train, on_iteration)
 
     monkeypatch.setattr(Als, "_factorise", counting)

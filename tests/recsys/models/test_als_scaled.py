@@ -5,7 +5,6 @@ import pytest
 from implicit.cpu.als import AlternatingLeastSquares
 from threadpoolctl import threadpool_limits
 
-from recsys.models import als_scaled
 from recsys.models.als import Als, AlsConfig
 from recsys.models.als_scaled import Regularization
 from recsys.models.weighting import Weights
@@ -51,8 +50,11 @@ def test_users_and_items_without_cells_change_no_lambda() -> None:
     assert one == other
 
 
-def test_without_nu_the_factors_are_those_of_implicit_to_the_bit() -> None:
-    config, train = config_of(nu=0, factors=7, iterations=3), random_cells(200, 60)
+def test_with_its_engine_the_factors_are_those_of_implicit_to_the_bit() -> None:
+    config, train = (
+        config_of(nu=0, factors=7, iterations=3, engine="implicit"),
+        random_cells(200, 60),
+    )
     weights = Weights(config, train)(train)
     weights.data = 1 + np.float32(config.alpha) * weights.data
 
@@ -62,20 +64,6 @@ def test_without_nu_the_factors_are_those_of_implicit_to_the_bit() -> None:
         theirs.fit(weights, show_progress=False)
 
     assert bits(model) == (theirs.user_factors.tobytes(), theirs.item_factors.tobytes())
-
-
-@pytest.mark.parametrize("most", [(1, 4096), (7, 4096), (1024, 1), (1024, 30)])
-def test_the_size_of_blocks_changes_next_to_nothing(
-    monkeypatch: pytest.MonkeyPatch, most: tuple[int, int]
-) -> None:
-    config, train = config_of(factors=3, iterations=5), random_cells()
-    usual = Als(config, 1).fit(train)
-
-    monkeypatch.setattr(als_scaled, "ROWS", most[0])
-    monkeypatch.setattr(als_scaled, "CELLS", most[1])
-    cut = Als(config, 1).fit(train)
-
-    np.testing.assert_allclose(cut.item_factors, usual.item_factors, atol=2e-3)
 
 
 @pytest.mark.parametrize("nu", [0.0, 0.6])

@@ -13,7 +13,7 @@ from implicit.cpu.bpr import BayesianPersonalizedRanking
 
 from recsys.errors import InputError
 from recsys.models import make_config
-from recsys.models.als_scaled import Sweeps
+from recsys.models.als_sweeps import Sweeps
 from recsys.models.config import ModelConfig
 from recsys.models.ease import Ease
 from recsys.models.fm import Fm
