@@ -24,7 +24,7 @@ from recsys.models.als_scaled import Regularization
 STEPS = 3  # of conjugate gradient, as implicit has it
 LANES = 16  # columns are padded to a multiple of this, and rows begin at a multiple of 64 bytes
 ROWS = 1 << 11  # that are multiplied at once
-WORK, LEAST = 1 << 15, 1 << 11  # cells of a block, where a row counts as 16 more
+WORK, LEAST = 1 << 15, 1 << 13  # cells of a block, where a row counts as 16 more
 EXACT = 1 << 7  # rows of a block that are solved exactly
 
 Sweep = Callable[[Float32Array, Float32Array, bool], float]
