@@ -12,7 +12,8 @@ time; those that fill up the last eight have the weight 0.
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from recsys.kernels.compiler import njit
 
 LANES = 16  # columns that a processor takes at once, at most
 EIGHT = 8

@@ -8,7 +8,8 @@ vector with itself, so both are done by the same inner loop.
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from recsys.kernels.compiler import njit
 
 EIGHT = 8
 EIGHTS = np.uint64(2**64 - EIGHT)  # rounds down; loops that might begin below 0 are not vectorized

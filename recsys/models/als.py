@@ -1,6 +1,5 @@
 """Weighted matrix factorization (Hu, Koren and Volinsky 2008)."""
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar, Literal, Self
 
 import numpy as np
@@ -210,8 +209,7 @@ class Als:
             confidence = self._confidence(history, users)
             lambdas = self._scaled.of_users(np.diff(confidence.indptr))
             if self._gram is None:
-                with ThreadPoolExecutor(1) as pool:
-                    self._gram = gram(pool, self._items)
+                self._gram = gram(self._items, self._threads)
             solved = exact(confidence, lambdas, self._items, self._gram, self._threads)
         return solved[:, : self._config.factors]
 

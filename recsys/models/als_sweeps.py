@@ -8,9 +8,7 @@ not those of a solver that never turns, but their products are.
 A block of rows is the work of one thread, and blocks do not depend on the number of threads.
 """
 
-import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any
 
@@ -19,6 +17,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
 from recsys.dtypes import Float32Array, Float64Array
+from recsys.kernels.pool import in_threads
 from recsys.models.als_scaled import Regularization
 
 STEPS = 3  # of conjugate gradient, as implicit has it
@@ -67,7 +66,7 @@ class Sweeps:
                 (scaled.of_items, self._items),
             )
         )
-        self._factors, self._threads = factors, threads or os.cpu_count() or 1
+        self._factors, self._threads = factors, threads
         unobserved = confidence.shape[0] * confidence.shape[1] - confidence.nnz
         self._total = float(confidence.data.sum(dtype=np.float64)) + unobserved
 
@@ -84,51 +83,49 @@ class Sweeps:
             of c (p - s)^2 plus lambda_u |x|^2 and lambda_i |y|^2, divided by the sum of c. 0
             where it is not wanted.
         """
-        with ThreadPoolExecutor(self._threads) as pool:
-            turn = _axes(gram(pool, items), self._factors)
-            _half(pool, self._users, users, items, self._of_users, turn, False)
-            turn = _axes(gram(pool, users), self._factors)
-            total = _half(pool, self._items, items, users, self._of_items, turn, wanted)
+        self._move(self._users, users, items, self._of_users, False)
+        total = self._move(self._items, items, users, self._of_items, wanted)
         if not wanted:
             return 0.0
         squares = np.einsum("ij,ij->i", users, users, dtype=np.float64)
         return (total + float(self._of_users @ squares)) / self._total
 
+    def _move(
+        self,
+        cells: csr_matrix,
+        mine: Float32Array,
+        others: Float32Array,
+        lambdas: Float32Array,
+        wanted: bool,
+    ) -> float:
+        """Move one side; its part of the loss."""
+        from recsys.kernels.als import descend
 
-def _half(
-    pool: Executor,
-    cells: csr_matrix,
-    mine: Float32Array,
-    others: Float32Array,
-    lambdas: Float32Array,
-    axes: tuple[Float32Array, Float32Array],
-    wanted: bool,
-) -> float:
-    """Move one side; its part of the loss."""
-    from recsys.kernels.als import descend
+        shared, turn = _axes(gram(others, self._threads), self._factors)
+        losses = np.zeros(len(mine) if wanted else 0)
 
-    shared, turn = axes
-    losses = np.zeros(len(mine) if wanted else 0)
+        def turned(rows: slice) -> None:
+            others[rows] = others[rows] @ turn
 
-    def turned(rows: slice) -> None:
-        others[rows] = others[rows] @ turn
+        def solve(rows: slice) -> None:
+            mine[rows] = mine[rows] @ turn
+            ask = STEPS, losses[rows]
+            descend(_block(cells, rows), mine[rows], others, shared, lambdas[rows], ask)
 
-    def solve(rows: slice) -> None:
-        mine[rows] = mine[rows] @ turn
-        ask = STEPS, losses[rows]
-        descend(_block(cells, rows), mine[rows], others, shared, lambdas[rows], ask)
-
-    list(pool.map(turned, _slices(len(others), ROWS)))
-    list(pool.map(solve, _blocks(cells)))
-    return float(losses.sum())
+        in_threads(turned, _slices(len(others), ROWS), self._threads)
+        in_threads(solve, _blocks(cells), self._threads)
+        return float(losses.sum())
 
 
-def gram(pool: Executor, factors: Float32Array) -> Float64Array:
+def gram(factors: Float32Array, threads: int) -> Float64Array:
     """Y' Y, float64, shape (f, f); the product of a block is float32."""
-    parts = pool.map(lambda rows: factors[rows].T @ factors[rows], _slices(len(factors), ROWS))
     total = np.zeros((factors.shape[1],) * 2)
-    for part in parts:
-        total += part
+
+    def part(rows: slice) -> Float32Array:
+        return np.asarray(factors[rows].T @ factors[rows])
+
+    for each in in_threads(part, _slices(len(factors), ROWS), threads):
+        total += each
     return total
 
 
@@ -165,8 +162,7 @@ def exact(
     def one(rows: slice) -> None:
         solve(_block(confidence, rows), others, narrow, penalties[rows], solved[rows])
 
-    with ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
-        list(pool.map(one, _slices(len(solved), EXACT)))
+    in_threads(one, _slices(len(solved), EXACT), threads)
     for row in np.flatnonzero(~np.isfinite(solved).all(axis=1)):
         cells = slice(confidence.indptr[row], confidence.indptr[row + 1])
         theirs, c = others[confidence.indices[cells]], confidence.data[cells]

@@ -394,7 +394,7 @@ def test_similar_items_together_are_those_one_by_one(config: ModelConfig) -> Non
     for item in range(N_ITEMS):
         near, cosines = model.similar(item, 3)
         assert items[item, : len(near)].tolist() == near.tolist()
-        np.testing.assert_allclose(scores[item, : len(near)], cosines, rtol=1e-5)
+        np.testing.assert_allclose(scores[item, : len(near)], cosines, rtol=1e-5, atol=1e-7)
         assert (items[item, len(near) :] == NO_ITEM).all()
 
 
