@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from recsys.errors import InputError
+
 Shell = Literal["bash", "zsh", "fish"]
 
 
@@ -22,5 +24,11 @@ def completion(shell: Shell, /, *, install: bool = False) -> None:
     if not install:
         print(app.generate_completion(shell=shell))
         return
-    path = app.install_completion(shell=shell)
+    try:
+        path = app.install_completion(shell=shell)
+    except OSError as error:
+        raise InputError(
+            f"{error.filename}: {error.strerror}; set HOME to a folder that you may write, or keep "
+            "what is printed without --install"
+        ) from error
     print(f"{path}: start a new shell to use it")

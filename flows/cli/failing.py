@@ -19,6 +19,7 @@ from types import TracebackType
 
 from flows.cli import session
 from tasks.workspace.readable import may_not
+from tasks.workspace.room import full_disk, no_room
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -29,12 +30,11 @@ IN_THE_WAY = {errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.EEXIST}
 DEPTH = 20  # causes of causes that are looked at
 
 _DATABASE = {
-    "database or disk is full": "no space left for a database; make room, and repeat the command",
+    "database or disk is full": "{full}",
     "attempt to write a readonly database": "{unwritable}",
     "unable to open database file": "a database {place} cannot be opened; check that you may write "
     "there, or pass --workspace with another folder",
-    "disk i/o error": "the disk under a database {place} fails; check its space and its health, "
-    "and repeat the command",
+    "disk i/o error": "{failing}",
     "database disk image is malformed": "{damaged}",
     "file is not a database": "{damaged}",
     "file is encrypted": "{damaged}",
@@ -59,6 +59,8 @@ def sentence(error: BaseException) -> str | None:
             )
         if isinstance(each, OSError) and (text := _of_system(each)):
             return text
+        if isinstance(each, UnicodeEncodeError) and each.reason == "surrogates not allowed":
+            return f"{ascii(each.object)[:200]} is not written in UTF-8; rename what it names"
     for each in chain:
         lowered = str(each).lower()
         for words, text in _DATABASE.items():
@@ -79,9 +81,9 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _of_system(error: OSError) -> str | None:
-    what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    what = f"{error.filename}: {error.strerror}" if error.filename else _reason(error)
     if error.errno in NO_ROOM:
-        return f"{what}; make room, and repeat the command"
+        return _no_room(error, what)
     if error.errno in NOT_ALLOWED:
         return _not_allowed(error, what)
     if error.errno in TOO_MANY:
@@ -102,12 +104,32 @@ def _of_system(error: OSError) -> str | None:
     return None
 
 
+def _reason(error: OSError) -> str:
+    """What the system says, without its number; as a sentence begins."""
+    reason = error.strerror or str(error)
+    return reason[:1].lower() + reason[1:]
+
+
 def _is_homeless() -> bool:
     try:
         os.getcwd()
     except FileNotFoundError:
         return True
     return False
+
+
+def _no_room(error: OSError, what: str) -> str:
+    if error.errno == errno.EFBIG:
+        return f"{what}; allow larger files with `ulimit -f unlimited`, and repeat the command"
+    if error.filename:
+        return no_room(Path(os.fsdecode(error.filename)).parent.absolute())
+    return _full() or f"{what}; make room, and repeat the command"
+
+
+def _full() -> str | None:
+    """What to do about the disk of the workspace, or of temporary files, where it is full."""
+    root = session.opened_root()
+    return full_disk(*([root] if root else []), Path(os.environ.get("TMPDIR", "/tmp")))
 
 
 def _not_allowed(error: OSError, what: str) -> str:
@@ -138,7 +160,7 @@ def _of_text(lowered: str) -> str | None:
     if "too many open files" in lowered:
         return _of_system(OSError(errno.EMFILE, os.strerror(errno.EMFILE)))
     if "no space left on device" in lowered or "disk quota exceeded" in lowered:
-        return "no space left for a file; make room, and repeat the command"
+        return _full() or "no space left for a file; make room, and repeat the command"
     if "read-only file system" in lowered:
         return _unwritable()
     if "can't start new thread" in lowered:
@@ -153,6 +175,10 @@ def _filled(text: str) -> str:
     return text.format(
         place=place,
         unwritable=_unwritable(),
+        full=no_room(session.opened_root() or Path.cwd()),
+        failing=_full()
+        or f"the disk under a database {place} fails; check its space and its health, and repeat "
+        "the command",
         damaged=f"a database {place} is damaged, or is no database of SQLite; bring it back from a "
         "copy, or pass --workspace with another folder",
         newer=f"the database {place} was made by another version of MLflow than this one; use the "
@@ -201,18 +227,3 @@ def _kept(text: str) -> Path | None:
 def without_passwords(text: str) -> str:
     """The text with addresses that show no password."""
     return re.sub(r"(?<=://)([^\s:/@]*):[^\s@]*@", r"\1:***@", text)
-
-
-def open_standard_streams() -> None:
-    """Put the null device where a standard stream is closed, before a file gets its number.
-
-    Else what is printed would end in the first file that is opened, such as a database.
-    """
-    for number in range(3):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 (stays)

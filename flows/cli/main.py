@@ -6,7 +6,6 @@ command is given, and what is heavy inside the function, so that help comes at o
 
 import importlib
 import inspect
-import os
 import platform
 import re
 import sys
@@ -20,8 +19,8 @@ from typing import Any, TextIO
 from cyclopts import App, Group, Parameter
 from cyclopts.exceptions import CycloptsError
 
-from flows.cli import session
-from flows.cli.failing import open_standard_streams, report_bugs, sentence
+from flows.cli import outside, session
+from flows.cli.failing import report_bugs, sentence
 from flows.cli.hyphens import ids_kept
 from recsys.errors import InputError, LeftOutWarning, MovedWarning, TrialsFailed
 from recsys.renames import RenamedWarning
@@ -228,7 +227,8 @@ def versions() -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of `recsys`; returns the exit code, which is 0 where all went well."""
     warnings.showwarning = _show_warning
-    open_standard_streams()
+    outside.open_standard_streams()
+    outside.allow_open_files()
     report_bugs(session.TYPED, versions)
     session.OPENED.clear()
     for stream in (sys.stdout, sys.stderr):
@@ -255,6 +255,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _ended(words: Sequence[str]) -> int:
     """The exit code of a command that has ended; errors of the outside world are a line."""
     try:
+        outside.check_words(words)
         app = build(words)
         app(ids_kept(app, words))
         sys.stdout.flush()  # here what is wrong with it can still be said
@@ -263,19 +264,19 @@ def _ended(words: Sequence[str]) -> int:
 
         listed = ACTIONS if words[:1] == ["study"] else COMMANDS
         names = [*(each.name for each in listed), *["study"] * (listed is COMMANDS)]
-        print(f"recsys: {in_words(error, names)}", file=sys.stderr)
+        session.say(in_words(error, names))
         return 2
     except InputError as error:
-        print(f"recsys: {error}", file=sys.stderr)
+        session.say(str(error))
         return 1 if isinstance(error, TrialsFailed) else 2
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and outside.is_broken(sys.stdout):
+            outside.silence(sys.stdout)
+            return 1
         text = sentence(error)
         if text is None:
             raise
-        print(f"recsys: {text}", file=sys.stderr)
+        session.say(text)
         return 2
     return 0
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID
 from rich.text import Text
 
+from flows.cli.outside import write_line
 from tasks.progress import Level, Stage, reporting_to
 
 EVERY = 5.0  # seconds between lines where they stay
@@ -180,8 +181,7 @@ class ProgressDisplay:
         return self._bar
 
     def _write(self, text: str) -> None:
-        self._stream.write(text + "\n")
-        self._stream.flush()
+        write_line(self._stream, text)
         self._written = self._clock()
 
 

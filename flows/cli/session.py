@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Group, Parameter
 
 from flows import environment
+from flows.cli.outside import check_open_files, write_line
 from recsys.bounds import name_fault, shown
 from recsys.errors import InputError
 from tasks.interrupts import INTERRUPTS
@@ -164,7 +165,7 @@ def has_prefect_server() -> bool:
 
 def say(text: str) -> None:
     """Print a line on standard error, as the program."""
-    print(f"recsys: {text}", file=sys.stderr, flush=True)
+    write_line(sys.stderr, f"recsys: {text}")
 
 
 @contextmanager
@@ -173,6 +174,7 @@ def prefect(workspace: Workspace) -> Iterator[Callable[[], AbstractContextManage
 
     Gives the block in which flows can run; it begins when the server answers.
     """
+    check_open_files()
     if has_prefect_server():
         yield nullcontext
         return
@@ -241,7 +243,7 @@ def advice_on_failure(advice: Callable[[], str]) -> Iterator[None]:
             raise
         ended = INTERRUPTS.came or isinstance(error, KeyboardInterrupt)
         why = "interrupted" if ended else _why(error)
-        print(f"\nrecsys: {why}; {advice()}", file=sys.stderr)
+        write_line(sys.stderr, f"\nrecsys: {why}; {advice()}")
         raise
 
 

@@ -6,6 +6,8 @@ import sys
 from contextlib import suppress
 from types import FrameType
 
+from flows.cli.outside import use_utf8
+
 INTERRUPTED = 130
 
 
@@ -15,6 +17,7 @@ def main() -> int:
     Until it begins there is nothing to clean up, and after it has ended nothing to interrupt.
     """
     _on_signals(_leave)
+    use_utf8()
     from flows.cli.main import main as run  # the other imports take their time
 
     code = run()

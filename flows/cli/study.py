@@ -15,6 +15,7 @@ from flows.cli.inputs import (
     RequestOptions,
     check_files,
 )
+from flows.cli.outside import check_open_files
 from flows.cli.session import (
     HERE,
     Json,
@@ -99,6 +100,7 @@ def study_work(
     Example:
         recsys study work mine --plays plays.tsv --trials 40
     """
+    check_open_files()
     request.check_paths()
     workspace = place.open(writes=True)
     from flows.cli.resuming import resumable, stored

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from recsys.errors import InputError
 from tasks.orchestration.guard import Guard, GuardedAsgi
+from tasks.workspace.room import full_disk
 
 COMMAND = (sys.executable, "-m", "tasks.orchestration.server")  # and a file descriptor
 START_SECONDS = 120.0
@@ -135,6 +136,8 @@ class Server:
                 return
         except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
             self.stop()
+            if full := full_disk(self._log):
+                raise NotStarted(f"Prefect's server did not start: {full}") from error
             said = self._log.read_text(encoding="utf-8", errors="replace")[-2000:]
             raise NotStarted(
                 f"Prefect's server did not start ({error}); repeat the command, or read its log "

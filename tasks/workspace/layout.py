@@ -33,6 +33,8 @@ class Workspace:
         Raises:
             InputError: the folder cannot be made, or the databases in it could not be addressed.
         """
+        if any("\ud800" <= each <= "\udfff" for each in str(root.resolve())):
+            raise InputError(f"workspace {str(root)!a}: its path is not written in UTF-8")
         if "?" in str(root.resolve()):
             raise InputError(
                 f"workspace {root}: the address of a database cannot hold a ?; pass --workspace "

@@ -64,7 +64,7 @@ WRITES: list[tuple[tuple[str, ...], str]] = [
     (("study", "export", "s1", "{runs}/trials.csv"), "name a file that you may write"),
     (("sample", "{runs}/here"), "give a folder that you may write"),
     (("fetch", "lastfm-360k", "{runs}/here"), "choose another folder"),
-    (("completion", "bash", "--install"), "use a place that you may write"),
+    (("completion", "bash", "--install"), "set HOME to a folder that you may write"),
     (("ui", "--prefect"), "let its owner start the server"),
     (("serve-flows",), "no Prefect server to serve"),
 ]

@@ -4,6 +4,7 @@ import io
 import os
 import socket
 import sqlite3
+import sys
 import threading
 import urllib.request
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ import pyarrow as pa
 import pytest
 
 from flows import environment
-from flows.cli import session
+from flows.cli import outside, session
 from flows.cli.main import main
 from tasks.orchestration.server import serving
 from tasks.serving.published.parquet import ParquetStore
@@ -149,7 +150,7 @@ def test_a_server_that_is_away_is_named_in_one_line(
 def test_a_full_disk_under_a_database_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def opened(place: session.Place) -> Workspace:
+    def opened(place: session.Place, **_: object) -> Workspace:
         with closing(sqlite3.connect(tmp_path / "full.db")) as database:
             database.execute("pragma max_page_count = 4")
             database.execute("create table t (text)")
@@ -164,10 +165,66 @@ def test_a_full_disk_under_a_database_is_one_line(
     code = main(["study", "list"])
 
     (line,) = capsys.readouterr().err.splitlines()
-    assert (code, line) == (
-        2,
-        "recsys: no space left for a database; make room, and repeat the command",
+    assert code == 2
+    assert line.startswith("recsys: no space left on the disk of /")
+    assert line.endswith(" MB free); make room, and repeat the command")
+
+
+def test_words_and_streams_of_a_terminal_that_knows_no_utf8_or_has_gone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = main(["inspect", "Bj\udcf6rk.csv", "--workspace", str(tmp_path)])
+
+    assert code == 2
+    assert capsys.readouterr().err == (
+        r"recsys: 'Bj\udcf6rk.csv' is not written in UTF-8; rename what it names" + "\n"
     )
+    with Path("/dev/full").open("w", encoding="utf-8") as gone:
+        outside.write_line(gone, "progress")  # which is lost, and nothing else
+        gone.write("more")
+
+
+def test_few_files_at_once_are_refused_before_a_search(
+    plays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("resource.getrlimit", lambda _: (40, 40))
+    words = ["experiment", "--plays", str(plays), "--columns", COLUMNS]
+
+    code = main([*words, "--workspace", str(tmp_path / "w")])
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert code == 2
+    assert "only 40 files may be open at once, and this command needs 64" in line
+
+
+def test_a_fault_of_ours_ends_with_what_to_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(place: session.Place, **_: object) -> Workspace:
+        raise KeyError("postgresql://me:secret@host/db")
+
+    monkeypatch.setattr(session.Place, "open", broken)
+    monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    words = ["study", "list", "--storage", "postgresql://me:secret@host/db"]
+
+    with pytest.raises(KeyError) as fault:
+        main(words)
+    sys.excepthook(fault.type, fault.value, fault.tb)
+
+    err = capsys.readouterr().err
+    (file,) = tmp_path.glob("recsys-fault-*.txt")
+    report = file.read_text(encoding="utf-8")
+    assert "Traceback (most recent call last)" in err
+    last = err.splitlines()[-1]
+    assert last.startswith(
+        f"recsys: this is a fault of recsys; please report it, and attach {file}"
+    )
+    assert "recsys study list --storage" in report
+    assert "recsys    0." in report
+    assert "Traceback (most recent call last)" in report
+    assert "KeyError" in report
+    assert "secret" not in last + report
 
 
 @pytest.mark.parametrize(

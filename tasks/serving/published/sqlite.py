@@ -15,6 +15,7 @@ from tasks.serving.published import sql
 from tasks.serving.published.store import OldStoreError, Published, PublishedList
 from tasks.workspace.locking import locked
 from tasks.workspace.readable import reading_address
+from tasks.workspace.room import full_disk
 
 WAIT = 10.0  # seconds for other processes that hold the database
 
@@ -88,6 +89,8 @@ class SqliteStore:
         try:
             yield
         except sqlite3.DatabaseError as error:
+            if full := full_disk(self._file):
+                raise InputError(full) from error
             raise InputError(
                 f"{self.place}: {error}; give the path of a database of SQLite that you may use, "
                 "or of a file that is not there yet"
