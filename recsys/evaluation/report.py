@@ -186,6 +186,8 @@ def _check_users(users: npt.NDArray[np.int32], held_out: Interactions) -> None:
     wanted = held_out.users_with_cells()
     if not len(wanted):
         raise ValueError("nothing is held out, so nothing can be judged")
+    if np.array_equal(users, wanted):  # the usual case, at a tenth of the time of what follows
+        return
     twice = users[1:][np.diff(users) == 0]
     missing, needless = np.setdiff1d(wanted, users), np.setdiff1d(users, wanted)
     for faulty, fault in (
