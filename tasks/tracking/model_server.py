@@ -8,6 +8,7 @@ The model brings its own `recsys`, so nothing here imports ours.
 """
 
 import sys
+from tempfile import TemporaryDirectory
 
 from tasks.orchestration.guard import Guard, GuardedAsgi
 
@@ -17,14 +18,15 @@ def main(model: str, host: str, port: str, names: str = "") -> None:
     import uvicorn
     from mlflow.pyfunc import load_model, scoring_server
 
-    app = scoring_server.init(load_model(model))
-    uvicorn.run(
-        GuardedAsgi(app, Guard.of(host, names)),
-        host=host,
-        port=int(port),
-        log_level="warning",
-        workers=1,  # whatever WEB_CONCURRENCY says
-    )
+    with TemporaryDirectory(prefix="recsys-model-") as copy:  # MLflow writes beside what it loads
+        app = scoring_server.init(load_model(model, dst_path=copy))
+        uvicorn.run(
+            GuardedAsgi(app, Guard.of(host, names)),
+            host=host,
+            port=int(port),
+            log_level="warning",
+            workers=1,  # whatever WEB_CONCURRENCY says
+        )
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ WRITES: list[tuple[tuple[str, ...], str]] = [
     (("ui", "--prefect"), "let its owner start the server"),
     (("serve-flows",), "no Prefect server to serve"),
 ]
-SERVES: list[tuple[str, ...]] = [("ui",), ("ui", "--optuna")]
+SERVES: list[tuple[str, ...]] = [("ui",), ("ui", "--optuna"), ("serve",)]
 
 
 def commands(app: App, before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -221,8 +221,9 @@ def test_pages_are_served(locked: Locked, row: tuple[str, ...]) -> None:
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as served:
         assert served.stdout is not None
-        assert served.stdout.readline().startswith(f"http://127.0.0.1:{port} ")
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as page:
+        assert f"http://127.0.0.1:{port}" in served.stdout.readline()
+        path = "ping" if row[0] == "serve" else ""
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}") as page:
             assert page.status == 200
         served.send_signal(signal.SIGINT)
 
