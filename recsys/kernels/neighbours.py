@@ -3,8 +3,8 @@
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from recsys.kernels.compiler import njit
 from recsys.kernels.products import add_row, cut
 
 SLACK = 1e-5  # of a cosine: room for the rounding of a bound
