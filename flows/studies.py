@@ -39,7 +39,8 @@ def standing(workspace: Workspace, name: str) -> str:
         else ""
     )
     fewer = ", all that the space has," if search.wanted < config.study.trials else ""
-    return f"{search.ended} of {search.wanted} trials{fewer} done: {', '.join(parts)}{best}"
+    wanted = max(search.wanted, search.ended)  # `study work --trials` asked for more since
+    return f"{search.ended} of {wanted} trials{fewer} done: {', '.join(parts)}{best}"
 
 
 def listed(workspace: Workspace) -> list[dict[str, Any]]:

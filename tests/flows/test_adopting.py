@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.cli.main import main
 from flows.experiment import work
 from recsys.errors import InputError
 from tasks.tracking.client import open_client
@@ -120,3 +121,28 @@ def test_a_change_that_decides_nothing_ends_no_study_and_empties_no_cache(
 
     assert len(set(codes(place))) == 1
     assert splits(place) == 1
+
+
+def test_the_command_line_refuses_other_code_adopts_it_and_is_quiet(
+    place: Workspace,
+    sample: tuple[Path, Path],
+    changed: Changed,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ["study", "work", "study", "--workspace", str(place.root)]
+    settings = ("search.factors=4", "search.iterations=2", "study.pruner=none", "study.first=[]")
+    request = ["--plays", str(sample[0]), "--set", "judge.resamples=50"]
+    request += [each for setting in settings for each in ("--set", setting)]
+
+    assert main([*words, *request, "--trials", "1"]) == 0
+    assert "trial 1/1" in capsys.readouterr().err
+    with changed("recsys/models/als.py"):
+        assert main([*words, "--trials", "2", "--quiet"]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "recsys/models changed; --adopt" in line
+        assert main([*words, "--trials", "2", "--adopt", "--quiet"]) == 0
+
+    out, err = capsys.readouterr()
+    assert "2 of 2 trials done" in out
+    assert err == ""
+    assert len(set(codes(place))) == 2
