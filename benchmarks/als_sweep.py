@@ -18,7 +18,6 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -175,12 +174,12 @@ def lines(work: str, ways: dict[str, Way], targets: dict[str, Any]) -> list[dict
 
 
 def by_irspack(cells: csr_matrix, factors: int, nu: float, threads: int) -> Call | None:
-    """Conjugate gradient by irspack; None where it is not installed."""
-    if find_spec("irspack") is None:
-        print("irspack: skipped, not installed", flush=True)
+    """Conjugate gradient by irspack; None where it cannot be imported."""
+    try:
+        from irspack.recommenders import _ials_core as core  # type: ignore[import-not-found]
+    except ImportError as error:
+        print(f"irspack: skipped, {error}", flush=True)
         return None
-    from irspack.recommenders import _ials_core as core  # type: ignore[import-not-found]
-
     model = core.IALSModelConfigBuilder().set_K(factors).set_init_stdev(0.1).set_alpha0(1.0)
     model = model.set_reg(LAMBDA).set_nu(nu).set_random_seed(1)
     more = cells.copy()
