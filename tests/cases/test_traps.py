@@ -111,7 +111,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trapped]:
     """The first terminal of the document, in a folder full of traps."""
     made = Trapped(tmp_path_factory.mktemp("folder"), tmp_path_factory.mktemp("home"))
     write_sample(make_sample(300, 200, 0), made.workspace.sample_plays, made.logs / "profiles.tsv")
-    with made.running("sh", "-c", made.terminal(1, "recsys ui"), log="server") as said:
+    command = made.terminal(1, "recsys ui").replace("recsys ui", "exec recsys ui")
+    with made.running("sh", "-c", command, log="server") as said:
         until(lambda: str(made.port) in said.read_text(encoding="utf-8"))
         made.secret = made.workspace.prefect_secret.read_text(encoding="ascii").strip()
         yield made
@@ -122,6 +123,7 @@ def test_runs_of_deployments_import_nothing_of_the_folder_and_need_no_proxy(
     site: Trapped, option: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = site.terminal(2, "recsys serve-flows").replace(" --pool", option)
+    command = command.replace("recsys serve-flows", "exec recsys serve-flows")
     with webhook() as (address, told):
         monkeypatch.setitem(site.environment, "RECSYS_WEBHOOK", address)
         with site.running("sh", "-c", command, log=f"worker{option}") as said:
