@@ -561,7 +561,8 @@ def test_a_champion_that_could_not_be_published_is_published_by_the_same_command
     lab: Lab, ask: Callable[..., RetrainRequest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = ask(name="published", publish=True)
-    monkeypatch.setenv(environment.PUBLISHED, "ftp://nowhere")
+    (tmp_path / "lists.db").write_bytes(b"no database" * 100)
+    monkeypatch.setenv(environment.PUBLISHED, f"sqlite:///{tmp_path / 'lists.db'}")
     with pytest.raises(InputError, match=r"version 1 serves, but its lists are not published: "):
         run(lab, asked)
     monkeypatch.setenv(environment.PUBLISHED, str(tmp_path / "lists.parquet"))
