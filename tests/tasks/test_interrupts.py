@@ -20,13 +20,18 @@ LONG = 20.0  # seconds in which a reminder surely comes
 
 @pytest.fixture
 def listening(monkeypatch: pytest.MonkeyPatch) -> Iterator[Interrupts]:
-    """What listens in place of that of the process; a reminder comes when a test asks for it."""
+    """What listens in place of that of the process; a reminder comes when a test asks for it.
+
+    INT is taken though the shell that started the tests in the background had it ignored.
+    """
     monkeypatch.setattr(interrupts, "AGAIN", 1e6)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     heard = Interrupts()
     monkeypatch.setattr("tasks.progress.INTERRUPTS", heard)
     said: list[str] = []
     with heard.listening(said.append):
         yield heard
+    signal.signal(signal.SIGINT, before)
 
 
 def send(number: signal.Signals) -> None:
