@@ -164,10 +164,15 @@ def compare(request: CompareRequest, workspace: Path = Path("mlruns")) -> Compar
 
     Raises:
         InputError: the data or the configuration cannot be used, there is no such model, or
-            fewer than two models can be used on this data.
+            fewer than two models are named, or can be used on this data.
     """
     for model in request.models:
         config_class(model)
+    if len(set(request.models)) < 2:
+        raise InputError(
+            f"a comparison needs two models or more, got {', '.join(request.models) or 'none'}; "
+            "add one, such as --models als,popularity-users"
+        )
     request = replace(request, name=request.name or new_name())
     place = environment.place(workspace)
     with scratch(place) as folder:

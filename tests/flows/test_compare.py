@@ -179,6 +179,14 @@ def test_an_unknown_model_is_named_with_those_there_are(lab: Lab) -> None:
         compare(asked(lab, "unknown", ("svd", "als", "item-knn")), lab.workspace.root)
 
 
+@pytest.mark.parametrize("models", [("als",), ("als", "als")])
+def test_a_comparison_of_one_model_is_refused_before_anything_is_read(
+    lab: Lab, models: tuple[str, ...]
+) -> None:
+    with pytest.raises(InputError, match=r"needs two models or more, got als.*add one, such as"):
+        compare(asked(lab, "alone", models), lab.workspace.root)
+
+
 def test_whole_users_are_judged_by_fold_in(lab: Lab) -> None:
     """Strong generalization: who is judged was never trained on."""
     wanted = asked(lab, "strong", ("item-knn", "als", "popularity-users"), n_splits=1)
