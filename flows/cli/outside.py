@@ -5,9 +5,11 @@ The command works with what there is, or says in one line what it lacks.
 
 import os
 import resource
+import select
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from io import UnsupportedOperation
 from typing import TextIO
 
 from recsys.errors import InputError
@@ -64,12 +66,14 @@ def write_line(stream: TextIO, text: str) -> None:
 
 
 def is_broken(stream: TextIO) -> bool:
-    """Whether the reader of a stream has gone."""
+    """Whether the reader of a stream has gone; what failed to be written is not held any more."""
     try:
         stream.flush()
-    except OSError:
-        return True
-    return False
+        poll = select.poll()
+        poll.register(stream.fileno(), 0)
+        return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+    except OSError as error:
+        return not isinstance(error, UnsupportedOperation)  # of a stream without a descriptor
 
 
 def silence(stream: TextIO) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -282,3 +283,13 @@ def test_long_lists_of_a_parquet_file_are_read_back_whole(
 
     lists = [store.user(f"u{user}") for user in range(n_users)]
     assert [len(each.entries) for each in lists if each is not None] == [k] * n_users
+
+
+def test_a_stream_is_broken_once_its_reader_has_gone() -> None:
+    """What did not fit into the pipe is lost with the error, so a flush alone finds nothing."""
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w") as stream:
+        assert not outside.is_broken(stream)
+        os.close(reader)
+        assert outside.is_broken(stream)
+    assert not outside.is_broken(StringIO())
