@@ -46,7 +46,11 @@ COMMANDS = 0.2  # share of commands of their own
 STARTING = 6.0  # seconds, about, until such a command has imported everything
 IN_A_ROW = 3  # signals until a command is left to end
 LATE = 1.0  # seconds before the end in which a signal may come too late
-SERVED = ("experiment", "compare", "retrain")  # those whose own server is killed
+SERVED = (
+    "experiment",
+    "compare",
+    "retrain",
+)  # commands with a server of their own, which is killed
 
 
 @dataclass
@@ -304,7 +308,7 @@ def kill_servers(
 
 
 def _how(done: Ended) -> str:
-    """How a command ended whose server was killed."""
+    """How a command ended after its server was killed."""
     if done.code == 0:
         return "ended well"
     return "stopped in a line" if done.code == 2 and "recsys: " in done.said else "failed"

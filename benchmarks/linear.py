@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def made_up(scale: float) -> Interactions:
-    """Cells whose artists follow a power law; doubles fall together."""
+    """Random cells: artists are drawn by a power law, and a pair drawn twice is one cell."""
     rng = np.random.default_rng(0)
     n_users, n_artists = int(USERS * scale), int(ARTISTS * scale)
     rows = rng.integers(0, n_users, int(CELLS * scale * 1.12))

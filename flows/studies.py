@@ -126,7 +126,7 @@ def delete(workspace: Workspace, name: str) -> int:
 
 
 def _unknown_parent(workspace: Workspace, name: str) -> str | None:
-    """The run of a study whose process died before the study knew the run."""
+    """The run that a process made and did not note in its study before it died."""
     from tasks.tracking.queries import find_running_study
     from tasks.tracking.runs import experiment_id
 

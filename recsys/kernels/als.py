@@ -5,8 +5,8 @@ same for all. The caller turns both sides into the axes of G, so G is a vector h
 conjugate gradient costs a pass over the cells and nothing else. Turning changes no product of
 factors and no norm, so the steps are those of the usual axes up to rounding.
 
-Factors are float32, padded with zeros to a multiple of `LANES` columns. Cells are taken eight at a
-time; those that fill up the last eight have the weight 0.
+Factors are float32, padded with columns of zeros (`recsys.models.als_sweeps`). Cells are taken
+eight at a time; those that fill up the last eight have the weight 0.
 """
 
 from typing import Any
@@ -15,7 +15,6 @@ import numpy as np
 
 from recsys.kernels.compiler import njit
 
-LANES = 16  # columns that a processor takes at once, at most
 EIGHT = 8
 TINY = np.float32(1e-20)  # a squared residual below which nothing is left to do, as in implicit
 _NONE, _ONE = np.float32(0), np.float32(1)
