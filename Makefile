@@ -137,6 +137,7 @@ $(RUN_DONE): $(VENV_DONE)
 # What the tests need includes what a run needs, in the same versions.
 $(DEV_DONE): $(VENV_DONE)
 	$(call install,requirements-dev.lock)
+	@$(BIN)/python -m tests.compiled
 	@touch $(RUN_DONE) $@
 
 # PyTorch lies beside the packages of .venv, which it sees, so that nothing else ever needs it.

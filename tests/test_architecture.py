@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -27,11 +28,17 @@ OUTSIDE = {"prefect", "mlflow", "optuna"}
 NETWORK = {"socket", "ssl", "http", "urllib.request", "requests", "httpx", "aiohttp"}
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    """The tree of a source file; nine tests ask for all of them."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def sources(*layers: str) -> Iterator[tuple[str, ast.Module]]:
     """Every source file of the layers: its path in the repository and its tree."""
     for layer in layers:
         for path in sorted((ROOT / layer).rglob("*.py")):
-            yield path.relative_to(ROOT).as_posix(), ast.parse(path.read_text(encoding="utf-8"))
+            yield path.relative_to(ROOT).as_posix(), parsed(path)
 
 
 def imported(tree: ast.Module) -> Iterator[str]:

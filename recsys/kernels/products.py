@@ -92,10 +92,10 @@ def cut(found: Any, worths: Any, columns: Any, values: Any) -> int:
     n, k = len(found), len(columns)
     least, limit = np.float32(-np.inf), np.int32(-1)  # of equals columns up to the limit stay
     if n > k:
-        least = np.partition(worths, n - k)[n - k]
+        least = _lowest(worths.copy(), n - k)
         free = k - np.sum(worths > least)
         equal = found[worths == least]
-        limit = np.partition(equal, free - 1)[free - 1]
+        limit = _lowest(equal, free - 1)
     kept, m = np.empty(k, np.int64), 0
     for j in range(n):
         if worths[j] > least or (worths[j] == least and found[j] <= limit):
@@ -105,3 +105,29 @@ def cut(found: Any, worths: Any, columns: Any, values: Any) -> int:
     for i in range(m):
         columns[i], values[i] = kept[i] >> 32, worths[kept[i] & 0xFFFFFFFF]
     return m
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _lowest(values: Any, n: int) -> Any:
+    """The value that n others precede in rising order; values, shape (m,), changes its order.
+
+    Hoare's FIND (1961). np.partition compiles 17 functions more, for a sixth of the time of all.
+    """
+    low, high = 0, len(values) - 1
+    while low < high:
+        pivot, i, j = values[(low + high) >> 1], low, high
+        while i <= j:
+            while values[i] < pivot:
+                i += 1
+            while values[j] > pivot:
+                j -= 1
+            if i <= j:
+                values[i], values[j] = values[j], values[i]
+                i, j = i + 1, j - 1
+        if n <= j:
+            high = j
+        elif n >= i:
+            low = i
+        else:
+            break
+    return values[n]

@@ -85,7 +85,7 @@ $R {words} --workspace {disk}/runs --quiet
     ("words", "works"),
     [
         ("experiment --study new --plays $P {reading} {fast} --fresh", False),
-        ("compare --models als,popularity-users --seeds 1 --plays $P {reading} {fast} --fresh", False),
+        ("compare --models als,popularity-users --plays $P {reading} {fast} --fresh", False),
         ("publish --again", True),
         ("publish --to {disk}/lists.parquet", True),
         ("retrain --plays $P {reading} --trials 0 --gate always", False),

@@ -123,6 +123,7 @@ def test_sar_adds_up_the_similar_and_counts_old_ratings_less() -> None:
     assert (recs.items[0, 2:] == -1).all()
 
 
+@pytest.mark.slow
 def test_a_tuning_seed_repeats_and_ends_with_its_best_on_validation(
     rng: np.random.Generator, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -84,6 +84,7 @@ def test_the_comparison_is_a_run_with_table_json_and_pictures(
     assert {"by-activity.png", "by-gender.png", "ndcg@10-coverage@10.png"} <= names
 
 
+@pytest.mark.slow
 def test_the_parameters_of_an_ensemble_are_those_of_its_members(
     lab: Lab, compared: CompareResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,6 +112,7 @@ def test_the_same_comparison_again_trains_nothing_and_says_the_same(
     assert again.comparison.as_json() == compared.comparison.as_json()
 
 
+@pytest.mark.slow
 def test_two_runs_of_the_same_comparison_share_its_studies(
     lab: Lab, compared: CompareResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,6 +137,7 @@ def test_two_runs_of_the_same_comparison_share_its_studies(
     assert list(lab.workspace.scratch.glob("*")) == []
 
 
+@pytest.mark.slow
 def test_tuned_once_the_other_splits_take_the_winner_of_the_first(lab: Lab) -> None:
     result = compare(
         asked(lab, "once", ("item-knn", "popularity-plays"), tune_once=True), lab.workspace.root
@@ -198,11 +201,11 @@ def test_whole_users_are_judged_by_fold_in(lab: Lab) -> None:
     assert result.comparison.estimates["als"]["ndcg@10"].mean > 0
 
 
-OTHERS = ("rp3beta", "user-knn", "bpr", "fm")  # that they fit and judge is in their contract
+OTHERS = ("slim", "rp3beta", "user-knn", "bpr", "fm")  # the contract of models has them
 
 
 @pytest.mark.parametrize(
-    "model", ["ease", "slim", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)]
+    "model", ["ease", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)]
 )
 def test_an_experiment_searches_any_model(lab: Lab, model: str) -> None:
     base = quick(study={"trials": 2, "keep_factors": "none"})

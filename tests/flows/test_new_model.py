@@ -108,6 +108,7 @@ def test_an_experiment_searches_it_and_judges_it_beside_the_baselines(searched: 
     assert set(searched.models) == {"popularity-plays", "popularity-users", "toy"}
 
 
+@pytest.mark.slow
 def test_a_comparison_measures_it_at_its_default_point_without_a_space_of_its_own(
     place: Path, sample: tuple[Path, Path]
 ) -> None:

@@ -156,6 +156,7 @@ def test_the_first_is_promoted_and_the_same_plays_again_change_nothing(
     assert again.table["parts"] == json.loads(json.dumps(first.table["parts"]))
 
 
+@SLOW
 def test_the_search_begins_at_the_champion_which_is_judged_on_the_same_test(
     lab: Lab, ask: Callable[..., RetrainRequest], tmp_path: Path
 ) -> None:
@@ -183,6 +184,7 @@ def test_the_search_begins_at_the_champion_which_is_judged_on_the_same_test(
     assert decision["on_new"] is None  # nothing new: every pair was in the champion's data
 
 
+@SLOW
 def test_the_champion_as_it_serves_is_judged_on_new_pairs_unless_its_files_are_lost(
     lab: Lab, ask: Callable[..., RetrainRequest], tmp_path: Path
 ) -> None:
@@ -207,6 +209,7 @@ def test_the_champion_as_it_serves_is_judged_on_new_pairs_unless_its_files_are_l
     )
 
 
+@SLOW
 def test_another_model_that_is_better_takes_the_place_and_one_that_is_worse_does_not(
     lab: Lab, ask: Callable[..., RetrainRequest], tmp_path: Path
 ) -> None:
@@ -225,6 +228,7 @@ def test_another_model_that_is_better_takes_the_place_and_one_that_is_worse_does
     assert worse.reasons[0].startswith("may be worse beyond the margin of 1.0%")
 
 
+@SLOW
 def test_a_champion_that_is_only_refitted_is_not_better_than_itself(
     lab: Lab, ask: Callable[..., RetrainRequest], tmp_path: Path
 ) -> None:
@@ -249,6 +253,7 @@ def ensemble(lab: Lab) -> str:
         return run_final.fn(study, test, EnsembleConfig(members=members), folder).run
 
 
+@SLOW
 def test_an_ensemble_that_serves_is_refitted_though_its_first_run_was_deleted(
     lab: Lab, ask: Callable[..., RetrainRequest], tmp_path: Path
 ) -> None:
@@ -283,7 +288,7 @@ def test_the_gate_never_leaves_the_champion(
 @pytest.mark.parametrize(
     ("breaks", "words"),
     [
-        (without_plays, "day.tsv: more rows cannot be used: 4"),
+        pytest.param(without_plays, "day.tsv: more rows cannot be used: 4", marks=SLOW),
         (louder, "day.tsv: plays have another distribution"),
     ],
 )
@@ -342,7 +347,7 @@ def dies(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any, str, int], None]:
         pytest.param(Als, "fit", 1, id="in the second trial"),
         pytest.param(Als, "fit", 2, marks=SLOW, id="in the refitted champion"),
         pytest.param(registering, "register", 0, marks=SLOW, id="before it registers"),
-        pytest.param(registering, "promote", 0, id="before it promotes"),
+        pytest.param(registering, "promote", 0, marks=SLOW, id="before it promotes"),
         pytest.param(history, "show_decision", 0, marks=SLOW, id="after everything"),
     ],
 )
@@ -379,6 +384,7 @@ def test_a_kill_leaves_the_champion_and_the_same_command_resumes(
     assert len(client.get_metric_history(second.id, "gate/challenger")) == 1
 
 
+@SLOW
 def test_a_kill_right_after_the_promotion_keeps_it(
     lab: Lab, ask: Callable[..., RetrainRequest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -401,6 +407,7 @@ def test_a_kill_right_after_the_promotion_keeps_it(
     assert len(runs(lab, asked)) == 2
 
 
+@SLOW
 def test_the_files_of_a_folder_are_one_log_and_a_broken_one_is_named(
     lab: Lab, ask: Callable[..., RetrainRequest], tmp_path: Path
 ) -> None:
@@ -458,6 +465,7 @@ def database_of(lab: Lab, path: Path, order: int = 1) -> list[tuple[str, str, in
 QUERY = "select who as user, what as artist, n as plays from heard"
 
 
+@SLOW
 def test_plays_come_from_a_database_in_any_order(
     lab: Lab, ask: Callable[..., RetrainRequest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -101,6 +101,7 @@ def test_two_first_starts_at_once_end_well_and_alike_but_for_seconds_and_ids(
     assert one == other
 
 
+@pytest.mark.slow
 @pytest.mark.flow
 def test_nothing_is_written_but_the_workspace(once: Started) -> None:
     assert once.codes == [0], once.errors
@@ -109,6 +110,7 @@ def test_nothing_is_written_but_the_workspace(once: Started) -> None:
     assert sorted(path.name for path in once.home.parent.iterdir()) == ["home", "mlruns"]
 
 
+@pytest.mark.slow
 @pytest.mark.flow
 def test_json_is_one_object_on_standard_output(once: Started) -> None:
     out = once.out[0]

@@ -162,6 +162,7 @@ print(json.dumps(found))
 """
 
 
+@pytest.mark.slow
 def test_it_answers_where_the_repository_is_not(
     lab: Lab, made: Result, winner: Registered, cells: Interactions, tmp_path: Path
 ) -> None:
@@ -249,6 +250,7 @@ def post(address: str, rows: list[dict[str, Any]], k: int) -> tuple[int, dict[st
             return error.code, json.load(error)
 
 
+@pytest.mark.slow
 def test_mlflow_serves_it_over_http(
     lab: Lab, made: Result, server: str, cells: Interactions
 ) -> None:

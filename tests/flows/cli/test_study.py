@@ -46,6 +46,7 @@ def several(lab: Lab) -> Result:
     )
 
 
+@pytest.mark.slow
 def test_iterations_are_found_where_they_are_a_range(watched: Result) -> None:
     for trial in watched.trials:
         best = max((point for point in trial.curve if point[0] >= 2), key=lambda point: point[1])
@@ -93,6 +94,7 @@ def test_the_finalists_are_judged_on_all_users_and_the_best_of_them_wins(
     assert "best 3 again on all" in drawn(experiment_tables.leaderboard(watched))
 
 
+@pytest.mark.slow
 def test_of_several_objectives_the_front_is_shown_and_drawn_and_nothing_is_pruned(
     lab: Lab, several: Result
 ) -> None:
@@ -138,6 +140,7 @@ def flow_from(lab: Lab, sources: list[str], study: dict[str, Any]) -> Result:
     return experiment(lab.plays, config, lab.workspace.root, None, "warm", sources)
 
 
+@pytest.mark.slow
 def test_a_space_with_fewer_points_than_trials_ends_with_them_and_says_so(lab: Lab) -> None:
     space = {"factors": [2, 4], "iterations": [1, 2], "alpha": 1.0, "weighting": "binary"}
 
@@ -147,6 +150,7 @@ def test_a_space_with_fewer_points_than_trials_ends_with_them_and_says_so(lab: L
     assert "only 4 points" in drawn(experiment_tables.search_summary(small))
 
 
+@pytest.mark.slow
 def test_trials_alike_but_for_their_iterations_share_a_training(lab: Lab) -> None:
     space = {"factors": [4], "iterations": [1, 2, 4], "alpha": 1.0, "weighting": "log"}
     grid = {"trials": 3, "sampler": "grid", "default_first": False}

@@ -109,6 +109,7 @@ def test_a_pair_has_the_interval_that_a_comparison_of_the_two_has(rng: np.random
         )
 
 
+@pytest.mark.slow
 def test_p_is_uniform_where_models_are_equally_good() -> None:
     p = np.array([study.pairs[0].p for study in null_studies(600, 2)])
 
@@ -118,6 +119,7 @@ def test_p_is_uniform_where_models_are_equally_good() -> None:
     assert 0.03 < (p <= 0.05).mean() < 0.075
 
 
+@pytest.mark.slow
 def test_in_about_5_of_100_studies_of_equal_models_any_pair_differs() -> None:
     studies = null_studies(300, 6)
 

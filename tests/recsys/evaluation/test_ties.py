@@ -58,6 +58,7 @@ def test_ties_equal_the_definition_as_loops(seed: int, n_trials: int, level: flo
     assert tied.tolist() == slowly_tied(values, seed, 100, level)
 
 
+@pytest.mark.slow
 def test_of_equal_trials_the_true_best_is_ruled_out_in_about_5_of_100_studies() -> None:
     # All are truly best, so each counts. 300 studies: the mean rate of 12 trials has a standard
     # error of at most 0.0126 around 0.05; without the correction for many it is above 0.2.
@@ -66,6 +67,7 @@ def test_of_equal_trials_the_true_best_is_ruled_out_in_about_5_of_100_studies() 
     assert 0.02 < rate < 0.05 + 3 * 0.0126
 
 
+@pytest.mark.slow
 def test_a_true_best_that_leads_by_little_is_ruled_out_in_less_than_5_of_100_studies() -> None:
     rates = ruled_out(300, (150, 12), better_by=0.15)
 

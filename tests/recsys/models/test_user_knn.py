@@ -219,6 +219,7 @@ def test_the_nearest_of_many_are_those_of_a_sort(
         )
 
 
+@pytest.mark.slow
 def test_neither_users_by_users_nor_users_by_items_is_held() -> None:
     """4,000 users: 64 MB as float32 distances to each other; a block of them is far less."""
     n_users, n_items = 4_000, 3_000

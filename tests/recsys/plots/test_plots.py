@@ -447,7 +447,7 @@ STUDIES = st.lists(
 )
 
 
-@settings(max_examples=8)  # drawing takes its time
+@settings(max_examples=4)  # drawing takes its time
 @given(STUDIES, st.sets(st.sampled_from("xyz")))
 def test_any_study_can_be_drawn(
     study: list[tuple[Point, float, float, bool]], log: set[str]

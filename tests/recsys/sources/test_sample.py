@@ -164,7 +164,7 @@ def test_listeners_with_similar_profiles_share_more_artists(
     assert overlap[same & known].mean() > 1.03 * overlap[~same & known].mean()
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2))])
 @pytest.mark.parametrize(("artists", "factor"), [(400, 1.1), (1000, 1.3)])
 def test_als_clearly_beats_popularity(seed: int, artists: int, factor: float) -> None:
     train, test = _held_out(_cells(make_sample(600, artists, seed)), seed)
@@ -174,6 +174,7 @@ def test_als_clearly_beats_popularity(seed: int, artists: int, factor: float) ->
     assert _ndcg(_als(train), train, test) > factor * _ndcg(popularity, train, test)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_play_counts_predict_taste_better_than_shuffled_counts(seed: int) -> None:
     train, test = _held_out(_cells(make_sample(600, 1000, seed)), seed)

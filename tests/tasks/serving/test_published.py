@@ -191,11 +191,8 @@ def test_an_error_in_the_lists_leaves_the_old_ones(store: ListStore, error: Base
 KILLS = [(place, number) for place in PLACES for number in ("SIGKILL", "SIGINT")]
 
 
-@pytest.mark.parametrize(
-    ("place", "number"),
-    [KILLS[0], *(pytest.param(*kill, marks=pytest.mark.slow) for kill in KILLS[1:])],
-    indirect=["place"],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("place", "number"), KILLS, indirect=["place"])
 def test_a_kill_at_any_step_leaves_one_publication_whole(
     place: str, number: str, tmp_path: Path
 ) -> None:

@@ -208,7 +208,7 @@ print("done", entry.key, flush=True)
 """
 
 
-@pytest.mark.parametrize("damaged", [False, True])
+@pytest.mark.parametrize("damaged", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_processes_that_make_an_entry_at_once_all_get_a_whole_one(
     workspace: Workspace, damaged: bool
 ) -> None:
