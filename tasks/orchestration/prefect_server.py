@@ -9,6 +9,7 @@ Prefect's own settings; with PREFECT_SERVER_API_AUTH_STRING in the environment i
 import sys
 
 from tasks.orchestration.guard import Guard, GuardedAsgi
+from tasks.orchestration.server import make_prefect_database
 
 
 def main(host: str, port: str, names: str = "") -> None:
@@ -18,6 +19,7 @@ def main(host: str, port: str, names: str = "") -> None:
     from prefect.settings import get_current_settings
 
     settings = get_current_settings().server
+    make_prefect_database()
     uvicorn.run(
         GuardedAsgi(create_app(final=True), Guard.of(host, names)),
         host=host,

@@ -8,6 +8,7 @@ One that is killed alone is started again. The socket stays ours and stays open:
 meanwhile waits in its queue, and the database still knows them.
 """
 
+import gc
 import logging
 import os
 import signal
@@ -18,13 +19,14 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 from recsys.errors import InputError
 from tasks.orchestration.guard import Guard, GuardedAsgi
 from tasks.workspace.room import full_disk
+from tasks.workspace.schema import make_database
 
 COMMAND = (sys.executable, "-m", "tasks.orchestration.server")  # and a file descriptor
 START_SECONDS = 120.0
@@ -36,12 +38,15 @@ QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
     "PREFECT_SERVER_UI_ENABLED": "false",
-    # Nothing is scheduled in a server that lives for one command.
-    "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": "false",
-    "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false",
-    "PREFECT_SERVER_SERVICES_FOREMAN_ENABLED": "false",
+    # Nothing is scheduled in a server that lives for one command, and no process reads events
+    # there; to write them would be half of its work. Runs of tasks are recorded all the same.
     "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED": "false",
+    "PREFECT_SERVER_EVENTS_STREAM_OUT_ENABLED": "false",
+    "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",  # `recsys ui --prefect` does that
 }
+SCHEMA = Path(__file__).with_name("prefect.sql")
+_FILE = "sqlite+aiosqlite:///"  # how the address of a database in a file begins
 
 
 class NotStarted(InputError, RuntimeError):
@@ -206,13 +211,35 @@ def _end_with_parent() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
+@asynccontextmanager
+async def _no_worker(*_: object, **__: object) -> AsyncIterator[None]:
+    """In place of the worker that runs Prefect's periodic services: even idle it takes CPU."""
+    yield
+
+
+def make_prefect_database() -> None:
+    """Make the database of Prefect's settings where it is a file that is missing."""
+    from prefect.settings import get_current_settings
+
+    known = get_current_settings().server.database.connection_url
+    address = "" if known is None else known.get_secret_value()
+    if address.startswith(_FILE):
+        make_database(Path(address.removeprefix(_FILE)), SCHEMA)
+
+
 def _serve(descriptor: int) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    gc.disable()  # a fifth of the time of the imports, which leave nothing to collect
     import uvicorn
-    from prefect.server.api.server import create_app
+    from prefect.server.api import server as prefect_server
 
+    make_prefect_database()
+    vars(prefect_server)["background_worker"] = _no_worker
+    app = GuardedAsgi(prefect_server.create_app(), Guard.of("127.0.0.1"))
+    gc.freeze()
+    gc.enable()
     uvicorn.run(
-        GuardedAsgi(create_app(), Guard.of("127.0.0.1")),
+        app,
         fd=descriptor,
         log_level="error",
         timeout_graceful_shutdown=5,

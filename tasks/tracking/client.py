@@ -17,12 +17,15 @@ from tasks.tracking import moving
 from tasks.workspace.layout import Workspace
 from tasks.workspace.locking import workspace_locks
 from tasks.workspace.readable import copied_database, is_writable
+from tasks.workspace.schema import make_database
 
 # It logs what it raises, with a traceback: a full disk is one line of ours.
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 ERRORS = (MlflowException,)  # the database or the server cannot be used
 
+
+SCHEMA = Path(__file__).with_name("mlflow.sql")
 
 MAX_BATCH = 1000  # metrics in one log_batch, as MLflow allows
 
@@ -75,13 +78,15 @@ def _answering(workspace: Workspace) -> MlflowClient:
 def _made_whole(database: Path) -> Iterator[None]:
     """Within the block a database is made, if it is missing; one whose maker died is made anew.
 
-    MLflow makes its tables in hundreds of steps, and cannot go on from among them.
+    Where the stored schema is of another version, MLflow makes its tables in hundreds of steps, and
+    cannot go on from among them.
     """
     mark = database.with_suffix(".making")
     if mark.exists():
         for left in database.parent.glob(f"{database.name}*"):  # also what SQLite keeps beside it
             left.unlink()
-    elif not database.exists():
+    make_database(database, SCHEMA)
+    if not database.exists():
         mark.touch()
     yield
     mark.unlink(missing_ok=True)

@@ -131,9 +131,7 @@ def empty_pictures() -> Iterator[None]:
 def starting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A Prefect server of our own, that may not answer yet; everything of Prefect goes there."""
     home = tmp_path_factory.mktemp("prefect")
-    # Nothing reads events here, and to write them is half of the server's work.
-    place = {"PREFECT_HOME": str(home), "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED": "false"}
-    with serving({**os.environ, **place}, home / "server.log") as server:
+    with serving({**os.environ, "PREFECT_HOME": str(home)}, home / "server.log") as server:
         settings = {
             PREFECT_API_URL: server.api,
             PREFECT_HOME: str(home),

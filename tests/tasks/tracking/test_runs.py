@@ -555,8 +555,13 @@ def test_the_database_lets_readers_read_while_a_writer_writes(tracked: Workspace
     assert mode == "wal"
 
 
-def test_a_half_made_database_is_made_again_and_a_whole_one_is_kept(tmp_path: Path) -> None:
+def test_a_half_made_database_is_made_again_and_a_whole_one_is_kept(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     database = tmp_path / "mlflow.db"
+    old = tmp_path_factory.mktemp("schema") / "old.sql"
+    old.write_text("-- mlflow 1.0\n")  # so MLflow makes its tables itself
+    monkeypatch.setattr(client_module, "SCHEMA", old)
 
     def killed() -> None:
         with client_module._made_whole(database):
