@@ -92,6 +92,7 @@ def test_a_server_that_is_killed_alone_is_started_again_at_the_same_place(
     first = answer(server)
 
     os.kill(first, signal.SIGKILL)
+    assert gone(first, 20)  # until then it may accept a request
     second = answer(server)
     server.stop()
 
