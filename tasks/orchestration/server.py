@@ -25,8 +25,8 @@ from pathlib import Path
 
 from recsys.errors import InputError
 from tasks.orchestration.guard import Guard, GuardedAsgi
+from tasks.workspace.empty import Maker, make_database
 from tasks.workspace.room import full_disk
-from tasks.workspace.schema import make_database
 
 COMMAND = (sys.executable, "-m", "tasks.orchestration.server")  # and a file descriptor
 START_SECONDS = 120.0
@@ -45,7 +45,13 @@ QUIET = {
     "PREFECT_SERVER_EVENTS_STREAM_OUT_ENABLED": "false",
     "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",  # `recsys ui --prefect` does that
 }
-SCHEMA = Path(__file__).with_name("prefect.sql")
+EMPTY = Maker(
+    "prefect",
+    "import asyncio, os, sys; os.environ['PREFECT_HOME'] = os.path.dirname(sys.argv[1])\n"
+    "os.environ['PREFECT_SERVER_DATABASE_CONNECTION_URL'] = f'sqlite+aiosqlite:///{sys.argv[1]}'\n"
+    "from prefect.server.database import provide_database_interface\n"
+    "asyncio.run(provide_database_interface().create_db())",
+)
 _FILE = "sqlite+aiosqlite:///"  # how the address of a database in a file begins
 
 
@@ -224,7 +230,7 @@ def make_prefect_database() -> None:
     known = get_current_settings().server.database.connection_url
     address = "" if known is None else known.get_secret_value()
     if address.startswith(_FILE):
-        make_database(Path(address.removeprefix(_FILE)), SCHEMA)
+        make_database(Path(address.removeprefix(_FILE)), EMPTY)
 
 
 def _serve(descriptor: int) -> None:

@@ -14,10 +14,10 @@ from mlflow.exceptions import MlflowException
 from tasks.orchestration.reachable import check_answers
 from tasks.progress import report_progress
 from tasks.tracking import moving
+from tasks.workspace.empty import Maker, make_database
 from tasks.workspace.layout import Workspace
 from tasks.workspace.locking import workspace_locks
 from tasks.workspace.readable import copied_database, is_writable
-from tasks.workspace.schema import make_database
 
 # It logs what it raises, with a traceback: a full disk is one line of ours.
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
@@ -25,7 +25,11 @@ logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 ERRORS = (MlflowException,)  # the database or the server cannot be used
 
 
-SCHEMA = Path(__file__).with_name("mlflow.sql")
+EMPTY = Maker(
+    "mlflow",
+    "import sys; from mlflow.store.db import utils\n"
+    "utils._initialize_tables(utils.create_sqlalchemy_engine(f'sqlite:///{sys.argv[1]}'))",
+)
 
 MAX_BATCH = 1000  # metrics in one log_batch, as MLflow allows
 
@@ -78,14 +82,14 @@ def _answering(workspace: Workspace) -> MlflowClient:
 def _made_whole(database: Path) -> Iterator[None]:
     """Within the block a database is made, if it is missing; one whose maker died is made anew.
 
-    Where the stored schema is of another version, MLflow makes its tables in hundreds of steps, and
-    cannot go on from among them.
+    Where no empty database can be kept, MLflow makes its tables in hundreds of steps, and cannot go
+    on from among them.
     """
     mark = database.with_suffix(".making")
     if mark.exists():
         for left in database.parent.glob(f"{database.name}*"):  # also what SQLite keeps beside it
             left.unlink()
-    make_database(database, SCHEMA)
+    make_database(database, EMPTY)
     if not database.exists():
         mark.touch()
     yield

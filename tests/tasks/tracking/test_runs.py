@@ -31,6 +31,7 @@ from tasks.tracking.runs import (
     reopen_run,
     start_run,
 )
+from tasks.workspace import empty
 from tasks.workspace.layout import Workspace
 
 EXPERIMENT = Path("/listens/plays.tsv")  # not the one that the shared database holds
@@ -556,12 +557,11 @@ def test_the_database_lets_readers_read_while_a_writer_writes(tracked: Workspace
 
 
 def test_a_half_made_database_is_made_again_and_a_whole_one_is_kept(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Where no empty one can be kept: MLflow makes its tables itself."""
     database = tmp_path / "mlflow.db"
-    old = tmp_path_factory.mktemp("schema") / "old.sql"
-    old.write_text("-- mlflow 1.0\n")  # so MLflow makes its tables itself
-    monkeypatch.setattr(client_module, "SCHEMA", old)
+    monkeypatch.setattr(empty, "KEPT", Path("/dev/null/kept"))
 
     def killed() -> None:
         with client_module._made_whole(database):
