@@ -10,7 +10,7 @@ from cyclopts import Group, Parameter
 from flows.model_config import check_model, model_config
 from recsys.config import ExperimentConfig, changed, load_config
 from recsys.errors import InputError
-from recsys.models import MODELS
+from recsys.models import MODELS, Device
 from recsys.search.config import KeepFactors, Prefer
 from recsys.settings import hint, parse_value
 from recsys.sources.layout import Decimal, Format, ItemKey
@@ -110,6 +110,8 @@ class RequestOptions:
     """Whose factors are kept."""
     validation_users: Number = None
     """Judge trials on a sample of N users, the best few again on all."""
+    device: Device | None = None
+    """Where als trains: gpu is that of implicit, with one lambda for all rows."""
     prefer: Prefer | None = None
     """The best trial, or the cheapest of those tied with it."""
     fresh: bool = False
@@ -122,6 +124,7 @@ class RequestOptions:
     def settings(self) -> dict[str, tuple[Any, str]]:
         """Dotted name to value and what was typed; --set wins over other options."""
         given = _given(
+            *((f"search.{name}", value, "--device") for name, value in self._on_device()),
             ("study.trials", self.trials, "--trials"),
             ("study.timeout", self.timeout, "--timeout"),
             ("study.keep_factors", self.keep_factors, "--keep-factors"),
@@ -136,6 +139,12 @@ class RequestOptions:
             given["split"] = {"kind": "given", "test": str(self.test)}, typed
             given["filter"] = {"min_items": 0, "min_users": 0}, typed
         return given
+
+    def _on_device(self) -> list[tuple[str, Any]]:
+        """The parameters that --device gives."""
+        if self.device != "gpu":
+            return [("device", self.device)]
+        return [("device", "gpu"), ("engine", "implicit"), ("nu", 0)]
 
     def check_paths(self) -> None:
         """Refuse a path that is not there, before anything is loaded.
@@ -166,8 +175,12 @@ class RequestOptions:
         """The configuration: a TOML file, the options, then --set.
 
         Raises:
-            InputError: a setting cannot be used; the message names the option.
+            InputError: a setting cannot be used, the message names the option; or there is no GPU.
         """
+        if self.device == "gpu":
+            from recsys.models.als_implicit import require_gpu
+
+            require_gpu()
         given = {**self.settings(), **reading.settings(), **_set(self.set)}
         values = {name: value for name, (value, _) in given.items()}
         typed = {name: text for name, (_, text) in given.items()}

@@ -15,7 +15,7 @@ from importlib import import_module
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from recsys.errors import InputError
 from recsys.renames import MODELS as RENAMED
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from recsys.data.profiles import Profiles
     from recsys.models.config import ModelConfig
     from recsys.models.recommender import Recommender
+
+Device = Literal["cpu", "gpu"]
 
 MODELS: dict[str, str] = {
     "popularity-plays": "recsys.models.popularity",

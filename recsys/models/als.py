@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
 from recsys.dtypes import Float32Array, Float64Array
-from recsys.models import als_implicit
+from recsys.models import Device, als_implicit
 from recsys.models.als_scaled import Regularization
 from recsys.models.als_sweeps import Sweep, Sweeps, exact, gram, padded
 from recsys.models.arrays import ModelArrays, StoredArrays
@@ -46,6 +46,8 @@ class AlsConfig(WeightedConfig):
     """How much the regularization of a row rises with its frequency; its mean stays as it is."""
     engine: Literal["native", "implicit"] = "native"
     """What takes the steps: our kernels, or the implicit package, which cannot where nu > 0."""
+    device: Device = "cpu"
+    """Where implicit takes them; our kernels use the CPU."""
 
     def cost(self, users: int, items: int, cells: int) -> float:
         """About how many multiplications a training takes, exact to a factor.
@@ -160,6 +162,8 @@ class Als:
     def _sweep(self, confidence: csr_matrix) -> Sweep:
         if self._native:
             return Sweeps(confidence, self._scaled, self._config.factors, self._threads)
+        if self._config.device == "gpu":
+            return als_implicit.gpu_sweeps(confidence, self._config.regularization)
         return als_implicit.sweeps(confidence, self._config.regularization, self._threads)
 
     @property

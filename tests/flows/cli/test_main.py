@@ -181,6 +181,8 @@ def test_completion_knows_commands_options_and_choices(
         ("experiment --plays {plays} --columns user=a,colour=b", "colour"),
         ("experiment --plays {plays} --config own.toml", "own.toml, line 2: study.trails = 3: no"),
         ("experiment --plays {plays} --config top.toml", "(did you mean study.trials?)"),
+        ("experiment --plays {plays} --device tpu", "--device tpu: use one of cpu, gpu"),
+        ("experiment --plays {plays} --device gpu", "implicit finds no GPU here"),
         ("experiment", "run `recsys sample` first"),
         ("sample --workspace own.toml", "--workspace"),
         ("sample own.toml --users 9 --items 10", "own.toml: File exists; give a folder"),
@@ -346,6 +348,17 @@ def test_options_become_settings_and_set_wins(recsys: Recsys) -> None:
     assert config.data.columns == {"user": 0, "item": 2}
     assert config.data.item_key == "name"
     assert config.data.strict
+
+
+def test_a_gpu_is_that_of_implicit_with_one_lambda(
+    recsys: Recsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("implicit.gpu.HAS_CUDA", True)
+
+    search = configured("--device", "gpu").search
+
+    given = {name: search[name] for name in ("device", "engine", "nu")}
+    assert given == {"device": "gpu", "engine": "implicit", "nu": 0}
 
 
 def test_a_config_file_of_ones_own_can_be_named(recsys: Recsys, tmp_path: Path) -> None:
