@@ -218,9 +218,8 @@ def _train(study: Study, validation: Path, trial: Trial, search: Search, run: Ru
     facts, points = NOT_WATCHED, []
     if monitor is not None:
         facts, points = _facts(monitor, monitor.kept), monitor.curve.points
-    if study.config.found is not None:
-        run.params({FOUND: facts.iterations})
-    log_measured(run, "validation", measured, points, study.config.objectives)
+    found = {} if study.config.found is None else {FOUND: facts.iterations}
+    log_measured(run, "validation", measured, points, study.config.objectives, found)
     values = [measured.summary[name] for name in study.config.objectives]
     search.complete(trial, values, facts)
     run.end("FINISHED")
@@ -235,9 +234,8 @@ def _record_pruned(
     study: Study, trial: Trial, search: Search, run: Run, monitor: TrainingMonitor
 ) -> AttemptResult:
     curves = curves_of(monitor.curve.points)
-    run.log_curves({**curves, "seconds/fit": [(0, monitor.fit_seconds)]})
-    if study.config.found is not None:
-        run.params({FOUND: monitor.reached})
+    found = {} if study.config.found is None else {FOUND: monitor.reached}
+    run.log_curves({**curves, "seconds/fit": [(0, monitor.fit_seconds)]}, found)
     search.prune(trial, _facts(monitor, monitor.reached))
     run.end("KILLED", {STATE: "pruned"})
     return AttemptResult(trial.slot, "pruned", monitor.fit_seconds, monitor.curve.seconds)

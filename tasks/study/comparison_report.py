@@ -18,7 +18,8 @@ from recsys.seeds import seed_for
 from tasks.progress import report_progress
 from tasks.study.measuring import Measured
 from tasks.study.study import Study, fold_at
-from tasks.tracking.runs import DataSet, start_run
+from tasks.tracking.recorded import DataSet
+from tasks.tracking.runs import start_run
 
 
 @task(task_run_name="judge the lists of split {seed}", cache_policy=NO_CACHE)

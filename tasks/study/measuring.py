@@ -84,16 +84,30 @@ def curves_of(points: Sequence[CurvePoint]) -> dict[str, list[tuple[int, float]]
 
 
 def log_measured(
-    run: Run, side: str, measured: Measured, points: list[CurvePoint], first: Sequence[str]
+    run: Run,
+    side: str,
+    measured: Measured,
+    points: list[CurvePoint],
+    first: Sequence[str],
+    found: Mapping[str, object] | None = None,
 ) -> None:
-    """Log in one batch, the objectives first: MLflow's comparisons open with the first metric."""
+    """Log in one batch, the objectives first: MLflow's comparisons open with the first metric.
+
+    Args:
+        run: Gets the values.
+        side: Of the split; before the names of metrics.
+        measured: The values.
+        points: Of the curve along the training.
+        first: The objectives.
+        found: Parameters that the training found.
+    """
     ordered = {**{name: measured.summary[name] for name in first}, **measured.summary}
     finals = {f"{side}/{name}": [(0, value)] for name, value in ordered.items()}
     seconds = {
         "seconds/fit": [(0, measured.fit_seconds)],
         "seconds/judge": [(0, measured.judge_seconds)],
     }
-    run.log_curves({**finals, **seconds, **curves_of(points)})
+    run.log_curves({**finals, **seconds, **curves_of(points)}, found)
 
 
 @task(task_run_name="judge {config.kind} on test", cache_policy=NO_CACHE)

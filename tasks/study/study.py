@@ -18,8 +18,8 @@ from recsys.seeds import seed_for
 from recsys.splitting.split import Fold
 from recsys.splitting.store import load_fold
 from tasks.tracking.queries import find_running_study
+from tasks.tracking.recorded import DataSet
 from tasks.tracking.runs import (
-    DataSet,
     Run,
     describe_run,
     experiment_id,

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
@@ -14,6 +14,23 @@ PARENT_RUN = "mlflow.parentRunId"  # the tag of a child, as MLflow names it
 def metric_name(name: str) -> str:
     """MLflow allows no `@` in names: ndcg@10 is ndcg_at_10 there."""
     return name.replace("@", "_at_")
+
+
+@dataclass(frozen=True, slots=True)
+class DataSet:
+    """The data of a run, as MLflow shows it.
+
+    Attributes:
+        name: Of the data set.
+        digest: Fingerprint of the data.
+        source: The file it came from.
+        profile: Numbers about it.
+    """
+
+    name: str
+    digest: str
+    source: str
+    profile: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,15 +17,17 @@ from typing import Any, Self
 from urllib.parse import quote
 
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, LifecycleStage, Metric, Param, RunTag
+from mlflow.entities import LifecycleStage
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from recsys.errors import InputError
 from recsys.files import sync
 from tasks.orchestration.interfaces import HOST, MLFLOW_PORT
-from tasks.tracking.client import MAX_BATCH, open_client
+from tasks.tracking.client import open_client
 from tasks.tracking.moving import SOURCE, place_of
-from tasks.tracking.recorded import PARENT_RUN, metric_name
+from tasks.tracking.reading import open_reader
+from tasks.tracking.recorded import PARENT_RUN, DataSet, metric_name
+from tasks.tracking.writing import NewRun, Point, open_writer
 from tasks.workspace.layout import Workspace, data_set_name
 from tasks.workspace.locking import workspace_locks
 from tasks.workspace.places import is_inside, stored_path
@@ -36,29 +38,13 @@ MEASURED = "measured"  # of a run: the hash of everything its values depend on
 SOURCE_RUN = "source_run"  # of a run whose values are copies
 
 
-@dataclass(frozen=True, slots=True)
-class DataSet:
-    """The data of a run, as MLflow shows it.
-
-    Attributes:
-        name: Of the data set.
-        digest: Fingerprint of the data.
-        source: The file it came from.
-        profile: Numbers about it.
-    """
-
-    name: str
-    digest: str
-    source: str
-    profile: Mapping[str, Any] = field(default_factory=dict)
-
-
 @dataclass(frozen=True)  # no slots: it remembers its address
 class Run:
     """A started MLflow run."""
 
     id: str
     workspace: Workspace
+    uri: str | None = field(default=None, compare=False, repr=False)  # of its files, if known
 
     @property
     def client(self) -> MlflowClient:
@@ -72,24 +58,26 @@ class Run:
         tags: Mapping[str, str] | None = None,
     ) -> None:
         """Record values at one step, in one batch."""
-        self.log_curves({name: [(step, value)] for name, value in metrics.items()}, tags)
+        self.log_curves({name: [(step, value)] for name, value in metrics.items()}, tags=tags)
 
     def log_curves(
         self,
         curves: Mapping[str, Sequence[tuple[int, float]]],
+        params: Mapping[str, object] | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> None:
-        """Record (step, value) pairs of several metrics, in as few batches as MLflow allows."""
+        """Record (step, value) pairs of several metrics with parameters and tags, in one batch."""
         now = int(time.time() * 1000)
         points = [
-            Metric(metric_name(name), value, now, step)
+            Point(metric_name(name), value, now, step)
             for name, curve in curves.items()
             for step, value in curve
         ]
-        labels = [RunTag(name, value) for name, value in (tags or {}).items()]
-        for start in range(0, max(len(points), 1), MAX_BATCH):
-            batch = points[start : start + MAX_BATCH]
-            self.client.log_batch(self.id, metrics=batch, tags=[] if start else labels)
+        open_writer(self.workspace).log(self.id, points, texts(params or {}), tags or {})
+
+    def params(self, params: Mapping[str, object]) -> None:
+        """Record parameters; one that was recorded stays."""
+        self.log_curves({}, params)
 
     def steps(self, name: str) -> set[int]:
         """At which steps a metric has values."""
@@ -98,10 +86,6 @@ class Run:
     def last(self, name: str) -> float:
         """The last value of a metric; KeyError without one."""
         return float(self.client.get_run(self.id).data.metrics[metric_name(name)])
-
-    def params(self, params: Mapping[str, object]) -> None:
-        """Record parameters; one that was recorded stays."""
-        self.client.log_batch(self.id, params=[Param(k, str(v)) for k, v in params.items()])
 
     def files(self, folder: Path, into: str | None = None) -> None:
         """Attach every file of a folder; they are durable, and moved where that is possible."""
@@ -144,7 +128,7 @@ class Run:
 
     @functools.cached_property
     def _uri(self) -> str:
-        return str(self.client.get_run(self.id).info.artifact_uri)
+        return self.uri or str(self.client.get_run(self.id).info.artifact_uri)
 
     def place(self) -> Path | None:
         """The folder of attached files where it is on this machine."""
@@ -162,9 +146,7 @@ class Run:
 
     def end(self, status: str, tags: Mapping[str, str] | None = None) -> None:
         """Close it as FINISHED, FAILED or KILLED."""
-        for name, value in (tags or {}).items():
-            self.client.set_tag(self.id, name, value)
-        self.client.set_terminated(self.id, status=status)
+        open_writer(self.workspace).end(self.id, status, tags or {})
 
     @contextmanager
     def closing(self) -> Iterator[Self]:
@@ -234,39 +216,22 @@ def start_run(
     parent: str | None = None,
 ) -> Run:
     """Open a run with its parameters, tags and data set, if there is one."""
-    client = open_client(workspace)
     nested = {PARENT_RUN: parent} if parent else {}
-    made = client.create_run(experiment, tags={**tags, **nested}, run_name=name)
-    run = Run(made.info.run_id, workspace)
-    try:
-        describe_run(workspace, run, params, data)
-    except BaseException:
-        run.end("KILLED")
-        raise
-    return run
+    new = NewRun(experiment, name, texts(params), {**tags, **nested}, data)
+    run_id, uri = open_writer(workspace).create(new)
+    return Run(run_id, workspace, uri)
 
 
 def describe_run(
     workspace: Workspace, run: Run, params: Mapping[str, object], data: DataSet | None
 ) -> None:
     """Record parameters and data set; what is there already stays."""
-    run.params(params)
-    if data is None:
-        return
-    # Of two processes that enter a data set at once, one would fail.
-    with workspace_locks(workspace).exclusive("mlflow-inputs"):
-        run.client.log_inputs(run.id, [_input(data)])
+    open_writer(workspace).describe(run.id, texts(params), data)
 
 
-def _input(data: DataSet) -> DatasetInput:
-    described = Dataset(
-        name=data.name,
-        digest=data.digest,
-        source_type="local",
-        source=json.dumps({"uri": data.source}),
-        profile=json.dumps(dict(data.profile)),
-    )
-    return DatasetInput(described, [InputTag("mlflow.data.context", "training")])
+def texts(params: Mapping[str, object]) -> dict[str, str]:
+    """Parameters as MLflow keeps them."""
+    return {name: str(value) for name, value in params.items()}
 
 
 def reopen_run(workspace: Workspace, run_id: str) -> Run:
@@ -291,12 +256,9 @@ def find_measured(
     workspace: Workspace, experiment: str, key: str, parent: str | None = None
 ) -> list[Run]:
     """The FINISHED runs that measured exactly `key`, oldest first, of one parent if given."""
-    query = f"tags.{MEASURED} = '{key}' and attributes.status = 'FINISHED'"
-    if parent is not None:
-        query += f" and tags.`{PARENT_RUN}` = '{parent}'"
-    client = open_client(workspace)
-    runs = client.search_runs([experiment], query, order_by=["start_time"])
-    return [Run(run.info.run_id, workspace) for run in runs]
+    tags = {MEASURED: key} | ({} if parent is None else {PARENT_RUN: parent})
+    found = open_reader(workspace).runs(tags, experiment=experiment, status="FINISHED")
+    return [Run(run.id, workspace) for run in reversed(list(found))]
 
 
 def compare_url(workspace: Workspace, experiment: str, run_ids: Sequence[str]) -> str:

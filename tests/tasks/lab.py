@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -33,6 +33,7 @@ from tasks.study.recovery import recover
 from tasks.study.study import Study, fold_at, open_study, train_seed
 from tasks.tracking.client import open_client
 from tasks.tracking.queries import children
+from tasks.tracking.writing import DatabaseWriter, Point
 from tasks.tuning import Search, Trial
 from tasks.workspace.layout import Workspace
 from tasks.workspace.locking import workspace_locks
@@ -348,12 +349,12 @@ def watched(patch: pytest.MonkeyPatch) -> Iterator[Writes]:
         patch.setattr(owner, name, noting)
 
     watch(JournalFileBackend, "append_logs", lambda _, logs: _said(logs[0]))
-    for name in ("create_experiment", "create_run", "update_run", "delete_tag"):
+    for name in ("create_experiment", "update_run", "delete_tag"):
         watch(MlflowClient, name, _named(name.partition("_")[2]))
-    watch(MlflowClient, "log_batch", _batch)
-    watch(MlflowClient, "log_inputs", lambda *_, **__: "mlflow: data set")
-    watch(MlflowClient, "set_tag", lambda _, run, key, value: f"mlflow: {key}")
-    watch(MlflowClient, "set_terminated", lambda _, run, status: f"mlflow: {status}")
+    watch(DatabaseWriter, "create", _named("run"))
+    watch(DatabaseWriter, "describe", _named("parameters"))
+    watch(DatabaseWriter, "log", lambda _, run, points, *__: f"mlflow: {_batch(points)}")
+    watch(DatabaseWriter, "end", lambda _, run, status, tags: f"mlflow: {status}")
     watch(shutil, "move", lambda source, target: f"file: {Path(target).name}")
     watch(os, "link", lambda source, target: f"file: {Path(target).name}")
     watch(Als, "fit", lambda *_, **__: "train")
@@ -374,5 +375,5 @@ def _said(log: Mapping[str, Any]) -> str:
     return f"optuna: {states[log['state']] if 'state' in log else 'study'}"
 
 
-def _batch(_: MlflowClient, run: str, metrics: Any = (), params: Any = (), tags: Any = ()) -> str:
-    return "mlflow: metrics" if metrics else "mlflow: parameters"
+def _batch(points: Sequence[Point]) -> str:
+    return "metrics" if points else "parameters"

@@ -100,8 +100,7 @@ def without_repeats(names: Sequence[str]) -> list[str]:
 
 
 STARTED = [
-    *("optuna: RUNNING", "mlflow: run", "mlflow: parameters", "mlflow: data set"),
-    "optuna: run",
+    *("optuna: RUNNING", "mlflow: run", "optuna: run"),
 ]
 
 
@@ -116,7 +115,7 @@ def test_the_writes_of_a_trial_are_in_the_order_that_recovery_needs(
         *STARTED,
         *("train", "optuna: curve"),
         *("file: exposure.parquet", "file: item_factors.npy", "file: user_factors.npy"),
-        *("file: per_user.parquet", "mlflow: parameters", "mlflow: metrics"),
+        *("file: per_user.parquet", "mlflow: metrics"),
         *("optuna: facts", "optuna: COMPLETE", "mlflow: FINISHED"),
     ]
     assert writes.names.count("optuna: curve") == 6
@@ -133,8 +132,7 @@ def test_the_writes_of_a_pruned_trial_are_in_order_too(
     assert without_repeats(writes.names) == [
         *STARTED,
         *("train", "optuna: curve"),
-        *("mlflow: metrics", "mlflow: parameters", "optuna: facts", "optuna: PRUNED"),
-        *("mlflow: state", "mlflow: KILLED"),
+        *("mlflow: metrics", "optuna: facts", "optuna: PRUNED", "mlflow: KILLED"),
     ]
 
 
@@ -230,7 +228,7 @@ def test_a_pruned_trial_that_was_killed_between_any_two_writes_is_pruned_once(
     with monkeypatch.context() as patch, watched(patch) as writes:
         uncut.attempt()
     expected, n_writes = of_both_sides(uncut), len(writes.names)
-    assert n_writes > 10
+    assert n_writes >= 10
 
     for n in range(0, n_writes, step):
         place, made = copied(f"cut {n}")

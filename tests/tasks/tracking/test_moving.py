@@ -14,7 +14,8 @@ from tasks.tracking import moving
 from tasks.tracking.client import open_client
 from tasks.tracking.copying import delete_runs
 from tasks.tracking.moving import place_of
-from tasks.tracking.runs import DataSet, Run, experiment_id, start_run
+from tasks.tracking.recorded import DataSet
+from tasks.tracking.runs import Run, experiment_id, start_run
 from tasks.workspace.layout import Workspace
 from tests.conftest import copy_database
 

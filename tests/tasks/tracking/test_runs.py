@@ -16,14 +16,12 @@ from mlflow import MlflowClient
 
 from recsys.errors import InputError
 from tasks.tracking import client as client_module
-from tasks.tracking import runs
 from tasks.tracking.client import open_client
 from tasks.tracking.copying import copy_run, delete_runs
 from tasks.tracking.queries import children, find_running_study, running_children
-from tasks.tracking.recorded import metric_name
+from tasks.tracking.recorded import DataSet, metric_name
 from tasks.tracking.runs import (
     MEASURED,
-    DataSet,
     Run,
     compare_url,
     experiment_id,
@@ -271,10 +269,7 @@ def test_a_run_that_another_process_left_open_can_be_closed(tracked: Workspace) 
     assert found.data.tags["error"] == "its process died"
 
 
-def test_a_parent_knows_its_children_and_those_that_are_open(
-    tracked: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(runs, "MAX_BATCH", 1)  # of a page too
+def test_a_parent_knows_its_children_and_those_that_are_open(tracked: Workspace) -> None:
     parent, other = started(tracked, name="one"), started(tracked, name="other")
     left, theirs = started(tracked, parent.id), started(tracked, other.id)
     also_left, finished = started(tracked, parent.id), started(tracked, parent.id)

@@ -1,0 +1,343 @@
+"""Writing runs: by MLflow's client, or in a tenth of the time by its database in the workspace.
+
+    a server, or another schema     MLflow's client
+    the schema that we know         SQL, one transaction for all that belongs together
+    what MLflow might refuse        MLflow's client, which says why
+
+Both leave the same rows: a contract test compares them. In a power cut a run that was just made may
+be lost, and one that just ended be open: recovery repeats both. What `log` wrote is there, and all
+before it.
+"""
+
+import functools
+import json
+import math
+import re
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+from uuid import uuid4
+
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+
+from tasks.tracking.client import MAX_BATCH, open_client
+from tasks.tracking.reading import SCHEMA, schema_of
+from tasks.tracking.recorded import DataSet
+from tasks.workspace.layout import Workspace
+from tasks.workspace.locking import Locks, workspace_locks
+
+Texts = Mapping[str, str]
+_WAIT = 60.0  # seconds for the transactions of other workers
+_NAME = "mlflow.runName"
+_CONTEXT = ("mlflow.data.context", "training")
+_PLAIN = re.compile(r"\w[\w.:-]*(/[\w.:-]*\w)*", re.ASCII)  # names that MLflow surely takes
+_LONG = 5000  # characters; MLflow cuts longer values
+_LARGEST = 1.7976931348623157e308  # in place of infinity, as MLflow writes it
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A value of a metric.
+
+    Attributes:
+        name: As MLflow has it.
+        value: At this step.
+        at: Milliseconds since 1970, UTC.
+        step: From 0.
+    """
+
+    name: str
+    value: float
+    at: int
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """A run that is to be made.
+
+    Attributes:
+        experiment: Id of the experiment that it is in.
+        name: Of the run.
+        params: Texts by name.
+        tags: Texts by name.
+        data: What it was made from, if anything.
+    """
+
+    experiment: str
+    name: str
+    params: Texts
+    tags: Texts
+    data: DataSet | None
+
+
+class Writer(Protocol):
+    """Writes runs."""
+
+    def create(self, new: NewRun) -> tuple[str, str]:
+        """Id and artifact URI of a new run, which is RUNNING."""
+
+    def describe(self, run_id: str, params: Texts, data: DataSet | None) -> None:
+        """Record parameters and data set; what is there already stays."""
+
+    def log(self, run_id: str, points: Sequence[Point], params: Texts, tags: Texts) -> None:
+        """Record values for good; a tag replaces what was there."""
+
+    def end(self, run_id: str, status: str, tags: Texts) -> None:
+        """Close it as FINISHED, FAILED or KILLED."""
+
+
+def open_writer(workspace: Workspace) -> Writer:
+    """The quickest writer that knows the database of the workspace, which is made if missing."""
+    return _writer(workspace)
+
+
+@functools.cache
+def _writer(workspace: Workspace) -> Writer:
+    client = ClientWriter(open_client(workspace), workspace_locks(workspace))
+    database = workspace.tracking_database
+    if workspace.tracking is None and schema_of(database) == SCHEMA:
+        return DatabaseWriter(database, client)
+    return client
+
+
+class ClientWriter:
+    """A `Writer` on any server or database."""
+
+    def __init__(self, client: MlflowClient, locks: Locks) -> None:
+        """Of two processes that enter a data set at once one would fail: they lock each other."""
+        self._client = client
+        self._locks = locks
+
+    def create(self, new: NewRun) -> tuple[str, str]:
+        """See `Writer.create`."""
+        made = self._client.create_run(new.experiment, tags=dict(new.tags), run_name=new.name)
+        run_id = str(made.info.run_id)
+        try:
+            self.describe(run_id, new.params, new.data)
+        except BaseException:
+            self.end(run_id, "KILLED", {})
+            raise
+        return run_id, str(made.info.artifact_uri)
+
+    def describe(self, run_id: str, params: Texts, data: DataSet | None) -> None:
+        """See `Writer.describe`."""
+        self.log(run_id, [], params, {})
+        if data is not None:
+            with self._locks.exclusive("mlflow-inputs"):
+                self._client.log_inputs(run_id, [_input(data)])
+
+    def log(self, run_id: str, points: Sequence[Point], params: Texts, tags: Texts) -> None:
+        """See `Writer.log`."""
+        metrics = [Metric(each.name, each.value, each.at, each.step) for each in points]
+        entered = [Param(name, value) for name, value in params.items()]
+        labels = [RunTag(name, value) for name, value in tags.items()]
+        for start in range(0, max(len(metrics), 1), MAX_BATCH):
+            batch = metrics[start : start + MAX_BATCH]
+            self._client.log_batch(run_id, metrics=batch, params=entered, tags=labels)
+            entered, labels = [], []
+
+    def end(self, run_id: str, status: str, tags: Texts) -> None:
+        """See `Writer.end`."""
+        for name, value in tags.items():
+            self._client.set_tag(run_id, name, value)
+        self._client.set_terminated(run_id, status=status)
+
+
+def _input(data: DataSet) -> DatasetInput:
+    source, profile = _described(data)
+    described = Dataset(data.name, data.digest, "local", source, profile=profile)
+    return DatasetInput(described, [InputTag(*_CONTEXT)])
+
+
+def _described(data: DataSet) -> tuple[str, str]:
+    return json.dumps({"uri": data.source}), json.dumps(dict(data.profile))
+
+
+class DatabaseWriter:
+    """A `Writer` on an SQLite database of MLflow with the schema that we know."""
+
+    def __init__(self, database: Path, client: Writer) -> None:
+        """It is opened for each write, so it can be used in any thread.
+
+        Args:
+            database: Of the workspace.
+            client: Writes what MLflow might refuse.
+        """
+        self._database = database
+        self._client = client
+
+    def create(self, new: NewRun) -> tuple[str, str]:
+        """See `Writer.create`."""
+        tags = {**new.tags, _NAME: new.name}
+        with _writing(self._database, durable=False) as connection:
+            above = _place_of(connection, new.experiment)
+            if above is not None and _is_plain({**new.params, **tags}):
+                run_id = uuid4().hex
+                uri = f"{above}/{run_id}/artifacts"
+                connection.execute(
+                    "insert into runs (run_uuid, name, start_time, artifact_uri, experiment_id,"
+                    " source_type, source_name, entry_point_name, user_id, status, source_version,"
+                    " lifecycle_stage)"
+                    " values (?, ?, ?, ?, ?, 'UNKNOWN', '', '', 'unknown', 'RUNNING', '',"
+                    " 'active')",
+                    (run_id, new.name, _now(), uri, int(new.experiment)),
+                )
+                _put(connection, "params", run_id, new.params)
+                _put(connection, "tags", run_id, tags)
+                if new.data is not None:
+                    _put_data(connection, run_id, new.experiment, new.data)
+                return run_id, uri
+        return self._client.create(new)
+
+    def describe(self, run_id: str, params: Texts, data: DataSet | None) -> None:
+        """See `Writer.describe`."""
+        with _writing(self._database, durable=False) as connection:
+            experiment = _active(connection, run_id)
+            if experiment is not None and _takes(connection, run_id, params):
+                _put(connection, "params", run_id, params)
+                if data is not None:
+                    _put_data(connection, run_id, experiment, data)
+                return
+        self._client.describe(run_id, params, data)
+
+    def log(self, run_id: str, points: Sequence[Point], params: Texts, tags: Texts) -> None:
+        """See `Writer.log`."""
+        names = {each.name: "" for each in points}
+        with _writing(self._database, durable=True) as connection:
+            plain = _is_plain({**names, **tags}) and _takes(connection, run_id, params)
+            if plain and _active(connection, run_id) is not None:
+                _put(connection, "params", run_id, params)
+                _put(connection, "tags", run_id, tags)
+                _put_points(connection, run_id, points)
+                return
+        self._client.log(run_id, points, params, tags)
+
+    def end(self, run_id: str, status: str, tags: Texts) -> None:
+        """See `Writer.end`."""
+        with _writing(self._database, durable=False) as connection:
+            if _active(connection, run_id) is not None and _is_plain(tags):
+                _put(connection, "tags", run_id, tags)
+                ended = "update runs set status = ?, end_time = ? where run_uuid = ?"
+                connection.execute(ended, (status, _now(), run_id))
+                return
+        self._client.end(run_id, status, tags)
+
+
+@contextmanager
+def _writing(database: Path, durable: bool) -> Iterator[sqlite3.Connection]:
+    """One transaction; a durable one, and all before it, outlasts a power cut.
+
+    Raises:
+        MlflowException: the database cannot be used, as MLflow's client would raise it.
+    """
+    address = f"{database.absolute().as_uri()}?mode=rw"
+    try:
+        with closing(
+            sqlite3.connect(address, uri=True, timeout=_WAIT, isolation_level=None)
+        ) as connection:
+            connection.execute(f"pragma synchronous = {'full' if durable else 'normal'}")
+            connection.execute("begin immediate")
+            try:
+                yield connection
+            except BaseException:
+                connection.execute("rollback")
+                raise
+            connection.execute("commit")
+    except sqlite3.Error as error:
+        raise MlflowException(str(error)) from error
+
+
+def _now() -> int:
+    return int(time.time() * 1000)
+
+
+def _is_plain(texts: Texts) -> bool:
+    """Whether MLflow would take names and values as they are."""
+    return all(
+        len(name) <= 250 and len(value) <= _LONG and _PLAIN.fullmatch(name)
+        for name, value in texts.items()
+    )
+
+
+def _place_of(connection: sqlite3.Connection, experiment: str) -> str | None:
+    """Where the files of an experiment are; None where MLflow would not make a run there."""
+    query = (
+        "select artifact_location from experiments"
+        " where experiment_id = ? and lifecycle_stage = 'active' and workspace = 'default'"
+    )
+    found = connection.execute(query, (experiment,)).fetchone()
+    usual = found is not None and found[0] and not re.search(r"[?#]|/$", found[0])
+    return str(found[0]) if usual else None
+
+
+def _active(connection: sqlite3.Connection, run_id: str) -> str | None:
+    """The experiment of a run; None where it was deleted or there is none."""
+    query = "select experiment_id from runs where run_uuid = ? and lifecycle_stage = 'active'"
+    found = connection.execute(query, (run_id,)).fetchone()
+    return None if found is None else str(found[0])
+
+
+def _takes(connection: sqlite3.Connection, run_id: str, params: Texts) -> bool:
+    """Whether MLflow would take these parameters: none has another value already."""
+    query = "select key, value from params where run_uuid = ?"
+    known = dict(connection.execute(query, (run_id,)).fetchall())
+    return _is_plain(params) and all(
+        known.get(name, value) == value for name, value in params.items()
+    )
+
+
+def _put(connection: sqlite3.Connection, table: str, run_id: str, texts: Texts) -> None:
+    """Write tags or parameters, each in place of one that was there."""
+    connection.executemany(
+        f"insert or replace into {table} (run_uuid, key, value) values (?, ?, ?)",
+        [(run_id, name, value) for name, value in texts.items()],
+    )
+
+
+def _put_points(connection: sqlite3.Connection, run_id: str, points: Sequence[Point]) -> None:
+    """Write values, of which a metric's last is that of the highest step, time and value."""
+    rows = [(run_id, each.name, *_stored(each.value), each.at, each.step) for each in points]
+    columns = "(run_uuid, key, value, is_nan, timestamp, step) values (?, ?, ?, ?, ?, ?)"
+    connection.executemany(f"insert into metrics {columns} on conflict do nothing", rows)
+    names = ("value", "is_nan", "timestamp", "step")
+    newer = ", ".join(f"excluded.{name}" for name in ("step", "timestamp", "value"))
+    older = ", ".join(f"latest_metrics.{name}" for name in ("step", "timestamp", "value"))
+    connection.executemany(
+        f"insert into latest_metrics {columns} on conflict (key, run_uuid) do update set "
+        f"{', '.join(f'{name} = excluded.{name}' for name in names)} where ({newer}) > ({older})",
+        rows,
+    )
+
+
+def _stored(value: float) -> tuple[float, bool]:
+    """A value and whether it is missing, as MLflow has it in its tables."""
+    if math.isnan(value):
+        return 0.0, True
+    return max(-_LARGEST, min(float(value), _LARGEST)), False
+
+
+def _put_data(connection: sqlite3.Connection, run_id: str, experiment: str, data: DataSet) -> None:
+    mine = (int(experiment), data.name, data.digest)
+    connection.execute(
+        "insert into datasets (experiment_id, name, digest, dataset_uuid, dataset_source_type,"
+        " dataset_source, dataset_profile) values (?, ?, ?, ?, 'local', ?, ?)"
+        " on conflict do nothing",
+        (*mine, uuid4().hex, *_described(data)),
+    )
+    known = "select dataset_uuid from datasets where experiment_id = ? and name = ? and digest = ?"
+    (data_id,) = connection.execute(known, mine).fetchone()
+    input_id = uuid4().hex
+    added = connection.execute(
+        "insert into inputs (input_uuid, source_type, source_id, destination_type, destination_id)"
+        " values (?, 'DATASET', ?, 'RUN', ?) on conflict do nothing",
+        (input_id, data_id, run_id),
+    )
+    if added.rowcount:
+        connection.execute("insert into input_tags values (?, ?, ?)", (input_id, *_CONTEXT))
