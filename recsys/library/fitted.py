@@ -1,0 +1,214 @@
+"""A fitted model whose answers are frames of ids and names."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import ValidationError
+
+from recsys.data.interactions import Interactions
+from recsys.data.profiles import Profiles
+from recsys.errors import InputError
+from recsys.library.log import Log
+from recsys.models import build, config_class, make_config
+from recsys.models.config import ModelConfig
+from recsys.models.recommender import NO_ITEM, Scoring
+from recsys.serving.answers import (
+    RankedItem,
+    Served,
+    explain,
+    fold_in_history,
+    history_of,
+    similar,
+)
+from recsys.serving.package import check_portable, pack, unpack
+from recsys.settings import Origin, faults
+from recsys.splitting.split import Fold, Split
+
+Side = Literal["validation", "test"]
+COLUMNS = ["user", "rank", "item", "name", "score"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fitted:
+    """A model and what it was fitted on.
+
+    Attributes:
+        served: The model, its parameters and its training cells.
+        seed: Of everything random in the model.
+    """
+
+    served: Served
+    seed: int = 0
+
+    @property
+    def config(self) -> ModelConfig:
+        """The model with its parameters."""
+        return self.served.config
+
+    def recommend(
+        self, users: str | Iterable[str] | None = None, k: int = 10, *, history: Any = None
+    ) -> pd.DataFrame:
+        """The k best items, without those of the history.
+
+        Args:
+            users: Ids of users of the training; of all of them without.
+            k: How many; lists end at the catalogue.
+            history: Instead of users, what a new user played: items, or plays by item.
+
+        Returns:
+            A row for each entry, best first: user, rank (from 1), item, name, score.
+
+        Raises:
+            InputError: a user or an item is unknown; the message offers the nearest.
+        """
+        if history is not None:
+            if users is not None:
+                raise InputError("recommend() has users and a history; give one of them")
+            answer = fold_in_history(self.served, self._plays(history), k)
+            return _frame("", answer.items)
+        cells, model = self.served.cells, self.served.model
+        names = cells.users.ids.to_pylist() if users is None else _listed(users)
+        numbers = np.array([self.served.user(name) for name in names], dtype=np.int32)
+        length = self.served.longest(k)
+        if isinstance(model, Scoring):  # as the served model answers
+            recs = model.fold_in(cells, numbers, length, self.served.profiles)
+        else:
+            recs = model.recommend(numbers, length)
+        rows, ranks = np.nonzero(recs.items != NO_ITEM)
+        items = recs.items[rows, ranks]
+        return pd.DataFrame(
+            {
+                "user": [names[row] for row in rows.tolist()],
+                "rank": ranks + 1,
+                "item": cells.items.ids.take(items).to_pylist(),
+                "name": cells.items.names.take(items).to_pylist(),
+                "score": recs.scores[rows, ranks],
+            },
+            columns=COLUMNS,
+        )
+
+    def similar(self, item: str, k: int = 10) -> pd.DataFrame:
+        """The k items most similar to one, which is given by its name or id.
+
+        Raises:
+            InputError: no such item, or the model does not relate items.
+        """
+        found = similar(self.served, self.served.names.number(item), k)
+        return _frame("", found).drop(columns="user").rename(columns={"score": "similarity"})
+
+    def explain(self, user: str | None, item: str, *, history: Any = None) -> pd.DataFrame:
+        """What each item of a history adds to the score of an item, the largest first.
+
+        Args:
+            user: Id of a user of the training, or None with a history.
+            item: Name or id.
+            history: As in `recommend`.
+
+        Raises:
+            InputError: user or item is unknown, or the scores of the model are not such sums.
+        """
+        cells, row = self.served.cells, 0
+        if history is not None:
+            cells = history_of(self.served, self._plays(history))
+        elif user is not None:
+            row = self.served.user(user)
+        else:
+            raise InputError("explain() has neither a user nor a history; give one of them")
+        found = explain(self.served, cells, row, self.served.names.number(item))
+        shares = [(each.id, each.name, each.plays, each.share) for each in found.shares]
+        return pd.DataFrame(shares, columns=["item", "name", "plays", "share"])
+
+    def save(self, folder: str | Path) -> None:
+        """Write the model and what its answers need into a new folder, for `recsys.load`.
+
+        Raises:
+            InputError: the folder is there and not empty, or the model needs PyTorch.
+        """
+        check_portable(self.config)
+        place = Path(folder)
+        place.mkdir(parents=True, exist_ok=True)
+        if any(place.iterdir()):
+            raise InputError(f"{place} is not empty; save into a new folder")
+        pack(self.served, self.seed, place)
+
+    def _plays(self, history: Any) -> dict[int, float]:
+        plays = history if isinstance(history, Mapping) else dict.fromkeys(_listed(history), 1.0)
+        return {self.served.names.number(item): float(n) for item, n in plays.items()}
+
+    def __repr__(self) -> str:
+        point = ", ".join(f"{name}={value}" for name, value in self.config.point().items())
+        n_users, n_items = self.served.cells.shape
+        return f"{self.config.kind}({point}) fitted on {n_users:,} users and {n_items:,} items"
+
+
+def fit(
+    model: str | ModelConfig,
+    data: Split | Fold | Log | Interactions,
+    *,
+    seed: int = 0,
+    side: Side = "test",
+    **parameters: Any,
+) -> Fitted:
+    """A fitted model.
+
+    Args:
+        model: Its name, such as "als", or its parameters.
+        data: A split: the training side of its test fold, or of its validation fold to tune on;
+            or a log or cells: all of it, to be used and not to be judged.
+        seed: Of everything random in the model.
+        side: Of a split.
+        **parameters: Of the model; those not given have their defaults.
+
+    Raises:
+        InputError: no such model or parameter, or a library is missing.
+    """
+    config = _config(model, parameters)
+    cells, profiles = _training(data, side)
+    fitted = build(config, seed, profiles).fit(cells)
+    return Fitted(Served(config, fitted, cells, profiles), seed)
+
+
+def load(folder: str | Path) -> Fitted:
+    """The model that `Fitted.save` or a registration wrote into a folder; nothing is trained.
+
+    Raises:
+        InputError: a file is missing or damaged.
+    """
+    return Fitted(unpack(Path(folder)))
+
+
+def _config(model: str | ModelConfig, parameters: Mapping[str, Any]) -> ModelConfig:
+    if not isinstance(model, str):
+        return model.model_copy(update=dict(parameters)) if parameters else model
+    kind = config_class(model)
+    try:
+        return make_config(model, parameters)
+    except ValidationError as error:
+        raise InputError(faults(error, kind, Origin(f"parameters of {model}"))) from error
+
+
+def _training(
+    data: Split | Fold | Log | Interactions, side: Side
+) -> tuple[Interactions, Profiles | None]:
+    if isinstance(data, Split):
+        data = data.test if side == "test" else data.validation
+    if isinstance(data, Fold):
+        return data.train, data.profiles
+    if isinstance(data, Log):
+        cells = data.cells
+        known = None if data.profiles is None else data.profiles.aligned(cells.users)
+        return cells, known
+    return data, None
+
+
+def _listed(given: str | Iterable[Any]) -> list[str]:
+    return [given] if isinstance(given, str) else [str(each) for each in given]
+
+
+def _frame(user: str, items: Iterable[RankedItem]) -> pd.DataFrame:
+    rows = [(user, rank, each.id, each.name, each.score) for rank, each in enumerate(items, 1)]
+    return pd.DataFrame(rows, columns=COLUMNS)

@@ -1,0 +1,190 @@
+"""The library as a notebook uses it: frames in, frames out, and no figure that means nothing."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+import recsys
+from recsys.errors import InputError
+from recsys.library.log import Log
+from recsys.models import MODELS
+from recsys.sources.sample import make_sample, write_sample
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("library")
+    write_sample(make_sample(80, 60, 0), folder / "plays.tsv", folder / "profiles.tsv")
+    return folder / "plays.tsv", folder / "profiles.tsv"
+
+
+@pytest.fixture(scope="module")
+def log(files: tuple[Path, Path]) -> Log:
+    return recsys.read(files[0], profiles=files[1])
+
+
+@pytest.fixture(scope="module")
+def split(log: Log) -> recsys.Split:
+    return log.split(seed=1)
+
+
+@pytest.fixture(scope="module")
+def als(split: recsys.Split) -> recsys.Fitted:
+    return recsys.fit("als", split, factors=4, iterations=3)
+
+
+def test_a_frame_is_read_as_the_file_it_came_from(log: Log) -> None:
+    frame = log.to_pandas()
+
+    again = recsys.read(frame)
+
+    assert again.to_pandas().equals(frame)
+    assert recsys.read(pa.Table.from_pandas(frame)).to_pandas().equals(frame)
+
+
+def test_columns_of_a_frame_are_named_where_they_are_not_known(log: Log) -> None:
+    frame = log.to_pandas().rename(columns={"user": "uid", "item": "track"}).assign(other=1)
+
+    again = recsys.read(frame, {"user": "uid", "item": "track", "plays": "plays"})
+
+    assert again.events.rows.tolist() == log.events.rows.tolist()
+    with pytest.raises(
+        InputError, match=r"the columns uid, track, .*; name those of user and item"
+    ):
+        recsys.read(frame)
+    with pytest.raises(InputError, match="the frame: no column 'listener'"):
+        recsys.read(frame, {"user": "listener", "item": "track"})
+    with pytest.raises(InputError, match=r"a builtins.list cannot be read"):
+        recsys.read([1, 2])
+
+
+def test_numbers_and_missing_values_of_a_frame_follow_the_rules_of_files() -> None:
+    frame = pd.DataFrame(
+        {"user": [1, 1, 2, None], "item": ["a", None, "b", "c"], "plays": [3, 1, 0, 2]}
+    )
+
+    log = recsys.read(frame)
+
+    assert log.to_pandas()[["user", "item", "plays"]].to_numpy().tolist() == [["1", "a", 3.0]]
+    assert len(log.rejects) == 3
+
+
+def test_a_filter_says_what_it_left_and_a_wrong_one_is_refused(log: Log) -> None:
+    kept = log.filter(min_items=5, min_users=3).filter(top_users=20)
+
+    assert len(kept.events.users) == 20
+    assert kept.steps[0].name == "as read"
+    assert kept.steps[-1].users == 20
+    assert len(log.steps) == 0
+    for wrong in ({"min_itms": 3}, {"min_items": -1}):
+        with pytest.raises(InputError, match="filter"):
+            log.filter(**wrong)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="split"):
+        log.split("randm")
+
+
+def test_lists_are_those_of_the_served_model(als: recsys.Fitted, split: recsys.Split) -> None:
+    users = split.test.train.users
+    every = als.recommend(k=5)
+
+    assert list(every.columns) == ["user", "rank", "item", "name", "score"]
+    assert every["user"].nunique() == len(users)
+    one = every[every["user"] == users.id(3)].reset_index(drop=True)
+    answer = recsys.serving.answers.known_user(als.served, 3, 5)
+    assert one["item"].tolist() == [each.id for each in answer.items]
+    pd.testing.assert_frame_equal(one, als.recommend(users.id(3), k=5))
+    assert np.allclose(one["score"], [each.score for each in answer.items])
+
+
+def test_a_new_user_is_answered_by_a_history_and_why(als: recsys.Fitted) -> None:
+    first, second = als.served.cells.items.id(0), als.served.cells.items.id(1)
+
+    listed = als.recommend(history=[first, second], k=3)
+    weighed = als.recommend(history={first: 30.0, second: 1.0}, k=3)
+    shares = als.explain(None, str(listed["item"][0]), history=[first, second])
+
+    assert len(listed) == len(weighed) == 3
+    assert not {first, second} & {*listed["item"]}
+    assert set(shares["item"]) == {first, second}
+    assert shares["share"].sum() == pytest.approx(listed["score"][0], rel=1e-3)
+    with pytest.raises(InputError, match="give one of them"):
+        als.recommend("u", history=[first])
+
+
+def test_what_is_unknown_is_refused_with_what_is_near(als: recsys.Fitted) -> None:
+    user = als.served.cells.users.id(0)
+
+    with pytest.raises(InputError, match=user):
+        als.recommend(user[:-1])
+    with pytest.raises(InputError, match="no model is called"):
+        recsys.fit("alz", als.served.cells)
+    with pytest.raises(InputError, match=r"parameters of als: factors = 0"):
+        recsys.fit("als", als.served.cells, factors=0)
+    with pytest.raises(InputError, match=r"factrs"):
+        recsys.fit("als", als.served.cells, factrs=3)
+
+
+def test_a_model_that_may_know_what_is_held_out_is_not_judged(
+    log: Log, split: recsys.Split
+) -> None:
+    everything = recsys.fit("item-knn", log)
+    tuned = recsys.fit("item-knn", split, side="validation")
+
+    for model in (everything, tuned):
+        with pytest.raises(InputError, match="not fitted on the training side of this test fold"):
+            recsys.evaluate(model, split)
+    assert recsys.evaluate(tuned, split, side="validation")["ndcg@10"].mean > 0
+
+
+def test_figures_are_those_of_the_parts(als: recsys.Fitted, split: recsys.Split) -> None:
+    found = recsys.evaluate(als, split, ks=(5, 10))
+
+    report = recsys.judge(als.served.model, split.test, (5, 10))
+    assert found.table["mean"].to_dict() == report.summary()
+    assert found["ndcg@10"] == recsys.interval(report, 0)["ndcg@10"]
+    assert found["ndcg@10"].text in repr(found)
+
+
+def test_models_are_compared_on_the_same_users(als: recsys.Fitted, split: recsys.Split) -> None:
+    table = recsys.compare({"mine": als, "knn": "item-knn", "popular": "popularity-users"}, split)
+
+    assert set(table.index) == {"mine", "knn", "popular"}
+    assert table["ndcg@10"].is_monotonic_decreasing
+    assert table["difference"].iloc[0] == 0
+    assert bool(table["tied"].iloc[0])
+    gap = table["ndcg@10"].iloc[2] - table["ndcg@10"].iloc[0]
+    assert table["difference"].iloc[2] == pytest.approx(gap)
+    with pytest.raises(InputError, match="two models or more"):
+        recsys.compare(["als"], split)
+    with pytest.raises(InputError, match="two models are called ease"):
+        recsys.compare(["ease", "ease"], split)
+    with pytest.raises(InputError, match="no cut-off"):
+        recsys.compare(["ease", "als"], split, metric="ndcg")
+
+
+def test_a_saved_model_answers_with_the_same_bits(als: recsys.Fitted, tmp_path: Path) -> None:
+    als.save(tmp_path / "model")
+
+    pd.testing.assert_frame_equal(recsys.load(tmp_path / "model").recommend(), als.recommend())
+    with pytest.raises(InputError, match="is not empty"):
+        als.save(tmp_path / "model")
+    with pytest.raises(InputError, match="is missing"):
+        recsys.load(tmp_path / "none")
+
+
+def test_a_log_shows_itself(log: Log) -> None:
+    assert repr(log).startswith("Log: 80 users, 60 items, ")
+    html = log._repr_html_()
+    assert "<th>rejected rows</th>" in html
+    assert log.events.users.id(0) in html
+
+
+def test_profiles_of_the_log_reach_the_models_that_use_them(log: Log, split: recsys.Split) -> None:
+    assert "fm" in MODELS
+    fitted = recsys.fit("fm", split, factors=3, iterations=2)
+
+    assert split.test.profiles is not None
+    assert fitted.served.profiles is split.test.profiles
