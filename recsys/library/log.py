@@ -171,7 +171,7 @@ def _arrow(frame: Frame) -> Any:
         if isinstance(frame, pd.DataFrame):
             return pa.Table.from_pandas(frame, preserve_index=False)
         return pa.table(frame)
-    except (TypeError, pa.ArrowException) as error:
+    except (TypeError, ValueError, pa.ArrowException) as error:
         kind = f"{type(frame).__module__}.{type(frame).__qualname__}"
         raise InputError(
             f"a {kind} cannot be read ({error}); pass a file, or a frame of pandas, polars or "
