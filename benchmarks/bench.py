@@ -50,6 +50,13 @@ PARTS = {
         peers=("implicit", "sklearn"),
     ),
     "als": Part("als_sweep.py", quick=("--quick",), peers=("implicit",)),
+    "growth": Part("growth.py", quick=("--quick",)),
+    "paper": Part(
+        "paper.py",
+        full=("--parts", "study", "whole"),
+        quick=("--quick",),
+        peers=("pandas", "implicit"),
+    ),
 }
 
 
@@ -100,15 +107,19 @@ def missing(part: Part) -> str:
 
 
 def table(found: dict[str, Any]) -> None:
-    """Print a line for each ratio, and one for each part that was skipped."""
-    print(f"{'part':<8} {'work':<34} {'against':<26} {'times as fast':>13} {'target':>7}")
+    """Print a line for each ratio and each exponent, and one for each part that was skipped."""
+    print(f"{'part':<8} {'work':<40} {'against':<26} {'ratio':>7} {'target':>7}")
     for name, each in found.items():
         rows = each.get("rows", []) if isinstance(each, dict) else each
         for row in rows:
             if "ratio" in row:
                 target = f"{row['target']:.2f}" if row.get("target") else ""
                 work, against = str(row.get("work", "")), str(row.get("against", ""))
-                print(f"{name:<8} {work:<34} {against:<26} {row['ratio']:>13.2f} {target:>7}")
+                print(f"{name:<8} {work:<40} {against:<26} {row['ratio']:>7.2f} {target:>7}")
+            if "exponent" in row:
+                most = f"<= {row['target']:.1f}" if row["target"] else ""
+                power = f"{row['by']}, to the power of"
+                print(f"{name:<8} {row['work']:<40} {power:<26} {row['exponent']:>7.2f} {most:>7}")
         if isinstance(each, dict) and "skipped" in each:
             print(f"{name:<8} skipped: {each['skipped']}")
 

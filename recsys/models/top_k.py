@@ -17,7 +17,8 @@ SCORES = 1 << 20  # scores of a block, 4 MiB of float32: larger ones fall out of
 ROWS = 128  # but fewer users at a time make the multiplication slow, so at least these,
 MOST = 1 << 25  # unless that takes more than 128 MiB
 CHUNK = 64  # scores that are compared together for the threshold
-BLOCK = 512  # users that share the tiles of the kernel
+BLOCK = 512  # users that share the tiles of the kernel,
+CORES = 4  # and a quarter of that where there are not so many blocks: a curve has 500 users
 PART = 8192  # items whose reach a thread computes at once
 LOWEST = np.finfo(np.float32).min
 FEW = 64  # users for whom it does not pay to measure all items
@@ -164,11 +165,12 @@ class _Bounds:
 
     def ranked(self, threads: int) -> Block:
         """The lists of all users."""
+        size = BLOCK if len(self.users) > CORES * BLOCK else BLOCK // CORES
 
         def block(start: int) -> Block:
-            return self.of_some(slice(start, start + BLOCK))[:2]
+            return self.of_some(slice(start, start + size))[:2]
 
-        return _stacked(in_threads(block, range(0, len(self.users), BLOCK), threads), self.k)
+        return _stacked(in_threads(block, range(0, len(self.users), size), threads), self.k)
 
     def of_some(self, chosen: slice) -> tuple[Int32Array, Float32Array, int]:
         """The lists of some users, and how many tiles they took together."""
