@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-EVERY = 0.2  # seconds between two looks
+EVERY = 0.5  # seconds between two looks
 _OURS = ("OMP_", "OPENBLAS_", "MKL_", "RECSYS_")  # variables that a user has not
 
 

@@ -253,7 +253,8 @@ class Interactions:
 
     def users_with_cells(self) -> Int32Array:
         """Numbers of the users that have at least one cell, int32, rising."""
-        return self.rows[np.diff(self.rows, prepend=-1) != 0]
+        first = np.diff(self.rows, prepend=-1) != 0
+        return np.asarray(self.rows[first])
 
     def per_user(self) -> npt.NDArray[np.int64]:
         """Number of items of each user, int64, shape (n_users,)."""
