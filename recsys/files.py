@@ -8,7 +8,8 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from glob import escape
 from pathlib import Path
@@ -78,6 +79,21 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync_all(paths: Iterable[Path]) -> None:
+    """`sync` of several at once, which the disk writes together."""
+    paths = list(paths)
+    with ThreadPoolExecutor(max(len(paths), 1)) as threads:
+        list(threads.map(sync, paths))
+
+
+def link_or_copy(source: str, target: str) -> None:
+    """Give a file another name, or copy it where the disk knows no links."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def remove_left(place: Path, prefix: str) -> None:

@@ -1,7 +1,7 @@
 """Fit a model, or restore it, and judge it: the one way for all that is measured."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,6 +16,13 @@ from recsys.models.iterative import Iteration, Iterative, OnIteration, State, it
 from recsys.models.recommender import Recommendations, Recommender
 from recsys.progress import Progress, silent
 from recsys.splitting.split import Fold
+
+OnFitted = Callable[[Recommender], object]
+"""Takes a model that is fitted."""
+
+
+def ignored(model: Recommender) -> None:
+    """Do nothing with a model."""
 
 
 class Watch(Protocol):
@@ -109,6 +116,7 @@ def fit_and_judge(
     stored: StoredArrays | None = None,
     watch: Watch | None = None,
     progress: Progress = silent,
+    fitted: OnFitted = ignored,
 ) -> JudgedModel:
     """A model, fitted on the training side of a fold, and what it is worth there.
 
@@ -120,15 +128,17 @@ def fit_and_judge(
         stored: See `fit`.
         watch: See `fit`.
         progress: Takes each iteration and each batch of judged users.
+        fitted: Takes the model before it is judged.
 
     Raises:
         InputError: as in `fit`.
     """
-    fitted = fit(config, seed, fold.train, fold.profiles, stored, watch, progress)
+    made = fit(config, seed, fold.train, fold.profiles, stored, watch, progress)
+    fitted(made.model)
     begin = time.perf_counter()
-    recs = recommend(fitted.model, fold, fold.judged, max(ks), progress)
+    recs = recommend(made.model, fold, fold.judged, max(ks), progress)
     report = scored(recs, fold, ks)
-    return JudgedModel(fitted.model, recs, report, fitted.seconds, time.perf_counter() - begin)
+    return JudgedModel(made.model, recs, report, made.seconds, time.perf_counter() - begin)
 
 
 class _Stopwatch:

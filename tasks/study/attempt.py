@@ -32,6 +32,7 @@ from tasks.study.measuring import (
     log_measured,
     measure,
     save_measured,
+    saving_meanwhile,
 )
 from tasks.study.monitor import monitor_of
 from tasks.study.study import Study, start_child, trial_params, tuning_fold
@@ -204,14 +205,15 @@ def _train(study: Study, validation: Path, trial: Trial, search: Search, run: Ru
     config = trial_params(study.config, trial)
     fold = tuning_fold(study.config, validation)
     monitor = monitor_of(study, fold, trial, search)
-    try:
-        judged = measure(study, fold, config, monitor)
-    except HopelessTraining:
-        assert monitor is not None
-        return _record_pruned(study, trial, search, run, monitor)
-    curve_seconds = 0.0 if monitor is None else monitor.curve.seconds
-    measured = Measured.of(run, judged, curve_seconds)
     with study.scratch() as folder:
+        try:
+            with saving_meanwhile(folder, study.config.study.keep_factors == "all") as fitted:
+                judged = measure(study, fold, config, monitor, fitted=fitted)
+        except HopelessTraining:
+            assert monitor is not None
+            return _record_pruned(study, trial, search, run, monitor)
+        curve_seconds = 0.0 if monitor is None else monitor.curve.seconds
+        measured = Measured.of(run, judged, curve_seconds)
         kept = isinstance(judged.model, Iterative) and _keeps_factors(study, search, measured)
         save_measured(judged, folder, kept)
         run.files(folder)

@@ -2,7 +2,9 @@
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
@@ -10,11 +12,14 @@ from typing import Self
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from recsys.evaluation.fitting import JudgedModel, Watch, fit_and_judge
+from recsys.evaluation.fitting import JudgedModel, OnFitted, Watch, fit_and_judge, ignored
 from recsys.evaluation.sample_user import sample_user, shown_to
 from recsys.evaluation.store import load_report, save_lists, save_report
+from recsys.files import link_or_copy, sync_all
 from recsys.models.arrays import StoredArrays, save_arrays
 from recsys.models.config import ModelConfig
+from recsys.models.iterative import Iterative
+from recsys.models.recommender import Recommender
 from recsys.search.curves import CurvePoint, LossProbe
 from recsys.splitting.split import Fold
 from tasks.progress import report_progress
@@ -55,19 +60,49 @@ def measure(
     config: ModelConfig,
     watch: Watch | None = None,
     stored: StoredArrays | None = None,
+    fitted: OnFitted = ignored,
 ) -> JudgedModel:
     """A model of a study, fitted or restored, and judged: see `recsys.evaluation.fitting`."""
     seed, ks = train_seed(study, config.kind), study.config.judge.ks
-    return fit_and_judge(config, seed, fold, ks, stored, watch, report_progress)
+    return fit_and_judge(config, seed, fold, ks, stored, watch, report_progress, fitted)
 
 
 def save_measured(judged: JudgedModel, folder: Path, with_arrays: bool) -> None:
     """Write per-user values, exposure and, if wanted, what the model learned."""
     save_report(judged.report, folder)
-    learned = judged.model.arrays() if with_arrays else {}
-    if learned:
+    if with_arrays:
+        save_learned(judged.model, folder)
+
+
+def save_learned(model: Recommender, folder: Path) -> None:
+    """Write what a model learned into a folder, if that is not there yet."""
+    learned = model.arrays()
+    if learned and not (folder / FACTORS).exists():
         (folder / FACTORS).mkdir()
         save_arrays(learned, folder / FACTORS)
+
+
+@contextmanager
+def saving_meanwhile(folder: Path, wanted: bool) -> Iterator[OnFitted]:
+    """Gives the block what writes a model that trained in iterations while that is judged.
+
+    At the end of the block it is on disk.
+    """
+
+    def save(model: Recommender) -> None:
+        save_learned(model, folder)
+        sync_all(path for path in (folder / FACTORS).rglob("*") if path.is_file())
+
+    with ThreadPoolExecutor(1) as thread:
+        begun: list[Future[None]] = []
+
+        def begin(model: Recommender) -> None:
+            if wanted and isinstance(model, Iterative):
+                begun.append(thread.submit(save, model))
+
+        yield begin
+        for each in begun:
+            each.result()
 
 
 def stored_in(folder: Path) -> StoredArrays | None:
@@ -166,7 +201,7 @@ def _measure_final(study: Study, fold: Fold, config: ModelConfig, run: Run, into
     shown = shown_to(judged.model, fold, user, SHOWN)
     (into / SAMPLE_USER).write_text(json.dumps(asdict(shown)), encoding="utf-8")
     with study.scratch() as folder:
-        shutil.copytree(into, folder, dirs_exist_ok=True)
+        shutil.copytree(into, folder, copy_function=link_or_copy, dirs_exist_ok=True)
         run.files(folder)
     measured = Measured.of(run, judged)
     log_measured(run, "test", measured, probe.points, study.config.objectives)

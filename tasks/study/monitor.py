@@ -10,7 +10,7 @@ from recsys.search.monitor import StopRules, TrainingMonitor
 from recsys.seeds import seed_for
 from recsys.splitting.split import Fold
 from tasks.study.checkpoints import Checkpoints
-from tasks.study.study import Study, trial_params
+from tasks.study.study import Study, sampled, trial_params
 from tasks.tuning import Search, Trial
 
 
@@ -62,8 +62,8 @@ def _rules(config: ExperimentConfig, iterations: int, trial: Trial, search: Sear
 
 def _curve(config: ExperimentConfig, fold: Fold, points: Sequence[CurvePoint]) -> Curve:
     metrics = dict.fromkeys([config.study.metric, *config.judge.curve_metrics])
-    seed = seed_for(config.seed, "judge", "curve")
-    return Curve(fold, list(metrics), config.judge.curve_users, seed, points)
+    n_users, seed = config.judge.curve_users, seed_for(config.seed, "judge", "curve")
+    return Curve(sampled(fold, n_users, seed), list(metrics), n_users, seed, points)
 
 
 def _longest(config: ExperimentConfig, iterations: int) -> int:

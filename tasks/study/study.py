@@ -204,4 +204,10 @@ def tuning_fold(config: ExperimentConfig, validation: Path) -> Fold:
     n_users = config.judge.validation_users
     if n_users is None:
         return fold
-    return fold.sample(n_users, seed_for(config.seed, "judge", "validation"))
+    return sampled(fold, n_users, seed_for(config.seed, "judge", "validation"))
+
+
+@functools.lru_cache(maxsize=4)
+def sampled(fold: Fold, n_users: int, seed: int) -> Fold:
+    """`Fold.sample`, drawn once for all trials."""
+    return fold.sample(n_users, seed)

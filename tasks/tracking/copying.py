@@ -1,11 +1,11 @@
 """Copy the values and files of a run to another, and delete runs with their files."""
 
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from recsys.files import link_or_copy
 from tasks.tracking.client import open_client
 from tasks.tracking.moving import SOURCE_FACTORS
 from tasks.tracking.runs import SOURCE_RUN, Run, durable_names
@@ -50,16 +50,9 @@ def copy_run(source: Run, target: Run, scratch: Path) -> Copied:
     if here is None or there is None:
         target.client.log_artifacts(target.id, str(source.fetch("", scratch)))
     else:
-        shutil.copytree(here, there, copy_function=_linked, dirs_exist_ok=True)
+        shutil.copytree(here, there, copy_function=link_or_copy, dirs_exist_ok=True)
         durable_names(there)
     return Copied(known.data.params, known.data.metrics, curves)
-
-
-def _linked(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
 
 
 def delete_runs(workspace: Workspace, run_ids: Sequence[str]) -> None:

@@ -21,7 +21,7 @@ from mlflow.entities import LifecycleStage
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from recsys.errors import InputError
-from recsys.files import sync
+from recsys.files import sync_all
 from tasks.orchestration.interfaces import HOST, MLFLOW_PORT
 from tasks.tracking.client import open_client
 from tasks.tracking.moving import SOURCE, place_of
@@ -57,8 +57,8 @@ class Run:
         step: int = 0,
         tags: Mapping[str, str] | None = None,
     ) -> None:
-        """Record values at one step, in one batch."""
-        self.log_curves({name: [(step, value)] for name, value in metrics.items()}, tags=tags)
+        """Record values at one step, in one batch; a power cut may take them."""
+        self._write({name: [(step, value)] for name, value in metrics.items()}, {}, tags, False)
 
     def log_curves(
         self,
@@ -66,14 +66,23 @@ class Run:
         params: Mapping[str, object] | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> None:
-        """Record (step, value) pairs of several metrics with parameters and tags, in one batch."""
+        """Record (step, value) pairs of several metrics with parameters and tags, for good."""
+        self._write(curves, params or {}, tags, True)
+
+    def _write(
+        self,
+        curves: Mapping[str, Sequence[tuple[int, float]]],
+        params: Mapping[str, object],
+        tags: Mapping[str, str] | None,
+        durable: bool,
+    ) -> None:
         now = int(time.time() * 1000)
         points = [
             Point(metric_name(name), value, now, step)
             for name, curve in curves.items()
             for step, value in curve
         ]
-        open_writer(self.workspace).log(self.id, points, texts(params or {}), tags or {})
+        open_writer(self.workspace).log(self.id, points, texts(params), tags or {}, durable)
 
     def params(self, params: Mapping[str, object]) -> None:
         """Record parameters; one that was recorded stays."""
@@ -93,12 +102,12 @@ class Run:
         if place is None:
             self.client.log_artifacts(self.id, str(folder), into)
             return
-        for path in sorted(folder.rglob("*")):
-            if path.is_file():
-                target = place / (into or "") / path.relative_to(folder)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                sync(path)
-                shutil.move(path, target)
+        paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+        sync_all(paths)
+        for path in paths:
+            target = place / (into or "") / path.relative_to(folder)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(path, target)
         if place.exists():
             durable_names(place)
 
@@ -170,8 +179,7 @@ class Run:
 def durable_names(place: Path) -> None:
     """Wait until the names of a run's files, and of the folders they are in, are on disk."""
     inner = [path for path in place.rglob("*") if path.is_dir()]
-    for folder in (place.parent.parent, place.parent, place, *inner):
-        sync(folder)
+    sync_all([place.parent.parent, place.parent, place, *inner])
 
 
 def experiment_id(workspace: Workspace, path: Path) -> str:

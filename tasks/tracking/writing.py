@@ -86,8 +86,15 @@ class Writer(Protocol):
     def describe(self, run_id: str, params: Texts, data: DataSet | None) -> None:
         """Record parameters and data set; what is there already stays."""
 
-    def log(self, run_id: str, points: Sequence[Point], params: Texts, tags: Texts) -> None:
-        """Record values for good; a tag replaces what was there."""
+    def log(
+        self,
+        run_id: str,
+        points: Sequence[Point],
+        params: Texts,
+        tags: Texts,
+        durable: bool = True,
+    ) -> None:
+        """Record values, for good if they are to outlast a power cut; a tag replaces another."""
 
     def end(self, run_id: str, status: str, tags: Texts) -> None:
         """Close it as FINISHED, FAILED or KILLED."""
@@ -133,7 +140,14 @@ class ClientWriter:
             with self._locks.exclusive("mlflow-inputs"):
                 self._client.log_inputs(run_id, [_input(data)])
 
-    def log(self, run_id: str, points: Sequence[Point], params: Texts, tags: Texts) -> None:
+    def log(
+        self,
+        run_id: str,
+        points: Sequence[Point],
+        params: Texts,
+        tags: Texts,
+        durable: bool = True,
+    ) -> None:
         """See `Writer.log`."""
         metrics = [Metric(each.name, each.value, each.at, each.step) for each in points]
         entered = [Param(name, value) for name, value in params.items()]
@@ -207,17 +221,24 @@ class DatabaseWriter:
                 return
         self._client.describe(run_id, params, data)
 
-    def log(self, run_id: str, points: Sequence[Point], params: Texts, tags: Texts) -> None:
+    def log(
+        self,
+        run_id: str,
+        points: Sequence[Point],
+        params: Texts,
+        tags: Texts,
+        durable: bool = True,
+    ) -> None:
         """See `Writer.log`."""
         names = {each.name: "" for each in points}
-        with _writing(self._database, durable=True) as connection:
+        with _writing(self._database, durable) as connection:
             plain = _is_plain({**names, **tags}) and _takes(connection, run_id, params)
             if plain and _active(connection, run_id) is not None:
                 _put(connection, "params", run_id, params)
                 _put(connection, "tags", run_id, tags)
                 _put_points(connection, run_id, points)
                 return
-        self._client.log(run_id, points, params, tags)
+        self._client.log(run_id, points, params, tags, durable)
 
     def end(self, run_id: str, status: str, tags: Texts) -> None:
         """See `Writer.end`."""

@@ -2,14 +2,19 @@
 
 import fcntl
 import functools
+import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage, RDBStorage, get_storage
 from optuna.storages.journal import JournalFileBackend
 from optuna.storages.journal._file import BaseJournalFileLock  # what a lock has to be
+from optuna.storages.journal._storage import JournalOperation
+from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from recsys.errors import InputError
@@ -22,6 +27,12 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 ERRORS = (SQLAlchemyError, StorageInternalError)  # the database cannot be used
 _BLOCK = 1 << 16
+_RUNNING = TrialState.RUNNING.value
+_OF_RUNNING = (
+    JournalOperation.CREATE_TRIAL,
+    JournalOperation.SET_TRIAL_INTERMEDIATE_VALUE,
+    JournalOperation.SET_TRIAL_USER_ATTR,
+)
 
 
 class _Lock(BaseJournalFileLock):
@@ -68,6 +79,37 @@ def mend(journal: Path) -> None:
             os.fsync(file.fileno())
 
 
+class Journal(JournalFileBackend):
+    """The file of all studies, of which the disk is waited for only where something ends.
+
+    What a power cut takes is then at most a claim with its run and its curve. Its trial is cut off,
+    as one of a killed worker is, and repeated. What ends a trial keeps all that is before it.
+    """
+
+    def __init__(self, path: Path, lock: _Lock) -> None:
+        super().__init__(str(path), lock)
+        self._path = path
+        self._writing = lock
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Add entries at the end."""
+        if not all(map(_is_of_running, logs)):
+            super().append_logs(logs)
+            return
+        lines = "".join(f"{json.dumps(log, separators=(',', ':'))}\n" for log in logs)
+        self._writing.acquire()
+        try:
+            with self._path.open("ab") as file:
+                file.write(lines.encode())
+        finally:
+            self._writing.release()
+
+
+def _is_of_running(log: Mapping[str, Any]) -> bool:
+    """Whether an entry is about a trial that has not ended."""
+    return log["op_code"] in _OF_RUNNING and log.get("state", _RUNNING) == _RUNNING
+
+
 def open_storage(workspace: Workspace) -> BaseStorage:
     """The storage of all studies, made where it is missing.
 
@@ -78,7 +120,7 @@ def open_storage(workspace: Workspace) -> BaseStorage:
         if not workspace.studies.exists() and not is_writable(workspace.root):
             return InMemoryStorage()  # without studies: none can be made here
         lock = _Lock(workspace.studies, workspace.lock("optuna-journal"))
-        return JournalStorage(JournalFileBackend(str(workspace.studies), lock))
+        return JournalStorage(Journal(workspace.studies, lock))
     # Of two processes that make the tables at once, one would fail.
     with workspace_locks(workspace).exclusive("optuna"):
         try:

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run as MlflowRun
-from optuna.storages.journal import JournalFileBackend
 from scipy.sparse import csr_matrix
 
 from recsys.config import ExperimentConfig
@@ -35,6 +34,7 @@ from tasks.tracking.client import open_client
 from tasks.tracking.queries import children
 from tasks.tracking.writing import DatabaseWriter, Point
 from tasks.tuning import Search, Trial
+from tasks.tuning.storage import Journal
 from tasks.workspace.layout import Workspace
 from tasks.workspace.locking import workspace_locks
 from tests.conftest import cells_of, copy_workspace
@@ -348,7 +348,7 @@ def watched(patch: pytest.MonkeyPatch) -> Iterator[Writes]:
 
         patch.setattr(owner, name, noting)
 
-    watch(JournalFileBackend, "append_logs", lambda _, logs: _said(logs[0]))
+    watch(Journal, "append_logs", lambda _, logs: _said(logs[0]))
     for name in ("create_experiment", "update_run", "delete_tag"):
         watch(MlflowClient, name, _named(name.partition("_")[2]))
     watch(DatabaseWriter, "create", _named("run"))
