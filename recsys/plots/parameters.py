@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 
 _STEPS = (1, 2, 5, 10)  # between ticks, times a power of ten
+ENOUGH = 20  # trials between which a value is worth a guess
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ def slices(
     what: str,
     log: Collection[str] = (),
     title: str = "",
+    numbers: Sequence[int] | None = None,
 ) -> Figure:
     """The value of every trial against each parameter; a darker dot is a later trial.
 
@@ -54,9 +56,12 @@ def slices(
         what: Label of the values, such as "ndcg@10 on validation".
         log: Names of parameters on a log axis, which those with values <= 0 do not get.
         title: Heading; by default made of `what`.
+        numbers: Of the trials, which have gaps where trials were pruned or failed; by default
+            their places in `points`.
     """
     title = title or f"{what} by parameter"
     y = np.array(values, np.float64)
+    number = np.arange(len(y)) if numbers is None else np.array(numbers, np.int64)
     kept = [point if ok else {} for point, ok in zip(points, np.isfinite(y), strict=True)]
     columns = [_column(kept, name, log) for name in _names(kept)]
     columns = [column for column in columns if len(set(column.at[np.isfinite(column.at)])) > 1]
@@ -66,9 +71,10 @@ def slices(
     for axes, column in zip(panels, columns, strict=True):
         has = np.flatnonzero(np.isfinite(column.at))
         # Within a category by trial from left to right, else many would lie on each other.
-        shift = 0.5 * (has / (len(y) - 1) - 0.5) if column.labels else 0
-        dots = axes.scatter(column.at[has] + shift, y[has], c=has, cmap="viridis_r", vmin=0,
-                            vmax=len(y) - 1, s=22, edgecolors=INK, linewidths=0.3)  # fmt: skip
+        shift = 0.5 * (number[has] / max(number.max(), 1) - 0.5) if column.labels else 0
+        dots = axes.scatter(column.at[has] + shift, y[has], c=number[has], cmap="viridis_r",
+                            vmin=0, vmax=number.max(), s=22, edgecolors=INK,
+                            linewidths=0.3)  # fmt: skip
         _fit(axes, "x", column)
         axes.tick_params("y", labelsize=8)
     panels[0].margins(y=0.08)
@@ -88,7 +94,7 @@ def contours(
     """The value over each pair of numeric parameters, linear between the trials.
 
     Linear in the logarithm of those with a log axis. Trials at the same place count as one with
-    their mean. Between fewer than 4 places, or places on one line, nothing is filled in.
+    their mean. Between fewer than 20 trials, or places on one line, nothing is filled in.
 
     Args:
         points: The parameters of each trial.
@@ -154,7 +160,7 @@ def _contour(axes: Axes, x: _Column, y: _Column, z: Float64Array, norm: Boundary
     places = np.column_stack([x.at[has], y.at[has]])
     inside = (axes.transScale + axes.transLimits).transform(places)  # 0 to 1 across the panel
     distinct, which = np.unique(inside.round(6), axis=0, return_inverse=True)
-    if not _span_a_plane(distinct):
+    if has.sum() < ENOUGH or not _span_a_plane(distinct):
         return
     which = which.ravel()
     mean = np.bincount(which, z[has]) / np.bincount(which)

@@ -142,7 +142,7 @@ def draw_study(study: Study, search: Search) -> None:
     figures = {
         "history": _history(search, what),
         "importance": plots.importance(shares, what),
-        "slices": plots.slices(points, values, what, log),
+        "slices": plots.slices(points, values, what, log, numbers=[each.slot for each in done]),
         "contours": plots.contours(points, values, pairs, what, log),
     }
     for other in study.config.study.also:

@@ -229,15 +229,15 @@ def test_slices_have_a_panel_per_varied_parameter_with_the_trials_that_have_it()
     assert len({axes.get_ylim() for axes in drawn.values()}) == 1
 
 
-def test_slices_put_a_category_at_its_tick_and_colour_by_the_order_of_trials() -> None:
-    figure = plots.slices(TRIALS, NDCG, "ndcg@10")
+def test_slices_put_a_category_at_its_tick_and_colour_by_the_number_of_the_trial() -> None:
+    figure = plots.slices(TRIALS, NDCG, "ndcg@10", numbers=[0, 2, 3, 7, 9])
 
     axes = panels(figure)["weighting"]
     ticks = [label.get_text() for label in axes.get_xticklabels()]
     at = [ticks[round(x)] for x, _ in dots(axes)]
     assert at == [trial["weighting"] for trial in TRIALS]
-    assert np.asarray(axes.collections[0].get_array()).tolist() == [0, 1, 2, 3, 4]
-    assert np.asarray(panels(figure)["power"].collections[0].get_array()).tolist() == [1, 2]
+    assert np.asarray(axes.collections[0].get_array()).tolist() == [0, 2, 3, 7, 9]
+    assert np.asarray(panels(figure)["power"].collections[0].get_array()).tolist() == [2, 3]
 
 
 def test_a_category_is_written_as_it_is_or_shortened() -> None:
@@ -290,21 +290,25 @@ def test_a_parameter_with_zero_gets_no_log_axis_and_a_failed_trial_no_dot() -> N
 
 
 def test_contours_fill_each_pair_and_show_every_trial_that_has_both() -> None:
-    figure = plots.contours(TRIALS, NDCG, [("factors", "alpha"), ("power", "alpha")], "ndcg", LOG)
+    pairs = [("factors", "alpha"), ("power", "alpha")]
+
+    figure = plots.contours(TRIALS * 4, NDCG * 4, pairs, "ndcg", LOG)
 
     both, few = panels(figure)["factors"], panels(figure)["power"]
     assert len(figure.axes) == 3  # and the colour bar
     assert (both.get_xscale(), both.get_yscale(), few.get_xscale()) == ("log", "log", "linear")
     assert both.get_ylabel() == "alpha"
-    assert dots(both) == [(8, 0.001), (64, 1), (512, 0.01), (16, 100), (256, 10)]
-    assert dots(few) == [(0.5, 1), (0.9, 0.01)]
+    assert dots(both) == [(8, 0.001), (64, 1), (512, 0.01), (16, 100), (256, 10)] * 4
+    assert dots(few) == [(0.5, 1), (0.9, 0.01)] * 4
     assert (len(filled(both)), len(filled(few))) == (1, 0)
 
 
 def test_contours_are_linear_in_the_logarithm_and_reach_to_the_outermost_trials() -> None:
     corners: list[Point] = [{"x": x, "y": y} for x in (1, 100) for y in (1, 10_000)]
 
-    figure = plots.contours(corners, [0.0, 0.0, 1.0, 1.0], [("x", "y")], "value", {"x", "y"})
+    values = [0.0, 0.0, 1.0, 1.0] * 5
+
+    figure = plots.contours(corners * 5, values, [("x", "y")], "value", {"x", "y"})
 
     (axes,) = panels(figure).values()
     bands = [path for path in filled(axes)[0].get_paths() if np.size(path.vertices)]
@@ -318,10 +322,10 @@ def test_contours_are_linear_in_the_logarithm_and_reach_to_the_outermost_trials(
 def test_contours_show_the_mean_of_trials_at_one_place() -> None:
     square: list[Point] = [{"x": x, "y": y} for x in (0, 1) for y in (0, 1)]
 
-    twice = plots.contours(square * 2, [0.0] * 4 + [2.0] * 4, [("x", "y")], "value")
+    twice = plots.contours(square * 6, ([0.0] * 4 + [2.0] * 4) * 3, [("x", "y")], "value")
 
     (axes,) = panels(twice).values()
-    assert len(dots(axes)) == 8
+    assert len(dots(axes)) == 24
     drawn = filled(axes)[0]
     assert drawn.zmin == drawn.zmax == 1  # type: ignore[attr-defined]
 
@@ -329,11 +333,11 @@ def test_contours_show_the_mean_of_trials_at_one_place() -> None:
 @pytest.mark.parametrize(
     "trials",
     [
-        [{"x": 1.0, "y": float(i)} for i in range(6)],
-        [{"x": float(i), "y": 2.0 * i} for i in range(6)],
-        [{"x": i / 10, "y": i / 10 + (i == 3) * 1e-12} for i in range(6)],
-        [{"x": 1.0, "y": 1.0}] * 6,
-        [{"x": float(i % 2), "y": float(i % 3 == 0)} for i in range(3)],
+        [{"x": 1.0, "y": float(i)} for i in range(24)],
+        [{"x": float(i), "y": 2.0 * i} for i in range(24)],
+        [{"x": i / 10, "y": i / 10 + (i == 3) * 1e-12} for i in range(24)],
+        [{"x": 1.0, "y": 1.0}] * 24,
+        [{"x": float(i % 2), "y": float(i % 3 == 0)} for i in range(3)] * 8,
     ],
 )
 def test_places_on_a_line_are_shown_without_a_filling(trials: list[Point]) -> None:
@@ -343,6 +347,15 @@ def test_places_on_a_line_are_shown_without_a_filling(trials: list[Point]) -> No
     (axes,) = panels(figure).values()
     assert len(dots(axes)) == len(trials)
     assert filled(axes) == []
+
+
+@pytest.mark.parametrize(("n", "bands"), [(19, 0), (20, 1)])
+def test_a_few_trials_are_dots_and_no_landscape(n: int, bands: int) -> None:
+    trials: list[Point] = [{"x": i % 5, "y": i * i % 7} for i in range(n)]
+
+    figure = plots.contours(trials, list(range(n)), [("x", "y")], "value")
+
+    assert len(filled(panels(figure)["x"])) == bands
 
 
 def test_a_parameter_of_one_value_still_has_a_tick_there_on_a_log_axis() -> None:
