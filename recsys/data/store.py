@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from recsys.data.ids import IdMap
 from recsys.data.interactions import Events, Interactions
+from recsys.data.mapped import load_mapped, save_mapped
 from recsys.data.profiles import Profiles
 
 ArrayColumns = Mapping[str, npt.NDArray[Any]]
@@ -43,9 +44,9 @@ def save_events(events: Events, folder: Path) -> None:
 def load_events(folder: Path) -> Events:
     """Read what save_events wrote."""
     users, items = load_ids(folder / "users.parquet"), load_ids(folder / "items.parquet")
-    with np.load(folder / "events.npz", allow_pickle=False) as arrays:
-        times = arrays.get("times")
-        return Events(users, items, arrays["rows"], arrays["cols"], arrays["plays"], times)
+    arrays = load_mapped(folder / "events.npz")
+    times = arrays.get("times")
+    return Events(users, items, arrays["rows"], arrays["cols"], arrays["plays"], times)
 
 
 PROFILES = "profiles.parquet"
@@ -110,13 +111,11 @@ def _save_arrays(
 ) -> None:
     """One uncompressed .npz; a missing time is left out."""
     known = {name: values for name, values in times.items() if values is not None}
-    np.savez(path, allow_pickle=False, **columns, **known)
+    save_mapped(path, {**columns, **known})
 
 
 def load_cells(path: Path, users: IdMap, items: IdMap) -> Interactions:
     """Read what save_cells wrote, over the id maps of its rows and cols."""
-    with np.load(path, allow_pickle=False) as arrays:
-        first, last = (arrays.get(name) for name in ("first", "last"))
-        return Interactions(
-            users, items, arrays["rows"], arrays["cols"], arrays["plays"], first, last
-        )
+    arrays = load_mapped(path)
+    first, last = (arrays.get(name) for name in ("first", "last"))
+    return Interactions(users, items, arrays["rows"], arrays["cols"], arrays["plays"], first, last)

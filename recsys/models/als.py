@@ -6,7 +6,6 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import PositiveFloat
 from scipy.sparse import csr_matrix
-from threadpoolctl import threadpool_limits
 
 from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
@@ -15,6 +14,7 @@ from recsys.models import Device, als_implicit
 from recsys.models.als_scaled import Regularization
 from recsys.models.als_sweeps import Sweep, Sweeps, exact, gram, padded
 from recsys.models.arrays import ModelArrays, StoredArrays
+from recsys.models.blas import one_blas_thread
 from recsys.models.config import Factors, Iterations, Share
 from recsys.models.explaining import cosines, nearest, shares_of_score
 from recsys.models.iterative import (
@@ -118,7 +118,7 @@ class Als:
         self._train = train.matrix()
         self._weights = Weights(self._config, train)
         self._scaled = Regularization.of(self._config, self._train)
-        with threadpool_limits(1, "blas"):
+        with one_blas_thread():
             if start is None:
                 self._iteration = 0
                 self._take(*_drawn(self._train.shape, self._config.factors, self._seed))
@@ -209,7 +209,7 @@ class Als:
 
     def _solved(self, history: Interactions, users: npt.NDArray[np.int32]) -> Float32Array:
         """User factors, exactly, by Cholesky; zeros for a user without a cell."""
-        with threadpool_limits(1, "blas"):
+        with one_blas_thread():
             confidence = self._confidence(history, users)
             lambdas = self._scaled.of_users(np.diff(confidence.indptr))
             if self._gram is None:
@@ -222,7 +222,7 @@ class Als:
     ) -> Float32Array:
         """The score of every item for a user solved from their history, float32, (n_items,)."""
         factors = self._solved(history, np.array([user], dtype=np.int32))
-        with threadpool_limits(1, "blas"):
+        with one_blas_thread():
             return np.asarray(self.item_factors @ factors[0])
 
     def similar(self, item: int, k: int) -> tuple[npt.NDArray[np.int32], Float32Array]:

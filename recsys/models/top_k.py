@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import solve_triangular
 from scipy.sparse import csr_matrix
-from threadpoolctl import threadpool_limits
 
 from recsys.dtypes import BoolArray, Float32Array, Float64Array, Int32Array
 from recsys.kernels.pool import in_threads
+from recsys.models.blas import one_blas_thread
 from recsys.models.recommender import NO_ITEM
 
 Block = tuple[Int32Array, Float32Array]
@@ -59,7 +59,7 @@ def top_k(
     for factors, of in ((users, "users"), (items, "items")):
         if not np.isfinite(factors).all():
             raise ValueError(f"the factors of {of} hold NaN or infinity, which cannot be ranked")
-    with threadpool_limits(1, "blas"):
+    with one_blas_thread():
         if k and len(users) >= FEW and len(users) * len(items) > SCORES:
             bounds = _Bounds.of(users, items, seen, k, threads, excluded)
             if not bounds.overflow():
