@@ -13,6 +13,7 @@ from flows.alerting import ALERTS
 from flows.clock import Clock
 from flows.experiment import opened
 from flows.model_config import ensemble_of, model_config, pinned
+from flows.notes import NOTE, comparison_note
 from flows.searching import joined, search_all, with_prefect
 from recsys.config import ExperimentConfig
 from recsys.errors import InputError
@@ -28,6 +29,7 @@ from tasks.study.comparison_report import judge_split, record_comparison
 from tasks.study.experiment_report import compare_sides
 from tasks.study.measuring import Measured, run_final, run_on_validation
 from tasks.study.study import Study
+from tasks.tracking.runs import Run
 from tasks.tuning import Search
 from tasks.workspace.layout import Workspace
 from tasks.workspace.locking import workspace_locks
@@ -218,7 +220,9 @@ def _compared(
     with clock.part("reporting"):
         run = record_comparison(study, request.name, comparison, _params(request), failed)
     clock.seconds["total"] = clock.total
-    return CompareResult(request, comparison, failed, merged, exchange, run, clock.seconds)
+    result = CompareResult(request, comparison, failed, merged, exchange, run, clock.seconds)
+    Run.of(place, run).log({}, tags={NOTE: comparison_note(result)})
+    return result
 
 
 def _check_others(

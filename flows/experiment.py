@@ -12,6 +12,7 @@ from prefect import flow
 from flows import environment
 from flows.alerting import ALERTS
 from flows.clock import Clock
+from flows.notes import NOTE, study_note
 from flows.result import Result, Saved
 from flows.searching import Attempt, check_not_given_up, joined, search_all, with_prefect
 from recsys.bounds import name_fault, shown
@@ -269,7 +270,10 @@ def _searched_and_judged(
     Run.of(study.workspace, study.parent).log(
         {}, tags={"best_trial": str(best.slot), "best_run": best.run}
     )
-    return _result(study, search, stages, clock, chosen, compared, finals, link, exchange)
+    result = _result(study, search, stages, clock, chosen, compared, finals, link, exchange)
+    for run in result.runs.values():
+        Run.of(study.workspace, run).log({}, tags={NOTE: study_note(result)})
+    return result
 
 
 def _result(

@@ -21,6 +21,7 @@ from flows.cli.format import (
     value_text,
     varying,
 )
+from flows.notes import answer
 from flows.result import Result, Saved
 from recsys.evaluation.bootstrap import MetricRow, excludes_zero
 from recsys.models import is_baseline
@@ -33,7 +34,6 @@ TOP = 5
 FEWEST = 2  # trials that the screen shows where there is much else to say
 SCREEN = 23  # lines: a terminal of 24, and one for what is typed next
 FIRST = ("precision", "recall", "ndcg", "coverage", "gini")  # metrics of the screen
-UNSURE = ", which may be chance"
 MORE = "--all prints every metric, filter and setting; `recsys ui` opens MLflow"
 _METRICS = (
     *("precision", "recall", "ndcg", "map", "mrr", "hit_rate"),
@@ -93,21 +93,6 @@ def _height(console: Console, parts: Sequence[RenderableType], lines: Sequence[s
     """Lines that these take on the terminal."""
     of_parts = sum(len(console.render_lines(part)) for part in parts)
     return of_parts + sum(max(1, math.ceil(cell_len(line) / console.width)) for line in lines)
-
-
-def answer(result: Result) -> str:
-    """What was found, in a sentence with its interval."""
-    metric, model = result.config.study.metric, result.config.model
-    row = result.comparison[metric]
-    value = f"{row.b.mean:.3f}"
-    parts = [f"{model} finds {value} {metric}"]
-    if row.a.mean and model != result.config.judge.baseline:
-        parts.append(f"{row.b.mean / row.a.mean:.1f} times popularity")
-    unsure = "" if row.difference.low is None or excludes_zero(row.difference) else UNSURE
-    sentence = f"{', '.join(parts)}{unsure}; {result.comparison.n_users:,} {result.nouns.users}"
-    if row.b.low is None or row.b.high is None:
-        return sentence
-    return f"{sentence}, 95 % interval {row.b.low:.3f} to {row.b.high:.3f}"
 
 
 def first_metrics(result: Result) -> RenderableType:

@@ -26,6 +26,7 @@ from tasks.workspace.places import found_request
 SEEDS = 5  # points that a study gives to one that begins from it
 
 _REQUEST, _MADE_FROM, _EARLIER, _CODE = "request", "made_from", "earlier", "code"
+_METRIC_NAMES = "study:metric_names"
 ADOPTED = "adopted"
 """Of a study that other code resumed: each time the new code and what had changed."""
 
@@ -135,7 +136,10 @@ def _create(storage: BaseStorage, name: str, config: ExperimentConfig) -> int:
         StudyDirection.MINIMIZE if lower_is_better(metric) else StudyDirection.MAXIMIZE
         for metric in config.objectives
     ]
-    return storage.create_new_study(directions, name)
+    study_id = storage.create_new_study(directions, name)
+    # What `Study.set_metric_names` writes, which is experimental: the dashboard's label of values.
+    storage.set_study_system_attr(study_id, _METRIC_NAMES, list(config.objectives))
+    return study_id
 
 
 def _refuse_other(

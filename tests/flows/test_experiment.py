@@ -105,6 +105,21 @@ def test_the_study_holds_the_best_so_far_by_trial(lab: Lab, first: Result) -> No
     assert (tags["best_trial"], tags["best_run"]) == (str(first.best.slot), first.best.run)
 
 
+def test_study_and_final_describe_what_was_found(lab: Lab, first: Result) -> None:
+    client = open_client(lab.workspace)
+
+    of_study, of_final = (
+        client.get_run(first.runs[run]).data.tags["mlflow.note.content"]
+        for run in ("study", "final")
+    )
+
+    assert of_study == of_final
+    value = first.comparison["ndcg@10"].b
+    assert of_study.startswith(f"**als finds {value.mean:.3f} ndcg@10, ")
+    assert f"| ndcg@10 | {first.comparison['ndcg@10'].a.text} | {value.text} |" in of_study
+    assert f"| {first.best.slot} (winner) |" in of_study
+
+
 def test_the_study_holds_the_whole_configuration(lab: Lab, first: Result) -> None:
     params = open_client(lab.workspace).get_run(first.runs["study"]).data.params
 

@@ -2,6 +2,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import optuna
 import pytest
 from optuna.storages import JournalStorage
 
@@ -20,6 +21,7 @@ from tasks.tuning import (
     open_search,
     stored_request,
 )
+from tasks.tuning.storage import open_storage
 from tasks.workspace.code import id_of
 from tasks.workspace.layout import Workspace
 from tasks.workspace.locking import workspace_locks
@@ -47,6 +49,15 @@ def opened_from(
 ) -> Search:
     request = {"config": config.model_dump(mode="json"), "plays": "/data/plays.tsv"}
     return open_search(workspace, "study", config, split, code, request, adopt=adopt)
+
+
+def test_optuna_calls_the_values_of_a_study_by_the_names_of_the_objectives(
+    workspace: Workspace,
+) -> None:
+    opened(workspace, CONFIG)
+
+    study = optuna.load_study(study_name="study", storage=open_storage(workspace))
+    assert study.metric_names == ["ndcg@10"]
 
 
 def test_a_study_is_made_and_then_resumed(workspace: Workspace) -> None:

@@ -1,0 +1,101 @@
+"""What a study and a comparison found, in words: for the terminal, and as Markdown for MLflow."""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from flows.result import Result
+from recsys.evaluation.bootstrap import excludes_zero
+
+if TYPE_CHECKING:
+    from flows.compare import CompareResult
+
+NOTE = "mlflow.note.content"  # the tag that MLflow's pages show as the description
+UNSURE = ", which may be chance"
+SURE = 0.05
+_METRICS = ("precision", "recall", "ndcg", "coverage", "novelty")
+_TRIALS = 5
+
+
+def answer(result: Result) -> str:
+    """What was found, in a sentence with its interval."""
+    metric, model = result.config.study.metric, result.config.model
+    row = result.comparison[metric]
+    value = f"{row.b.mean:.3f}"
+    parts = [f"{model} finds {value} {metric}"]
+    if row.a.mean and model != result.config.judge.baseline:
+        parts.append(f"{row.b.mean / row.a.mean:.1f} times popularity")
+    unsure = "" if row.difference.low is None or excludes_zero(row.difference) else UNSURE
+    sentence = f"{', '.join(parts)}{unsure}; {result.comparison.n_users:,} {result.nouns.users}"
+    if row.b.low is None or row.b.high is None:
+        return sentence
+    return f"{sentence}, 95 % interval {row.b.low:.3f} to {row.b.high:.3f}"
+
+
+def study_note(result: Result) -> str:
+    """The answer, the first metrics on test and the best trials on validation."""
+    baseline, model = result.config.judge.baseline, result.config.model
+    metric = result.config.study.metric
+    k = metric.partition("@")[2]
+    names = dict.fromkeys([metric, *(f"{name}@{k}" for name in _METRICS)])
+    rows = {row.metric: row for row in result.comparison.rows}
+    judged = [
+        (
+            name,
+            rows[name].a.text,
+            rows[name].b.text,
+            "" if rows[name].improvement is None else f"{rows[name].improvement:+.1%}",
+        )
+        for name in names
+        if name in rows
+    ]
+    best = result.chosen.ranked[:_TRIALS]
+    searched = list(dict.fromkeys(name for each in best for name in each.done.params))
+    trials = [
+        (
+            f"{each.done.slot}{' (winner)' * (each.done.slot == result.best.slot)}",
+            f"{each.estimate.text}{' =' * each.tied}",
+            *(_short(each.done.params.get(name, "")) for name in searched),
+        )
+        for each in best
+    ]
+    return "\n\n".join(
+        [
+            f"**{answer(result)}**",
+            f"On test, 95 % intervals over users:\n\n"
+            f"{_table(['metric', baseline, model, 'change'], judged)}",
+            f"Best of {len(result.trials)} trials on validation (= as good as the best):\n\n"
+            f"{_table(['trial', metric, *searched], trials)}",
+            f"Again, with more trials: `recsys study resume {result.study} --trials N`",
+        ]
+    )
+
+
+def comparison_note(result: "CompareResult") -> str:
+    """The answer and the models, best first."""
+    comparison = result.comparison
+    metric, best, n_users = comparison.metric, comparison.models[0], comparison.significance.n_users
+    p = {pair.b: pair.p_holm for pair in comparison.significance.against_best()}
+    means = comparison.significance.means
+    rivals = [model for model in comparison.models if p.get(model, 0.0) > SURE]
+    sure = f"; {', '.join(rivals)} may be as good" if rivals else ", beyond chance"
+    models = [
+        (model, means[model].text, "best" if model not in p else f"{p[model]:.4f}")
+        for model in comparison.models
+    ]
+    return "\n\n".join(
+        [
+            f"**{best} is best with {means[best].text} {metric}{sure}; {n_users:,} users**",
+            _table(["model", metric, "p against the best"], models),
+            "p: paired bootstrap over users, Holm-corrected.",
+            *(f"{model} could not be used: {why}" for model, why in result.failed.items()),
+        ]
+    )
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = [head, ["---"] * len(head), *([str(cell) for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
