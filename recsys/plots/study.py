@@ -56,30 +56,39 @@ def history(
     return figure
 
 
-def importance(shares: Mapping[str, float], what: str, title: str = "") -> Figure:
-    """One bar per parameter, the most important on top.
+def importance(
+    shares: Mapping[str, tuple[float, float]], what: str, n_trials: int, title: str = ""
+) -> Figure:
+    """One bar per parameter with its spread, the most important on top.
 
     Args:
-        shares: Parameter to its share, of 1 in all; NaN where unknown, which is left out.
+        shares: Parameter to its share, of 1 in all, and the standard deviation of that; NaN where
+            unknown, which is left out.
         what: The value that depends on them, such as "ndcg@10 on validation".
-        title: Heading; by default made of `what`.
+        n_trials: From how many trials.
+        title: Heading; by default made of the other two.
     """
     known = sorted(
-        ((name, share) for name, share in shares.items() if np.isfinite(share)),
-        key=lambda pair: -pair[1],
+        ((name, *each) for name, each in shares.items() if np.isfinite(each[0])),
+        key=lambda row: -row[1],
     )
-    figure, axes = new_figure(title or f"What {what} depends on", "share of the importance, %", "")
+    title = title or f"What {what} depends on, {n_trials} trials"
+    figure, axes = new_figure(title, "share of the importance, %, and its standard deviation", "")
     if not known:
         return empty(figure, axes)
     figure.set_figheight(max(2.4, 1.3 + 0.36 * len(known)))
-    names, parts = zip(*known, strict=True)
-    percent = [100 * part for part in parts]
-    bars = axes.barh(range(len(names)), percent, height=0.66, color=COLOURS[0])
-    labels = [f"{part:.1f} %" if part >= 0.05 or part <= 0 else "< 0.1 %" for part in percent]
-    axes.bar_label(bars, labels, padding=4, color=INK, fontsize=9)
+    names = [name for name, _, _ in known]
+    percent, spread = (np.array([100 * row[at] for row in known]) for at in (1, 2))
+    axes.barh(range(len(names)), percent, height=0.66, color=COLOURS[0])
+    low = np.minimum(spread, percent)
+    axes.errorbar(percent, range(len(names)), xerr=(low, spread), fmt="none", ecolor=INK, lw=1)
+    for at, (part, wide) in enumerate(zip(percent, spread, strict=True)):
+        label = f"{part:.1f} %" if part >= 0.05 or part <= 0 else "< 0.1 %"
+        axes.annotate(label, (part + wide, at), (4, 0), textcoords="offset points", va="center",
+                      color=INK, fontsize=9)  # fmt: skip
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(max(len(names), 3) - 0.4, -0.6)  # one bar alone is not as thick as three
-    axes.set_xlim(0, 1.12 * max(percent) or 1)  # room for the numbers right of the bars
+    axes.set_xlim(0, 1.15 * float((percent + spread).max()) or 1)  # room for the numbers
     axes.grid(visible=False, axis="y")
     return figure
 

@@ -141,7 +141,7 @@ def draw_study(study: Study, search: Search) -> None:
     pairs = list(itertools.combinations(numeric[:3], 2))
     figures = {
         "history": _history(search, what),
-        "importance": plots.importance(shares, what),
+        "importance": plots.importance(shares, what, len(done)),
         "slices": plots.slices(points, values, what, log, numbers=[each.slot for each in done]),
         "contours": plots.contours(points, values, pairs, what, log),
     }

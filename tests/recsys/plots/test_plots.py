@@ -203,8 +203,9 @@ def test_a_history_of_pruned_trials_only_has_no_best_but_a_legend() -> None:
 
 def test_the_most_important_parameter_is_the_bar_on_top() -> None:
     shares = {"alpha": 0.25, "factors": 0.7, "seed": 0.0, "power": 0.0002, "gone": math.nan}
+    spreads = {"alpha": 0.3, "factors": 0.1, "seed": 0.0, "power": 0.0001, "gone": math.nan}
 
-    figure = plots.importance(shares, "ndcg@10")
+    figure = plots.importance({n: (shares[n], spreads[n]) for n in shares}, "ndcg@10", 12)
 
     axes = figure.axes[0]
     names = [label.get_text() for label in axes.get_yticklabels()]
@@ -214,7 +215,7 @@ def test_the_most_important_parameter_is_the_bar_on_top() -> None:
     assert widths == pytest.approx([70, 25, 0.02, 0])
     assert texts(figure) == ["70.0 %", "25.0 %", "< 0.1 %", "0.0 %"]
     assert top < axes.get_yticks()[0] < bottom
-    assert axes.get_title("left") == "What ndcg@10 depends on"
+    assert axes.get_title("left") == "What ndcg@10 depends on, 12 trials"
 
 
 def test_slices_have_a_panel_per_varied_parameter_with_the_trials_that_have_it() -> None:
@@ -424,8 +425,8 @@ def test_a_figure_without_any_value_says_so() -> None:
         plots.history([], "value"),
         plots.history([None], "value"),
         plots.history([None], "value", pruned=[0]),
-        plots.importance({}, "value"),
-        plots.importance({"x": math.nan}, "value"),
+        plots.importance({}, "value", 0),
+        plots.importance({"x": (math.nan, math.nan)}, "value", 3),
         plots.slices([], [], "value"),
         plots.slices([{"x": 1}, {"x": 1.0}, {}], [1.0, 2.0, 3.0], "value"),
         plots.slices([{"x": 1}, {"x": 2}], [math.nan, math.inf], "value"),
@@ -481,7 +482,7 @@ def test_any_study_can_be_drawn(
 @settings(max_examples=10)
 @given(st.dictionaries(st.text("abc_", min_size=1), st.floats(0, 1) | st.just(math.nan)))
 def test_shares_of_any_size_are_drawn(shares: dict[str, float]) -> None:
-    figure = plots.importance(shares, "value")
+    figure = plots.importance({n: (each, each / 2) for n, each in shares.items()}, "value", 5)
 
     figure.draw_without_rendering()
     known = [share for share in shares.values() if share == share]
@@ -499,7 +500,7 @@ def test_names_at_the_ends_of_close_lines_do_not_overlap() -> None:
 @pytest.mark.parametrize(
     "draw",
     [
-        lambda: plots.importance({"a": 0.7, "b": 0.3}, "ndcg"),
+        lambda: plots.importance({"a": (0.7, 0.1), "b": (0.3, 0.1)}, "ndcg", 9),
         lambda: plots.slices(TRIALS, NDCG, "ndcg", LOG),
         lambda: plots.contours(TRIALS, NDCG, [("factors", "alpha")], "ndcg", LOG),
         lambda: plots.pareto([(1, 2), (2, 1), (1, 1)], [True, True, False], ("a", "b")),

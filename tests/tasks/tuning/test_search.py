@@ -18,6 +18,7 @@ from recsys.errors import InputError
 from recsys.search.pruning import FinishedCurve
 from recsys.search.space import Point
 from tasks.tuning import Search, TakenOver, Trial, TrialFacts, sampling
+from tasks.tuning.storage import open_storage
 from tasks.workspace.layout import Workspace
 from tasks.workspace.locking import FileLocks, Locks, workspace_locks
 from tests.tasks.tuning.searching import (
@@ -567,9 +568,11 @@ def test_the_parameter_that_matters_is_the_most_important(workspace: Workspace) 
 
     shares = search.importances()
 
-    assert next(iter(shares)) == "power"
-    assert shares["power"] > 0.8
-    assert sum(shares.values()) == pytest.approx(1)
+    (name, (share, spread)), *_ = shares.items()
+    assert name == "power"
+    assert share > 0.8
+    assert 0 < spread < 0.3
+    assert sum(each for each, _ in shares.values()) == pytest.approx(1)
     assert search.importances() == shares
 
 
@@ -584,14 +587,17 @@ def test_too_few_or_equal_trials_have_no_importances(
     assert search.importances() == {}
 
 
-def test_parameters_with_a_condition_have_no_importance(
-    workspace: Workspace,
-) -> None:
+def test_importances_are_those_of_the_dashboard(workspace: Workspace) -> None:
     search = opened(workspace, config_of(MIXED, trials=9))
     for value in range(9):
         report(search, claimed(search), float(value))
 
-    assert not search.importances().keys() & {"power", "epsilon"}
+    shown = optuna.importance.get_param_importances(
+        optuna.load_study(study_name="study", storage=open_storage(workspace)),
+        evaluator=optuna.importance.PedAnovaImportanceEvaluator(),
+    )
+    assert {name: share for name, (share, _) in search.importances().items()} == shown
+    assert "power" in shown  # also of those with a condition
 
 
 def test_facts_about_a_study_are_remembered(workspace: Workspace) -> None:
