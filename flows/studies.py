@@ -127,8 +127,8 @@ def delete(workspace: Workspace, name: str) -> int:
 
 def _unknown_parent(workspace: Workspace, name: str) -> str | None:
     """The run that a process made and did not note in its study before it died."""
+    from tasks.tracking.experiments import experiment_id
     from tasks.tracking.queries import find_running_study
-    from tasks.tracking.runs import experiment_id
 
     plays = Path(stored_request(workspace, name)["plays"])
     return find_running_study(workspace, experiment_id(workspace, plays), name)

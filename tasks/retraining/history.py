@@ -31,10 +31,11 @@ from tasks.data.new_plays import Incoming
 from tasks.progress import report_progress
 from tasks.study.measuring import stored_in
 from tasks.study.study import Study, fold_at, train_seed
+from tasks.tracking.experiments import experiment_id
 from tasks.tracking.queries import find_runs
 from tasks.tracking.recorded import DataSet, Recorded
 from tasks.tracking.registry import Version, load_version
-from tasks.tracking.runs import Run, describe_run, experiment_id, reopen_run, start_run
+from tasks.tracking.runs import Run, describe_run, reopen_run, start_run
 from tasks.workspace.layout import Workspace, data_set_name
 
 STAGE = "retrain"

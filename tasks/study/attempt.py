@@ -43,8 +43,11 @@ from tasks.tracking.runs import ERROR, MEASURED, Run, find_measured
 from tasks.tuning import Search, TakenOver, Trial, TrialFacts
 from tasks.workspace.postgres import DatabaseLost
 
-# Errors of the disk and the databases: the trial is repeated, it did not fail by itself.
-OUTSIDE = (OSError, DatabaseLost, *client.ERRORS, *tuning.ERRORS)
+
+def outside() -> tuple[type[Exception], ...]:
+    """Errors of the disk and the databases: the trial is repeated, it did not fail by itself."""
+    return (OSError, DatabaseLost, *client.errors(), *tuning.ERRORS)
+
 
 NUMBER, STATE = "number", "state"
 
@@ -111,7 +114,7 @@ def attempt(study: Study, validation: Path, trial: Trial, search: Search) -> Att
     except TakenOver as error:
         _end(run, "KILLED", str(error))
         return AttemptResult(trial.slot, "taken over")
-    except OUTSIDE as error:
+    except outside() as error:
         _cut_off(trial, search, run, f"{type(error).__name__}: {error}")
         raise
     except MemoryError as error:

@@ -17,16 +17,10 @@ from recsys.search.config import FOUND
 from recsys.seeds import seed_for
 from recsys.splitting.split import Fold
 from recsys.splitting.store import load_fold
+from tasks.tracking.experiments import experiment_id
 from tasks.tracking.queries import find_running_study
 from tasks.tracking.recorded import DataSet
-from tasks.tracking.runs import (
-    Run,
-    describe_run,
-    experiment_id,
-    experiment_of,
-    reopen_run,
-    start_run,
-)
+from tasks.tracking.runs import Run, describe_run, experiment_of, reopen_run, start_run
 from tasks.tuning import ADOPTED, Search, Trial
 from tasks.workspace.code import MEASURING, code_id
 from tasks.workspace.layout import Workspace, data_set_name

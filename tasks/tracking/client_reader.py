@@ -65,6 +65,12 @@ class ClientReader:
 
         return map(Recorded.of, every_page(fetch))
 
+    def history(self, run_id: str, metric: str) -> list[tuple[int, float]]:
+        """See `Reader.history`."""
+        points = self._client.get_metric_history(run_id, metric)
+        ordered = sorted(points, key=lambda each: (each.timestamp, each.step, each.value))
+        return [(each.step, each.value) for each in ordered]
+
     def aliases(self, name: str) -> dict[str, int] | None:
         """See `Reader.aliases`."""
         try:

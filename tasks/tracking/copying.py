@@ -8,6 +8,7 @@ from pathlib import Path
 from recsys.files import link_or_copy
 from tasks.tracking.client import open_client
 from tasks.tracking.moving import SOURCE_FACTORS
+from tasks.tracking.reading import open_reader
 from tasks.tracking.runs import SOURCE_RUN, Run, durable_names
 from tasks.workspace.layout import Workspace
 from tasks.workspace.places import check_inside, is_inside
@@ -33,18 +34,13 @@ def copy_run(source: Run, target: Run, scratch: Path) -> Copied:
 
     Files on this machine are linked, so they take no room, and stay when the source is deleted.
     """
-    known = source.client.get_run(source.id)
-    curved = [name for name in known.data.metrics if name.startswith("curve/")]
-    curves = {
-        name: [(m.step, m.value) for m in source.client.get_metric_history(source.id, name)]
-        for name in curved
-    }
-    finals = {
-        name: [(0, value)] for name, value in known.data.metrics.items() if name not in curves
-    }
+    known, reader = source.recorded(), open_reader(source.workspace)
+    curved = [name for name in known.metrics if name.startswith("curve/")]
+    curves = {name: reader.history(source.id, name) for name in curved}
+    finals = {name: [(0, value)] for name, value in known.metrics.items() if name not in curves}
     link = {SOURCE_RUN: source.id}
     if source.has("factors"):
-        link[SOURCE_FACTORS] = f"{known.info.artifact_uri}/factors"
+        link[SOURCE_FACTORS] = f"{known.address}/factors"
     target.log_curves({**finals, **curves}, tags=link)
     here, there = source.place(), target.place()
     if here is None or there is None:
@@ -52,7 +48,7 @@ def copy_run(source: Run, target: Run, scratch: Path) -> Copied:
     else:
         shutil.copytree(here, there, copy_function=link_or_copy, dirs_exist_ok=True)
         durable_names(there)
-    return Copied(known.data.params, known.data.metrics, curves)
+    return Copied(known.params, known.metrics, curves)
 
 
 def delete_runs(workspace: Workspace, run_ids: Sequence[str]) -> None:

@@ -46,6 +46,9 @@ class Reader(Protocol):
             status: Such as RUNNING.
         """
 
+    def history(self, run_id: str, metric: str) -> list[tuple[int, float]]:
+        """(step, value) of a metric under MLflow's name, in the order of writing."""
+
     def aliases(self, name: str) -> dict[str, int] | None:
         """The version each alias of a registered model points at; None without such a model."""
 
@@ -102,6 +105,10 @@ class NothingRecorded:
         """See `Reader.runs`."""
         return iter(())
 
+    def history(self, run_id: str, metric: str) -> list[tuple[int, float]]:
+        """See `Reader.history`."""
+        return []
+
     def aliases(self, name: str) -> dict[str, int] | None:
         """See `Reader.aliases`."""
         return None
@@ -155,6 +162,16 @@ class DatabaseReader:
             for start in range(0, len(found), _PAGE):
                 yield from _recorded(connection, found[start : start + _PAGE])
 
+    def history(self, run_id: str, metric: str) -> list[tuple[int, float]]:
+        """See `Reader.history`."""
+        query = (
+            "select step, case when is_nan then null else value end from metrics"
+            " where run_uuid = ? and key = ? order by timestamp, step, value"
+        )
+        with _reading(self._database) as connection:
+            rows = connection.execute(query, [run_id, metric]).fetchall()
+        return [(step, math.nan if value is None else value) for step, value in rows]
+
     def aliases(self, name: str) -> dict[str, int] | None:
         """See `Reader.aliases`."""
         mine = "where workspace = 'default' and name = ?"
@@ -190,7 +207,7 @@ def _recorded(connection: sqlite3.Connection, ids: list[str]) -> list[Recorded]:
     tags, params = values("run_uuid, key, value", "tags"), values("run_uuid, key, value", "params")
     last = "run_uuid, key, case when is_nan then null else value end"
     metrics = values(last, "latest_metrics")
-    about = "run_uuid, name, experiment_id, status, lifecycle_stage"
+    about = "run_uuid, name, experiment_id, status, lifecycle_stage, artifact_uri"
     rows = connection.execute(f"select {about} from runs {mine}", listed)
     runs = {
         run_id: Recorded(
@@ -205,8 +222,9 @@ def _recorded(connection: sqlite3.Connection, ids: list[str]) -> list[Recorded]:
                 for key, value in metrics.get(run_id, {}).items()
             },
             deleted=stage == "deleted",
+            address=address,
         )
-        for run_id, name, experiment, status, stage in rows
+        for run_id, name, experiment, status, stage, address in rows
     }
     return [runs[run_id] for run_id in ids if run_id in runs]
 

@@ -46,6 +46,7 @@ class Recorded:
         tags: By name.
         metrics: Last value by MLflow's name; `metric` takes ours.
         deleted: Whether it was deleted, which can be undone.
+        address: URI of its files.
     """
 
     id: str
@@ -56,6 +57,7 @@ class Recorded:
     tags: Mapping[str, str]
     metrics: Mapping[str, float] = field(default_factory=dict)
     deleted: bool = False
+    address: str = ""
 
     @classmethod
     def of(cls, run: "MlflowRun") -> Self:
@@ -70,6 +72,7 @@ class Recorded:
             data.tags,
             data.metrics,
             info.lifecycle_stage == "deleted",
+            info.artifact_uri,
         )
 
     @property

@@ -11,29 +11,25 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from hashlib import sha256
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
-
-from mlflow import MlflowClient
-from mlflow.entities import LifecycleStage
-from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from recsys.errors import InputError
 from recsys.files import sync_all
 from tasks.orchestration.interfaces import HOST, MLFLOW_PORT
 from tasks.tracking.client import open_client
-from tasks.tracking.moving import SOURCE, place_of
+from tasks.tracking.moving import place_of
 from tasks.tracking.reading import open_reader
-from tasks.tracking.recorded import PARENT_RUN, DataSet, metric_name
+from tasks.tracking.recorded import PARENT_RUN, DataSet, Recorded, metric_name
 from tasks.tracking.writing import NewRun, Point, open_writer
-from tasks.workspace.layout import Workspace, data_set_name
-from tasks.workspace.locking import workspace_locks
-from tasks.workspace.places import is_inside, stored_path
+from tasks.workspace.layout import Workspace
+from tasks.workspace.places import is_inside
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 ERROR = "error"
-_KIND = {"mlflow.experimentKind": "custom_model_development"}  # else its pages are about prompts
 MEASURED = "measured"  # of a run: the hash of everything its values depend on
 SOURCE_RUN = "source_run"  # of a run whose values are copies
 
@@ -47,7 +43,7 @@ class Run:
     uri: str | None = field(default=None, compare=False, repr=False)  # of its files, if known
 
     @property
-    def client(self) -> MlflowClient:
+    def client(self) -> "MlflowClient":
         """Of the workspace."""
         return open_client(self.workspace)
 
@@ -90,11 +86,23 @@ class Run:
 
     def steps(self, name: str) -> set[int]:
         """At which steps a metric has values."""
-        return {m.step for m in self.client.get_metric_history(self.id, metric_name(name))}
+        history = open_reader(self.workspace).history(self.id, metric_name(name))
+        return {step for step, _ in history}
 
     def last(self, name: str) -> float:
         """The last value of a metric; KeyError without one."""
-        return float(self.client.get_run(self.id).data.metrics[metric_name(name)])
+        return self.recorded().metrics[metric_name(name)]
+
+    def recorded(self) -> Recorded:
+        """All that is recorded of it.
+
+        Raises:
+            InputError: MLflow does not know it any more.
+        """
+        run = open_reader(self.workspace).run(self.id)
+        if run is None:
+            raise InputError(f"run {self.id!r} is not in MLflow; was it deleted there for good?")
+        return run
 
     def files(self, folder: Path, into: str | None = None) -> None:
         """Attach every file of a folder; they are durable, and moved where that is possible."""
@@ -137,7 +145,7 @@ class Run:
 
     @functools.cached_property
     def _uri(self) -> str:
-        return self.uri or str(self.client.get_run(self.id).info.artifact_uri)
+        return self.uri or self.recorded().address
 
     def place(self) -> Path | None:
         """The folder of attached files where it is on this machine."""
@@ -150,7 +158,10 @@ class Run:
             if is_inside(self.workspace, place / folder):  # else it may be of other workspaces
                 shutil.rmtree(place / folder, ignore_errors=True)
         elif self.has(folder):
-            repository: Any = get_artifact_repository(self._uri)  # its methods have no types
+            from mlflow.store.artifact import artifact_repository_registry as registry
+
+            # Its methods have no types.
+            repository: Any = registry.get_artifact_repository(self._uri)
             repository.delete_artifacts(folder)
 
     def end(self, status: str, tags: Mapping[str, str] | None = None) -> None:
@@ -182,36 +193,9 @@ def durable_names(place: Path) -> None:
     sync_all([place.parent.parent, place.parent, place, *inner])
 
 
-def experiment_id(workspace: Workspace, path: Path) -> str:
-    """The id of the experiment of a data set, made where it is missing.
-
-    Named after the file and the folder it is in; two files of the same name in folders of the
-    same name get a hash of the whole path in their names. A deleted experiment is restored: its
-    data set is in use again.
-    """
-    client = open_client(workspace)
-    name = data_set_name(path)
-    moves = path.is_absolute() and workspace.tracking is None
-    source = stored_path(workspace, path) if moves else str(path)
-    with workspace_locks(workspace).exclusive("mlflow"):
-        known = client.get_experiment_by_name(name)
-        if known is not None and known.tags.get(SOURCE) not in (source, str(path)):
-            name = f"{name} {sha256(str(path).encode()).hexdigest()[:8]}"
-            known = client.get_experiment_by_name(name)
-        if known is None:
-            # A server decides where its files go; without one they are in the workspace.
-            ours = workspace.tracking_server is None
-            location = workspace.artifacts_of(name).as_uri() if ours else None
-            tags = {SOURCE: source, **_KIND}
-            return str(client.create_experiment(name, artifact_location=location, tags=tags))
-        if known.lifecycle_stage == LifecycleStage.DELETED:
-            client.restore_experiment(known.experiment_id)
-        return str(known.experiment_id)
-
-
 def experiment_of(workspace: Workspace, run_id: str) -> str:
     """The id of the experiment that a run is in."""
-    return str(open_client(workspace).get_run(run_id).info.experiment_id)
+    return Run(run_id, workspace).recorded().experiment
 
 
 def start_run(
@@ -249,14 +233,12 @@ def reopen_run(workspace: Workspace, run_id: str) -> Run:
         InputError: it was deleted in MLflow.
     """
     run = Run.of(workspace, run_id)
-    if run.client.get_run(run_id).info.lifecycle_stage == LifecycleStage.DELETED:
+    if run.recorded().deleted:
         raise InputError(
             f"the MLflow run {run_id} of this study was deleted; restore it there, or choose "
             "another --study name"
         )
-    run.client.update_run(run_id, status="RUNNING")
-    if ERROR in run.client.get_run(run_id).data.tags:
-        run.client.delete_tag(run_id, ERROR)
+    open_writer(workspace).reopen(run_id, ERROR)
     return run
 
 

@@ -15,27 +15,21 @@ import math
 import re
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 from uuid import uuid4
 
-from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
-from mlflow.exceptions import MlflowException
-
-from tasks.tracking.client import MAX_BATCH, open_client
-from tasks.tracking.reading import SCHEMA, schema_of
+from tasks.tracking.database import DatabaseFailed, knows_database
 from tasks.tracking.recorded import DataSet
 from tasks.workspace.layout import Workspace
-from tasks.workspace.locking import Locks, workspace_locks
 
 Texts = Mapping[str, str]
 _WAIT = 60.0  # seconds for the transactions of other workers
 _NAME = "mlflow.runName"
-_CONTEXT = ("mlflow.data.context", "training")
+CONTEXT = ("mlflow.data.context", "training")
 _PLAIN = re.compile(r"\w[\w.:-]*(/[\w.:-]*\w)*", re.ASCII)  # names that MLflow surely takes
 _LONG = 5000  # characters; MLflow cuts longer values
 _LARGEST = 1.7976931348623157e308  # in place of infinity, as MLflow writes it
@@ -99,90 +93,34 @@ class Writer(Protocol):
     def end(self, run_id: str, status: str, tags: Texts) -> None:
         """Close it as FINISHED, FAILED or KILLED."""
 
+    def reopen(self, run_id: str, without: str) -> None:
+        """Let it be RUNNING again, without a tag."""
+
 
 def open_writer(workspace: Workspace) -> Writer:
     """The quickest writer that knows the database of the workspace, which is made if missing."""
-    return _writer(workspace)
+    by_client = functools.partial(_client_writer, workspace)
+    if knows_database(workspace):
+        return DatabaseWriter(workspace.tracking_database, by_client)
+    return by_client()
 
 
 @functools.cache
-def _writer(workspace: Workspace) -> Writer:
-    client = ClientWriter(open_client(workspace), workspace_locks(workspace))
-    database = workspace.tracking_database
-    if workspace.tracking is None and schema_of(database) == SCHEMA:
-        return DatabaseWriter(database, client)
-    return client
+def _client_writer(workspace: Workspace) -> Writer:
+    from tasks.tracking.client_writer import ClientWriter  # MLflow, which is slow to load
 
-
-class ClientWriter:
-    """A `Writer` on any server or database."""
-
-    def __init__(self, client: MlflowClient, locks: Locks) -> None:
-        """Of two processes that enter a data set at once one would fail: they lock each other."""
-        self._client = client
-        self._locks = locks
-
-    def create(self, new: NewRun) -> tuple[str, str]:
-        """See `Writer.create`."""
-        made = self._client.create_run(new.experiment, tags=dict(new.tags), run_name=new.name)
-        run_id = str(made.info.run_id)
-        try:
-            self.describe(run_id, new.params, new.data)
-        except BaseException:
-            self.end(run_id, "KILLED", {})
-            raise
-        return run_id, str(made.info.artifact_uri)
-
-    def describe(self, run_id: str, params: Texts, data: DataSet | None) -> None:
-        """See `Writer.describe`."""
-        self.log(run_id, [], params, {})
-        if data is not None:
-            with self._locks.exclusive("mlflow-inputs"):
-                self._client.log_inputs(run_id, [_input(data)])
-
-    def log(
-        self,
-        run_id: str,
-        points: Sequence[Point],
-        params: Texts,
-        tags: Texts,
-        durable: bool = True,
-    ) -> None:
-        """See `Writer.log`."""
-        metrics = [Metric(each.name, each.value, each.at, each.step) for each in points]
-        entered = [Param(name, value) for name, value in params.items()]
-        labels = [RunTag(name, value) for name, value in tags.items()]
-        for start in range(0, max(len(metrics), 1), MAX_BATCH):
-            batch = metrics[start : start + MAX_BATCH]
-            self._client.log_batch(run_id, metrics=batch, params=entered, tags=labels)
-            entered, labels = [], []
-
-    def end(self, run_id: str, status: str, tags: Texts) -> None:
-        """See `Writer.end`."""
-        for name, value in tags.items():
-            self._client.set_tag(run_id, name, value)
-        self._client.set_terminated(run_id, status=status)
-
-
-def _input(data: DataSet) -> DatasetInput:
-    source, profile = _described(data)
-    described = Dataset(data.name, data.digest, "local", source, profile=profile)
-    return DatasetInput(described, [InputTag(*_CONTEXT)])
-
-
-def _described(data: DataSet) -> tuple[str, str]:
-    return json.dumps({"uri": data.source}), json.dumps(dict(data.profile))
+    return ClientWriter(workspace)
 
 
 class DatabaseWriter:
     """A `Writer` on an SQLite database of MLflow with the schema that we know."""
 
-    def __init__(self, database: Path, client: Writer) -> None:
+    def __init__(self, database: Path, client: Callable[[], Writer]) -> None:
         """It is opened for each write, so it can be used in any thread.
 
         Args:
             database: Of the workspace.
-            client: Writes what MLflow might refuse.
+            client: Gives what writes what MLflow might refuse.
         """
         self._database = database
         self._client = client
@@ -190,7 +128,7 @@ class DatabaseWriter:
     def create(self, new: NewRun) -> tuple[str, str]:
         """See `Writer.create`."""
         tags = {**new.tags, _NAME: new.name}
-        with _writing(self._database, durable=False) as connection:
+        with writing(self._database, durable=False) as connection:
             above = _place_of(connection, new.experiment)
             if above is not None and _is_plain({**new.params, **tags}):
                 run_id = uuid4().hex
@@ -201,25 +139,25 @@ class DatabaseWriter:
                     " lifecycle_stage)"
                     " values (?, ?, ?, ?, ?, 'UNKNOWN', '', '', 'unknown', 'RUNNING', '',"
                     " 'active')",
-                    (run_id, new.name, _now(), uri, int(new.experiment)),
+                    (run_id, new.name, now(), uri, int(new.experiment)),
                 )
                 _put(connection, "params", run_id, new.params)
                 _put(connection, "tags", run_id, tags)
                 if new.data is not None:
                     _put_data(connection, run_id, new.experiment, new.data)
                 return run_id, uri
-        return self._client.create(new)
+        return self._client().create(new)
 
     def describe(self, run_id: str, params: Texts, data: DataSet | None) -> None:
         """See `Writer.describe`."""
-        with _writing(self._database, durable=False) as connection:
+        with writing(self._database, durable=False) as connection:
             experiment = _active(connection, run_id)
             if experiment is not None and _takes(connection, run_id, params):
                 _put(connection, "params", run_id, params)
                 if data is not None:
                     _put_data(connection, run_id, experiment, data)
                 return
-        self._client.describe(run_id, params, data)
+        self._client().describe(run_id, params, data)
 
     def log(
         self,
@@ -231,32 +169,38 @@ class DatabaseWriter:
     ) -> None:
         """See `Writer.log`."""
         names = {each.name: "" for each in points}
-        with _writing(self._database, durable) as connection:
+        with writing(self._database, durable) as connection:
             plain = _is_plain({**names, **tags}) and _takes(connection, run_id, params)
             if plain and _active(connection, run_id) is not None:
                 _put(connection, "params", run_id, params)
                 _put(connection, "tags", run_id, tags)
                 _put_points(connection, run_id, points)
                 return
-        self._client.log(run_id, points, params, tags, durable)
+        self._client().log(run_id, points, params, tags, durable)
 
     def end(self, run_id: str, status: str, tags: Texts) -> None:
         """See `Writer.end`."""
-        with _writing(self._database, durable=False) as connection:
+        with writing(self._database, durable=False) as connection:
             if _active(connection, run_id) is not None and _is_plain(tags):
                 _put(connection, "tags", run_id, tags)
                 ended = "update runs set status = ?, end_time = ? where run_uuid = ?"
-                connection.execute(ended, (status, _now(), run_id))
+                connection.execute(ended, (status, now(), run_id))
                 return
-        self._client.end(run_id, status, tags)
+        self._client().end(run_id, status, tags)
+
+    def reopen(self, run_id: str, without: str) -> None:
+        """See `Writer.reopen`."""
+        with writing(self._database, durable=False) as connection:
+            connection.execute("update runs set status = 'RUNNING' where run_uuid = ?", (run_id,))
+            connection.execute("delete from tags where run_uuid = ? and key = ?", (run_id, without))
 
 
 @contextmanager
-def _writing(database: Path, durable: bool) -> Iterator[sqlite3.Connection]:
+def writing(database: Path, durable: bool) -> Iterator[sqlite3.Connection]:
     """One transaction; a durable one, and all before it, outlasts a power cut.
 
     Raises:
-        MlflowException: the database cannot be used, as MLflow's client would raise it.
+        DatabaseFailed: it cannot be used.
     """
     address = f"{database.absolute().as_uri()}?mode=rw"
     try:
@@ -272,10 +216,11 @@ def _writing(database: Path, durable: bool) -> Iterator[sqlite3.Connection]:
                 raise
             connection.execute("commit")
     except sqlite3.Error as error:
-        raise MlflowException(str(error)) from error
+        raise DatabaseFailed(str(error)) from error
 
 
-def _now() -> int:
+def now() -> int:
+    """Milliseconds since 1970, UTC."""
     return int(time.time() * 1000)
 
 
@@ -344,13 +289,18 @@ def _stored(value: float) -> tuple[float, bool]:
     return max(-_LARGEST, min(float(value), _LARGEST)), False
 
 
+def described(data: DataSet) -> tuple[str, str]:
+    """Source and profile of a data set, as MLflow keeps them."""
+    return json.dumps({"uri": data.source}), json.dumps(dict(data.profile))
+
+
 def _put_data(connection: sqlite3.Connection, run_id: str, experiment: str, data: DataSet) -> None:
     mine = (int(experiment), data.name, data.digest)
     connection.execute(
         "insert into datasets (experiment_id, name, digest, dataset_uuid, dataset_source_type,"
         " dataset_source, dataset_profile) values (?, ?, ?, ?, 'local', ?, ?)"
         " on conflict do nothing",
-        (*mine, uuid4().hex, *_described(data)),
+        (*mine, uuid4().hex, *described(data)),
     )
     known = "select dataset_uuid from datasets where experiment_id = ? and name = ? and digest = ?"
     (data_id,) = connection.execute(known, mine).fetchone()
@@ -361,4 +311,4 @@ def _put_data(connection: sqlite3.Connection, run_id: str, experiment: str, data
         (input_id, data_id, run_id),
     )
     if added.rowcount:
-        connection.execute("insert into input_tags values (?, ?, ?)", (input_id, *_CONTEXT))
+        connection.execute("insert into input_tags values (?, ?, ?)", (input_id, *CONTEXT))

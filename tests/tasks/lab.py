@@ -31,6 +31,7 @@ from tasks.study.attempt import AttemptResult, attempt
 from tasks.study.recovery import recover
 from tasks.study.study import Study, fold_at, open_study, train_seed
 from tasks.tracking.client import open_client
+from tasks.tracking.experiments import InDatabase
 from tasks.tracking.queries import children
 from tasks.tracking.writing import DatabaseWriter, Point
 from tasks.tuning import Search, Trial
@@ -349,8 +350,8 @@ def watched(patch: pytest.MonkeyPatch) -> Iterator[Writes]:
         patch.setattr(owner, name, noting)
 
     watch(Journal, "append_logs", lambda _, logs: _said(logs[0]))
-    for name in ("create_experiment", "update_run", "delete_tag"):
-        watch(MlflowClient, name, _named(name.partition("_")[2]))
+    watch(InDatabase, "create", _named("experiment"))
+    watch(DatabaseWriter, "reopen", _named("run again"))
     watch(DatabaseWriter, "create", _named("run"))
     watch(DatabaseWriter, "describe", _named("parameters"))
     watch(DatabaseWriter, "log", lambda _, run, points, *__: f"mlflow: {_batch(points)}")

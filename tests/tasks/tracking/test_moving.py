@@ -13,9 +13,10 @@ from recsys.errors import InputError, MovedWarning
 from tasks.tracking import moving
 from tasks.tracking.client import open_client
 from tasks.tracking.copying import delete_runs
+from tasks.tracking.experiments import experiment_id
 from tasks.tracking.moving import place_of
 from tasks.tracking.recorded import DataSet
-from tasks.tracking.runs import Run, experiment_id, start_run
+from tasks.tracking.runs import Run, start_run
 from tasks.workspace.layout import Workspace
 from tests.conftest import copy_database
 

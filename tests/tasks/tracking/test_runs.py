@@ -15,20 +15,13 @@ import pytest
 from mlflow import MlflowClient
 
 from recsys.errors import InputError
-from tasks.tracking import client as client_module
+from tasks.tracking import database as database_module
 from tasks.tracking.client import open_client
 from tasks.tracking.copying import copy_run, delete_runs
+from tasks.tracking.experiments import experiment_id
 from tasks.tracking.queries import children, find_running_study, running_children
 from tasks.tracking.recorded import DataSet, metric_name
-from tasks.tracking.runs import (
-    MEASURED,
-    Run,
-    compare_url,
-    experiment_id,
-    find_measured,
-    reopen_run,
-    start_run,
-)
+from tasks.tracking.runs import MEASURED, Run, compare_url, find_measured, reopen_run, start_run
 from tasks.workspace import empty
 from tasks.workspace.layout import Workspace
 
@@ -559,17 +552,17 @@ def test_a_half_made_database_is_made_again_and_a_whole_one_is_kept(
     monkeypatch.setattr(empty, "KEPT", Path("/dev/null/kept"))
 
     def killed() -> None:
-        with client_module._made_whole(database):
+        with database_module.made_whole(database):
             database.write_text("half of its tables")
             (tmp_path / "mlflow.db-wal").write_text("and more")
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         killed()
-    with client_module._made_whole(database):
+    with database_module.made_whole(database):
         assert list(tmp_path.iterdir()) == [tmp_path / "mlflow.making"]
         database.write_text("whole")
-    with client_module._made_whole(database):
+    with database_module.made_whole(database):
         assert database.read_text() == "whole"
 
     assert list(tmp_path.iterdir()) == [database]

@@ -12,10 +12,11 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from tasks.tracking.client import open_client
+from tasks.tracking.client_writer import ClientWriter
+from tasks.tracking.database import DatabaseFailed
+from tasks.tracking.experiments import experiment_id
 from tasks.tracking.recorded import DataSet
-from tasks.tracking.runs import experiment_id
 from tasks.tracking.writing import (
-    ClientWriter,
     DatabaseWriter,
     NewRun,
     Point,
@@ -23,7 +24,6 @@ from tasks.tracking.writing import (
     open_writer,
 )
 from tasks.workspace.layout import Workspace
-from tasks.workspace.locking import workspace_locks
 
 DATA = DataSet("music/plays.tsv", "abcd1234", "/data/music/plays.tsv", {"users": 3})
 PARAMS = {"factors": "8", "study.metric": "ndcg@10", "note": "Þórir 'quotes' \"them\""}
@@ -41,7 +41,7 @@ MINE = {  # the columns of a run's rows that do not differ between runs
 @pytest.fixture
 def writers(tracked: Workspace) -> tuple[Writer, DatabaseWriter]:
     """Both, on one workspace."""
-    client = ClientWriter(open_client(tracked), workspace_locks(tracked))
+    client = ClientWriter(tracked)
     database = open_writer(tracked)
     assert isinstance(database, DatabaseWriter)
     return client, database
@@ -188,8 +188,8 @@ def test_a_database_that_is_gone_is_not_made_again(
     tracked: Workspace, writers: tuple[Writer, DatabaseWriter], tmp_path: Path
 ) -> None:
     asked = new(tracked)
-    lost = DatabaseWriter(tmp_path / "lost.db", writers[0])
+    lost = DatabaseWriter(tmp_path / "lost.db", lambda: writers[0])
 
-    with pytest.raises(MlflowException, match="unable to open database file"):
+    with pytest.raises(DatabaseFailed, match="unable to open database file"):
         lost.create(asked)
     assert not (tmp_path / "lost.db").exists()
