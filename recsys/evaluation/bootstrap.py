@@ -9,14 +9,17 @@ Coverage and Gini get no interval: a resample has fewer distinct lists, which lo
 coverage and raises Gini for any model, so the interval would miss the value itself.
 """
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
-from recsys.dtypes import Float64Array, Int32Array
+from recsys.dtypes import Float64Array, Int32Array, Int64Array
 from recsys.evaluation.report import Report
 from recsys.progress import Progress, silent
 
@@ -24,8 +27,10 @@ Exponents = npt.NDArray[np.int32]
 
 N_RESAMPLES = 2000
 LEVEL = 0.95
-_BLOCK_BYTES = 2**27
+_BLOCK_BYTES = 2**26
 _USERS_AT_ONCE = 2**12
+_DRAWN = 2**20  # users that are drawn at once,
+_AHEAD = 8  # and how often before they are used
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,15 +276,17 @@ def _deviations(
     Returns:
         For each table float64, shape (n_resamples, n_columns).
     """
-    rng = np.random.default_rng(seed)
     m = len(tables[0])
     exponents = [_exponents(table) for table in tables]
-    totals = _sums(np.ones((1, m), np.int32), tables, exponents)
+    numbers = [np.rint(np.ldexp(t, e)) for t, e in zip(tables, exponents, strict=True)]
+    totals = [table.sum(axis=0) for table in numbers]
     drawn = [np.empty((n_resamples, table.shape[1])) for table in tables]
+    resamples = _resamples(np.random.default_rng(seed), n_resamples, m)
     block = max(1, min(n_resamples, block_bytes // (4 * m)))
     for start in range(0, n_resamples, block):
         end = min(start + block, n_resamples)
-        sums = _sums(_counts(rng, end - start, m), tables, exponents)
+        with threadpool_limits(1, "blas"):  # more threads take longer for matrices so narrow
+            sums = _sums(_counts(resamples, end - start, m), numbers)
         for deviations, resampled, whole, exponent in zip(
             drawn, sums, totals, exponents, strict=True
         ):
@@ -288,27 +295,38 @@ def _deviations(
     return drawn
 
 
-def _counts(rng: np.random.Generator, n_resamples: int, m: int) -> Int32Array:
-    """How often each of m users is in each resample, int32, shape (n_resamples, m)."""
+def _resamples(rng: np.random.Generator, n_resamples: int, m: int) -> Iterator[Int64Array]:
+    """The m users of each resample; another thread draws them ahead of their use."""
+    size = max(1, _DRAWN // m)  # resamples that are drawn at once
+    sizes = [min(size, n_resamples - start) for start in range(0, n_resamples, size)]
+    with ThreadPoolExecutor(1) as thread:
+        ahead: deque[Future[Int64Array]] = deque()
+        for n in [*sizes, *[0] * _AHEAD]:
+            if n:
+                ahead.append(thread.submit(rng.integers, 0, m, (n, m)))
+            if len(ahead) > _AHEAD or (ahead and not n):
+                yield from ahead.popleft().result()
+
+
+def _counts(resamples: Iterator[Int64Array], n_resamples: int, m: int) -> Int32Array:
+    """How often each of m users is in each of the next resamples, int32, (n_resamples, m)."""
     counts = np.empty((n_resamples, m), dtype=np.int32)
     for row in counts:
-        row[:] = np.bincount(rng.integers(0, m, m), minlength=m)
+        row[:] = np.bincount(next(resamples), minlength=m)
     return counts
 
 
-def _sums(
-    counts: Int32Array, tables: Sequence[Float64Array], exponents: Sequence[Exponents]
-) -> list[Float64Array]:
-    """Sums over users of each table times 2^exponents in whole numbers, a row per row of counts.
+def _sums(counts: Int32Array, numbers: Sequence[Float64Array]) -> list[Float64Array]:
+    """Sums over users of tables of whole numbers, a row per row of counts.
 
-    In blocks of users: whole tables of numbers and of counts in float64 need much memory.
+    In blocks of users: whole counts in float64 need much memory.
     """
-    sums = [np.zeros((len(counts), table.shape[1])) for table in tables]
+    sums = [np.zeros((len(counts), table.shape[1])) for table in numbers]
     for start in range(0, counts.shape[1], _USERS_AT_ONCE):
         users = slice(start, start + _USERS_AT_ONCE)
         times = counts[:, users].astype(np.float64)
-        for total, table, exponent in zip(sums, tables, exponents, strict=True):
-            total += times @ np.rint(np.ldexp(table[users], exponent))
+        for total, table in zip(sums, numbers, strict=True):
+            total += times @ table[users]
     return sums
 
 
