@@ -50,6 +50,7 @@ PARTS = {
         peers=("implicit", "sklearn"),
     ),
     "als": Part("als_sweep.py", quick=("--quick",), peers=("implicit",)),
+    "trial": Part("overhead.py", quick=("--quick",)),
     "growth": Part("growth.py", quick=("--quick",)),
     "paper": Part(
         "paper.py",

@@ -1,15 +1,22 @@
-"""What a study costs beyond training and judging, by part.
+"""What a study costs beyond training and judging, by part; how long commands take to start.
 
 python benchmarks/overhead.py                  a 12-trial `paper` study at the reference scale
 python benchmarks/overhead.py --tiny 10,100,1000   tiny trials: does the cost of one grow?
+python benchmarks/overhead.py --quick          fewer trials on less data
+python benchmarks/overhead.py --json FILE      the figures as `bench.py` takes them
 
 The study runs through the same flow as `recsys experiment`, Prefect's embedded server included. A
-part counts its own time only: what it calls in another part is counted there.
+part counts its own time only: what it calls in another part is counted there. CPU is that of the
+process of the study; where other programs use the cores it says more than the wall.
 """
 
 import argparse
 import functools
+import json
 import os
+import resource
+import subprocess
+import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -26,15 +33,19 @@ from tasks.workspace.layout import Workspace
 
 FIXED = ("start", "data", "tracking")
 COMPUTE = ("fit", "judge", "final", "compare", "choose")
+GOAL, SHARE = 0.1, 0.03  # seconds of a trial beyond fit and judge; of the study
+STARTS = (("--help",), ("models",), ("study", "list"), ("similar", "an item"))
+IDLE = 5.0  # seconds of looking at a server that does nothing
 TINY = {"factors": 2, "iterations": 1, "weighting": "binary"}
 
 
 class Parts:
-    """Own seconds of wrapped functions, by part."""
+    """Own seconds of wrapped functions, by part, and CPU of some."""
 
     def __init__(self) -> None:
         """Start with nothing."""
         self.seconds: dict[str, float] = defaultdict(float)
+        self.cpu: dict[str, float] = defaultdict(float)
         self._open: list[float] = []  # seconds of parts inside the open ones
 
     def wrap(self, owner: Any, name: str, part: str) -> None:
@@ -45,6 +56,20 @@ class Parts:
         def counted(*args: Any, **more: Any) -> Any:
             with self.counting(part):
                 return call(*args, **more)
+
+        setattr(owner, name, counted)
+
+    def wrap_cpu(self, owner: Any, name: str) -> None:
+        """Count the CPU of the process during calls of `owner.name`."""
+        call: Callable[..., Any] = getattr(owner, name)
+
+        @functools.wraps(call)
+        def counted(*args: Any, **more: Any) -> Any:
+            start = time.process_time()
+            try:
+                return call(*args, **more)
+            finally:
+                self.cpu[name] += time.process_time() - start
 
         setattr(owner, name, counted)
 
@@ -71,7 +96,12 @@ def main() -> None:
     parser.add_argument("--per-user", type=int, default=68)
     parser.add_argument("--tiny", metavar="N,N,...", help="numbers of tiny trials instead")
     parser.add_argument("--sampler", default="tpe", help="of the tiny trials")
+    parser.add_argument("--quick", action="store_true", help="4,000 users, 6 trials")
+    parser.add_argument("--json", type=Path)
     args = parser.parse_args()
+    if args.quick:
+        args.trials, args.users, args.artists = 6, 4_000, 20_000
+    rows: list[dict[str, Any]] = []
     begin = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         workspace = Workspace.at(Path(folder) / "mlruns")
@@ -84,7 +114,11 @@ def main() -> None:
             if args.tiny:
                 tiny(workspace, [int(n) for n in args.tiny.split(",")], args.sampler)
             else:
-                paper(workspace, args)
+                rows += paper(workspace, args)
+        if not args.tiny:
+            rows += starts(workspace)
+    if args.json:
+        args.json.write_text(json.dumps({"rows": rows}, indent=1) + "\n")
 
 
 @contextmanager
@@ -100,7 +134,48 @@ def prefect(workspace: Workspace) -> Iterator[Callable[[], None]]:
             yield server.wait
 
 
-def paper(workspace: Workspace, args: argparse.Namespace) -> None:
+def starts(workspace: Workspace) -> list[dict[str, Any]]:
+    """Commands from their start to their end, warm, and a server that does nothing."""
+    from tasks.orchestration.server import serving
+
+    rows = []
+    for words in STARTS:
+        command = [sys.executable, "-m", "flows.cli.main", *words]
+        where = [] if words == ("--help",) else ["--workspace", str(workspace.root)]
+        before, start = _cpu_of_children(), time.perf_counter()
+        subprocess.run([*command, *where], capture_output=True, check=False)
+        rows.append(
+            {
+                "work": f"recsys {' '.join(words)}",
+                "seconds": time.perf_counter() - start,
+                "cpu": _cpu_of_children() - before,
+            }
+        )
+    before, start = _cpu_of_children(), time.perf_counter()
+    with serving(os.environ, workspace.prefect_home / "server.log") as server:
+        server.wait()
+        up = time.perf_counter() - start
+        used = _cpu_of(server._process.pid)
+        time.sleep(IDLE)
+        idle = (_cpu_of(server._process.pid) - used) / IDLE
+    rows.append({"work": "Prefect's server starts", "seconds": up, "cpu": used, "idle": idle})
+    for row in rows:
+        print(f"{row['work']:<28} {row['seconds']:6.2f} s  {row['cpu']:6.2f} CPU s")
+    print(f"the idle server takes {idle:.1%} of a core")
+    return rows
+
+
+def _cpu_of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _cpu_of(process: int) -> float:
+    fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def paper(workspace: Workspace, args: argparse.Namespace) -> list[dict[str, Any]]:
     """The `paper` study on made-up data of the reference scale."""
     plays = workspace.root / "plays.parquet"
     print(f"made {made_up(plays, args.users, args.artists, args.per_user):,} rows", flush=True)
@@ -108,7 +183,7 @@ def paper(workspace: Workspace, args: argparse.Namespace) -> None:
     found, parts = run(workspace, plays, "paper", trials=args.trials, columns=table)
     data = found.as_json()["data"]
     print(f"{data['users']:,} users, {data['items']:,} artists, {data['cells']:,} cells")
-    report(found.seconds, parts, args.trials)
+    return report(found.seconds, parts, args.trials)
 
 
 def made_up(path: Path, users: int, artists: int, per_user: int) -> int:
@@ -139,20 +214,22 @@ def run(
 
 def counted() -> Parts:
     """Wrap the doors of every outside system."""
-    from mlflow import MlflowClient
     from optuna.storages import JournalStorage
 
-    from flows import experiment
+    from flows import experiment, searching
     from recsys.evaluation import fitting
     from recsys.models.als import Als
     from tasks.study import attempt
+    from tasks.tracking.reading import DatabaseReader
     from tasks.tracking.runs import Run
+    from tasks.tracking.writing import DatabaseWriter
     from tasks.tuning.sampling import Points
 
     parts = Parts()
-    for name in vars(MlflowClient):
-        if not name.startswith("_") and callable(getattr(MlflowClient, name)):
-            parts.wrap(MlflowClient, name, "MLflow")
+    for door in (DatabaseWriter, DatabaseReader):
+        for name in vars(door):
+            if not name.startswith("_"):
+                parts.wrap(door, name, "MLflow's database")
     for name in vars(JournalStorage):
         if not name.startswith("_") and callable(getattr(JournalStorage, name)):
             parts.wrap(JournalStorage, name, "Optuna storage")
@@ -164,11 +241,13 @@ def counted() -> Parts:
     parts.wrap(fitting, "scored", "(judging)")
     parts.wrap(attempt, "save_measured", "writing files")
     parts.wrap(Run, "files", "files to disk for good")
+    parts.wrap_cpu(searching, "_timed")
+    parts.wrap_cpu(attempt, "measure")
     return parts
 
 
-def report(seconds: dict[str, float], parts: Parts, trials: int) -> None:
-    """Where the time went."""
+def report(seconds: dict[str, float], parts: Parts, trials: int) -> list[dict[str, Any]]:
+    """Where the time went, printed and as rows."""
     computed = sum(seconds.get(name, 0.0) for name in COMPUTE)
     total = seconds["total"] - sum(seconds.get(name, 0.0) for name in FIXED)
     per_trial = seconds.get("trial overhead", 0.0) + seconds.get("optuna", 0.0)
@@ -178,10 +257,24 @@ def report(seconds: dict[str, float], parts: Parts, trials: int) -> None:
     print("own seconds of the parts, all told:")
     for name, spent in sorted(parts.seconds.items(), key=lambda item: -item[1]):
         print(f"  {name:<26} {spent:8.2f} s")
+    each, share = per_trial / trials, per_trial / total
+    cpu = (parts.cpu["_timed"] - parts.cpu["measure"]) / trials
     print(
-        f"overhead: {per_trial / trials * 1000:.0f} ms a trial; with the rest "
-        f"{total - computed:.1f} s, {(total - computed) / total:.1%} of the study"
+        f"overhead: {each * 1000:.0f} ms a trial, {cpu * 1000:.0f} ms of CPU, {share:.1%} of the "
+        f"study; with the rest {total - computed:.1f} s, {(total - computed) / total:.1%}"
     )
+    work = "a trial beyond fit and judge"
+    goal = f"{GOAL * 1000:.0f} ms"
+    return [
+        {"work": work, "against": goal, "ratio": GOAL / each, "target": 1.0, "seconds": each},
+        {"work": f"{work}, CPU", "against": goal, "ratio": GOAL / cpu, "seconds": cpu},
+        {
+            "work": f"{work}, share",
+            "against": f"{SHARE:.0%}",
+            "ratio": SHARE / share,
+            "target": 1.0,
+        },
+    ]
 
 
 def tiny(workspace: Workspace, sizes: list[int], sampler: str) -> None:

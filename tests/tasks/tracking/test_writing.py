@@ -193,3 +193,37 @@ def test_a_database_that_is_gone_is_not_made_again(
     with pytest.raises(DatabaseFailed, match="unable to open database file"):
         lost.create(asked)
     assert not (tmp_path / "lost.db").exists()
+
+
+def test_a_run_that_cannot_be_written_whole_is_not_there(
+    tracked: Workspace, writers: tuple[Writer, DatabaseWriter]
+) -> None:
+    odd = DataSet("music/plays.tsv", "abcd1234", "/data/music/plays.tsv", {"users": object()})
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        writers[1].create(new(tracked, data=odd))
+
+    with closing(sqlite3.connect(tracked.tracking_database)) as connection:
+        assert connection.execute("select count(*) from runs").fetchone() == (0,)
+
+
+def test_values_wait_for_the_disk_and_what_recovery_repeats_does_not(
+    tracked: Workspace, writers: tuple[Writer, DatabaseWriter], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    connect = sqlite3.connect
+
+    def traced(*given: Any, **more: Any) -> sqlite3.Connection:
+        connection: sqlite3.Connection = connect(*given, **more)
+        connection.set_trace_callback(
+            lambda text: said.append(text) if "synchronous" in text else None
+        )
+        return connection
+
+    asked = new(tracked)
+    monkeypatch.setattr(sqlite3, "connect", traced)
+    run_id, _ = writers[1].create(asked)
+    writers[1].log(run_id, [Point("a", 1.0, 1, 0)], {}, {})
+    writers[1].log(run_id, [Point("best/a", 1.0, 1, 0)], {}, {}, durable=False)
+    writers[1].end(run_id, "FINISHED", {})
+
+    assert [text.rpartition(" ")[2] for text in said] == ["normal", "full", "normal", "normal"]
