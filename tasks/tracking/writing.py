@@ -9,6 +9,7 @@ be lost, and one that just ended be open: recovery repeats both. What `log` wrot
 before it.
 """
 
+import atexit
 import functools
 import json
 import math
@@ -27,6 +28,8 @@ from tasks.tracking.recorded import DataSet
 from tasks.workspace.layout import Workspace
 
 Texts = Mapping[str, str]
+_OPEN: dict[Path, sqlite3.Connection] = {}
+_KEPT = 4  # databases
 _WAIT = 60.0  # seconds for the transactions of other workers
 _NAME = "mlflow.runName"
 CONTEXT = ("mlflow.data.context", "training")
@@ -202,11 +205,9 @@ def writing(database: Path, durable: bool) -> Iterator[sqlite3.Connection]:
     Raises:
         DatabaseFailed: it cannot be used.
     """
-    address = f"{database.absolute().as_uri()}?mode=rw"
     try:
-        with closing(
-            sqlite3.connect(address, uri=True, timeout=_WAIT, isolation_level=None)
-        ) as connection:
+        _keep_open(database)
+        with closing(_connected(database)) as connection:
             connection.execute(f"pragma synchronous = {'full' if durable else 'normal'}")
             connection.execute("begin immediate")
             try:
@@ -217,6 +218,30 @@ def writing(database: Path, durable: bool) -> Iterator[sqlite3.Connection]:
             connection.execute("commit")
     except sqlite3.Error as error:
         raise DatabaseFailed(str(error)) from error
+
+
+def _connected(database: Path) -> sqlite3.Connection:
+    address = f"{database.absolute().as_uri()}?mode=rw"
+    return sqlite3.connect(
+        address, uri=True, timeout=_WAIT, isolation_level=None, check_same_thread=False
+    )
+
+
+def _keep_open(database: Path) -> None:
+    """Keep an idle connection: where one that closes is the last, SQLite waits for the disk."""
+    if database in _OPEN:
+        return
+    while len(_OPEN) >= _KEPT:
+        _OPEN.pop(next(iter(_OPEN))).close()
+    connection = _connected(database)
+    connection.execute("select version_num from alembic_version").fetchall()
+    _OPEN[database] = connection
+
+
+@atexit.register
+def _close() -> None:
+    while _OPEN:
+        _OPEN.popitem()[1].close()
 
 
 def now() -> int:
