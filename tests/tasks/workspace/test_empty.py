@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tasks.orchestration.server import EMPTY as PREFECT
-from tasks.tracking.client import EMPTY as MLFLOW
+from tasks.tracking.database import EMPTY as MLFLOW
 from tasks.workspace import empty
 from tasks.workspace.empty import Maker, made, make_database
 
