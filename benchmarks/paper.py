@@ -92,7 +92,12 @@ def study(path: Path, folder: Path, args: argparse.Namespace) -> dict[str, Any]:
     middle["notebook"]["seconds"] -= theirs["outside"]
     values = {"ours": told["models"]["als"]["test"][METRIC]["mean"]}
     values |= {"notebook": theirs[METRIC]["als"], "popularity": theirs[METRIC]["popularity"]}
-    print(f"{METRIC} on the same cells: " + ", ".join(f"{n} {v:.4f}" for n, v in values.items()))
+    ends = told["models"]["als"]["test"][METRIC]
+    print(
+        f"{METRIC} on the same cells: "
+        + ", ".join(f"{n} {v:.4f}" for n, v in values.items())
+        + f"; 95 % interval of ours [{ends['low']:.4f}, {ends['high']:.4f}]"
+    )
     print(f"chosen: ours {told['best']['params']}, notebook {theirs['best']}")
     return {"measured": middle, "rows": ratios(middle, values), METRIC: values, "size": size}
 
