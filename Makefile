@@ -52,7 +52,7 @@ check: $(DEV_DONE) ## formatting, lint, types and tests
 	$(BIN)/mypy
 	$(MAKE) --no-print-directory test
 
-bench: $(RUN_DONE) ## measure our speed beside other libraries; ARGS=--quick takes under three minutes
+bench: $(RUN_DONE) ## measure our speed beside other libraries; ARGS=--quick takes small data
 	$(BIN)/python benchmarks/bench.py --json bench.json $(ARGS)
 
 format: $(DEV_DONE) ## format the code and mend what the linter can mend

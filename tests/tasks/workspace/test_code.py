@@ -26,7 +26,7 @@ SCOPES = {
     "measuring": MEASURING,
     "serving": SERVING,
 }
-DECIDING_NOTHING = {"plots", "report"}
+DECIDING_NOTHING = {"library", "plots", "report"}
 SHARED = {
     "bounds",
     "dtypes",
@@ -84,7 +84,7 @@ def test_the_code_that_runs_is_that_of_its_files(copy: Path) -> None:
         ("tasks/tuning/sampling.py", {"measuring"}),
         ("tasks/study/monitor.py", {"measuring"}),
         ("recsys/serving/answers.py", {"serving"}),
-        *((f"recsys/{folder}/new.py", set()) for folder in ("plots", "report")),
+        *((f"recsys/{folder}/new.py", set()) for folder in ("library", "plots", "report")),
         *((f"flows/{name}.py", set()) for name in ("experiment", "cli/main", "new")),
         *(
             (f"tasks/{name}.py", set())
