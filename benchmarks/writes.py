@@ -12,6 +12,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
 
 from tasks.serving.published import sqlite as published
+from tasks.tracking import writing
 
 _MAKING = os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _NOT_OURS = ("home", "prefect")  # of libraries; nothing is read from there
@@ -67,6 +68,7 @@ def strike_before(
         event.listen(Engine, "before_cursor_execute", executes)
         event.listen(Engine, "commit", commits)
         published._connected = _told(about_to)
+        writing._connected = _told_of_runs(about_to, number == signal.SIGINT)
         sys.addaudithook(audit)
 
     return install
@@ -94,6 +96,50 @@ def _told(about_to: Callable[[str], None]) -> Callable[..., sqlite3.Connection]:
         kind = sqlite3.Connection if uri else Told  # who only reads gives a URI
         return sqlite3.connect(
             place, timeout=published.WAIT, isolation_level=None, uri=uri, factory=kind
+        )
+
+    return connected
+
+
+def _told_of_runs(
+    about_to: Callable[[str], None], at_first: bool
+) -> Callable[[Path], sqlite3.Connection]:
+    """In place of the function that opens MLflow's database to write runs: tells of transactions.
+
+    Args:
+        about_to: Is told.
+        at_first: Before the first change of each, and not before its commit.
+    """
+
+    class Told(sqlite3.Connection):
+        said: tuple[str, ...] = ()
+
+        def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
+            self._say(statement)
+            return super().execute(statement, *values)
+
+        def executemany(self, statement: str, *values: Any) -> sqlite3.Cursor:
+            self._say(statement)
+            return super().executemany(statement, *values)
+
+        def _say(self, statement: str) -> None:
+            if statement == "commit":
+                if self.said and not at_first:
+                    about_to(f"commit of {', '.join(dict.fromkeys(self.said))}")
+            elif statement.startswith(("insert", "update", "delete")):
+                self.said = (*self.said, _begin(statement))
+                if at_first and len(self.said) == 1:
+                    about_to(f"transaction of {self.said[0]}")
+
+    def connected(database: Path) -> sqlite3.Connection:
+        address = f"{database.absolute().as_uri()}?mode=rw"
+        return sqlite3.connect(
+            address,
+            uri=True,
+            timeout=published.WAIT,
+            isolation_level=None,
+            check_same_thread=False,
+            factory=Told,
         )
 
     return connected
