@@ -27,7 +27,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -70,6 +70,12 @@ class Tally:
     slowest: tuple[float, str] = (0.0, "none")
     kills: Counter[str] = field(default_factory=Counter)
     faults: list[tuple[str, str]] = field(default_factory=list)
+
+    def found(self, faults: Iterable[tuple[str, str]]) -> None:
+        """Note what is wrong, and say it at once."""
+        for kind, text in faults:
+            self.faults.append((kind, text))
+            _tell(f"{kind}: {text}")
 
     @property
     def lines(self) -> Iterator[str]:
@@ -238,7 +244,7 @@ def strike(lab: Lab, cases: Sequence[Case], signals: int, rng: random.Random, ta
             process = Process(lab, case, alone)
             done = process.struck(process.pid, number, seconds)
             words = f"{number.name} after {seconds:.2f} s of {case.name}" + " alone" * alone
-            tally.faults += [(kind, f"{words}: {text}") for kind, text in _wrong(done, case)]
+            tally.found((kind, f"{words}: {text}") for kind, text in _wrong(done, case))
             if not done.was_struck:
                 break
             tally.signals[number.name] += 1
@@ -273,9 +279,9 @@ def _compare(lab: Lab, case: Case, tally: Tally, words: str) -> None:
     done = Process(lab, case, alone=False).end()
     if done.code != 0:
         last = " / ".join(done.said.strip().splitlines()[-3:])[-300:]
-        tally.faults.append(("not resumable", f"{words}: code {done.code}: {last}"))
+        tally.found([("not resumable", f"{words}: code {done.code}: {last}")])
         return
-    tally.faults += [("different", f"{words}: {text}") for text in case.wrong(done.said, was_done)]
+    tally.found(("different", f"{words}: {text}") for text in case.wrong(done.said, was_done))
 
 
 def kill_servers(
@@ -302,7 +308,7 @@ def kill_servers(
             words = f"server killed after {seconds:.2f} of {whole[case.name]:.0f} s of {case.name}"
             how = _how(done)
             tally.kills[how] += 1
-            tally.faults += [(kind, f"{words}: {text}") for kind, text in _failed(done)]
+            tally.found((kind, f"{words}: {text}") for kind, text in _failed(done))
             _tell(f"{tally.kills.total()} servers, {len(tally.faults)} faults; {words}: {how}")
             _compare(lab, case, tally, words)
 

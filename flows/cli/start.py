@@ -1,5 +1,6 @@
 """How the program `recsys` begins and ends: also there Ctrl-C is a line and not a traceback."""
 
+import atexit
 import os
 import signal
 import sys
@@ -17,6 +18,7 @@ def main() -> int:
     Until it begins there is nothing to clean up, and after it has ended nothing to interrupt.
     """
     _on_signals(_leave)
+    atexit.register(_on_signals, signal.SIG_IGN)  # the last of all: Python then drops handlers
     use_utf8()
     from flows.cli.main import main as run  # the other imports take their time
 

@@ -42,7 +42,7 @@ def names_of_files(run: Run, folder: str | None = None) -> set[str]:
 OPEN = """
 import sys
 from pathlib import Path
-from tasks.tracking.runs import experiment_id
+from tasks.tracking.experiments import experiment_id
 from tasks.workspace.layout import Workspace
 print("ready", flush=True)
 sys.stdin.readline()
