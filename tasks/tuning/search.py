@@ -5,13 +5,11 @@ Wherever a process dies, its trial is either finished or cut off, and the next w
 cut-off trial again, with the same point under the same slot.
 """
 
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage
@@ -24,6 +22,7 @@ from recsys.models import default_point
 from recsys.search.config import FOUND
 from recsys.search.pruning import CurveValues, FinishedCurve
 from recsys.search.space import Point, Value
+from tasks.tuning.importance import importances
 from tasks.tuning.sampling import Key, ObservedTrial, Points, distributions, key_of
 from tasks.tuning.values import FinishedTrial, TakenOver, Trial, TrialFacts
 from tasks.workspace.locking import Locks
@@ -32,8 +31,6 @@ _SLOT, _RUN, _ERROR, _POINT = "slot", "run", "error", "point"
 _ATTEMPT, _WORKER, _FACTS = "attempt", "worker", "facts"
 
 _ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
-
-_RESAMPLES = 20  # of trials, for the spread of importances
 
 
 class Search:
@@ -329,42 +326,11 @@ class Search:
                 return "running"
 
     def importances(self) -> dict[str, tuple[float, float]]:
-        """How much each parameter tells the best trials from the others, most first.
-
-        PED-ANOVA (Watanabe, Bansal and Hutter 2023), as Optuna's dashboard shows it, of the first
-        objective: the share, and its standard deviation over resamples of the trials. Empty for
-        fewer than four trials, or where all values are the same.
-        """
-        done = self.done
-        if len(done) < 4 or len({each.value for each in done}) == 1:
-            return {}
-        shares = self._shares(done)
-        rng = np.random.default_rng(self._config.seed)
-        drawn = [
-            self._shares([done[at] for at in rng.integers(len(done), size=len(done))])
-            for _ in range(_RESAMPLES)
-        ]
-        spreads = {name: float(np.std([each.get(name, 0.0) for each in drawn])) for name in shares}
-        return {name: (share, spreads[name]) for name, share in shares.items()}
-
-    def _shares(self, done: Sequence[FinishedTrial]) -> dict[str, float]:
-        lower = lower_is_better(self._config.study.metric)
-        study = optuna.create_study(direction="minimize" if lower else "maximize")
-        for each in done:
-            params = {name: each.params[name] for name in each.params if name in self._space}
-            study.add_trial(
-                optuna.create_trial(
-                    params=params,
-                    distributions=distributions(self._space, params),
-                    value=each.value,
-                )
-            )
-        with warnings.catch_warnings():
-            # One said that trials are too few: then all shares are alike, and the spread shows it.
-            warnings.simplefilter("ignore", UserWarning)
-            return optuna.importance.get_param_importances(
-                study, evaluator=optuna.importance.PedAnovaImportanceEvaluator()
-            )
+        """See `tasks.tuning.importance`."""
+        config = self._config
+        return importances(
+            self.done, self._space, lower_is_better(config.study.metric), config.seed
+        )
 
     def remember(self, name: str, value: Any) -> None:
         """Store a fact about the study, a JSON value."""
