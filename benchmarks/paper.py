@@ -10,10 +10,10 @@ judges a trial by 1,000 users; what it chooses has seen the test, so its precisi
 It searches the same points and is judged on the same held-out cells. implicit runs with one BLAS
 thread, as it asks for. Memory is that of all processes at one time, shared pages counted once.
 
-FILE is in the format of Last.fm 360K; without one, ours is made, of 17.4 million rows, whose 20,000
-most active users know 66,000 artists (--quick: 0.2 million rows and 3 trials, where what is fixed
-counts most, so that the targets do not hold). The part `whole` cuts no users: all train and all are
-judged in every trial; it is compared with ten minutes and five GB, for nothing else does it.
+FILE is in the format of Last.fm 360K. Without FILE the script makes one of 17.4 million rows; its
+20,000 most active users know 66,000 artists. --quick makes 0.2 million rows and runs 3 trials; there
+the time to start counts most, so the targets do not hold. The part `whole` keeps all users: all
+train, and all are judged in every trial. Its targets are ten minutes and five GB.
 """
 
 import argparse

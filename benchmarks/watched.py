@@ -40,10 +40,10 @@ class Cost:
 
 
 def watched(command: Sequence[str], root: Path = ROOT, **variables: str) -> Cost:
-    """Run a command in `root`, whose packages it imports, with the variables of a plain shell.
+    """Run a command in a checkout, with its packages and the number of threads a user has.
 
     Raises:
-        subprocess.CalledProcessError: it fails; its last words are printed before.
+        subprocess.CalledProcessError: it fails; its errors are printed first.
     """
     env = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
     env |= {"PYTHONPATH": str(root)} | variables

@@ -1,9 +1,12 @@
-"""Ctrl-C and SIGTERM: none is lost, wherever it strikes.
+"""Ctrl-C and SIGTERM end a command, whatever it is doing.
 
 Python raises KeyboardInterrupt in the midst of whatever the main thread does. In a callback of a
 weak reference, in a destructor, or below a library that catches it, the exception disappears and
 the work continues. So a signal is remembered as well. While the work continues it is raised again:
 by `check`, which every report of progress calls, and by a thread, several times a second.
+
+A gap is left: while Prefect begins a flow, SIGTERM goes to Prefect's handler, and nothing raises it
+again.
 """
 
 import _thread

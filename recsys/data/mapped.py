@@ -24,7 +24,7 @@ _PADDING = 0xD935  # the kind of extra field that others align members with
 
 
 def save_mapped(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Write an uncompressed .npz whose arrays can be mapped."""
+    """Write an uncompressed .npz; `load_mapped` maps its arrays instead of copying them."""
     with path.open("wb") as file, ZipFile(file, "w") as archive:
         for name, array in arrays.items():
             info = ZipInfo(f"{name}.npy")

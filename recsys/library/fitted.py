@@ -1,4 +1,4 @@
-"""A fitted model whose answers are frames of ids and names."""
+"""A fitted model. It answers with frames of ids and names."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

@@ -44,10 +44,10 @@ def knows_database(workspace: Workspace) -> bool:
 
 @contextmanager
 def made_whole(database: Path) -> Iterator[None]:
-    """Within the block a database is made, if it is missing; one whose maker died is made anew.
+    """Make a missing database within the block; replace one that was left half made.
 
-    Where no empty database can be kept, MLflow makes its tables in hundreds of steps, and cannot go
-    on from among them.
+    Where no empty database can be copied, MLflow makes its tables in hundreds of steps. If its
+    process is killed meanwhile, MLflow cannot continue; a mark beside the database shows that.
     """
     mark = database.with_suffix(".making")
     if mark.exists():
