@@ -11,8 +11,8 @@ It searches the same points and is judged on the same held-out cells. implicit r
 thread, as it asks for. Memory is that of all processes at one time, shared pages counted once.
 
 FILE is in the format of Last.fm 360K. Without FILE the script makes one of 17.4 million rows; its
-20,000 most active users know 66,000 artists. --quick makes 0.2 million rows and runs 3 trials; there
-the time to start counts most, so the targets do not hold. The part `whole` keeps all users: all
+20,000 most active users know 66,000 artists. --quick makes 0.2 million rows and runs 3 trials. The
+time to start counts most there, so the targets do not hold. The part `whole` keeps all users: all
 train, and all are judged in every trial. Its targets are ten minutes and five GB.
 """
 

@@ -87,9 +87,17 @@ class Log:
         return frame
 
     def to_polars(self) -> Any:
-        """As `to_pandas`, for polars, which has to be installed."""
-        import polars  # type: ignore[import-not-found, unused-ignore]
+        """As `to_pandas`, for polars.
 
+        Raises:
+            InputError: polars is not installed.
+        """
+        try:
+            import polars  # type: ignore[import-not-found, unused-ignore]
+        except ModuleNotFoundError as error:
+            raise InputError(
+                "to_polars() needs polars, which is not installed; install it, or use to_pandas()"
+            ) from error
         return polars.from_arrow(_table(self.events))
 
     def __len__(self) -> int:

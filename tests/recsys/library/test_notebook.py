@@ -1,5 +1,6 @@
 """The library as a notebook uses it: frames in, frames out, and no figure that means nothing."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -188,3 +189,10 @@ def test_profiles_of_the_log_reach_the_models_that_use_them(log: Log, split: rec
 
     assert split.test.profiles is not None
     assert fitted.served.profiles is split.test.profiles
+
+
+def test_a_frame_of_polars_needs_polars(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "polars", None)  # as if it were not installed
+
+    with pytest.raises(InputError, match="polars, which is not installed"):
+        log.to_polars()
