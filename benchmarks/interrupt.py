@@ -8,7 +8,7 @@ process, see `attempts`; some are started as users start them, with a Prefect se
 With `--server-kills`, SIGKILL strikes that server alone. What is wrong, in words:
 
     lost           the command ran on as if no signal had come
-    stuck          it had to be killed
+    stuck          it had to be killed; a fork prints the stacks of its threads before
     wrong code     it ended with neither 130 nor, in its last moment, 0
     traceback      it printed one
     left open      a run or trial RUNNING, a worker's lock, a scratch folder
@@ -19,6 +19,8 @@ Exits 0 only if there is nothing of it.
 """
 
 import argparse
+import faulthandler
+import gc
 import itertools
 import os
 import random
@@ -45,6 +47,7 @@ KINDS = (
 COMMANDS = 0.2  # share of commands of their own
 STARTING = 6.0  # seconds, about, until such a command has imported everything
 IN_A_ROW = 3  # signals until a command is left to end
+STACKS = signal.SIGUSR1  # has a fork print them
 LATE = 1.0  # seconds before the end in which a signal may come too late
 SERVED = (
     "experiment",
@@ -120,7 +123,7 @@ class Process:
             case: The command.
             alone: Whether it is started as users start it, and not a fork of this process.
         """
-        self._log = log(case.place)
+        self._log, self._alone = log(case.place), alone
         self._said = self._log.stat().st_size if self._log.exists() else 0
         waiting = {signal.SIGINT, signal.SIGTERM}
         signal.pthread_sigmask(signal.SIG_BLOCK, waiting)  # until the child has its handlers
@@ -155,6 +158,9 @@ class Process:
         """Wait for its end; a process that is stuck is killed."""
         begin = time.monotonic()
         if not self.has_ended(self.age + STUCK):
+            if not self._alone:
+                os.kill(self.pid, STACKS)
+                self.has_ended(self.age + 1.0)  # until they are written
             os.kill(self.pid, signal.SIGKILL)
         code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         os.close(self._descriptor)
@@ -185,6 +191,7 @@ def _run(lab: Lab, case: Case, alone: bool, file: Path) -> None:
                 signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, both)
             os.execv(COMMAND[0], [*COMMAND, *case.argv])
+        faulthandler.register(STACKS)
         for number in both:
             signal.signal(number, start._leave)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, both)
@@ -192,6 +199,7 @@ def _run(lab: Lab, case: Case, alone: bool, file: Path) -> None:
             os.environ["PREFECT_API_URL"] = lab.api
         sys.argv = ["recsys", *case.argv]
         code = start.main()
+        gc.collect()  # Python does so when it ends, which closes what an interrupt left open
     except BaseException:  # noqa: BLE001 - nothing of it may go on in a second copy of us
         sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
     finally:
@@ -258,7 +266,7 @@ def _wrong(done: Ended, case: Case) -> Iterator[tuple[str, str]]:
     """What is wrong with how a command ended that may have been struck."""
     last = " / ".join(done.said.strip().splitlines()[-3:])[-300:]
     if done.after > STUCK:
-        yield "stuck", last
+        yield "stuck", done.said[-4000:]
     elif done.code == 0:
         if done.was_struck and done.after > LATE:
             yield "lost", f"it ended {done.after:.1f} s later with 0"

@@ -5,12 +5,14 @@ weak reference, in a destructor, or below a library that catches it, the excepti
 the work continues. So a signal is remembered as well. While the work continues it is raised again:
 by `check`, which every report of progress calls, and by a thread, several times a second.
 
-A gap is left: while Prefect begins a flow, SIGTERM goes to Prefect's handler, and nothing raises it
-again.
+A library may put its own handler in place of ours: Prefect does as a flow begins. That handler's
+exception can disappear, too. So the thread reads the number of each signal from a pipe, into which
+Python writes it whatever handler there is (`signal.set_wakeup_fd`).
 """
 
-import _thread
+import math
 import os
+import select
 import signal
 import sys
 import threading
@@ -24,8 +26,10 @@ CODE = 130
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 AGAIN = 0.2  # seconds until a signal is raised again
 APART = 0.5  # seconds after which a second signal is a wish of its own: a shell may send two
-WRITING = ("sqlalchemy", "mlflow.store", "optuna.storages")
-LONGEST_WRITE = 2.0  # seconds that a database is left to come to the end of what it does
+DATABASES = ("sqlalchemy", "mlflow.store", "optuna.storages")
+LOADERS = ("importlib._bootstrap", "_frozen_importlib", "numba", "llvmlite")
+UNINTERRUPTED = DATABASES + LOADERS  # else a transaction, a module or a lock is left half done
+LONGEST = 2.0  # seconds that they are left to come to the end of what they do
 
 
 class Interrupts:
@@ -37,19 +41,19 @@ class Interrupts:
         self._say: Callable[[str], object] = str
         self._forget()
 
-    def _forget(self) -> None:
-        self._first: signal.Signals | None = None
-        self._at = 0.0
-        self._is_reminder = False
+    def _forget(self, now: float = -math.inf) -> None:
+        self._heard: float | None = None  # when the thread heard of the first signal
+        self._handled: float | None = None  # when our handler was called first
+        self._forgotten = now
 
     @property
     def came(self) -> bool:
         """Whether a signal came that asks the command to end."""
-        return self._first is not None
+        return self._heard is not None or self._handled is not None
 
     def forget(self) -> None:
         """Take the signal as dealt with: the work it was to end has ended, as was wanted."""
-        self._forget()
+        self._forget(time.monotonic())
 
     def stop(self) -> None:
         """Raise nothing any more: the command has ended. A signal is noticed as before."""
@@ -89,58 +93,101 @@ class Interrupts:
         known = {number: signal.getsignal(number) for number in SIGNALS}
         # A shell has what it runs in the background ignore Ctrl-C: that stays.
         ours = [n for n in SIGNALS if n == signal.SIGTERM or known[n] != signal.SIG_IGN]
-        self._raises = True
-        for number in ours:
-            signal.signal(number, self._handle)
-        shown, sys.unraisablehook = sys.unraisablehook, _show_other
-        try:
-            yield
-        finally:
-            self._raises, sys.unraisablehook = False, shown
+        with self._hearing(ours[0]):
+            self._raises = True
             for number in ours:
-                signal.signal(number, known[number])
+                signal.signal(number, self._handle)
+            shown, sys.unraisablehook = sys.unraisablehook, _show_other
+            try:
+                yield
+            finally:
+                self._raises, sys.unraisablehook = False, shown
+                for number in ours:
+                    signal.signal(number, known[number])
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         """Remember the signal, and raise KeyboardInterrupt where that does no harm."""
-        reminder, self._is_reminder = self._is_reminder, False
-        if reminder and not (self.came and self._raises):
-            return
         now = time.monotonic()
-        if self._first is None:
-            self._first, self._at = signal.Signals(number), now
-            _thread.start_new_thread(self._remind, (threading.get_ident(),))
-        elif not reminder and now - self._at > APART:
+        is_ending = _is_ending()
+        if now - self._forgotten < APART or (is_ending and self._raises):
+            return
+        if self._handled is None:
+            self._handled = now
+        if self._raises and not (now - self._handled < LONGEST and _is_uninterrupted(frame)):
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def _hearing(self, reminder: signal.Signals) -> Iterator[None]:
+        """Within the block a thread hears of signals, and sends `reminder` until all has ended."""
+        reading, writing = os.pipe()
+        os.set_blocking(writing, False)
+        main_thread = threading.get_ident()
+        thread = threading.Thread(
+            target=self._hear, args=(reading, main_thread, reminder), name="signals", daemon=True
+        )
+        thread.start()
+        before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(before)
+            os.write(writing, b"\0")  # which ends the thread
+            thread.join()
+            os.close(writing)
+            os.close(reading)
+
+    def _hear(self, reading: int, main_thread: int, reminder: signal.Signals) -> None:
+        """Note each signal; have our handler called until what a signal ends has ended.
+
+        A second signal ends the process, also where the main thread is in code that is not Python.
+        """
+        due, is_reminded = 0.0, False
+        while True:
+            waits = self.came and self._raises
+            wait = max(0.0, due - time.monotonic()) if waits else None
+            if select.select([reading], [], [], wait)[0]:
+                numbers = [*os.read(reading, 64)]
+                if 0 in numbers:
+                    return
+                if is_reminded and reminder in numbers:
+                    numbers.remove(reminder)
+                    is_reminded = False
+                if not {*numbers}.isdisjoint(SIGNALS):
+                    self._note(time.monotonic())
+                if not waits:
+                    due = time.monotonic() + AGAIN
+            elif waits and self.came and self._raises:
+                due = time.monotonic() + AGAIN
+                if not is_reminded:  # else the last one has not yet arrived
+                    is_reminded = True
+                    signal.pthread_kill(main_thread, reminder)
+
+    def _note(self, now: float) -> None:
+        """Note that a signal came which is no reminder."""
+        if not self._raises or now - self._forgotten < APART:
+            return
+        if self._heard is None:
+            self._heard = now
+        # Where Prefect handled it first, Prefect sends it again once it has dealt with it.
+        elif now > (self._heard + LONGEST if self._handled is None else self._handled + APART):
             self._say("interrupted again: ended at once")
             os._exit(CODE)
-        if not self._raises or _is_ending() or (_writes(frame) and now - self._at < LONGEST_WRITE):
-            return
-        raise KeyboardInterrupt
-
-    def _remind(self, main_thread: int) -> None:
-        """Have the handler called again and again, until what the signal ends has ended."""
-        while True:
-            time.sleep(AGAIN)
-            number = self._first
-            if number is None or not self._raises:
-                return
-            self._is_reminder = True
-            signal.pthread_kill(main_thread, number)
 
 
 def _is_ending() -> bool:
-    """Whether this is called while KeyboardInterrupt is passing, by what cleans up after it."""
+    """Whether a signal's exception is passing, ours or Prefect's, and something cleans up."""
     error = sys.exception()
     while error is not None:
-        if isinstance(error, KeyboardInterrupt):
+        if not isinstance(error, Exception | GeneratorExit):
             return True
         error = error.__context__
     return False
 
 
-def _writes(frame: FrameType | None) -> bool:
-    """Whether a database is at work, which is left with half a transaction by an exception."""
+def _is_uninterrupted(frame: FrameType | None) -> bool:
+    """Whether a database, an import or a compiler is at work."""
     while frame is not None:
-        if str(frame.f_globals.get("__name__")).startswith(WRITING):
+        if str(frame.f_globals.get("__name__")).startswith(UNINTERRUPTED):
             return True
         frame = frame.f_back
     return False
