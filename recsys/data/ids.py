@@ -71,6 +71,9 @@ class IdMap:
         ids = distinct.take(pa.array(order))
         return cls(ids, ids), renumbered[codes]
 
+    def __repr__(self) -> str:
+        return f"IdMap: {len(self):,} ids"
+
     def __len__(self) -> int:
         return len(self.ids)
 

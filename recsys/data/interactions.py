@@ -112,6 +112,10 @@ class Events:
             None if times is None else times[order].astype(np.int64, copy=False),
         )
 
+    def __repr__(self) -> str:
+        sizes = f"{len(self.users):,} users, {len(self.items):,} items"
+        return f"Events: {sizes}, {len(self):,} events"
+
     def __len__(self) -> int:
         return len(self.rows)
 
@@ -196,6 +200,10 @@ class Interactions:
         _check(self.users, self.items, self.rows, self.cols, self.plays, self.first, self.last)
         if len(self) and (np.diff(self.keys) <= 0).any():
             raise ValueError("cells must be distinct and ordered by user and item")
+
+    def __repr__(self) -> str:
+        sizes = f"{len(self.users):,} users, {len(self.items):,} items"
+        return f"Interactions: {sizes}, {len(self):,} pairs"
 
     def __len__(self) -> int:
         return len(self.rows)

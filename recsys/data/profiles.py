@@ -71,6 +71,9 @@ class Profiles:
             digest.update("\0".join(text or "" for text in texts.to_pylist()).encode())
         return digest.digest()
 
+    def __repr__(self) -> str:
+        return f"Profiles: {len(self):,} users, {int(self.described().sum()):,} described"
+
     def __len__(self) -> int:
         return len(self.users)
 

@@ -58,6 +58,9 @@ class Report:
         n_shown = user_frame[_N_SHOWN].to_numpy(np.int32)
         return cls(user_frame.drop(columns=_N_SHOWN), n_shown, exposure)
 
+    def __repr__(self) -> str:
+        return f"Report: {len(self.users):,} users, {', '.join(self.per_user.columns)}"
+
     @property
     def users(self) -> npt.NDArray[np.int32]:
         """User numbers, int32, rising, shape (m,)."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,15 +16,18 @@ from recsys.errors import InputError
 from recsys.library.log import Log
 from recsys.models import build, config_class, make_config
 from recsys.models.config import ModelConfig
-from recsys.models.recommender import NO_ITEM, Scoring
+from recsys.models.recommender import NO_ITEM, RelatingUsers, Scoring
 from recsys.serving.answers import (
+    Answer,
     RankedItem,
     Served,
     explain,
     fold_in_history,
+    from_profile,
     history_of,
     similar,
 )
+from recsys.serving.audience import profile_of
 from recsys.serving.package import check_portable, pack, unpack
 from recsys.settings import Origin, faults
 from recsys.splitting.split import Fold, Split
@@ -50,7 +54,14 @@ class Fitted:
         return self.served.config
 
     def recommend(
-        self, users: str | Iterable[str] | None = None, k: int = 10, *, history: Any = None
+        self,
+        users: str | Iterable[str] | None = None,
+        k: int = 10,
+        *,
+        history: Any = None,
+        country: str | None = None,
+        age: float | None = None,
+        gender: str | None = None,
     ) -> pd.DataFrame:
         """The k best items, without those of the history.
 
@@ -58,18 +69,24 @@ class Fitted:
             users: Ids of users of the training; of all of them without.
             k: How many; lists end at the catalogue.
             history: Instead of users, what a new user played: items, or plays by item.
+            country: Of a new user, in the spelling of the profiles, with or without a history.
+            age: Likewise, in years.
+            gender: Likewise.
 
         Returns:
-            A row for each entry, best first: user, rank (from 1), item, name, score.
+            A row for each entry, best first: user, rank (from 1), item, name, score. For a new user
+            `attrs["by"]` says what chose them: "plays", "profile", "alike" or "popularity".
 
         Raises:
             InputError: a user or an item is unknown; the message offers the nearest.
         """
-        if history is not None:
+        profile = self._profile(country, age, gender)
+        if history is not None or profile is not None:
             if users is not None:
-                raise InputError("recommend() has users and a history; give one of them")
-            answer = fold_in_history(self.served, self._plays(history), k)
-            return _frame("", answer.items)
+                raise InputError(
+                    "recommend() has users and a history or a profile; give one of them"
+                )
+            return _answered(self._answer(history, profile, k))
         cells, model = self.served.cells, self.served.model
         names = cells.users.ids.to_pylist() if users is None else _listed(users)
         numbers = np.array([self.served.user(name) for name in names], dtype=np.int32)
@@ -99,6 +116,36 @@ class Fitted:
         """
         found = similar(self.served, self.served.names.number(item), k)
         return _frame("", found).drop(columns="user").rename(columns={"score": "similarity"})
+
+    def neighbours(self, user: str, k: int = 10) -> pd.DataFrame:
+        """The k users nearest to one, with what is known about them.
+
+        Returns:
+            A row for each, the nearest first: user, distance, items in common, and gender, age and
+            country where profiles are known.
+
+        Raises:
+            InputError: no such user, or the model does not relate users.
+        """
+        served, model = self.served, self.served.model
+        if not isinstance(model, RelatingUsers):
+            raise InputError(
+                f"the model {self.config.kind} has no distances of users; fit user-knn for them"
+            )
+        number = served.user(user)
+        near, distances = model.nearest(number, k)
+        cells = served.cells
+        own = np.isin(cells.cols, cells.cols[cells.rows == number])
+        table = {
+            "user": cells.users.ids.take(near).to_pylist(),
+            "distance": distances,
+            "common": np.bincount(cells.rows[own], minlength=len(cells.users))[near],
+        }
+        if served.profiles is not None:
+            table["gender"] = served.profiles.gender.take(near).to_pylist()
+            table["age"] = served.profiles.age[near]
+            table["country"] = served.profiles.country.take(near).to_pylist()
+        return pd.DataFrame(table)
 
     def explain(self, user: str | None, item: str, *, history: Any = None) -> pd.DataFrame:
         """What each item of a history adds to the score of an item, the largest first.
@@ -139,10 +186,32 @@ class Fitted:
         plays = history if isinstance(history, Mapping) else dict.fromkeys(_listed(history), 1.0)
         return {self.served.names.number(item): float(n) for item, n in plays.items()}
 
+    def _profile(
+        self, country: str | None, age: float | None, gender: str | None
+    ) -> Profiles | None:
+        if country is None and age is None and gender is None:
+            return None
+        if self.served.profiles is None:
+            raise InputError(
+                "no profiles are known, so none can be compared; read the log with profiles=FILE"
+            )
+        return profile_of(self.served.profiles, country, age, gender)
+
+    def _answer(self, history: Any, profile: Profiles | None, k: int) -> Answer:
+        if history is None:
+            return from_profile(self.served, profile, k)
+        return fold_in_history(self.served, self._plays(history), k, profile=profile)
+
     def __repr__(self) -> str:
         point = ", ".join(f"{name}={value}" for name, value in self.config.point().items())
         n_users, n_items = self.served.cells.shape
         return f"{self.config.kind}({point}) fitted on {n_users:,} users and {n_items:,} items"
+
+    def _repr_html_(self) -> str:
+        n_users, n_items = self.served.cells.shape
+        head = f"{escape(self.config.kind)} fitted on {n_users:,} users and {n_items:,} items"
+        point = pd.DataFrame([self.config.point()], index=["value"])
+        return f"<p>{head}</p>{point.to_html(border=0)}"
 
 
 def fit(
@@ -166,7 +235,7 @@ def fit(
     Raises:
         InputError: no such model or parameter, or a library is missing.
     """
-    config = _config(model, parameters)
+    config = configured(model, parameters)
     cells, profiles = _training(data, side)
     fitted = build(config, seed, profiles).fit(cells)
     return Fitted(Served(config, fitted, cells, profiles), seed)
@@ -181,7 +250,12 @@ def load(folder: str | Path) -> Fitted:
     return Fitted(unpack(Path(folder)))
 
 
-def _config(model: str | ModelConfig, parameters: Mapping[str, Any]) -> ModelConfig:
+def configured(model: str | ModelConfig, parameters: Mapping[str, Any]) -> ModelConfig:
+    """A model with its parameters.
+
+    Raises:
+        InputError: no such model or parameter.
+    """
     if not isinstance(model, str):
         return model.model_copy(update=dict(parameters)) if parameters else model
     kind = config_class(model)
@@ -207,6 +281,12 @@ def _training(
 
 def _listed(given: str | Iterable[Any]) -> list[str]:
     return [given] if isinstance(given, str) else [str(each) for each in given]
+
+
+def _answered(answer: Answer) -> pd.DataFrame:
+    frame = _frame("", answer.items)
+    frame.attrs.update({"by": answer.by, "audience": answer.audience})
+    return frame
 
 
 def _frame(user: str, items: Iterable[RankedItem]) -> pd.DataFrame:

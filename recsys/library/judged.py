@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
+from itertools import zip_longest
 
 import pandas as pd
 
@@ -10,6 +12,7 @@ from recsys.evaluation.bootstrap import N_RESAMPLES, Estimate, interval, paired
 from recsys.evaluation.metrics import parsed
 from recsys.evaluation.protocol import judge
 from recsys.evaluation.report import Report
+from recsys.evaluation.sample_user import sample_user, shown_to
 from recsys.library.fitted import Fitted, Side, fit
 from recsys.models.config import ModelConfig
 from recsys.splitting.split import Fold, Split
@@ -40,12 +43,16 @@ class Evaluation:
         return interval(self.report, self.seed)[metric]
 
     @property
+    def bands(self) -> dict[str, tuple[float, float | None, float | None]]:
+        """Each metric with mean, low and high, as the pictures of `recsys.plots` take them."""
+        found = interval(self.report, self.seed)
+        return {name: (each.mean, each.low, each.high) for name, each in found.items()}
+
+    @property
     def table(self) -> pd.DataFrame:
         """A row for each metric: mean over users, and the ends of its 95 % interval."""
-        found = interval(self.report, self.seed)
-        rows = {name: (each.mean, each.low, each.high) for name, each in found.items()}
         return pd.DataFrame.from_dict(
-            rows, orient="index", columns=["mean", "low", "high"], dtype=float
+            self.bands, orient="index", columns=["mean", "low", "high"], dtype=float
         ).rename_axis("metric")
 
     def __repr__(self) -> str:
@@ -56,7 +63,8 @@ class Evaluation:
         return "\n".join([head, *lines])
 
     def _repr_html_(self) -> str:
-        head = f"<p>{self.model}: {len(self.report.users):,} users of the {self.side} side</p>"
+        model, n_users = escape(self.model), len(self.report.users)
+        head = f"<p>{model}: {n_users:,} users of the {self.side} side</p>"
         return head + str(self.table.to_html(border=0, float_format="{:.4f}".format, na_rep=""))
 
 
@@ -80,12 +88,7 @@ def evaluate(
     Raises:
         InputError: the model was fitted on other plays, so its figures would mean nothing.
     """
-    fold = _fold(split, side)
-    if model.served.cells is not fold.train:
-        raise InputError(
-            f"the model was not fitted on the training side of this {side} fold, so it may know "
-            f"what is held out; fit it with recsys.fit(..., split, side={side!r})"
-        )
+    fold = _same_fold(model, split, side)
     return Evaluation(model.config.kind, side, judge(model.served.model, fold, ks), seed)
 
 
@@ -129,6 +132,46 @@ def compare(
     return _ranked(reports, metric, seed)
 
 
+def show_user(
+    model: Fitted,
+    split: Split | Fold,
+    user: str | None = None,
+    *,
+    k: int = 10,
+    side: Side = "test",
+    seed: int = 0,
+) -> pd.DataFrame:
+    """One user in three columns: the history, what is held out, and the list of a model.
+
+    Args:
+        model: Fitted on the training side of the same fold.
+        split: Where it was fitted.
+        user: Id of a user with something held out; a seeded draw without.
+        k: Longest column; those of plays show the most played.
+        side: As in `evaluate`.
+        seed: Of the draw.
+
+    Returns:
+        A row for each rank: history and held_out (item and plays), recommended, and hit, whether
+        that was held out. `attrs["user"]` is the id.
+
+    Raises:
+        InputError: nothing of this user is held out, or as in `evaluate`.
+    """
+    fold = _same_fold(model, split, side)
+    number = sample_user(fold, seed) if user is None else model.served.user(user)
+    if number not in fold.judged:
+        raise InputError(f"nothing of user {user!r} is held out on the {side} side; name another")
+    found = shown_to(model.served.model, fold, number, k)
+    played = [[f"{name} ({n:g})" for name, n in each] for each in (found.history, found.held_out)]
+    rows = zip_longest(*played, found.recommended)
+    table = [(*sides, *(shown or (None, None))) for *sides, shown in rows]
+    columns = ["history", "held_out", "recommended", "hit"]
+    frame = pd.DataFrame(table, columns=columns, index=range(1, len(table) + 1))
+    frame.attrs["user"] = found.user
+    return frame.rename_axis("rank")
+
+
 def _ranked(reports: Mapping[str, Report], metric: str, seed: int) -> pd.DataFrame:
     best = max(reports, key=lambda label: reports[label].summary()[metric])
     rows = {}
@@ -158,7 +201,19 @@ def _named(
     return named
 
 
-def _fold(split: Split | Fold, side: Side) -> Fold:
+def _same_fold(model: Fitted, split: Split | Fold, side: Side) -> Fold:
+    """The fold whose training side a model was fitted on."""
+    fold = fold_of(split, side)
+    if model.served.cells is not fold.train:
+        raise InputError(
+            f"the model was not fitted on the training side of this {side} fold, so it may know "
+            f"what is held out; fit it with recsys.fit(..., split, side={side!r})"
+        )
+    return fold
+
+
+def fold_of(split: Split | Fold, side: Side) -> Fold:
+    """The fold of a side; a fold is its own."""
     if isinstance(split, Fold):
         return split
     return split.test if side == "test" else split.validation

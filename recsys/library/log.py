@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,6 +20,7 @@ from recsys.data.profiles import Profiles
 from recsys.errors import InputError
 from recsys.sources.named import check_columns
 from recsys.sources.rejects import Rejects
+from recsys.sources.sample import make_sample, write_sample
 from recsys.splitting.cutting import cut
 from recsys.splitting.split import Split
 
@@ -81,6 +83,41 @@ class Log:
         made = cut(self.events, checked(table, "of split()"))
         return made if self.profiles is None else made.with_profiles(self.profiles)
 
+    @property
+    def filtered(self) -> pd.DataFrame:
+        """A row for each filter: the users, items, rows and pairs that it left."""
+        steps = [(each.name, each.users, each.items, each.rows, each.cells) for each in self.steps]
+        return pd.DataFrame(steps, columns=["filter", "users", "items", "rows", "pairs"])
+
+    def users(self) -> pd.DataFrame:
+        """A row for each user: user, items, plays and, where known, gender, age, country."""
+        cells = self.cells
+        table = {
+            "user": cells.users.ids.to_pylist(),
+            "items": cells.per_user(),
+            "plays": np.bincount(cells.rows, cells.plays, len(cells.users)),
+        }
+        if self.profiles is not None:
+            known = self.profiles.aligned(cells.users)
+            table |= {
+                "gender": known.gender.to_pylist(),
+                "age": known.age,
+                "country": known.country.to_pylist(),
+            }
+        return pd.DataFrame(table)
+
+    def items(self) -> pd.DataFrame:
+        """A row for each item, that of most users first: item, name, users, plays."""
+        cells = self.cells
+        table = {
+            "item": cells.items.ids.to_pylist(),
+            "name": cells.items.names.to_pylist(),
+            "users": cells.per_item(),
+            "plays": np.bincount(cells.cols, cells.plays, len(cells.items)),
+        }
+        found = pd.DataFrame(table)
+        return found.sort_values(["users", "plays"], ascending=False, ignore_index=True)
+
     def to_pandas(self) -> pd.DataFrame:
         """A row for each event: user, item, name, plays and, where known, time (UTC)."""
         frame: pd.DataFrame = _table(self.events).to_pandas()
@@ -111,7 +148,7 @@ class Log:
         heads = "".join(f"<th>{name}</th>" for name, _ in self._counts())
         cells = "".join(f"<td>{value}</td>" for _, value in self._counts())
         notes = "".join(f"<li>{escape(note)}</li>" for note in self.notes)
-        shown = f"{self.columns}<ul>{notes}</ul>" if self.columns or notes else ""
+        shown = f"{escape(self.columns)}<ul>{notes}</ul>" if self.columns or notes else ""
         first = _table(self.events, 5).to_pandas().to_html(index=False, border=0)
         return f"<table><tr>{heads}</tr><tr>{cells}</tr></table>{shown}{first}"
 
@@ -150,6 +187,23 @@ def read(
         found = _of_frame(source, columns, options)
     known = None if profiles is None else sources.read_profiles(Path(profiles)).profiles
     return Log(found.events, found.rejects, known, found.columns, found.notes)
+
+
+def sample(users: int = 1000, items: int = 600, *, seed: int = 0) -> Log:
+    """An invented log with profiles, read as the file that `recsys sample` writes.
+
+    Args:
+        users: How many.
+        items: How many.
+        seed: The same seed gives the same log.
+
+    Raises:
+        InputError: too few items, or too many of either.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        plays, profiles = Path(folder) / "plays.tsv", Path(folder) / "profiles.tsv"
+        write_sample(make_sample(users, items, seed), plays, profiles)
+        return read(plays, profiles=profiles)
 
 
 def _of_frame(frame: Frame, columns: Mapping[str, str | int] | None, options: Any) -> Any:

@@ -134,6 +134,18 @@ class RelatingMany(Protocol):
 
 
 @runtime_checkable
+class RelatingUsers(Protocol):
+    """A model that knows which users of the training are near to each other."""
+
+    def nearest(self, user: int, k: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float64]]:
+        """The users nearest to `user`, the nearest first, without itself.
+
+        Returns:
+            Users int32 and their distance, float64, both of shape (m,), m at most k.
+        """
+
+
+@runtime_checkable
 class Explaining(Protocol):
     """A model whose scores are sums over the history."""
 

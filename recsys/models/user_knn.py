@@ -128,6 +128,17 @@ class UserKnn:
         selves = np.full(len(users), -1, np.int32)
         return self._ranked(features, history.matrix()[users], users, selves, k)
 
+    def nearest(self, user: int, k: int) -> tuple[Int32Array, Float64Array]:
+        """The k users nearest to one, the nearest first, of equal ones the lower number.
+
+        Returns:
+            Users int32 and their distance, float64, both of shape (m,), m at most k.
+        """
+        one = np.array([user], np.int32)
+        near, distances, sizes = self._distances(self._features[one], one, k)
+        order = np.lexsort((near[0, : sizes[0]], distances[0, : sizes[0]]))
+        return near[0, order], distances[0, order].astype(np.float64)
+
     def _ranked(
         self, features: csr_matrix, seen: csr_matrix, users: Int32Array, selves: Int32Array, k: int
     ) -> Recommendations:
@@ -168,18 +179,9 @@ class UserKnn:
 
         A user is no neighbour of itself, which is its number in `selves`, -1 for an unknown one.
         """
-        from recsys.kernels.neighbours import nearest_rows
-
-        m, k = len(selves), min(self._config.neighbours, len(self._silent))
-        neighbours, nearness = np.empty((m, k), np.int32), np.zeros((m, k), np.float32)
-        sizes, cosine = np.empty(m, np.int64), self._config.metric == "cosine"
-        mine = features.indptr, features.indices, features.data
-        nearest_rows(
-            *(selves, mine, self._tiles, TILE, self._known, cosine),
-            *(neighbours, nearness, sizes),
-        )
-        chosen = np.arange(k) < sizes[:, None]
-        distances = np.where(chosen, -nearness, 0)
+        neighbours, distances, sizes = self._distances(features, selves, self._config.neighbours)
+        chosen = np.arange(neighbours.shape[1]) < sizes[:, None]
+        distances = np.where(chosen, distances, 0)
         farthest = distances.max(axis=1, initial=0, keepdims=True)
         nearest = np.where(chosen, distances, np.inf).min(axis=1, initial=np.inf, keepdims=True)
         equal = farthest - nearest <= ALIKE * farthest
@@ -189,6 +191,26 @@ class UserKnn:
         return csr_matrix(
             (votes[chosen].astype(np.float32), neighbours[chosen], indptr), shape=shape
         )
+
+    def _distances(
+        self, features: csr_matrix, selves: Int32Array, k: int
+    ) -> tuple[Int32Array, npt.NDArray[np.float32], Int64Array]:
+        """The k nearest users of each row, their distances, and how many of them there are.
+
+        Returns:
+            int32 and float32, both of shape (m, k) and not in order; int64, shape (m,).
+        """
+        from recsys.kernels.neighbours import nearest_rows
+
+        m, k = len(selves), min(k, len(self._silent))
+        neighbours, nearness = np.empty((m, k), np.int32), np.zeros((m, k), np.float32)
+        sizes, cosine = np.empty(m, np.int64), self._config.metric == "cosine"
+        mine = features.indptr, features.indices, features.data
+        nearest_rows(
+            *(selves, mine, self._tiles, TILE, self._known, cosine),
+            *(neighbours, nearness, sizes),
+        )
+        return neighbours, -nearness, sizes
 
     def _learn_profiles(self) -> None:
         their = self._profiles

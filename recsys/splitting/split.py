@@ -11,9 +11,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from hashlib import sha256
+from html import escape
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from recsys.data.interactions import Events, Interactions
 from recsys.data.profiles import Profiles
@@ -115,6 +117,22 @@ class Split:
         ):
             _refuse_common(side, hidden, name, "test held out")
 
+    @property
+    def sides(self) -> pd.DataFrame:
+        """A row for each side of each fold: its users, items and pairs."""
+        rows = {
+            (name, what.replace("_", " ")): _counts(getattr(fold, what))
+            for name, fold in (("validation", self.validation), ("test", self.test))
+            for what in ("train", "held_out")
+        }
+        return pd.DataFrame.from_dict(rows, orient="index", columns=["users", "items", "pairs"])
+
+    def __repr__(self) -> str:
+        return f"Split: {self.method}\n{self.sides.to_string()}"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{escape(self.method)}</p>{self.sides.to_html(border=0)}"
+
     def with_profiles(self, profiles: Profiles) -> "Split":
         """The same split with profiles, which may be of any users, in any order."""
         known = profiles.aligned(self.test.train.users)
@@ -136,6 +154,11 @@ class Split:
         if self.test.profiles is not None:
             digest.update(self.test.profiles.digest())
         return digest.hexdigest()[:16]
+
+
+def _counts(cells: Interactions) -> tuple[int, int, int]:
+    """How many users, items and pairs have a cell."""
+    return len(cells.users_with_cells()), int((cells.per_item() > 0).sum()), len(cells)
 
 
 def _refuse_common(one: Interactions, other: Interactions, first: str, second: str) -> None:
