@@ -3,6 +3,8 @@
 from __future__ import annotations  # matplotlib is imported when something is drawn, not before
 
 from collections.abc import Sequence
+from functools import cache
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 INK = "#333333"
 FAINT = "#DDDDDD"
 DPI = 150
+NOTEBOOK_DPI = 80
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -93,11 +96,24 @@ def label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> Non
 
 def _blank(width: float, height: float) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    figure = _shown_in_notebooks()(figsize=(width, height), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     return figure
+
+
+@cache
+def _shown_in_notebooks() -> type[Figure]:
+    """A figure that a notebook shows as a picture, which else takes pyplot and a magic command."""
+    from matplotlib.figure import Figure
+
+    class Picture(Figure):
+        def _repr_png_(self) -> bytes:
+            file = BytesIO()
+            self.savefig(file, format="png", dpi=NOTEBOOK_DPI, metadata={"Software": None})
+            return file.getvalue()
+
+    return Picture
 
 
 def _dress(axes: Axes) -> None:

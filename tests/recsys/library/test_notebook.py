@@ -183,6 +183,130 @@ def test_a_log_shows_itself(log: Log) -> None:
     assert log.events.users.id(0) in html
 
 
+def test_everything_shows_itself_and_names_of_the_data_are_no_html(
+    als: recsys.Fitted, split: recsys.Split
+) -> None:
+    frame = pd.DataFrame({"user": ["<u>", "v"], "item": ["<b>x", "y"], "plays": [3, 1]})
+
+    found = recsys.read(frame)
+
+    assert "&lt;u&gt;" in found._repr_html_()
+    assert "<b>" not in found._repr_html_()
+    for shown in (als, split, recsys.evaluate(als, split)):
+        assert "<table" in shown._repr_html_()
+        assert " at 0x" not in repr(shown) + shown._repr_html_()
+    assert repr(split).startswith("Split: 20% of the items")
+    assert repr(split.test.train.users) == "IdMap: 80 ids"
+    assert repr(found.events) == "Events: 2 users, 2 items, 2 events"
+    assert repr(found.cells) == "Interactions: 2 users, 2 items, 2 pairs"
+    assert repr(split.test.profiles) == "Profiles: 80 users, 80 described"
+
+
+def test_users_and_items_are_counted(log: Log) -> None:
+    frame = log.to_pandas()
+
+    users, items = log.users().set_index("user"), log.items().set_index("item")
+
+    assert users["plays"].to_dict() == frame.groupby("user")["plays"].sum().to_dict()
+    assert users["items"].to_dict() == frame.groupby("user")["item"].nunique().to_dict()
+    assert items["users"].to_dict() == frame.groupby("item")["user"].nunique().to_dict()
+    assert items["users"].is_monotonic_decreasing
+    assert users["country"].notna().sum() > 70
+    kept = log.filter(min_items=5).filtered
+    assert kept["filter"].tolist() == ["as read", "users >= 5 items", "items >= 0 users"]
+
+
+def test_a_sample_is_what_the_command_writes(log: Log) -> None:
+    assert recsys.sample(80, 60, seed=0).to_pandas().equals(log.to_pandas())
+
+
+def test_a_new_user_is_answered_by_a_profile(als: recsys.Fitted) -> None:
+    answer = recsys.serving.answers
+
+    profile = recsys.serving.audience.profile_of(als.served.profiles, "germany", 22, None)
+
+    found = als.recommend(country="germany", age=22, k=4)
+    assert found["item"].tolist() == [
+        each.id for each in answer.from_profile(als.served, profile, 4).items
+    ]
+    assert found.attrs["by"] in {"alike", "popularity"}
+    with_history = als.recommend(history=[als.served.cells.items.id(0)], country="Germany")
+    assert with_history.attrs["by"] == "plays"
+    with pytest.raises(InputError, match="no profiles are known"):
+        recsys.fit("item-knn", als.served.cells).recommend(age=22)
+
+
+def test_the_nearest_users_are_those_of_the_smallest_distance(log: Log, als: recsys.Fitted) -> None:
+    model = recsys.fit("user-knn", log, metric="euclidean", weighting="linear")
+    shares = log.cells.matrix().toarray()
+    shares /= shares.sum(axis=1, keepdims=True)
+    apart = np.sqrt(((shares - shares[7]) ** 2).sum(axis=1))
+    expected = [number for number in np.argsort(apart, kind="stable") if number != 7][:5]
+
+    near = model.neighbours(log.events.users.id(7), 5)
+
+    assert near["user"].tolist() == [log.events.users.id(number) for number in expected]
+    assert np.allclose(near["distance"], apart[expected], atol=1e-5)
+    both = (shares[expected] > 0) & (shares[7] > 0)
+    assert near["common"].tolist() == both.sum(axis=1).tolist()
+    with pytest.raises(InputError, match="fit user-knn"):
+        als.neighbours(log.events.users.id(7))
+
+
+def test_one_user_is_shown_with_history_and_hits(als: recsys.Fitted, split: recsys.Split) -> None:
+    found = recsys.show_user(als, split, seed=3, k=5)
+
+    user = found.attrs["user"]
+    listed = als.recommend(user, k=5)["name"].tolist()
+    assert found["recommended"].dropna().tolist() == listed
+    held_out = {str(text).rpartition(" (")[0] for text in found["held_out"].dropna()}
+    assert all(name in held_out for name in found["recommended"][found["hit"] == True])  # noqa: E712
+    pd.testing.assert_frame_equal(found, recsys.show_user(als, split, user, k=5))
+    with pytest.raises(InputError, match="not fitted on the training side"):
+        recsys.show_user(als, split, side="validation")
+
+
+def test_a_search_measures_on_validation_and_keeps_the_best(split: recsys.Split) -> None:
+    space = {
+        "factors": [2, 4],
+        "regularization": {"low": 0.1, "high": 10.0, "log": True},
+        "iterations": {"low": 1, "high": 3},
+    }
+
+    found = recsys.tune("als", split, space, trials=4, seed=5)
+
+    assert found.trials["factors"].isin([2, 4]).all()
+    assert found.trials["iterations"].between(1, 3).all()
+    assert found.trials["regularization"].between(0.1, 10).all()
+    assert found.points[0] == {"factors": 4, "regularization": 10.0, "iterations": 3}  # the default
+    best = found.table.iloc[0]
+    model = recsys.fit(found.best, split, seed=5, side="validation")
+    again = recsys.evaluate(model, split, side="validation")["ndcg@10"].mean
+    assert again == pytest.approx(best["ndcg@10"]) == pytest.approx(found.trials["ndcg@10"].max())
+    assert found.points == recsys.tune("als", split, space, trials=4, seed=5).points
+    assert "4 trials by ndcg@10 on validation" in found._repr_html_()
+    with pytest.raises(InputError, match="factrs"):
+        recsys.tune("als", split, {"factrs": [2]})
+
+
+def test_a_curve_has_loss_and_metric_of_every_iteration(split: recsys.Split) -> None:
+    found = recsys.curve("als", split, factors=4, iterations=3)
+
+    assert found.index.tolist() == [1, 2, 3]
+    assert found["loss"].is_monotonic_decreasing
+    last = recsys.fit("als", split, factors=4, iterations=3, side="validation")
+    judged = recsys.evaluate(last, split, side="validation")
+    assert found["ndcg@10"].iloc[-1] == pytest.approx(judged["ndcg@10"].mean)
+    with pytest.raises(InputError, match="learns in one pass"):
+        recsys.curve("ease", split)
+
+
+def test_a_picture_shows_itself(log: Log) -> None:
+    figure = recsys.plots.items_per_user(log.events)
+
+    assert figure._repr_png_()[:4] == b"\x89PNG"
+
+
 def test_profiles_of_the_log_reach_the_models_that_use_them(log: Log, split: recsys.Split) -> None:
     assert "fm" in MODELS
     fitted = recsys.fit("fm", split, factors=3, iterations=2)
