@@ -9,7 +9,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help run test test-slow test-neural test-all check format lock lock-neural-cpu clean FORCE
-.PHONY: up work down bench
+.PHONY: up work down bench notebooks
 
 BIN := .venv/bin
 # A stamp is named after what it vouches for and written last, so neither an interrupted
@@ -54,6 +54,9 @@ check: $(DEV_DONE) ## formatting, lint, types and tests
 
 bench: $(RUN_DONE) ## measure our speed beside other libraries; ARGS=--quick takes small data
 	$(BIN)/python benchmarks/bench.py --json bench.json $(ARGS)
+
+notebooks: $(DEV_DONE) ## execute the notebooks of examples/ and write their outputs again
+	$(BIN)/python examples/execute.py
 
 format: $(DEV_DONE) ## format the code and mend what the linter can mend
 	$(BIN)/ruff check --fix-only .
