@@ -6,12 +6,13 @@ import tomllib
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pydantic import BaseModel
 
 from flows.cli.main import COMMANDS
 from recsys.config import ExperimentConfig
-from recsys.evaluation.metrics import METRICS
+from recsys.evaluation.metrics import METRICS, OFFERED
 from recsys.evaluation.report import Report
 from recsys.models import COMPOSITES, MODELS
 from recsys.models.als import AlsConfig
@@ -77,6 +78,24 @@ def test_every_metric_is_defined() -> None:
     defined = set(re.findall(r"^\| (\w+)@k \|", text, flags=re.MULTILINE))
     assert defined == {*METRICS, "coverage", "gini", "novelty", "popularity"}
     assert Report.of_all_lists.__doc__ is not None
+
+
+def test_the_example_of_the_metrics_is_right() -> None:
+    hits, n_relevant = np.array([[True, False, False, True, False]]), np.array([3])
+    documented = {row[0].strip("`"): row[1] for row in rows("docs/metrics.md", "# Metrics")}
+
+    values = {name: metric(hits, n_relevant, [5])[0, 0] for name, metric in OFFERED.items()}
+    assert documented == {name: f"{value:.4f}" for name, value in values.items()}
+
+
+def test_every_metric_has_a_definition_and_the_function_it_names() -> None:
+    text = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+
+    defined = set(re.findall(r"^\*\*(\w+)@k\*\*", text, flags=re.MULTILINE))
+    assert defined == {*OFFERED, "coverage", "gini", "novelty", "popularity"}
+    for name in re.findall(r"`(recsys[\w.]+)`", text):
+        module, _, function = name.rpartition(".")
+        assert callable(getattr(import_module(module), function))
 
 
 @pytest.mark.parametrize("command", ["study", *(each.name for each in COMMANDS)])

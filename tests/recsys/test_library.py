@@ -4,8 +4,28 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import recsys
 from recsys.sources.sample import make_sample, write_sample
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_ten_lines_of_the_readme_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8").partition("## In a notebook")[2]
+    block = text.partition("\n## ")[0]
+    lines = [line[4:] for line in block.splitlines() if line.startswith("    ")]
+    recsys.sample(60, 50).to_pandas().to_csv(tmp_path / "plays.csv", index=False)
+    monkeypatch.chdir(tmp_path)
+
+    exec("\n".join(lines), {})
+
+    said = capsys.readouterr().out
+    assert len([line for line in lines if line]) <= 10
+    assert all(word in said for word in ("ndcg@10", "popularity", "similarity"))
 
 
 def test_every_name_of_the_library_is_where_it_says() -> None:
