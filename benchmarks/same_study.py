@@ -62,7 +62,9 @@ class Recorded:
     @property
     def subject(self) -> str:
         """What it is the run of."""
-        return f"trial {self.tags['trial']}" if "trial" in self.tags else self.name
+        if "trial" in self.tags:
+            return f"trial {self.tags['trial']}"
+        return f"final {self.tags['model']}" if self.tags.get("stage") == "final" else self.name
 
 
 def faults(killed: Workspace, whole: Workspace, study: str) -> list[Fault]:

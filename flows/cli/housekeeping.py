@@ -125,16 +125,12 @@ def ui(
         )
     name, started, port = _interface(workspace, prefect, optuna, host, port)
     variable = environment.MLFLOW_HOSTS if name == "mlflow_ui" else environment.HOSTS
-    if name == "mlflow_ui":
-        from tasks.tracking.moving import update_alone
-
-        with if_allowed():
-            update_alone(workspace)
+    page = _first_page(workspace) if name == "mlflow_ui" else ""
     from tasks.orchestration.web import serve_interface
 
     def ready(address: str) -> None:
         login = f"; log in with the text in {workspace.prefect_secret}" if prefect else ""
-        print(f"{address}  (Ctrl-C ends it{login})", flush=True)
+        print(f"{address}{page}  (Ctrl-C ends it{login})", flush=True)
         if host not in LOOPBACK:
             print(
                 f"{NAMES[name]} answers only to names it knows: for others set "
@@ -147,6 +143,16 @@ def ui(
     if not is_writable(log):
         log = substitute() / log.name
     serve_interface((words, environment.with_variables(more)), host, port, log, ready)
+
+
+def _first_page(workspace: Workspace) -> str:
+    """Where MLflow opens; its database knows afterwards if the workspace has moved."""
+    from tasks.tracking.moving import update_alone
+    from tasks.tracking.view import first_page
+
+    with if_allowed():
+        update_alone(workspace)
+    return first_page(workspace)
 
 
 NAMES = {"mlflow_ui": "MLflow", "prefect_ui": "Prefect", "optuna_ui": "Optuna's dashboard"}

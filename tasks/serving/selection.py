@@ -121,9 +121,10 @@ def _final_or_trial(workspace: Workspace, run: Recorded) -> Recorded:
                 f"study {run.tags['study']!r} has no winner; `recsys study resume` ends it"
             )
         return winner
-    if run.status != "FINISHED" or "model" not in run.tags:
+    state = run.tags.get("state", run.status)  # "pruned" has learned nothing that can be used
+    if state != "FINISHED" or "model" not in run.tags:
         raise InputError(
-            f"run {run.id!r} is {run.status}, model {run.tags.get('model', 'unknown')}; pass one "
+            f"run {run.id!r} is {state}, model {run.tags.get('model', 'unknown')}; pass one "
             "of a trial, a final model or a study that is FINISHED"
         )
     return run

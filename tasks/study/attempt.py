@@ -6,7 +6,7 @@
     training, judging         points of the curve in Optuna
     files, metrics in MLflow  on disk for good
     outcome in Optuna         COMPLETE or PRUNED: from here on it counts (one write)
-    end in MLflow             FINISHED, or KILLED where it was pruned
+    end in MLflow             FINISHED; where it was pruned, the tag `state` says so
 
 An attempt that dies before its outcome is cut off, and the trial is repeated. One that dies after
 it has everything in MLflow but its end, which `recover` writes.
@@ -31,6 +31,7 @@ from tasks.study.measuring import (
     curves_of,
     log_measured,
     measure,
+    run_name,
     save_measured,
     saving_meanwhile,
 )
@@ -38,7 +39,7 @@ from tasks.study.monitor import monitor_of
 from tasks.study.study import Study, start_child, trial_params, tuning_fold
 from tasks.tracking import client
 from tasks.tracking.copying import Copied, copy_run
-from tasks.tracking.recorded import metric_name
+from tasks.tracking.recorded import RUN_NAME, metric_name
 from tasks.tracking.runs import ERROR, MEASURED, Run, find_measured
 from tasks.tuning import Search, TakenOver, Trial, TrialFacts
 from tasks.workspace.postgres import DatabaseLost
@@ -196,7 +197,8 @@ def _reuse(study: Study, trial: Trial, search: Search, run: Run, source: Run) ->
         facts = TrialFacts(int(copied.params[FOUND]), 0, iterations, source.id)
     values = [copied.metrics[metric_name(f"validation/{name}")] for name in study.config.objectives]
     search.complete(trial, values, facts)
-    run.end("FINISHED")
+    name = run_name(study.config.model, f"{values[0]:.4f}", f"trial {trial.slot}")
+    run.end("FINISHED", {RUN_NAME: name})
     return AttemptResult(trial.slot, "reused")
 
 
@@ -224,7 +226,8 @@ def _train(study: Study, validation: Path, trial: Trial, search: Search, run: Ru
     if monitor is not None:
         facts, points = _facts(monitor, monitor.kept), monitor.curve.points
     found = {} if study.config.found is None else {FOUND: facts.iterations}
-    log_measured(run, "validation", measured, points, study.config.objectives, found)
+    name = config.kind, f"trial {trial.slot}"
+    log_measured(run, "validation", measured, points, study.config.objectives, name, found)
     values = [measured.summary[name] for name in study.config.objectives]
     search.complete(trial, values, facts)
     run.end("FINISHED")
@@ -240,9 +243,11 @@ def _record_pruned(
 ) -> AttemptResult:
     curves = curves_of(monitor.curve.points)
     found = {} if study.config.found is None else {FOUND: monitor.reached}
-    run.log_curves({**curves, "seconds/fit": [(0, monitor.fit_seconds)]}, found)
+    name = run_name(study.config.model, "pruned", f"trial {trial.slot}")
+    spent = {"seconds/fit": [(0, monitor.fit_seconds)]}
+    run.log_curves({**curves, **spent}, found, {RUN_NAME: name})
     search.prune(trial, _facts(monitor, monitor.reached))
-    run.end("KILLED", {STATE: "pruned"})
+    run.end("FINISHED", {STATE: "pruned"})
     return AttemptResult(trial.slot, "pruned", monitor.fit_seconds, monitor.curve.seconds)
 
 

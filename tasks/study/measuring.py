@@ -24,6 +24,7 @@ from recsys.search.curves import CurvePoint, LossProbe
 from recsys.splitting.split import Fold
 from tasks.progress import report_progress
 from tasks.study.study import Study, fold_at, start_child, train_seed
+from tasks.tracking.recorded import RUN_NAME
 from tasks.tracking.runs import MEASURED, Run, find_measured
 
 SHOWN = 10  # length of the lists of the sample user
@@ -118,12 +119,18 @@ def curves_of(points: Sequence[CurvePoint]) -> dict[str, list[tuple[int, float]]
     return {f"curve/{name}": curve for name, curve in every.items()}
 
 
+def run_name(model: str, found: str, of: str) -> str:
+    """A name that begins with what differs: "als 0.2939 trial 7"."""
+    return f"{model} {found} {of}"
+
+
 def log_measured(
     run: Run,
     side: str,
     measured: Measured,
     points: list[CurvePoint],
     first: Sequence[str],
+    name: tuple[str, str],
     found: Mapping[str, object] | None = None,
 ) -> None:
     """Log in one batch, the objectives first: MLflow's comparisons open with the first metric.
@@ -134,6 +141,7 @@ def log_measured(
         measured: The values.
         points: Of the curve along the training.
         first: The objectives.
+        name: The model and what it is of; between them goes the first objective, as the run's name.
         found: Parameters that the training found.
     """
     ordered = {**{name: measured.summary[name] for name in first}, **measured.summary}
@@ -142,7 +150,8 @@ def log_measured(
         "seconds/fit": [(0, measured.fit_seconds)],
         "seconds/judge": [(0, measured.judge_seconds)],
     }
-    run.log_curves({**finals, **seconds, **curves_of(points)}, found)
+    tags = {RUN_NAME: run_name(name[0], f"{measured.summary[first[0]]:.4f}", name[1])}
+    run.log_curves({**finals, **seconds, **curves_of(points)}, found, tags)
 
 
 @task(task_run_name="judge {config.kind} on test", cache_policy=NO_CACHE)
@@ -187,7 +196,8 @@ def run_on_validation(study: Study, validation: Path, config: ModelConfig) -> fl
     run = start_child(study, f"{config.kind} on validation", config, tags)
     with run.closing():
         measured = Measured.of(run, measure(study, fold_at(validation), config))
-        log_measured(run, "validation", measured, [], study.config.objectives)
+        name = config.kind, "on validation"
+        log_measured(run, "validation", measured, [], study.config.objectives, name)
     return measured.summary[metric]
 
 
@@ -204,5 +214,6 @@ def _measure_final(study: Study, fold: Fold, config: ModelConfig, run: Run, into
         shutil.copytree(into, folder, copy_function=link_or_copy, dirs_exist_ok=True)
         run.files(folder)
     measured = Measured.of(run, judged)
-    log_measured(run, "test", measured, probe.points, study.config.objectives)
+    name = config.kind, "on test"
+    log_measured(run, "test", measured, probe.points, study.config.objectives, name)
     return measured

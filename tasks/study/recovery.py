@@ -45,7 +45,7 @@ def _ending(
         case "complete":
             return "FINISHED", {}
         case "pruned":
-            return "KILLED", {STATE: "pruned"}
+            return "FINISHED", {STATE: "pruned"}
         case "failed":
             return "FAILED", {ERROR: "the trial failed, and then its process died"}
         case _:

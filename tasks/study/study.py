@@ -21,6 +21,7 @@ from tasks.tracking.experiments import experiment_id
 from tasks.tracking.queries import find_running_study
 from tasks.tracking.recorded import DataSet
 from tasks.tracking.runs import Run, describe_run, experiment_of, reopen_run, start_run
+from tasks.tracking.view import view_of
 from tasks.tuning import ADOPTED, Search, Trial
 from tasks.workspace.code import MEASURING, code_id
 from tasks.workspace.layout import Workspace, data_set_name
@@ -88,7 +89,9 @@ def open_study(
         known = search.recall("parent")
         # On another machine the same data may lie elsewhere: the study stays in its experiment.
         experiment = (
-            experiment_id(workspace, path) if known is None else experiment_of(workspace, known)
+            experiment_id(workspace, path, _view(config))
+            if known is None
+            else experiment_of(workspace, known)
         )
         run = _parent(workspace, config, search, experiment, data, tags)
         every = {**tags, "worker": worker}
@@ -101,6 +104,13 @@ def open_study(
             run.end("KILLED")
             raise
     return study
+
+
+def _view(config: ExperimentConfig) -> dict[str, str]:
+    """MLflow's page shows the objectives, the coverage and what is searched."""
+    k = config.study.metric.partition("@")[2]
+    metrics = dict.fromkeys([*config.objectives, f"coverage@{k}"])
+    return view_of(metrics, config.search)
 
 
 def _parent(

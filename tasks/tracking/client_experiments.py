@@ -31,3 +31,8 @@ class ByClient:
     def restore(self, experiment: str) -> None:
         """See `Experiments.restore`."""
         self._client.restore_experiment(experiment)
+
+    def tag(self, experiment: str, tags: Mapping[str, str]) -> None:
+        """See `Experiments.tag`."""
+        for name, value in tags.items():
+            self._client.set_experiment_tag(experiment, name, value)

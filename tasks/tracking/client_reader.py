@@ -71,6 +71,10 @@ class ClientReader:
         ordered = sorted(points, key=lambda each: (each.timestamp, each.step, each.value))
         return [(each.step, each.value) for each in ordered]
 
+    def experiment_tags(self, experiment: str) -> dict[str, str]:
+        """See `Reader.experiment_tags`."""
+        return dict(self._client.get_experiment(experiment).tags)
+
     def aliases(self, name: str) -> dict[str, int] | None:
         """See `Reader.aliases`."""
         try:

@@ -44,9 +44,14 @@ class Experiments(Protocol):
     def restore(self, experiment: str) -> None:
         """Bring a deleted one back."""
 
+    def tag(self, experiment: str, tags: Mapping[str, str]) -> None:
+        """Write tags, each in place of one that was there."""
 
-def experiment_id(workspace: Workspace, path: Path) -> str:
+
+def experiment_id(workspace: Workspace, path: Path, view: Mapping[str, str] | None = None) -> str:
     """The id of the experiment of a data set, made where it is missing.
+
+    Its page opens with a `view`, see `tasks.tracking.view`; by default the view stays.
 
     Named after the file and the folder it is in; two files of the same name in folders of the
     same name get a hash of the whole path in their names. A deleted experiment is restored: its
@@ -66,10 +71,12 @@ def experiment_id(workspace: Workspace, path: Path) -> str:
             # A server decides where its files go; without one they are in the workspace.
             ours = workspace.tracking_server is None
             location = workspace.artifacts_of(name).as_uri() if ours else None
-            tags = {SOURCE: source, **_KIND}
+            tags = {SOURCE: source, **_KIND, **(view or {})}
             return experiments.create(name, location, tags)
         if known.deleted:
             experiments.restore(known.id)
+        if view:
+            experiments.tag(known.id, view)
         return known.id
 
 
@@ -119,3 +126,12 @@ class InDatabase:
     def restore(self, experiment: str) -> None:
         """See `Experiments.restore`."""
         _by_client(self._workspace).restore(experiment)
+
+    def tag(self, experiment: str, tags: Mapping[str, str]) -> None:
+        """See `Experiments.tag`."""
+        written = (
+            "insert or replace into experiment_tags (experiment_id, key, value) values (?, ?, ?)"
+        )
+        with writing(self._workspace.tracking_database, durable=False) as connection:
+            rows = [(int(experiment), key, value) for key, value in tags.items()]
+            connection.executemany(written, rows)

@@ -49,6 +49,9 @@ class Reader(Protocol):
     def history(self, run_id: str, metric: str) -> list[tuple[int, float]]:
         """(step, value) of a metric under MLflow's name, in the order of writing."""
 
+    def experiment_tags(self, experiment: str) -> dict[str, str]:
+        """The tags of an experiment by its id."""
+
     def aliases(self, name: str) -> dict[str, int] | None:
         """The version each alias of a registered model points at; None without such a model."""
 
@@ -108,6 +111,10 @@ class NothingRecorded:
     def history(self, run_id: str, metric: str) -> list[tuple[int, float]]:
         """See `Reader.history`."""
         return []
+
+    def experiment_tags(self, experiment: str) -> dict[str, str]:
+        """See `Reader.experiment_tags`."""
+        return {}
 
     def aliases(self, name: str) -> dict[str, int] | None:
         """See `Reader.aliases`."""
@@ -171,6 +178,12 @@ class DatabaseReader:
         with _reading(self._database) as connection:
             rows = connection.execute(query, [run_id, metric]).fetchall()
         return [(step, math.nan if value is None else value) for step, value in rows]
+
+    def experiment_tags(self, experiment: str) -> dict[str, str]:
+        """See `Reader.experiment_tags`."""
+        query = "select key, value from experiment_tags where experiment_id = ?"
+        with _reading(self._database) as connection:
+            return dict(connection.execute(query, [int(experiment)]).fetchall())
 
     def aliases(self, name: str) -> dict[str, int] | None:
         """See `Reader.aliases`."""

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 PARENT_RUN = "mlflow.parentRunId"  # the tag of a child, as MLflow names it
+RUN_NAME = "mlflow.runName"  # a tag; as it changes, the run has the new name
 
 
 def metric_name(name: str) -> str:

@@ -24,14 +24,13 @@ from typing import Protocol
 from uuid import uuid4
 
 from tasks.tracking.database import DatabaseFailed, knows_database
-from tasks.tracking.recorded import DataSet
+from tasks.tracking.recorded import RUN_NAME, DataSet
 from tasks.workspace.layout import Workspace
 
 Texts = Mapping[str, str]
 _OPEN: dict[Path, sqlite3.Connection] = {}
 _KEPT = 4  # databases
 _WAIT = 60.0  # seconds for the transactions of other workers
-_NAME = "mlflow.runName"
 CONTEXT = ("mlflow.data.context", "training")
 _PLAIN = re.compile(r"\w[\w.:-]*(/[\w.:-]*\w)*", re.ASCII)  # names that MLflow surely takes
 _LONG = 5000  # characters; MLflow cuts longer values
@@ -130,7 +129,7 @@ class DatabaseWriter:
 
     def create(self, new: NewRun) -> tuple[str, str]:
         """See `Writer.create`."""
-        tags = {**new.tags, _NAME: new.name}
+        tags = {**new.tags, RUN_NAME: new.name}
         with writing(self._database, durable=False) as connection:
             above = _place_of(connection, new.experiment)
             if above is not None and _is_plain({**new.params, **tags}):
@@ -176,7 +175,7 @@ class DatabaseWriter:
             plain = _is_plain({**names, **tags}) and _takes(connection, run_id, params)
             if plain and _active(connection, run_id) is not None:
                 _put(connection, "params", run_id, params)
-                _put(connection, "tags", run_id, tags)
+                _put_tags(connection, run_id, tags)
                 _put_points(connection, run_id, points)
                 return
         self._client().log(run_id, points, params, tags, durable)
@@ -185,7 +184,7 @@ class DatabaseWriter:
         """See `Writer.end`."""
         with writing(self._database, durable=False) as connection:
             if _active(connection, run_id) is not None and _is_plain(tags):
-                _put(connection, "tags", run_id, tags)
+                _put_tags(connection, run_id, tags)
                 ended = "update runs set status = ?, end_time = ? where run_uuid = ?"
                 connection.execute(ended, (status, now(), run_id))
                 return
@@ -290,6 +289,14 @@ def _put(connection: sqlite3.Connection, table: str, run_id: str, texts: Texts) 
         f"insert or replace into {table} (run_uuid, key, value) values (?, ?, ?)",
         [(run_id, name, value) for name, value in texts.items()],
     )
+
+
+def _put_tags(connection: sqlite3.Connection, run_id: str, tags: Texts) -> None:
+    """Write tags of a run, which takes the name that one of them gives."""
+    _put(connection, "tags", run_id, tags)
+    if RUN_NAME in tags:
+        rename = "update runs set name = ? where run_uuid = ?"
+        connection.execute(rename, (tags[RUN_NAME], run_id))
 
 
 def _put_points(connection: sqlite3.Connection, run_id: str, points: Sequence[Point]) -> None:

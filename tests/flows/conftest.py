@@ -59,6 +59,13 @@ QUICK: dict[str, Any] = {
 }
 
 
+def _called(run: MlflowRun) -> str:
+    tags = run.data.tags
+    if "trial" in tags:
+        return f"trial {int(tags['trial']):03d}"
+    return f"final {tags['model']}" if tags.get("stage") == "final" else str(run.info.run_name)
+
+
 @dataclass(frozen=True)
 class Lab:
     """Where the flows of the tests run, and on what."""
@@ -82,11 +89,14 @@ class Lab:
         )
 
     def runs(self, parent: str) -> dict[str, MlflowRun]:
-        """The children of a study's run in MLflow by name; of attempts at a trial, the last."""
+        """The children of a study's run in MLflow by "trial 003" or "final als".
+
+        Of attempts at a trial, the last.
+        """
         client = open_client(self.workspace)
         experiment_id = client.get_run(parent).info.experiment_id
         found = client.search_runs([experiment_id], f"tags.`mlflow.parentRunId` = '{parent}'")
-        return {run.info.run_name: run for run in reversed(found)}
+        return {_called(run): run for run in reversed(found)}
 
     def study(self, name: str) -> MlflowRun:
         """The newest run of a study in MLflow; for a study whose flow returned nothing."""

@@ -127,10 +127,10 @@ def _finds_nothing_to_train(
 ) -> None:
     result = experiment(lab.plays, asked, place.root, None, "shared")
 
-    made = {run.name for run in same_study.runs(place, "shared") if run.id not in known}
+    made = {run.subject for run in same_study.runs(place, "shared") if run.id not in known}
     assert len(result.trials) == N_TRIALS
     assert {name for name in made if name.startswith("trial")} <= {
-        run.name for run in same_study.runs(place, "shared") if run.status == "KILLED"
+        run.subject for run in same_study.runs(place, "shared") if run.status == "KILLED"
     }
     assert {name for name in made if name.startswith("final")} == {
         "final als",

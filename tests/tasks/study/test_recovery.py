@@ -54,7 +54,7 @@ def test_recovery_marks_a_pruned_trial_whose_run_was_left_open(
     made.bench.recover()
 
     run = made.bench.run(made.bench.search.pruned[0].run)
-    assert (run.info.status, run.data.tags["state"]) == ("KILLED", "pruned")
+    assert (run.info.status, run.data.tags["state"]) == ("FINISHED", "pruned")
 
 
 def test_recovery_fails_a_failed_trial_whose_run_was_left_open(

@@ -13,6 +13,7 @@ from tasks.tracking.client import open_client
 from tasks.tracking.client_experiments import ByClient
 from tasks.tracking.database import knows_database
 from tasks.tracking.experiments import Experiment, Experiments, InDatabase, experiment_id
+from tasks.tracking.reading import open_reader
 from tasks.workspace.layout import Workspace
 
 TAGS = {"source": "/data/plays.tsv", "mlflow.experimentKind": "custom_model_development"}
@@ -62,6 +63,11 @@ def test_an_experiment_is_made_found_deleted_and_restored(
     assert experiments.find("music/plays.tsv") == Experiment(made, "/data/plays.tsv", True)
     experiments.restore(made)
     assert experiments.find("music/plays.tsv") == Experiment(made, "/data/plays.tsv", False)
+    experiments.tag(made, {"source": "/data/plays.tsv", "view": "one"})
+    experiments.tag(made, {"view": "another"})
+    expected = {**TAGS, "view": "another"}
+    assert {row[-2]: row[-1] for row in rows(tracked)} == expected
+    assert open_reader(tracked).experiment_tags(made) == expected
 
 
 def test_one_that_is_not_ours_has_no_source(tracked: Workspace, experiments: Experiments) -> None:

@@ -80,7 +80,8 @@ def life(writer: Writer, asked: NewRun) -> str:
     writer.log(run_id, [Point("curve/loss", 9.0, 2000, 3)], {}, {})  # not the last step
     writer.log(run_id, [Point("curve/loss", 9.0, 2000, 3)], {}, {"beaten": "yes"})  # twice
     writer.log(run_id, [], {}, {})
-    writer.end(run_id, "KILLED", {"state": "pruned"})
+    writer.log(run_id, [], {}, {"mlflow.runName": "als 0.5 trial 3"})
+    writer.end(run_id, "KILLED", {"state": "pruned", "mlflow.runName": "als pruned"})
     return run_id
 
 
