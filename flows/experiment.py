@@ -45,7 +45,7 @@ from tasks.study.experiment_report import (
     show_leaderboard,
 )
 from tasks.study.measuring import Measured, run_final
-from tasks.study.study import Study, open_study
+from tasks.study.study import Study, open_study, shown_metrics
 from tasks.tracking.runs import Run, compare_url
 from tasks.tuning import Search, open_lock, open_search
 from tasks.workspace.cache import StageEntry
@@ -267,10 +267,12 @@ def _searched_and_judged(
             exchange = compare_sides(study, folder, stages["split"].facts.get("sides"))
     clock.seconds["total"] = clock.total
     best = chosen.winner
-    Run.of(study.workspace, study.parent).log(
-        {}, tags={"best_trial": str(best.slot), "best_run": best.run}
-    )
     result = _result(study, search, stages, clock, chosen, compared, finals, link, exchange)
+    rows = {row.metric: row for row in result.comparison.rows}
+    judged = {f"test/{name}": rows[name].b.mean for name in shown_metrics(study.config)}
+    Run.of(study.workspace, study.parent).log(
+        judged, tags={"best_trial": str(best.slot), "best_run": best.run}
+    )
     for run in result.runs.values():
         Run.of(study.workspace, run).log({}, tags={NOTE: study_note(result)})
     return result

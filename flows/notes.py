@@ -60,7 +60,7 @@ def study_note(result: Result) -> str:
     ]
     return "\n\n".join(
         [
-            f"**{answer(result)}**",
+            answer(result),
             f"On test, 95 % intervals over users:\n\n"
             f"{_table(['metric', baseline, model, 'change'], judged)}",
             f"Best of {len(result.trials)} trials on validation (= as good as the best):\n\n"
@@ -84,7 +84,7 @@ def comparison_note(result: "CompareResult") -> str:
     ]
     return "\n\n".join(
         [
-            f"**{best} is best with {means[best].text} {metric}{sure}; {n_users:,} users**",
+            f"{best} is best with {means[best].text} {metric}{sure}; {n_users:,} users",
             _table(["model", metric, "p against the best"], models),
             "p: paired bootstrap over users, Holm-corrected.",
             *(f"{model} could not be used: {why}" for model, why in result.failed.items()),

@@ -107,10 +107,14 @@ def open_study(
 
 
 def _view(config: ExperimentConfig) -> dict[str, str]:
-    """MLflow's page shows the objectives, the coverage and what is searched."""
+    on_test = [f"test/{name}" for name in shown_metrics(config)]
+    return view_of([*on_test, *(f"validation/{name}" for name in config.objectives)], config.search)
+
+
+def shown_metrics(config: ExperimentConfig) -> list[str]:
+    """What MLflow's page of runs shows: the objectives and the coverage."""
     k = config.study.metric.partition("@")[2]
-    metrics = dict.fromkeys([*config.objectives, f"coverage@{k}"])
-    return view_of(metrics, config.search)
+    return list(dict.fromkeys([*config.objectives, f"coverage@{k}"]))
 
 
 def _parent(

@@ -20,12 +20,16 @@ _TIME = "attributes.start_time"
 
 
 def view_of(metrics: Iterable[str], params: Iterable[str]) -> dict[str, str]:
-    """The tag of an experiment whose page shows these metrics and parameters, newest runs first."""
-    values = [f"{side}/{metric_name(name)}" for name in metrics for side in ("test", "validation")]
+    """The tag of an experiment whose page shows these metrics and parameters, newest runs first.
+
+    Args:
+        metrics: With the side: "test/ndcg@10".
+        params: Names of parameters.
+    """
     state = {
         "selectedColumns": [
             _column("attributes", "Description"),
-            *(_column("metrics", name) for name in values),
+            *(_column("metrics", metric_name(name)) for name in metrics),
             *(_column("params", name) for name in params),
         ],
         "orderByKey": _TIME,

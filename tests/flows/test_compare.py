@@ -79,7 +79,7 @@ def test_the_comparison_is_a_run_with_table_json_and_pictures(
     value = compared.comparison.estimates[best]["ndcg@10"].mean
     assert run.data.metrics[f"{best}/ndcg_at_10"] == pytest.approx(value)
     described = run.data.tags["mlflow.note.content"]
-    assert described.startswith(f"**{best} is best with {value:.4f} [")
+    assert described.startswith(f"{best} is best with {value:.4f} [")
     assert all(f"| {model} | " in described for model in compared.comparison.models)
     told = json.loads((place / "models.json").read_text(encoding="utf-8"))["models"]
     assert told == json.loads(json.dumps(compared.comparison.as_json()))

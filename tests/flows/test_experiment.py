@@ -103,6 +103,8 @@ def test_the_study_holds_the_best_so_far_by_trial(lab: Lab, first: Result) -> No
     assert [(p.step, p.value) for p in history] == list(enumerate(expected))
     tags = client.get_run(first.runs["study"]).data.tags
     assert (tags["best_trial"], tags["best_run"]) == (str(first.best.slot), first.best.run)
+    on_test = client.get_run(first.runs["study"]).data.metrics["test/ndcg_at_10"]
+    assert on_test == first.comparison["ndcg@10"].b.mean
 
 
 def test_study_and_final_describe_what_was_found(lab: Lab, first: Result) -> None:
@@ -115,7 +117,7 @@ def test_study_and_final_describe_what_was_found(lab: Lab, first: Result) -> Non
 
     assert of_study == of_final
     value = first.comparison["ndcg@10"].b
-    assert of_study.startswith(f"**als finds {value.mean:.3f} ndcg@10, ")
+    assert of_study.startswith(f"als finds {value.mean:.3f} ndcg@10, ")
     assert f"| ndcg@10 | {first.comparison['ndcg@10'].a.text} | {value.text} |" in of_study
     assert f"| {first.best.slot} (winner) |" in of_study
 

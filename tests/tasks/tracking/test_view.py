@@ -12,7 +12,7 @@ PLAYS = Path("/music/plays.tsv")
 
 
 def test_a_view_has_the_columns_under_the_names_of_mlflow() -> None:
-    text = view_of(["ndcg@10"], ["factors"])[TAG]
+    text = view_of(["test/ndcg@10", "validation/ndcg@10"], ["factors"])[TAG]
 
     state = json.loads(zlib.decompress(base64.b64decode(text.removeprefix("deflate;"))))
     assert state["selectedColumns"] == [
@@ -30,7 +30,7 @@ def test_mlflow_opens_at_the_experiment_of_the_newest_study(tracked: Workspace) 
     start_run(tracked, old, "s", {}, tags, None)
     unshared = first_page(tracked)
 
-    assert experiment_id(tracked, PLAYS, view_of(["ndcg@10"], [])) == old
+    assert experiment_id(tracked, PLAYS, view_of(["test/ndcg@10"], [])) == old
 
     page = f"/#/experiments/{old}/runs?workflowType=machine_learning"
     assert (without, unshared) == ("", page)
