@@ -63,6 +63,7 @@ class Tally:
     Attributes:
         signals: By name, those that a process got.
         late: Of them, those that came when the command had ended.
+        early: Of them, those that came before Python ran the command's first line.
         slowest: Seconds from a signal to the end of its process, and which.
         kills: Of servers, by how the command ended.
         faults: Kind and words.
@@ -70,6 +71,7 @@ class Tally:
 
     signals: Counter[str] = field(default_factory=Counter)
     late: int = 0
+    early: int = 0
     slowest: tuple[float, str] = (0.0, "none")
     kills: Counter[str] = field(default_factory=Counter)
     faults: list[tuple[str, str]] = field(default_factory=list)
@@ -90,8 +92,9 @@ class Tally:
             yield f"servers killed {self.kills.total()}: {ends}"
         names = ", ".join(f"{name} {n}" for name, n in sorted(self.signals.items()))
         yield (
-            f"signals {self.signals.total()} ({names}; {self.late} when all was done; the slowest "
-            f"end after {self.slowest[0]:.1f} s: {self.slowest[1]}): {told}"
+            f"signals {self.signals.total()} ({names}; {self.early} before Python ran a line of "
+            f"ours, {self.late} when all was done; the slowest end after {self.slowest[0]:.1f} s: "
+            f"{self.slowest[1]}): {told}"
         )
 
 
@@ -252,9 +255,12 @@ def strike(lab: Lab, cases: Sequence[Case], signals: int, rng: random.Random, ta
             process = Process(lab, case, alone)
             done = process.struck(process.pid, number, seconds)
             words = f"{number.name} after {seconds:.2f} s of {case.name}" + " alone" * alone
-            tally.found((kind, f"{words}: {text}") for kind, text in _wrong(done, case))
+            early = alone and done.code == -signal.SIGTERM and not done.said
+            if not early:
+                tally.found((kind, f"{words}: {text}") for kind, text in _wrong(done, case))
             if not done.was_struck:
                 break
+            tally.early += early
             tally.signals[number.name] += 1
             tally.late += done.code == 0
             tally.slowest = max(tally.slowest, (done.after, words))

@@ -98,6 +98,11 @@ COMMANDS = [
         compare="Tune many models alike, judge each once on test, over several splits.",
     ),
     *_listed(
+        EXPERIMENTS,
+        "diff",
+        diff="Show how runs differ: in parameters, metrics, users who gain and items shown.",
+    ),
+    *_listed(
         ANSWERS,
         "ask",
         recommend="Recommend items to a user.",
