@@ -13,6 +13,7 @@ from flows import environment
 from flows.alerting import ALERTS
 from flows.clock import Clock
 from flows.notes import NOTE, study_note
+from flows.reporting import source_of
 from flows.result import Result, Saved
 from flows.searching import Attempt, check_not_given_up, joined, search_all, with_prefect
 from recsys.bounds import name_fault, shown
@@ -33,6 +34,8 @@ from tasks.data.stages import (
 )
 from tasks.interrupts import INTERRUPTS
 from tasks.progress import report_progress
+from tasks.report.facts import EndFacts
+from tasks.report.making import report_study
 from tasks.study.attempt import attempt
 from tasks.study.choosing import SearchWinner, choose
 from tasks.study.experiment_report import (
@@ -265,17 +268,32 @@ def _searched_and_judged(
         finals, compared = _finish(study, chosen, folder / "test", clock)
         with clock.part("compare"):
             exchange = compare_sides(study, folder, stages["split"].facts.get("sides"))
+    with clock.part("reporting"):
+        _report(study, search, stages, clock, chosen, compared, finals)
     clock.seconds["total"] = clock.total
-    best = chosen.winner
     result = _result(study, search, stages, clock, chosen, compared, finals, link, exchange)
-    rows = {row.metric: row for row in result.comparison.rows}
-    judged = {f"test/{name}": rows[name].b.mean for name in shown_metrics(study.config)}
-    Run.of(study.workspace, study.parent).log(
-        judged, tags={"best_trial": str(best.slot), "best_run": best.run}
-    )
     for run in result.runs.values():
         Run.of(study.workspace, run).log({}, tags={NOTE: study_note(result)})
     return result
+
+
+def _report(
+    study: Study,
+    search: Search,
+    stages: Mapping[str, StageEntry],
+    clock: Clock,
+    chosen: SearchWinner,
+    compared: Compared,
+    finals: Mapping[str, Measured],
+) -> None:
+    """Put the figures on test beside the study, and its report."""
+    rows = {row.metric: row for row in compared.comparison.rows}
+    judged = {f"test/{name}": rows[name].b.mean for name in shown_metrics(study.config)}
+    best = {"best_trial": str(chosen.winner.slot), "best_run": chosen.winner.run}
+    Run.of(study.workspace, study.parent).log(judged, tags=best)
+    ids = {model: measured.run for model, measured in finals.items()}
+    now = EndFacts.now({**clock.seconds, "total": clock.total}, ids, chosen.ranked)
+    report_study(source_of(study, search, stages), study.experiment, now)
 
 
 def _result(

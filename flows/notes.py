@@ -4,13 +4,12 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from flows.result import Result
-from recsys.evaluation.bootstrap import excludes_zero
+from recsys.report import words
 
 if TYPE_CHECKING:
     from flows.compare import CompareResult
 
 NOTE = "mlflow.note.content"  # the tag that MLflow's pages show as the description
-UNSURE = ", which may be chance"
 SURE = 0.05
 _METRICS = ("precision", "recall", "ndcg", "coverage", "novelty")
 _TRIALS = 5
@@ -18,17 +17,9 @@ _TRIALS = 5
 
 def answer(result: Result) -> str:
     """What was found, in a sentence with its interval."""
-    metric, model = result.config.study.metric, result.config.model
-    row = result.comparison[metric]
-    value = f"{row.b.mean:.3f}"
-    parts = [f"{model} finds {value} {metric}"]
-    if row.a.mean and model != result.config.judge.baseline:
-        parts.append(f"{row.b.mean / row.a.mean:.1f} times popularity")
-    unsure = "" if row.difference.low is None or excludes_zero(row.difference) else UNSURE
-    sentence = f"{', '.join(parts)}{unsure}; {result.comparison.n_users:,} {result.nouns.users}"
-    if row.b.low is None or row.b.high is None:
-        return sentence
-    return f"{sentence}, 95 % interval {row.b.low:.3f} to {row.b.high:.3f}"
+    row, baseline = result.comparison[result.config.study.metric], result.config.judge.baseline
+    n_users = result.comparison.n_users
+    return words.answer(row, result.config.model, baseline, n_users, result.nouns.users)
 
 
 def study_note(result: Result) -> str:

@@ -103,6 +103,11 @@ COMMANDS = [
         diff="Show how runs differ: in parameters, metrics, users who gain and items shown.",
     ),
     *_listed(
+        EXPERIMENTS,
+        "report",
+        report="Write what a study or a comparison found as one HTML file.",
+    ),
+    *_listed(
         ANSWERS,
         "ask",
         recommend="Recommend items to a user.",

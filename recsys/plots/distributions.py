@@ -51,7 +51,7 @@ def distribution(values: Values, title: str, what: str, of: str) -> Figure:
     axes.set_yscale("log")
     if not len(values):
         return empty(figure, axes)
-    axes.hist(values, bins=_bins(values).tolist(), color=COLOURS[0], edgecolor="white", lw=0.4)
+    axes.hist(values, bins=bins(values).tolist(), color=COLOURS[0], edgecolor="white", lw=0.4)
     axes.set_ylim(0.7, 3 * axes.get_ylim()[1])  # room for the note above the bars
     median = float(np.median(values))
     axes.axvline(median, color=COLOURS[1], lw=1.5)
@@ -62,7 +62,7 @@ def distribution(values: Values, title: str, what: str, of: str) -> Figure:
     return figure
 
 
-def _bins(values: Values) -> Values:
+def bins(values: Values) -> Values:
     """Edges of about 40 bins of equal width in the logarithm.
 
     Bins of whole numbers hold whole numbers, and never fewer than the bin before: else their

@@ -20,6 +20,7 @@ from recsys.models.arrays import StoredArrays, save_arrays
 from recsys.models.config import ModelConfig
 from recsys.models.iterative import Iterative
 from recsys.models.recommender import Recommender
+from recsys.report.fold_tables import similar_items
 from recsys.search.curves import CurvePoint, LossProbe
 from recsys.splitting.split import Fold
 from tasks.progress import report_progress
@@ -29,6 +30,7 @@ from tasks.tracking.runs import MEASURED, Run, find_measured
 
 SHOWN = 10  # length of the lists of the sample user
 SAMPLE_USER = "sample_user.json"
+SIMILAR = "similar.json"  # the best known items, and those that the model finds most similar
 FACTORS = "factors"  # folder of what a model learned, as `recsys.models.arrays` writes it
 
 
@@ -210,6 +212,8 @@ def _measure_final(study: Study, fold: Fold, config: ModelConfig, run: Run, into
     user = sample_user(fold, study.config.seed)
     shown = shown_to(judged.model, fold, user, SHOWN)
     (into / SAMPLE_USER).write_text(json.dumps(asdict(shown)), encoding="utf-8")
+    if similar := similar_items(judged.model, fold.train):
+        (into / SIMILAR).write_text(json.dumps(similar), encoding="utf-8")
     with study.scratch() as folder:
         shutil.copytree(into, folder, copy_function=link_or_copy, dirs_exist_ok=True)
         run.files(folder)

@@ -257,3 +257,9 @@ def compare_url(workspace: Workspace, experiment: str, run_ids: Sequence[str]) -
     runs = quote(json.dumps(list(run_ids), separators=(",", ":")))
     experiments = quote(json.dumps([experiment]))
     return f"{server.rstrip('/')}/#/compare-runs?runs={runs}&experiments={experiments}"
+
+
+def file_url(workspace: Workspace, experiment: str, run: str, name: str) -> str:
+    """The address of MLflow's page of an attached file, as that of `compare_url`."""
+    server = workspace.tracking_server or f"http://{HOST}:{MLFLOW_PORT}"
+    return f"{server.rstrip('/')}/#/experiments/{experiment}/runs/{run}/artifacts/{quote(name)}"

@@ -22,7 +22,7 @@ from recsys import plots
 from recsys.data.ids import IdMap
 from recsys.data.interactions import Events
 from recsys.plots import Band
-from recsys.plots.distributions import _bins
+from recsys.plots.distributions import bins
 from recsys.search.space import Point
 
 MEANS: dict[str, dict[str, tuple[float, float | None, float | None]]] = {
@@ -114,7 +114,7 @@ def test_a_distribution_counts_each_value_once_on_log_axes(
 
 @settings(deadline=None, max_examples=20)  # drawing takes its time
 @given(st.lists(st.floats(1e-3, 1e12) | st.integers(1, 10**7), min_size=1, max_size=50))
-def test_no_value_falls_outside_the_bins(values: list[float]) -> None:
+def test_no_value_falls_outside_thebins(values: list[float]) -> None:
     figure = plots.distribution(np.array(values, np.float64), "T", "x", "things")
 
     assert sum(heights(figure)) == len(values)
@@ -123,7 +123,7 @@ def test_no_value_falls_outside_the_bins(values: list[float]) -> None:
 
 @given(st.lists(st.integers(1, 10**6), min_size=1, max_size=50))
 def test_bins_of_whole_numbers_lie_between_them_and_never_get_narrower(values: list[int]) -> None:
-    edges = _bins(np.array(values))
+    edges = bins(np.array(values))
     widths = np.diff(edges)
 
     assert (edges % 1 == 0.5).all()

@@ -1,0 +1,248 @@
+"""The tables of a report that are counted from a fold, from lists and from factors."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from recsys.config import ExperimentConfig
+from recsys.data.interactions import Interactions
+from recsys.dtypes import Int64Array
+from recsys.evaluation.groups import (
+    UNKNOWN,
+    GroupRow,
+    ItemGroupRow,
+    by_age,
+    by_country,
+    by_text,
+    group_tables,
+    hits_by_item_group,
+    item_groups,
+    ordered,
+    recall_by_item_group,
+    user_groups,
+)
+from recsys.evaluation.report import Report
+from recsys.models.recommender import NO_ITEM, Recommendations, Recommender, Relating
+from recsys.plots.distributions import bins
+from recsys.report.tables import Histogram, ListedUser, MappedItem, People, RankedItem
+from recsys.seeds import seed_for
+from recsys.sources.layout import Nouns
+from recsys.splitting.split import Fold
+
+SHOWN = 10  # length of the lists of a user, and of similar items
+SAMPLE = 12  # users with a card of their own
+MOST = 6000  # users whom a page holds: about 2.5 MB
+BEST_KNOWN = 10  # items whose similar items are shown
+COUNTRIES = 6  # with most users; the others share a group
+MAPPED = 400  # items of the map
+
+
+def histograms(fold: Fold, nouns: Nouns) -> list[Histogram]:
+    """Plays per pair, items per user and users per item of all that a fold holds."""
+    every, users, items = fold.train.merged(fold.held_out), nouns.users, nouns.items
+    per_user, per_item = f"{items.capitalize()} per {nouns.user}", f"{users.capitalize()} per"
+    found = (
+        _histogram(every.plays, "Plays per pair", "plays", "pairs"),
+        _histogram(every.per_user(), per_user, items, users),
+        _histogram(every.per_item(), f"{per_item} {nouns.item}", users, items),
+    )
+    return [each for each in found if each is not None]
+
+
+def _histogram(values: npt.NDArray[Any], title: str, what: str, of: str) -> Histogram | None:
+    values = values[values > 0]
+    if not len(values) or values.min() == values.max():
+        return None
+    edges = np.asarray(bins(values), np.float64)
+    counts, _ = np.histogram(values, edges)
+    return Histogram(
+        title,
+        what,
+        of,
+        edges.tolist(),
+        counts.tolist(),
+        float(np.median(values)),
+        float(values.mean()),
+        float(values.max()),
+    )
+
+
+def profile_counts(fold: Fold) -> dict[str, dict[str, int]]:
+    """Users by age, gender and country; a field that is known of nobody is left out."""
+    if fold.profiles is None:
+        return {}
+    fields = {
+        "age": by_age(fold.profiles.age),
+        "gender": by_text(fold.profiles.gender),
+        "country": by_country(fold.profiles.country, COUNTRIES),
+    }
+    return {
+        name: {group: int((labels == group).sum()) for group in ordered(labels)}
+        for name, labels in fields.items()
+        if (labels != UNKNOWN).any()
+    }
+
+
+def exposure(
+    fold: Fold, shown: Mapping[str, npt.NDArray[np.int64]]
+) -> dict[str, tuple[float, ...]]:
+    """The share of each decile of items in all lists of a model, the best known decile first.
+
+    Args:
+        fold: Its training says how well known an item is, and what is played: "plays".
+        shown: Model to the number of lists with each item, int64, shape (n_items,).
+    """
+    users = fold.train.per_item()
+    order = np.argsort(-users, kind="stable")
+    return {
+        name: tuple(
+            float(part.sum() / max(counts.sum(), 1)) for part in np.array_split(counts[order], 10)
+        )
+        for name, counts in {**shown, "plays": users}.items()
+    }
+
+
+def user_group_tables(
+    fold: Fold, reports: Mapping[str, Report], config: ExperimentConfig
+) -> dict[str, dict[str, tuple[GroupRow, ...]]]:
+    """Grouping of users to model to the objective in each group; one group alone says nothing."""
+    metric = config.study.metric
+    values = {
+        name: report.per_user[metric].to_numpy(np.float64) for name, report in reports.items()
+    }
+    if any(len(each) != len(fold.judged) for each in values.values()):
+        return {}
+    seed = seed_for(config.seed, "judge", "bootstrap")
+    return {
+        grouping: group_tables(values, labels, seed, config.judge.resamples)
+        for grouping, labels in user_groups(fold, COUNTRIES).items()
+        if len(np.unique(labels)) > 1
+    }
+
+
+def item_group_tables(
+    fold: Fold, lists: Mapping[str, Recommendations], k: int, config: ExperimentConfig
+) -> dict[str, tuple[ItemGroupRow, ...]]:
+    """Model to its recall among the items of the head, the middle and the tail."""
+    of_items = item_groups(fold.train.per_item())
+    seed = seed_for(config.seed, "judge", "bootstrap")
+    return {
+        name: recall_by_item_group(
+            hits_by_item_group(recs, fold.held_out, of_items, k), seed, config.judge.resamples
+        )
+        for name, recs in lists.items()
+    }
+
+
+def well_known(train: Interactions, n: int) -> Int64Array:
+    """The numbers of the n items with most users, most first."""
+    return np.argsort(-train.per_item(), kind="stable")[:n]
+
+
+def similar_items(
+    model: Recommender, train: Interactions
+) -> dict[str, list[tuple[str, float]]] | None:
+    """The best known items and, by name, those most similar; None for a model that relates none."""
+    if not isinstance(model, Relating):
+        return None
+    k, found = min(SHOWN, len(train.items) - 1), {}
+    for item in well_known(train, BEST_KNOWN).tolist():
+        alike, scores = model.similar(item, k)
+        pairs = zip(alike.tolist(), scores.tolist(), strict=True)
+        found[train.items.name(item)] = [(train.items.name(n), score) for n, score in pairs]
+    return found
+
+
+def factor_map(
+    factors: npt.NDArray[np.floating[Any]], train: Interactions
+) -> tuple[list[MappedItem], float]:
+    """The best known items in the plane of most variance, and the share of it that this shows.
+
+    Principal components of the factors of these items (Jolliffe 2002), each factor centred. Signs
+    are chosen so that the best known item lies right and up.
+
+    Args:
+        factors: Of all items, shape (n_items, d).
+        train: What they were learned from.
+    """
+    items = well_known(train, MAPPED)
+    centred = np.asarray(factors[items], np.float64)
+    centred = centred - centred.mean(axis=0)
+    if len(items) < 3 or centred.shape[1] < 2 or not np.isfinite(centred).all():
+        return [], 0.0
+    left, sizes, _ = np.linalg.svd(centred, full_matrices=False)
+    if not sizes[1] > 0:
+        return [], 0.0
+    at = left[:, :2] * sizes[:2]
+    at *= np.where(at[0] < 0, -1.0, 1.0)
+    users = train.per_item()[items].tolist()
+    names = [train.items.name(int(item)) for item in items]
+    mapped = [
+        MappedItem(n, x, y, u) for n, (x, y), u in zip(names, at.tolist(), users, strict=True)
+    ]
+    return mapped, float((sizes[:2] ** 2).sum() / (sizes**2).sum())
+
+
+def people(fold: Fold, lists: Mapping[str, Recommendations], seed: int) -> People:
+    """Judged users with their histories and lists; those that are shown come first.
+
+    Args:
+        fold: What is judged.
+        lists: Model to its lists, of all judged users.
+        seed: Draws who is shown, and whom the page holds where they are too many.
+    """
+    rng = np.random.default_rng(seed_for(seed, "report", "users"))
+    drawn = rng.permutation(fold.judged)[:MOST]
+    known = np.sort(drawn)
+    history, held_out = _of_users(fold.history, known), _of_users(fold.held_out, known)
+    hidden = {user: set(held_out.cols[a:b].tolist()) for user, a, b in _slices(held_out, drawn)}
+    rows = {model: dict(_rows(recs)) for model, recs in lists.items()}
+    users = []
+    for user, a, b in _slices(history, drawn):
+        best = a + np.argsort(-history.plays[a:b], kind="stable")[:SHOWN]
+        played = zip(history.cols[best].tolist(), history.plays[best].tolist(), strict=True)
+        users.append(
+            ListedUser(
+                fold.train.users.id(user),
+                [RankedItem(fold.train.items.name(item), plays) for item, plays in played],
+                b - a,
+                len(hidden[user]),
+                {
+                    model: _ranked(recs, rows[model].get(user), hidden[user], fold)
+                    for model, recs in lists.items()
+                },
+            )
+        )
+    return People(min(SAMPLE, len(users)), users, len(fold.judged))
+
+
+def _of_users(cells: Interactions, users: npt.NDArray[np.int32]) -> Interactions:
+    wanted = np.zeros(len(cells.users), np.bool_)
+    wanted[users] = True
+    return cells.where(wanted[cells.rows])
+
+
+def _slices(cells: Interactions, users: npt.NDArray[np.int32]) -> list[tuple[int, int, int]]:
+    """Each user with the begin and the end of its cells, which lie together."""
+    begins = np.searchsorted(cells.rows, users, side="left").tolist()
+    ends = np.searchsorted(cells.rows, users, side="right").tolist()
+    return list(zip(users.tolist(), begins, ends, strict=True))
+
+
+def _rows(recs: Recommendations) -> Sequence[tuple[int, int]]:
+    return [(user, n) for n, user in enumerate(recs.users.tolist())]
+
+
+def _ranked(
+    recs: Recommendations, row: int | None, hidden: set[int], fold: Fold
+) -> list[RankedItem]:
+    if row is None:
+        return []
+    pairs = zip(recs.items[row, :SHOWN].tolist(), recs.scores[row, :SHOWN].tolist(), strict=True)
+    return [
+        RankedItem(fold.train.items.name(item), score, item in hidden)
+        for item, score in pairs
+        if item != NO_ITEM
+    ]

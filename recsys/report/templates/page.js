@@ -1,0 +1,83 @@
+"use strict";
+(() => {
+  const root = document.documentElement;
+  const colour = (name) => getComputedStyle(root).getPropertyValue(`--${name}`).trim();
+  const figures = () => [...document.querySelectorAll("[data-figure]")];
+
+  function theme() {
+    const axis = {
+      gridcolor: colour("faint"), linecolor: colour("soft"), zerolinecolor: colour("faint"),
+      tickcolor: colour("soft"), automargin: true, fixedrange: true,
+    };
+    return { layout: {
+      font: { color: colour("ink"), family: getComputedStyle(document.body).fontFamily, size: 12 },
+      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", xaxis: axis, yaxis: axis,
+      hoverlabel: { bgcolor: colour("card"), bordercolor: colour("soft"), font: { color: colour("ink") } },
+    } };
+  }
+
+  function draw(width) {
+    const look = theme();
+    for (const holder of figures()) {
+      let text = document.getElementById(holder.dataset.figure).textContent;
+      for (const name of ["ink", "faint", "paper", "soft"])
+        text = text.replaceAll(`"@${name}"`, JSON.stringify(colour(name)));
+      const { traces, layout } = JSON.parse(text);
+      layout.template = look;
+      if (width) layout.width = Math.min(width, holder.closest(".panels") ? width / 2 - 12 : width);
+      Plotly.react(holder, traces, layout, { responsive: true, displayModeBar: false });
+    }
+  }
+
+  const element = (name, text, parent, style) => {
+    const made = document.createElement(name);
+    if (text) made.textContent = text;
+    if (style) made.className = style;
+    parent.append(made);
+    return made;
+  };
+
+  function list(title, rows, into) {
+    const box = element("div", "", into, "list");
+    element("h3", title, box);
+    const ranks = element("ol", "", box);
+    for (const [name, value, hit] of rows) {
+      const row = element("li", "", ranks, hit ? "hit" : "");
+      element("span", name, row);
+      row.append(" ");
+      const end = element("span", "", row, "value");
+      if (hit) element("b", "hit", end);
+      end.append(`${hit ? " " : ""}${value}`);
+    }
+  }
+
+  function person(data, user, into) {
+    const [, plays, [played, counts], lists] = user;
+    const lines = element("div", "", into, "lists");
+    list(plays, played.map((item, at) => [data.names[item], counts[at], false]), lines);
+    data.lists.forEach((title, n) => {
+      const [items, scores, hits] = lists[n];
+      list(title, items.map((item, at) => [data.names[item], scores[at], hits.includes(at)]), lines);
+    });
+  }
+
+  for (const form of document.querySelectorAll("[data-lookup]")) {
+    let data = null;
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      data ??= JSON.parse(document.getElementById(form.dataset.lookup).textContent);
+      const id = form.querySelector("input").value.trim();
+      const found = document.getElementById(`${form.dataset.lookup}-found`);
+      found.replaceChildren();
+      const user = data.users.find((each) => each[0] === id);
+      element("p", user ? `${data.user} ${id}` : `${data.missing}: ${id}`, found, "note");
+      if (user) person(data, user, found);
+    });
+  }
+
+  if (!window.Plotly) return;
+  draw();
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw());
+  addEventListener("beforeprint", () => { root.classList.add("printing"); draw(660); });
+  addEventListener("afterprint", () => { root.classList.remove("printing"); draw(); });
+})();

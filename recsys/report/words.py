@@ -1,0 +1,66 @@
+"""The sentences that the report shares with the terminal and with MLflow's pages."""
+
+from collections.abc import Mapping
+
+from recsys.evaluation.bootstrap import Estimate, MetricRow, excludes_zero
+
+UNSURE = ", which may be chance"
+
+
+def answer(row: MetricRow, model: str, baseline: str, n_users: int, users: str) -> str:
+    """What was found, in a sentence with its interval.
+
+    Args:
+        row: The objective of the baseline (a) and the winner (b).
+        model: The winner's.
+        baseline: Its name.
+        n_users: Judged on test.
+        users: What users are called, in the plural.
+    """
+    parts = [f"{model} finds {row.b.mean:.3f} {row.metric}"]
+    if row.a.mean and model != baseline:
+        parts.append(f"{row.b.mean / row.a.mean:.1f} times popularity")
+    unsure = "" if is_sure(row.difference) else UNSURE
+    sentence = f"{', '.join(parts)}{unsure}; {n_users:,} {users}"
+    if row.b.low is None or row.b.high is None:
+        return sentence
+    return f"{sentence}, 95 % interval {row.b.low:.3f} to {row.b.high:.3f}"
+
+
+def is_sure(difference: Estimate) -> bool:
+    """Whether a difference is beyond chance, or has no interval that could say so."""
+    return difference.low is None or excludes_zero(difference)
+
+
+def change_text(improvement: float | None) -> str:
+    """How much a value changes, in percent; "" where that cannot be said."""
+    return "" if improvement is None else f"{improvement:+.1%}"
+
+
+def value_text(value: object) -> str:
+    """A parameter as a person reads it."""
+    if value is None:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def size_text(n_bytes: int) -> str:
+    """Bytes in megabytes or gigabytes."""
+    return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.0f} MB"
+
+
+def seconds_text(seconds: float) -> str:
+    """A time that a person can picture."""
+    if seconds < 90:
+        return f"{seconds:.1f} seconds"
+    return f"{seconds / 60:.1f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
+
+
+def score_text(score: float) -> str:
+    """A count as a whole number, any other score to three places."""
+    return f"{score:,.0f}" if score == int(score) else f"{score:.3f}"
+
+
+def listed(values: Mapping[str, int]) -> str:
+    """Names and numbers in a line."""
+    return ", ".join(f"{name} {n:,}" for name, n in values.items())

@@ -1,0 +1,1 @@
+"""Reports of studies and comparisons: what they show is gathered, written and attached."""

@@ -1,0 +1,86 @@
+"""What an experiment knows at its end and a later report could not find out."""
+
+import json
+import platform
+import resource
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from typing import Any, Self
+
+from recsys.evaluation.bootstrap import Estimate
+from tasks.study.choosing import Ranked
+from tasks.tracking.runs import Run
+from tasks.workspace.scratch import scratch
+
+FILE = "facts.json"
+FOLDER = "report"
+LIBRARIES = ("recsys", "implicit", "mlflow", "numba", "numpy", "optuna", "prefect", "scipy")
+
+
+@dataclass(frozen=True, slots=True)
+class EndFacts:
+    """The end of an experiment, or of a comparison.
+
+    Attributes:
+        finals: Model to the id of its final run.
+        ranked: Slot of a trial to its estimate and whether it is tied with the best.
+        seconds: By part.
+        memory: Bytes at the peak of the process.
+        versions: Of the libraries.
+    """
+
+    finals: Mapping[str, str] = field(default_factory=dict)
+    ranked: Mapping[int, tuple[Estimate, bool]] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    memory: int | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def now(
+        cls,
+        seconds: Mapping[str, float],
+        finals: Mapping[str, str] | None = None,
+        ranked: Sequence[Ranked] = (),
+    ) -> Self:
+        """Of this process."""
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return cls(
+            dict(finals or {}),
+            {each.done.slot: (each.estimate, each.tied) for each in ranked},
+            dict(seconds),
+            peak if sys.platform == "darwin" else peak * 1024,
+            {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
+        )
+
+    def save(self, run: Run) -> None:
+        """Attach them to a run."""
+        ranked = {
+            str(slot): {**asdict(estimate), "tied": tied}
+            for slot, (estimate, tied) in self.ranked.items()
+        }
+        table = {
+            "finals": self.finals,
+            "ranked": ranked,
+            "seconds": self.seconds,
+            "memory": self.memory,
+            "versions": self.versions,
+        }
+        with scratch(run.workspace) as folder:
+            (folder / FILE).write_text(json.dumps(table, indent=1), encoding="utf-8")
+            run.files(folder, FOLDER)
+
+    @classmethod
+    def load(cls, run: Run) -> Self:
+        """Those of a run; none of one that an earlier version made."""
+        if not run.has(f"{FOLDER}/{FILE}"):
+            return cls()
+        with scratch(run.workspace) as folder:
+            path = run.fetch(f"{FOLDER}/{FILE}", folder)
+            table: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        ranked = {}
+        for slot, each in table["ranked"].items():
+            tied = each.pop("tied")
+            ranked[int(slot)] = (Estimate(**each), tied)
+        return cls(**{**table, "ranked": ranked})
