@@ -14,7 +14,7 @@ from tasks.study.study import Study
 from tasks.tracking.queries import read_run
 from tasks.tuning import Search, find_search, has_study, stored_request
 from tasks.workspace.cache import StageEntry
-from tasks.workspace.layout import Workspace
+from tasks.workspace.layout import Workspace, data_set_name
 
 USUAL = Path("mlruns")  # the workspace that commands use by themselves
 
@@ -78,7 +78,7 @@ def _source(
         ),
         "The same study, from where it is": _command(workspace, "study", "resume", search.name),
     }
-    plays = files.plays.name
+    plays = data_set_name(files.plays.resolve())
     return StudySource(workspace, search, config, parent, plays, stages, commands)
 
 

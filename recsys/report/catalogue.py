@@ -82,9 +82,11 @@ def map_section(of: StudyTables) -> Section | None:
     note = (
         f"The {len(mapped):,} best known {of.items} by the two main directions of their factors "
         f"(PCA, {of.catalogue.explained:.0%} of the variance): those that lie together are liked "
-        "together. A larger dot has more users; its name shows when it is pointed at."
+        f"together. A larger dot has more {of.users}; point at it to see its name."
     )
-    return section("map", f"A map of the {of.items}", Text(note), figures.item_map(mapped, note))
+    title = f"{of.items.capitalize()} whose factors are alike lie together"
+    figure = figures.item_map(mapped, title, note, of.users)
+    return section("map", f"A map of the {of.items}", Text(note), figure)
 
 
 def _bands(rows: Sequence[GroupRow]) -> dict[str, Band]:

@@ -12,6 +12,7 @@ from recsys.report.page import Figure
 from recsys.report.tables import Curve, Histogram, MappedItem
 
 INK = "@ink"
+_NAMED = 24  # items of the map with their names beside them
 _SYMBOLS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x")
 _HATCHES = ("", "/", ".", "x", "\\", "-", "+")
 _LEGEND = {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"}
@@ -156,25 +157,40 @@ def distribution(of: Histogram) -> Figure:
     return Figure(f"{of.title}: median {of.median:,.6g}", words, [trace], shown, 280)
 
 
-def item_map(items: Sequence[MappedItem], words: str, named: int = 24) -> Figure:
-    """Items by two directions of their factors; the first few have their names beside them."""
+def item_map(items: Sequence[MappedItem], title: str, words: str, users: str) -> Figure:
+    """Items by two directions of their factors; those with room have their names beside them."""
     sizes = np.sqrt(np.array([each.users for each in items], np.float64))
     size = 5 + 13 * sizes / max(float(sizes.max(initial=0)), 1.0)
+    named = _with_room(items)
     trace = {
         "type": "scatter",
         "mode": "markers+text",
         "x": [each.x for each in items],
         "y": [each.y for each in items],
-        "text": [each.name if n < named else "" for n, each in enumerate(items)],
+        "text": [each.name if n in named else "" for n, each in enumerate(items)],
         "textposition": "top center",
-        "textfont": {"size": 10},
-        "marker": {"size": size.tolist(), "color": COLOURS[0], "opacity": 0.6},
+        "textfont": {"size": 11},
+        "marker": {"size": size.tolist(), "color": COLOURS[0], "opacity": 0.55},
         "customdata": [[each.name, each.users] for each in items],
-        "hovertemplate": "%{customdata[0]}<br>%{customdata[1]:,} users<extra></extra>",
+        "hovertemplate": f"%{{customdata[0]}}<br>%{{customdata[1]:,}} {users}<extra></extra>",
     }
-    bare = {"showticklabels": False, "zeroline": False}
-    shown = layout("", "", bare=True, xaxis=bare, yaxis=bare)
-    return Figure("Items whose factors are alike lie together", words, [trace], shown, 560)
+    bare = {"showticklabels": False, "showgrid": False, "zeroline": False}
+    return Figure(title, words, [trace], layout("", "", bare=True, xaxis=bare, yaxis=bare), 560)
+
+
+def _with_room(items: Sequence[MappedItem]) -> set[int]:
+    """Positions of the items whose names touch no name of one that is better known."""
+    at = np.array([(each.x, each.y) for each in items], np.float64)
+    seen = (at - at.min(0)) / np.maximum(np.ptp(at, axis=0), 1e-12)
+    named: list[int] = []
+    for n in range(len(items)):
+        wide = [0.006 * (len(items[n].name) + len(items[m].name)) for m in named]
+        gaps = np.abs(seen[named] - seen[n])
+        if ((gaps[:, 0] > wide) | (gaps[:, 1] > 0.045)).all():
+            named.append(n)
+        if len(named) == _NAMED:
+            break
+    return set(named)
 
 
 def _arms(values: Sequence[Band]) -> dict[str, Any]:

@@ -76,8 +76,9 @@ def _trials(of: SearchTables, metric: str) -> Section | None:
         return None
     by_state = [trial.state for trial in of.trials]
     counts = {state: by_state.count(state) for state in dict.fromkeys(by_state)}
-    tied = sum(trial.tied for trial in of.trials)
-    note = f"{', '.join(f'{n} {state}' for state, n in counts.items())}; {tied} tied with the best."
+    tied = max(sum(trial.tied for trial in of.trials) - 1, 0)  # the best is tied with itself
+    told = ", ".join(f"{n} {state}" for state, n in counts.items())
+    note = f"{told}; {tied or 'no'} other{'s' * (tied > 1)} tied with the best."
     best = sorted(of.measured, key=lambda trial: -_value(trial))[:_ROWS]
     names = list(dict.fromkeys(name for trial in best for name in trial.params))
     rows = [(_label(t), _text(t), *(value_text(t.params.get(n)) for n in names)) for t in best]

@@ -48,7 +48,8 @@ def study_page(of: StudyTables) -> Page:
         _again(of),
     )
     about = f"Study {of.name}: {of.model} against {of.baseline}, by {of.metric}"
-    return Page(f"{of.model} on {of.users} and {of.items}", about, [s for s in every if s])
+    what = of.data.source if of.data is not None else f"{of.users} and {of.items}"
+    return Page(f"{of.model} on {what}", about, [s for s in every if s])
 
 
 def _answer(of: StudyTables) -> Section | None:

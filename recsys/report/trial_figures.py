@@ -48,7 +48,7 @@ def history(trials: Sequence[TrialRow], what: str, words: str) -> Figure:
                     "hovertemplate": "trial %{x}<br>%{y:.4~g}<br>%{text}<extra></extra>",
                 }
             )
-    whole = {"tickformat": "d", "rangemode": "tozero"}
+    whole = {"tickformat": "d", "range": [-0.6, max(each.number for each in trials) + 0.6]}
     return Figure("Trials in their order", words, traces, layout("trial", what, xaxis=whole))
 
 
@@ -213,6 +213,7 @@ def tradeoff(trials: Sequence[TrialRow], what: str, other: str, words: str) -> F
             "size": [14 if each.winner else 9 for each in trials],
             "symbol": ["star" if each.winner else "circle" for each in trials],
             "color": [COLOURS[1] if each.winner else COLOURS[0] for each in trials],
+            "opacity": 1,
         },
         "text": [f"trial {each.number}" for each in trials],
         "hovertemplate": "%{text}<br>%{x:.4~g}, %{y:.4~g}<extra></extra>",

@@ -34,6 +34,7 @@ from recsys.report.toml import as_toml
 from recsys.sources.layout import Nouns, nouns_of
 from recsys.splitting.split import Fold
 from tasks.report.facts import EndFacts
+from tasks.study.experiment_report import IMPORTANCE
 from tasks.study.measuring import FACTORS, SIMILAR
 from tasks.study.study import fold_at
 from tasks.tracking.queries import finals, read_run, read_runs
@@ -283,10 +284,20 @@ def _search(source: StudySource, facts: EndFacts, tags: Mapping[str, str]) -> Se
     return SearchTables(
         trials=rows,
         logarithmic=[n for n, spec in config.space.items() if getattr(spec, "log", False)],
-        importances=search.importances(),
+        importances=_importances(source),
         validation=curves.get(metric, ()),
         loss=[point for point in curves.get("loss", ()) if np.isfinite(point[1])],
     )
+
+
+def _importances(source: StudySource) -> dict[str, tuple[float, float]]:
+    """As they were when the study was judged; counted now where they were not kept."""
+    run, name = Run.of(source.workspace, source.parent), f"search/{IMPORTANCE}"
+    if not run.has(name):
+        return source.search.importances()
+    with scratch(source.workspace) as folder:
+        found = json.loads(run.fetch(name, folder).read_text(encoding="utf-8"))
+    return {parameter: (share, spread) for parameter, (share, spread) in found.items()}
 
 
 def _trial(

@@ -28,6 +28,7 @@ from tasks.tracking.runs import Run
 from tasks.tuning import FinishedTrial, Search
 
 Estimates = Mapping[str, Mapping[str, Estimate]]
+IMPORTANCE = "importance.json"  # in the folder of the pictures of the search
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +151,7 @@ def draw_study(study: Study, search: Search) -> None:
     with study.scratch() as folder:
         for file, figure in figures.items():
             plots.save(figure, folder / f"{file.replace(' ', '-')}.png")
+        (folder / IMPORTANCE).write_text(json.dumps(shares), encoding="utf-8")
         Run(study.parent, study.workspace).files(folder, "search")
 
 

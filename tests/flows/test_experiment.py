@@ -1,4 +1,5 @@
 import json
+import re
 from typing import Any
 
 import numpy as np
@@ -191,8 +192,20 @@ def test_the_final_run_holds_the_tables_and_the_plots(lab: Lab, first: Result) -
 def test_the_run_of_the_study_holds_pictures_of_the_search(lab: Lab, first: Result) -> None:
     drawn = artifact(lab, first.runs["study"], "search")
 
-    names = {"history.png", "importance.png", "slices.png", "contours.png"}
+    names = {"history.png", "importance.png", "slices.png", "contours.png", "importance.json"}
     assert {path.name for path in drawn.iterdir()} == names
+
+
+def test_the_run_of_the_study_holds_its_report(lab: Lab, first: Result) -> None:
+    html = artifact(lab, first.runs["study"], "report.html").read_text(encoding="utf-8")
+
+    sections = set(re.findall(r'<section id="([^"]+)"', html))
+    assert sections >= {"answer", "data", "split", "comparison", "cutoffs", "convergence"}
+    assert sections >= {"sensitivity", "trials", "tradeoff", "exposure", "groups", "users"}
+    assert sections >= {"similar", "map", "again"}
+    row = first.comparison["ndcg@10"]
+    assert f"als finds {row.b.mean:.3f} ndcg@10" in html
+    assert len(html) < 8_000_000
 
 
 def test_the_winner_is_the_trial_with_the_highest_value(first: Result) -> None:
@@ -262,11 +275,13 @@ def test_prefect_shows_tasks_by_readable_names_and_the_tables(lab: Lab, first: R
         *("ingest plays.tsv", "filter", "split random", "trial 0", "trial 1", "trial 2"),
         *("choose the winner", "plots of the study"),
         *("judge als on test", "judge popularity-plays on test", "leaderboard"),
-        *("judge popularity-users on test", "compare on test", "comparison table"),
+        *("judge popularity-users on test", "compare on test", "comparison table", "report"),
     }
     link = str(artifacts["compare-trials"].data)
     assert "](http://127.0.0.1:5000/#/compare-runs?" in link
     assert all(trial.run in link for trial in first.trials)
+    page = f"/runs/{first.runs['study']}/artifacts/report.html)"
+    assert page in str(artifacts["report"].data)
     board = json.loads(str(artifacts["leaderboard"].data))
     ranked = sorted(first.trials, key=lambda trial: -trial.value)
     assert [row["trial"] for row in board] == [trial.slot for trial in ranked]

@@ -12,6 +12,7 @@ from recsys.models import build, make_config
 from recsys.models.als import AlsConfig
 from recsys.models.config import ModelConfig
 from recsys.models.popularity import PopularityConfig
+from recsys.models.recommender import Relating
 from recsys.splitting.store import load_fold
 from tasks.progress import report_progress, reporting_to
 from tasks.study.measuring import Measured, run_final
@@ -23,6 +24,7 @@ from tests.tasks.lab import Bench, MakeBench, summary_of
 WINNER = AlsConfig(factors=2, iterations=3, alpha=2.0, weighting="linear", regularization=1.0)
 BASELINE = PopularityConfig(kind="popularity-plays")
 REPORT = {"per_user.parquet", "exposure.parquet", "sample_user.json", "lists.npz"}
+ALIKE = {"similar.json"}  # of a model that relates items
 FACTORS = {"factors/user_factors.npy", "factors/item_factors.npy"}
 IDS = {"ids/users.parquet", "ids/items.parquet"}
 
@@ -187,7 +189,8 @@ def test_a_final_is_fitted_on_all_that_is_not_the_test_judged_on_it_and_kept(
     losses = [step for step, _ in made.history(measured.run, "curve/loss")]
     assert losses == list(range(1, params.get("iterations", 0) + 1))
     names = {f"factors/{path.name}" for path in made.arrays(measured.run).values()}
-    assert set(made.files(measured.run)) == REPORT | names
+    alike = ALIKE if isinstance(alone, Relating) else set()
+    assert set(made.files(measured.run)) == REPORT | names | alike
     assert load_report(tmp_path / "final" / kind).summary() == measured.summary
 
 
@@ -198,7 +201,7 @@ def test_a_final_keeps_no_arrays_where_the_setting_says_none(
 
     measured = final(made, WINNER, tmp_path / "als")
 
-    assert set(made.files(measured.run)) == REPORT
+    assert set(made.files(measured.run)) == REPORT | ALIKE
 
 
 def test_a_final_that_was_judged_is_taken_over_and_not_judged_again(
@@ -212,7 +215,7 @@ def test_a_final_that_was_judged_is_taken_over_and_not_judged_again(
     assert (again.run, again.summary) == (first.run, first.summary)
     assert (again.fit_seconds, again.judge_seconds) == (0.0, 0.0)
     names = [{path.name for path in (tmp_path / each).iterdir()} for each in ("one", "two")]
-    assert names[0] == names[1] == {*REPORT, "factors"}
+    assert names[0] == names[1] == {*REPORT, *ALIKE, "factors"}
     assert list(made.files(first.run)) != []  # copied, not moved
 
 

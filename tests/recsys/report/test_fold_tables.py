@@ -1,0 +1,98 @@
+import numpy as np
+import pytest
+
+from recsys.data.ids import IdMap
+from recsys.data.interactions import Interactions
+from recsys.models.recommender import NO_ITEM, Recommendations
+from recsys.report import fold_tables
+from recsys.sources.layout import Nouns
+from recsys.splitting.split import Fold
+
+USERS, ITEMS = IdMap.of(["ann", "bob", "cy"]), IdMap.of(list("abcdefghij"))
+
+
+def cells(*triples: tuple[int, int, float]) -> Interactions:
+    rows, cols, plays = zip(*sorted(triples), strict=True)
+    return Interactions(
+        USERS,
+        ITEMS,
+        np.array(rows, np.int32),
+        np.array(cols, np.int32),
+        np.array(plays, np.float64),
+    )
+
+
+@pytest.fixture
+def fold() -> Fold:
+    train = cells((0, 0, 5), (0, 1, 9), (1, 0, 2), (1, 2, 1), (2, 0, 4))
+    return Fold(train, train, cells((0, 3, 1), (2, 1, 7)))
+
+
+def lists(*rows: tuple[int, list[int]]) -> Recommendations:
+    items = np.array([row for _, row in rows], np.int32)
+    scores = np.where(items == NO_ITEM, np.nan, 1.0).astype(np.float32)
+    return Recommendations(np.array([user for user, _ in rows], np.int32), items, scores)
+
+
+def test_a_list_shows_the_history_most_played_first_and_marks_hits(fold: Fold) -> None:
+    found = fold_tables.people(fold, {"als": lists((0, [3, 2]), (2, [4, NO_ITEM]))}, seed=0)
+
+    users = {each.user: each for each in found.users}
+    assert users.keys() == {"ann", "cy"}
+    assert [(each.name, each.score) for each in users["ann"].history] == [("b", 9.0), ("a", 5.0)]
+    assert [(each.name, each.hit) for each in users["ann"].lists["als"]] == [
+        ("d", True),
+        ("c", False),
+    ]
+    assert [each.name for each in users["cy"].lists["als"]] == ["e"]
+    assert (found.shown, found.judged, users["ann"].n_held_out) == (2, 2, 1)
+
+
+def test_no_more_users_are_held_than_a_small_page_has_room_for(
+    fold: Fold, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fold_tables, "MOST", 1)
+
+    found = fold_tables.people(fold, {"als": lists((0, [3]), (2, [4]))}, seed=0)
+
+    assert (len(found.users), found.judged) == (1, 2)
+
+
+def test_exposure_is_shared_out_from_the_best_known_tenth_to_the_least(fold: Fold) -> None:
+    only_first = np.zeros(10, np.int64)
+    only_first[0] = 8  # item a, with most users
+
+    found = fold_tables.exposure(fold, {"popularity": only_first})
+
+    assert found["popularity"] == (1.0, *[0.0] * 9)
+    assert found["plays"][:4] == (0.6, 0.2, 0.2, 0.0)
+
+
+def test_items_with_alike_factors_lie_together(fold: Fold) -> None:
+    factors = np.zeros((10, 3), np.float32)
+    factors[:5, 0], factors[5:, 0] = 1.0, -1.0
+    factors[:, 1] = 0.01 * np.arange(10)
+
+    mapped, explained = fold_tables.factor_map(factors, fold.train)
+
+    sides = {each.name: each.x > 0 for each in mapped}
+    assert {name for name, right in sides.items() if right} == set("abcde")
+    assert mapped[0].name == "a"
+    assert explained == pytest.approx(1.0)
+
+
+def test_factors_that_do_not_span_a_plane_have_no_map(fold: Fold) -> None:
+    assert fold_tables.factor_map(np.ones((10, 4), np.float32), fold.train) == ([], 0.0)
+    assert fold_tables.factor_map(np.ones((10, 1), np.float32), fold.train) == ([], 0.0)
+
+
+def test_histograms_count_what_is_trained_and_judged_on(fold: Fold) -> None:
+    plays, per_user, per_item = fold_tables.histograms(fold, Nouns())
+
+    assert (plays.title, sum(plays.counts)) == ("Plays per pair", 7)
+    assert (per_user.title, sum(per_user.counts), per_user.median) == ("Items per user", 3, 2.0)
+    assert (per_item.title, per_item.high) == ("Users per item", 3.0)
+
+
+def test_without_profiles_there_are_no_groups_of_users(fold: Fold) -> None:
+    assert fold_tables.profile_counts(fold) == {}

@@ -1,0 +1,269 @@
+import re
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recsys.config import ExperimentConfig, load_config
+from recsys.data.filtering import Step
+from recsys.evaluation.bootstrap import Estimate, MetricRow
+from recsys.evaluation.groups import GroupRow, ItemGroupRow
+from recsys.report import study_page, study_report
+from recsys.report.page import Figure, Panels, Table, Text
+from recsys.report.tables import (
+    Again,
+    Catalogue,
+    DataTables,
+    Histogram,
+    ListedUser,
+    MappedItem,
+    People,
+    RankedItem,
+    SearchTables,
+    SplitSide,
+    StudyTables,
+    TrialRow,
+)
+from recsys.report.toml import as_toml
+
+BAND = '<b>The "Bad" & Co</b></script>'
+CONFIGS = Path(__file__).parents[3] / "flows" / "configs"
+
+
+def estimate(mean: float) -> Estimate:
+    return Estimate(mean, mean - 0.01, mean + 0.01)
+
+
+def row(metric: str, a: float, b: float) -> MetricRow:
+    return MetricRow(metric, estimate(a), estimate(b), estimate(b - a), (b - a) / a)
+
+
+ROWS = [
+    row(f"{name}@{k}", 0.1, 0.1 + 0.01 * k)
+    for name in ("precision", "recall", "ndcg")
+    for k in (1, 10)
+]
+PLAIN = StudyTables(
+    name="mine",
+    metric="ndcg@10",
+    model="als",
+    baseline="popularity-users",
+    rows=ROWS,
+    models={
+        "popularity-users": {each.metric: each.a for each in ROWS},
+        "als": {each.metric: each.b for each in ROWS},
+    },
+    n_users=500,
+    users="listeners",
+    items="artists",
+    again=Again(
+        {"Anew": "recsys experiment --config mine.toml"},
+        {"seed": "7"},
+        "seed = 7",
+        {"fit": 8.0, "total": 12.0},
+        300_000_000,
+    ),
+)
+
+
+def trials(n: int) -> list[TrialRow]:
+    rng = np.random.default_rng(0)
+    measured = [
+        TrialRow(
+            i,
+            {"factors": int(8 * 2 ** rng.integers(5)), "alpha": float(rng.uniform(1, 50))},
+            float(rng.uniform(0.1, 0.2)),
+            None,
+            "measured",
+            beyond={"coverage@10": 0.1 * i, "novelty@10": 2.0},
+            winner=i == 0,
+            tied=i < 2,
+        )
+        for i in range(n)
+    ]
+    return [*measured, TrialRow(n, {"factors": 8, "alpha": 1.0}, None, 0.05, "pruned")]
+
+
+FULL = replace(
+    PLAIN,
+    data=DataTables(
+        "plays.tsv",
+        1_000,
+        {"no plays": 3},
+        [Step("as read", 600, 90, 990, 980), Step("users >= 5 items", 500, 80, 900, 890)],
+        [Histogram("Plays per pair", "plays", "pairs", [0.5, 1.5, 9.5], [5, 3], 1.0, 2.0, 9.0)],
+        {"country": {"Elbonia": 400, "unknown": 100}},
+    ),
+    method="20% of the items of each user",
+    sides=[SplitSide("test", 700, 190, 500, 2)],
+    search=SearchTables(
+        trials(4),
+        ["factors"],
+        {"alpha": (0.7, 0.1), "factors": (0.3, 0.1)},
+        [(1, 0.1), (2, 0.2), (3, 0.15)],
+        [(1, 9.0), (2, 5.0), (3, 4.0)],
+    ),
+    groups={
+        "activity": {
+            "als": [GroupRow("cold", 200, estimate(0.1)), GroupRow("heavy", 300, estimate(0.3))]
+        }
+    },
+    item_groups={"als": [ItemGroupRow("head", 90, 30, estimate(0.33))]},
+    catalogue=Catalogue(
+        80,
+        {"als": [0.5, *[0.05] * 8, 0.1], "plays": [0.1] * 10},
+        {BAND: [RankedItem("Muse", 0.9)]},
+        [MappedItem(BAND, 0.0, 0.0, 9), MappedItem("b", 1.0, 0.0, 5), MappedItem("c", 0.0, 1.0, 1)],
+        0.4,
+    ),
+    people=People(
+        1,
+        [
+            ListedUser(
+                "u1", [RankedItem(BAND, 12.0)], 30, 6, {"als": [RankedItem("Muse", 0.5, True)]}
+            )
+        ],
+        1,
+    ),
+)
+SECTIONS = (
+    *("answer", "data", "split", "comparison", "cutoffs", "convergence", "sensitivity"),
+    *("importance", "trials", "tradeoff", "exposure", "groups", "users", "similar", "map", "again"),
+)
+
+
+def shown(of: StudyTables) -> list[str]:
+    return [each.id for each in study_page(of).sections]
+
+
+def figures(of: StudyTables, id_: str) -> list[Figure]:
+    (found,) = [each for each in study_page(of).sections if each.id == id_]
+    alone = [block for block in found.blocks if isinstance(block, Figure)]
+    panels = [block.figures for block in found.blocks if isinstance(block, Panels)]
+    return [*alone, *(figure for each in panels for figure in each)]
+
+
+def texts(of: StudyTables, id_: str) -> list[str]:
+    (found,) = [each for each in study_page(of).sections if each.id == id_]
+    rows = [block.rows for block in found.blocks if isinstance(block, Table)]
+    words = [block.text for block in found.blocks if isinstance(block, Text)]
+    return words + [" | ".join(row) for table in rows for row in table]
+
+
+def test_everything_that_is_known_has_its_section_in_the_order_of_the_questions() -> None:
+    assert tuple(shown(FULL)) == SECTIONS
+
+
+def test_what_is_not_known_has_no_section() -> None:
+    assert shown(PLAIN) == ["answer", "comparison", "cutoffs", "again"]
+
+
+@pytest.mark.parametrize(
+    ("gone", "section"),
+    [
+        ({"groups": {}, "item_groups": {}}, "groups"),
+        ({"people": People(0, [], 0)}, "users"),
+        ({"catalogue": Catalogue(80)}, "exposure"),
+        ({"catalogue": Catalogue(80)}, "map"),
+        ({"catalogue": Catalogue(80)}, "similar"),
+        ({"search": SearchTables(trials(1))}, "sensitivity"),
+        ({"search": SearchTables(trials(4))}, "convergence"),
+        ({"search": SearchTables(trials(4))}, "importance"),
+        ({"search": SearchTables([])}, "trials"),
+    ],
+)
+def test_a_section_without_data_is_left_out(gone: dict[str, object], section: str) -> None:
+    assert section not in shown(replace(FULL, **gone))  # type: ignore[arg-type]
+
+
+def test_a_reader_of_the_first_section_knows_what_matters() -> None:
+    answers = texts(FULL, "answer")
+
+    assert "als finds 0.200 ndcg@10, 2.0 times popularity; 500 listeners" in answers[1]
+    assert "95 % interval 0.190 to 0.210." in answers[1]
+    assert answers[2:] == [
+        "Which model won? | als",
+        "By how much? | +0.1000 [+0.0900, +0.1100] ndcg@10, +100.0%",
+        "Is it sure? | yes: the 95 % interval of the difference excludes 0",
+        "What did it cost? | 12.0 seconds, 300 MB of memory",
+        "For whom is it worse? | activity cold (0.100, 200 listeners)",
+        "How do I run it again? | recsys experiment --config mine.toml",
+    ]
+
+
+def test_a_difference_that_may_be_chance_is_called_so() -> None:
+    unsure = MetricRow("ndcg@10", estimate(0.2), estimate(0.2), estimate(0.0), 0.0)
+
+    answers = texts(replace(PLAIN, rows=[unsure]), "answer")
+
+    assert "which may be chance" in answers[1]
+    assert "no: the 95 % interval of the difference includes 0" in answers[4]
+
+
+def test_hostile_names_are_text_everywhere() -> None:
+    html = study_report(FULL)
+
+    assert BAND not in html
+    assert "<b>The" not in html
+    assert html.count("</script>") == html.count("<script")
+
+
+def test_the_best_iteration_is_marked_in_both_curves() -> None:
+    metric, loss = figures(FULL, "convergence")
+
+    assert metric.layout["shapes"][0]["x0"] == loss.layout["shapes"][0]["x0"] == 2
+
+
+@pytest.mark.parametrize(("n", "kind"), [(19, "scatter"), (20, "contour")])
+def test_a_landscape_needs_twenty_trials(n: int, kind: str) -> None:
+    search = SearchTables(trials(n), ["factors"], {"alpha": (0.7, 0.1), "factors": (0.3, 0.1)})
+
+    landscape = figures(replace(FULL, search=search), "importance")[1]
+
+    assert landscape.traces[0]["type"] == kind
+
+
+def test_pruned_and_tied_trials_are_told_apart() -> None:
+    (history,) = figures(FULL, "trials")
+
+    names = [trace["name"] for trace in history.traces]
+    assert names == ["best so far", "measured", "tied with the best", "winner", "pruned"]
+    assert "4 measured, 1 pruned; 1 other tied with the best." in texts(FULL, "trials")
+
+
+def test_a_change_beyond_the_scale_is_said_and_not_drawn() -> None:
+    rows = [*ROWS, MetricRow("coverage@10", Estimate(0.01), Estimate(0.5), Estimate(0.49), 49.0)]
+
+    changed = replace(FULL, rows=rows)
+
+    assert "Beyond the scale: coverage@10 +4900%." in texts(changed, "comparison")
+    assert "coverage@10 +4900%" not in figures(changed, "comparison")[1].traces[0]["y"]
+
+
+def test_users_that_were_left_out_are_said() -> None:
+    assert FULL.people is not None
+
+    many = replace(FULL, people=replace(FULL.people, judged=9_000))
+
+    assert any(
+        "looks up 1 of 9,000 judged listeners, drawn" in line for line in texts(many, "users")
+    )
+
+
+def test_every_figure_says_what_it_shows() -> None:
+    every = [figure for each in shown(FULL) for figure in figures(FULL, each)]
+
+    assert len(every) > 15
+    assert all(figure.title and figure.words and figure.traces for figure in every)
+    assert all(re.search(r"\w", figure.words) for figure in every)
+
+
+@pytest.mark.parametrize("name", ["default", "paper"])
+def test_the_settings_of_a_report_are_those_of_the_study(name: str) -> None:
+    config = load_config(CONFIGS / f"{name}.toml")
+
+    text = as_toml(config.model_dump(mode="json", exclude_none=True))
+
+    assert ExperimentConfig.model_validate(tomllib.loads(text)) == config
