@@ -65,7 +65,7 @@ class Recommended:
     def as_json(self) -> dict[str, Any]:
         """One object."""
         return {
-            **_source(self.served_run),
+            **source_json(self.served_run),
             "by": self.answer.by,
             "audience": self.answer.audience,
             "note": self.note,
@@ -89,7 +89,7 @@ class SimilarItems:
 
     def as_json(self) -> dict[str, Any]:
         """One object."""
-        return {**_source(self.served_run), "to": self.to, "items": _numbered(self.items)}
+        return {**source_json(self.served_run), "to": self.to, "items": _numbered(self.items)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ class Explained:
 
     def as_json(self) -> dict[str, Any]:
         """One object."""
-        return {**_source(self.served_run), **asdict(self.why)}
+        return {**source_json(self.served_run), **asdict(self.why)}
 
 
 def recommend(
@@ -186,7 +186,8 @@ def _profile(served: Served, query: UserQuery) -> Profiles | None:
     return profile_of(served.profiles, query.country, query.age, query.gender)
 
 
-def _source(served_run: ServedRun) -> dict[str, Any]:
+def source_json(served_run: ServedRun) -> dict[str, Any]:
+    """Which run answered, and why this one."""
     source = {"run": served_run.run, "study": served_run.study, "model": served_run.config.kind}
     selection = served_run.selection
     if selection is None:

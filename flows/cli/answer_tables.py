@@ -8,6 +8,7 @@ from rich.text import Text
 from flows.answering import Explained, Recommended, SimilarItems
 from flows.cli.format import FittedTable, TableColumn, rows_of
 from flows.cli.session import score_text
+from flows.user_view import UserView
 from recsys.serving.answers import RankedItem
 from recsys.sources.layout import Nouns
 from tasks.serving.load import ServedRun
@@ -31,6 +32,33 @@ def recommended_table(answer: Recommended) -> RenderableType:
     table = _ranking(answer.served_run, answer.answer.items, None if counted else "score")
     notes = [f"by {by}", *[answer.note] * bool(answer.note), _line(answer.served_run)]
     return Group(table, *map(Text, notes))
+
+
+def user_tables(view: UserView) -> RenderableType:
+    """The profile in a line, the history, and the list with its reasons."""
+    nouns = _nouns(view.served_run)
+    known = ", ".join(f"{name} {value}" for name, value in (view.profile or {}).items())
+    about = f"{nouns.user} {view.user}" + f": {known}" * bool(known)
+    heard = TableColumn("plays", [f"{each.score:,.6g}" for each in view.history])
+    most = [TableColumn(nouns.item, [each.name for each in view.history], text=True), heard]
+    counts = f"{view.n_items:,} {nouns.items} in the history, {view.plays:,.0f} plays"
+    items = view.answer.items
+    columns = [
+        TableColumn("", [str(place) for place in range(1, len(items) + 1)]),
+        TableColumn(nouns.item, [each.name for each in items], text=True),
+        TableColumn("score", [score_text(each.score) for each in items]),
+    ]
+    if view.why is not None:
+        reasons = [", ".join(each.name for each in shares) for shares in view.why]
+        columns.append(TableColumn("follows from", reasons, rank=1, text=True))
+    return Group(
+        Text(about),
+        Text(f"{counts}; played most:"),
+        FittedTable(most, plain=True),
+        Text("\nRecommended:"),
+        FittedTable(columns, plain=True),
+        Text(_line(view.served_run)),
+    )
 
 
 def similar_table(answer: SimilarItems) -> RenderableType:

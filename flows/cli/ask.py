@@ -1,4 +1,4 @@
-"""`recsys recommend`, `similar` and `explain`."""
+"""`recsys recommend`, `user`, `similar` and `explain`."""
 
 from typing import Annotated
 
@@ -57,6 +57,25 @@ def recommend(
     with progress(place):
         answer = answering.recommend(place.open(), run, query, k, include_heard)
     show(answer.as_json(), as_json, lambda: recommended_table(answer))
+
+
+def user(
+    user: str, /, *, k: K = 10, run: RunOption = None, as_json: Json = False, place: Place = HERE
+) -> None:
+    """Show a user: profile, history, recommended items and what they follow from.
+
+    Example:
+        recsys user 42
+
+    Args:
+        user: Id of a user of the data.
+    """
+    from flows.cli.answer_tables import user_tables
+    from flows.user_view import view_user
+
+    with progress(place):
+        view = view_user(place.open(), run, user, k)
+    show(view.as_json(), as_json, lambda: user_tables(view))
 
 
 def similar(

@@ -111,6 +111,7 @@ COMMANDS = [
         ANSWERS,
         "ask",
         recommend="Recommend items to a user.",
+        user="Show a user: profile, history, recommended items and what they follow from.",
         similar="Show the items most similar to one.",
         explain="Show which items of a history carry a recommendation.",
     ),
