@@ -14,6 +14,7 @@ from flows.clock import Clock
 from flows.experiment import opened
 from flows.model_config import ensemble_of, model_config, pinned
 from flows.notes import NOTE, comparison_note
+from flows.reporting import command
 from flows.searching import joined, search_all, with_prefect
 from recsys.config import ExperimentConfig
 from recsys.errors import InputError
@@ -21,9 +22,12 @@ from recsys.evaluation.comparison import Comparison, SplitResult
 from recsys.evaluation.exchange import Exchange
 from recsys.models import config_class, is_baseline, make_config
 from recsys.models.config import ModelConfig
+from recsys.report.toml import as_toml
 from recsys.seeds import seed_for
 from tasks.data.stages import DataFiles
 from tasks.progress import Stage, report_progress, report_stage
+from tasks.report.facts import EndFacts
+from tasks.report.making import report_comparison
 from tasks.study.choosing import choose
 from tasks.study.comparison_report import judge_split, record_comparison
 from tasks.study.experiment_report import compare_sides
@@ -219,6 +223,9 @@ def _compared(
         exchange = compare_sides(study, first_model.folds, None)
     with clock.part("reporting"):
         run = record_comparison(study, request.name, comparison, _params(request), failed)
+        facts = EndFacts.now({**clock.seconds, "total": clock.total})
+        facts = replace(facts, commands=_again(request, place), settings=_settings(request))
+        report_comparison(place, study.experiment, run, facts)
     clock.seconds["total"] = clock.total
     result = CompareResult(request, comparison, failed, merged, exchange, run, clock.seconds)
     Run.of(place, run).log({}, tags={NOTE: comparison_note(result)})
@@ -332,6 +339,27 @@ def _split_result(
     k = int(request.config.study.metric.partition("@")[2])
     judged = {name: (each.measured, each.result, each.folder) for name, each in entries.items()}
     return judge_split(folds / "test", seed, judged, k)
+
+
+def _again(request: CompareRequest, place: Workspace) -> dict[str, str]:
+    words = [
+        *("compare", "--plays", str(request.plays)),
+        *(() if request.profiles is None else ("--profiles", str(request.profiles))),
+        *("--models", ",".join(request.models), "--seeds", str(request.n_splits)),
+        *["--tune-once"] * request.tune_once,
+        *(() if request.top_items is None else ("--top-items", str(request.top_items))),
+        *("--config", f"{request.name}.toml"),
+    ]
+    return {
+        f"Anew, with the settings below as {request.name}.toml": command(place, *words),
+        "The same, what is there already taken over": command(
+            place, *words, "--name", request.name
+        ),
+    }
+
+
+def _settings(request: CompareRequest) -> str:
+    return as_toml(request.config.model_dump(mode="json", exclude_none=True))
 
 
 def _params(request: CompareRequest) -> dict[str, Any]:

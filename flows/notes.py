@@ -68,14 +68,14 @@ def comparison_note(result: "CompareResult") -> str:
     p = {pair.b: pair.p_holm for pair in comparison.significance.against_best()}
     means = comparison.significance.means
     rivals = [model for model in comparison.models if p.get(model, 0.0) > SURE]
-    sure = f"; {', '.join(rivals)} may be as good" if rivals else ", beyond chance"
+    answered = words.comparison_answer(best, means[best].text, metric, rivals)
     models = [
         (model, means[model].text, "best" if model not in p else f"{p[model]:.4f}")
         for model in comparison.models
     ]
     return "\n\n".join(
         [
-            f"{best} is best with {means[best].text} {metric}{sure}; {n_users:,} users",
+            f"{answered}; {n_users:,} users",
             _table(["model", metric, "p against the best"], models),
             "p: paired bootstrap over users, Holm-corrected.",
             *(f"{model} could not be used: {why}" for model, why in result.failed.items()),

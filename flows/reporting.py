@@ -6,12 +6,13 @@ from pathlib import Path
 
 from recsys.config import ExperimentConfig
 from recsys.errors import InputError
-from recsys.report import study_report
+from recsys.report import comparison_report, study_report
 from tasks.data.stages import DataFiles, ingest, narrow, split
 from tasks.progress import report_progress
+from tasks.report.comparison import comparison_tables
 from tasks.report.study import StudySource, study_tables
 from tasks.study.study import Study
-from tasks.tracking.queries import read_run
+from tasks.tracking.queries import find_comparison, read_run
 from tasks.tuning import Search, find_search, has_study, stored_request
 from tasks.workspace.cache import StageEntry
 from tasks.workspace.layout import Workspace, data_set_name
@@ -27,7 +28,11 @@ def report_of(workspace: Workspace, name: str) -> str:
     """
     if has_study(workspace, name):
         return study_report(study_tables(_stored_source(workspace, name)))
+    if (comparison := find_comparison(workspace, name)) is not None:
+        return comparison_report(comparison_tables(workspace, comparison))
     run = read_run(workspace, name)
+    if run.tags.get("stage") == "compare":
+        return comparison_report(comparison_tables(workspace, name))
     study = run.tags.get("study")
     if study is None or not has_study(workspace, study):
         raise InputError(
@@ -70,13 +75,13 @@ def _source(
     stages: Mapping[str, StageEntry] | None,
 ) -> StudySource:
     commands = {
-        f"Anew, with the settings below as {search.name}.toml": _command(
+        f"Anew, with the settings below as {search.name}.toml": command(
             workspace,
             *("experiment", "--plays", str(files.plays)),
             *(() if files.profiles is None else ("--profiles", str(files.profiles))),
             *("--config", f"{search.name}.toml"),
         ),
-        "The same study, from where it is": _command(workspace, "study", "resume", search.name),
+        "The same study, from where it is": command(workspace, "study", "resume", search.name),
     }
     plays = data_set_name(files.plays.resolve())
     return StudySource(workspace, search, config, parent, plays, stages, commands)
@@ -99,6 +104,7 @@ def _stages(
     return {"ingest": ingested, "filter": filtered, "split": cut}
 
 
-def _command(workspace: Workspace, *words: str) -> str:
+def command(workspace: Workspace, *words: str) -> str:
+    """A command on a workspace, as it is to be typed."""
     usual = workspace.root == USUAL.resolve()
     return shlex.join(["recsys", *words, *([] if usual else ["--workspace", str(workspace.root)])])

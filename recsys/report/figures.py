@@ -13,7 +13,7 @@ from recsys.report.tables import Curve, Histogram, MappedItem
 
 INK = "@ink"
 _NAMED = 24  # items of the map with their names beside them
-_SYMBOLS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x")
+SYMBOLS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x")
 _HATCHES = ("", "/", ".", "x", "\\", "-", "+")
 _LEGEND = {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"}
 _MARGIN = {"l": 8, "r": 12, "t": 12, "b": 8}
@@ -57,7 +57,7 @@ def bars(
                 "name": name,
                 "x": list(values),
                 "y": [mean for mean, *_ in bands],
-                "error_y": _arms(bands),
+                "error_y": arms(bands),
                 "marker": {
                     "color": colour(n),
                     "pattern": {
@@ -85,7 +85,7 @@ def improvements(changes: Mapping[str, Band], title: str, words: str) -> Figure:
         "orientation": "h",
         "y": names,
         "x": [mean for mean, *_ in bands],
-        "error_x": _arms(bands),
+        "error_x": arms(bands),
         "marker": {"color": [COLOURS[2] if mean >= 0 else COLOURS[1] for mean, *_ in bands]},
         "hovertemplate": "%{y}<br>%{x:+.1%}",
     }
@@ -102,9 +102,9 @@ def by_cutoff(models: Mapping[str, Mapping[int, Band]], what: str, words: str) -
             "name": name,
             "x": list(points),
             "y": [mean for mean, *_ in points.values()],
-            "error_y": _arms(list(points.values())),
+            "error_y": arms(list(points.values())),
             "line": {"color": colour(n)},
-            "marker": {"symbol": _SYMBOLS[n % 7], "size": 8},
+            "marker": {"symbol": SYMBOLS[n % 7], "size": 8},
             "hovertemplate": f"{what}@%{{x}}<br>%{{y:.4~g}}",
         }
         for n, (name, points) in enumerate(models.items())
@@ -193,7 +193,7 @@ def _with_room(items: Sequence[MappedItem]) -> set[int]:
     return set(named)
 
 
-def _arms(values: Sequence[Band]) -> dict[str, Any]:
+def arms(values: Sequence[Band]) -> dict[str, Any]:
     """Error bars; an end that is not known has none."""
     known = [(m, m if lo is None else lo, m if hi is None else hi) for m, lo, hi in values]
     return {

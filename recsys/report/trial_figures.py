@@ -83,6 +83,7 @@ def slice_of(trials: Sequence[TrialRow], name: str, what: str, log: bool) -> Fig
             "color": [each.number for each in having],
             "colorscale": _VIRIDIS,
             "reversescale": True,
+            "opacity": 1,
             "line": {"width": 1, "color": "@soft"},
         },
         "text": [f"trial {each.number}" for each in having],

@@ -1,6 +1,6 @@
 """The sentences that the report shares with the terminal and with MLflow's pages."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from recsys.evaluation.bootstrap import Estimate, MetricRow, excludes_zero
 
@@ -25,6 +25,12 @@ def answer(row: MetricRow, model: str, baseline: str, n_users: int, users: str) 
     if row.b.low is None or row.b.high is None:
         return sentence
     return f"{sentence}, 95 % interval {row.b.low:.3f} to {row.b.high:.3f}"
+
+
+def comparison_answer(best: str, value: str, metric: str, rivals: Sequence[str]) -> str:
+    """Which model won a comparison, and which others may be as good."""
+    sure = f"; {', '.join(rivals)} may be as good" if rivals else ", beyond chance"
+    return f"{best} is best with {value} {metric}{sure}"
 
 
 def is_sure(difference: Estimate) -> bool:

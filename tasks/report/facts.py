@@ -29,6 +29,8 @@ class EndFacts:
         seconds: By part.
         memory: Bytes at the peak of the process.
         versions: Of the libraries.
+        commands: Of a comparison: what each does, to be typed.
+        settings: Of a comparison: the file that the first command reads.
     """
 
     finals: Mapping[str, str] = field(default_factory=dict)
@@ -36,6 +38,8 @@ class EndFacts:
     seconds: Mapping[str, float] = field(default_factory=dict)
     memory: int | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
+    commands: Mapping[str, str] = field(default_factory=dict)
+    settings: str = ""
 
     @classmethod
     def now(
@@ -66,6 +70,8 @@ class EndFacts:
             "seconds": self.seconds,
             "memory": self.memory,
             "versions": self.versions,
+            "commands": self.commands,
+            "settings": self.settings,
         }
         with scratch(run.workspace) as folder:
             (folder / FILE).write_text(json.dumps(table, indent=1), encoding="utf-8")
@@ -84,3 +90,10 @@ class EndFacts:
             tied = each.pop("tied")
             ranked[int(slot)] = (Estimate(**each), tied)
         return cls(**{**table, "ranked": ranked})
+
+
+def made_from(tags: Mapping[str, str], versions: Mapping[str, str]) -> dict[str, str]:
+    """The fingerprints of a run and the versions of the libraries, as a report shows them."""
+    made = {f"{name} fingerprint": tags[name] for name in ("data", "split", "code") if name in tags}
+    every = ", ".join(f"{name} {number}" for name, number in versions.items())
+    return {**made, **({"versions": every} if every else {})}

@@ -6,7 +6,8 @@ from prefect import task
 from prefect.artifacts import create_link_artifact
 from prefect.cache_policies import NO_CACHE
 
-from recsys.report import study_report
+from recsys.report import comparison_report, study_report
+from tasks.report.comparison import comparison_tables
 from tasks.report.facts import EndFacts
 from tasks.report.study import StudySource, study_tables
 from tasks.tracking.runs import Run, file_url
@@ -28,6 +29,14 @@ def report_study(source: StudySource, experiment: str, facts: EndFacts) -> str:
     facts.save(Run.of(source.workspace, source.parent))
     html = study_report(study_tables(source))
     return attach(source.workspace, experiment, source.parent, html, source.search.name)
+
+
+@task(task_run_name="report", cache_policy=NO_CACHE)
+def report_comparison(workspace: Workspace, experiment: str, run: str, facts: EndFacts) -> str:
+    """Attach the report of a comparison to its run; the address of its page in MLflow."""
+    facts.save(Run.of(workspace, run))
+    tables = comparison_tables(workspace, run)
+    return attach(workspace, experiment, run, comparison_report(tables), tables.name)
 
 
 def attach(workspace: Workspace, experiment: str, run: str, html: str, of: str) -> str:

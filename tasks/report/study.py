@@ -33,7 +33,7 @@ from recsys.report.tables import (
 from recsys.report.toml import as_toml
 from recsys.sources.layout import Nouns, nouns_of
 from recsys.splitting.split import Fold
-from tasks.report.facts import EndFacts
+from tasks.report.facts import EndFacts, made_from
 from tasks.study.experiment_report import IMPORTANCE
 from tasks.study.measuring import FACTORS, SIMILAR
 from tasks.study.study import fold_at
@@ -239,19 +239,16 @@ def _of_fold(
         groups=fold_tables.user_group_tables(fold, reports, config),
         item_groups=fold_tables.item_group_tables(fold, lists, k, config),
         catalogue=catalogue,
-        people=fold_tables.people(fold, lists, config.seed) if lists else None,
+        people=fold_tables.people(fold, lists, config.seed) if tables.model in lists else None,
     )
 
 
 def _again(source: StudySource, facts: EndFacts, tags: Mapping[str, str]) -> Again:
-    made = {f"{name} fingerprint": tags[name] for name in ("data", "split", "code") if name in tags}
-    versions = ", ".join(f"{name} {number}" for name, number in facts.versions.items())
     every = {
         "study": source.search.name,
         "run in MLflow": source.parent,
-        **made,
+        **made_from(tags, facts.versions),
         "seed": str(source.config.seed),
-        **({"versions": versions} if versions else {}),
     }
     settings = as_toml(source.config.model_dump(mode="json", exclude_none=True))
     return Again(source.commands, every, settings, facts.seconds, facts.memory)

@@ -21,6 +21,8 @@ from tasks.study.study import Study, fold_at
 from tasks.tracking.recorded import DataSet
 from tasks.tracking.runs import start_run
 
+COST = "cost.json"  # in the folder of the comparison
+
 
 @task(task_run_name="judge the lists of split {seed}", cache_policy=NO_CACHE)
 def judge_split(
@@ -68,7 +70,8 @@ def record_comparison(
         failed: Model to why it could not take part.
     """
     data: DataSet = study.data
-    tags = {"stage": "compare", "data": study.tags["data"], "code": study.tags["code"]}
+    kept = {tag: study.tags[tag] for tag in ("data", "code", "format") if tag in study.tags}
+    tags = {"stage": "compare", "comparison": name, **kept}
     run = start_run(study.workspace, study.experiment, name, dict(params), tags, data)
     with run.closing():
         run.log(
@@ -96,6 +99,15 @@ def record_comparison(
 def _write(comparison: Comparison, failed: Mapping[str, str], folder: Path) -> None:
     table = {"models": comparison.as_json(), "failed": dict(failed)}
     (folder / "models.json").write_text(json.dumps(table, indent=1), encoding="utf-8")
+    seconds = {
+        model: {
+            str(split.seed): (split.results[model].fit_seconds, split.results[model].search_seconds)
+            for split in comparison.splits
+        }
+        for model in comparison.models
+    }
+    cost = {"n_users": comparison.n_users, "seconds": seconds}
+    (folder / COST).write_text(json.dumps(cost, indent=1), encoding="utf-8")
     comparison.frame().to_csv(folder / "models.csv")
     comparison.significance.frame().to_csv(folder / "significance.csv", index=False)
     for file, figure in _figures(comparison).items():

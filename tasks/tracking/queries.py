@@ -75,3 +75,9 @@ def read_runs(workspace: Workspace, ids: Collection[str]) -> dict[str, Recorded]
 def find_runs(workspace: Workspace, experiment: str, tags: Mapping[str, str]) -> list[Recorded]:
     """The runs of an experiment with these tags, newest first."""
     return list(open_reader(workspace).runs(tags, experiment=experiment))
+
+
+def find_comparison(workspace: Workspace, name: str) -> str | None:
+    """The run of the newest comparison of a name; None without one."""
+    runs = open_reader(workspace).runs({"stage": "compare"}, status="FINISHED")
+    return next((r.id for r in runs if name in (r.name, r.tags.get("comparison"))), None)

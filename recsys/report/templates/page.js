@@ -16,17 +16,35 @@
     } };
   }
 
-  function draw(width) {
+  function draw(holder, look, width) {
+    let text = document.getElementById(holder.dataset.figure).textContent;
+    for (const name of ["ink", "faint", "paper", "soft"])
+      text = text.replaceAll(`"@${name}"`, JSON.stringify(colour(name)));
+    const { traces, layout } = JSON.parse(text);
+    layout.template = look;
+    if (width) layout.width = holder.closest(".panels") ? width / 2 - 12 : width;
+    Plotly.react(holder, traces, layout, { responsive: true, displayModeBar: false });
+  }
+
+  // A figure is drawn when it comes near the window, and all are before they are printed.
+  let near = null;
+  function watch() {
     const look = theme();
-    for (const holder of figures()) {
-      let text = document.getElementById(holder.dataset.figure).textContent;
-      for (const name of ["ink", "faint", "paper", "soft"])
-        text = text.replaceAll(`"@${name}"`, JSON.stringify(colour(name)));
-      const { traces, layout } = JSON.parse(text);
-      layout.template = look;
-      if (width) layout.width = Math.min(width, holder.closest(".panels") ? width / 2 - 12 : width);
-      Plotly.react(holder, traces, layout, { responsive: true, displayModeBar: false });
-    }
+    near?.disconnect();
+    near = new IntersectionObserver((entries) => {
+      for (const { target, isIntersecting } of entries) {
+        if (!isIntersecting) continue;
+        near.unobserve(target);
+        draw(target, look);
+      }
+    }, { rootMargin: "800px" });
+    for (const holder of figures()) near.observe(holder);
+  }
+
+  function print() {
+    root.classList.add("printing");
+    const look = theme();
+    for (const holder of figures()) draw(holder, look, 660);
   }
 
   const element = (name, text, parent, style) => {
@@ -76,8 +94,8 @@
   }
 
   if (!window.Plotly) return;
-  draw();
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw());
-  addEventListener("beforeprint", () => { root.classList.add("printing"); draw(660); });
-  addEventListener("afterprint", () => { root.classList.remove("printing"); draw(); });
+  watch();
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", watch);
+  addEventListener("beforeprint", print);
+  addEventListener("afterprint", () => { root.classList.remove("printing"); watch(); });
 })();

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from recsys.plots import COLOURS
 from recsys.report.page import Figure, Page, Section, Table, Text, embedded, render, section
 from recsys.report.toml import as_toml
 
@@ -81,3 +82,28 @@ def test_settings_are_written_as_toml() -> None:
     text = as_toml({"seed": 1, "search": {"factors": [8, 16], "alpha": {"low": 0.5, "log": True}}})
 
     assert text == ("seed = 1\n\n[search]\nfactors = [8, 16]\nalpha = { low = 0.5, log = true }")
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    """Of WCAG 2.2: 1 to 21."""
+    low, high = sorted([luminance(one), luminance(other)])
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+def test_text_stands_out_from_the_page_and_pictures_do(scheme: int) -> None:
+    css = re.findall(r"--(\w+): (#\w{6})", render(page(Text("a"))))
+    tokens = dict(css[7 * scheme : 7 * scheme + 7])
+
+    assert len(tokens) == 7
+    for ground in ("paper", "card"):
+        for ink in ("ink", "soft", "accent", "good"):
+            assert contrast(tokens[ink], tokens[ground]) >= 4.5
+    for n in range(len(COLOURS) - 1):  # the last, black, is the ink of the page
+        assert contrast(COLOURS[n], tokens["paper"]) >= 2.1
