@@ -1,6 +1,6 @@
 """The tables of a report that are counted from a fold, from lists and from factors."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from recsys.config import ExperimentConfig
 from recsys.data.interactions import Interactions
-from recsys.dtypes import Int64Array
+from recsys.dtypes import BoolArray, Float64Array, Int64Array
 from recsys.evaluation.groups import (
     UNKNOWN,
     GroupRow,
@@ -26,7 +26,7 @@ from recsys.evaluation.groups import (
 from recsys.evaluation.report import Report
 from recsys.models.recommender import NO_ITEM, Recommendations, Recommender, Relating
 from recsys.plots.distributions import bins
-from recsys.report.tables import Histogram, ListedUser, MappedItem, People, RankedItem
+from recsys.report.tables import Histogram, ListedUser, MappedItem, People, Ranks
 from recsys.seeds import seed_for
 from recsys.sources.layout import Nouns
 from recsys.splitting.split import Fold
@@ -37,6 +37,9 @@ MOST = 6000  # users whom a page holds: about 2.5 MB
 BEST_KNOWN = 10  # items whose similar items are shown
 COUNTRIES = 6  # with most users; the others share a group
 MAPPED = 400  # items of the map
+RESAMPLES = 500  # of the intervals of groups, at most: all users are drawn for each grouping
+
+_Lists = tuple[npt.NDArray[np.int32], Float64Array, BoolArray]  # items, scores, hits: (m, SHOWN)
 
 
 def histograms(fold: Fold, nouns: Nouns) -> list[Histogram]:
@@ -116,7 +119,7 @@ def user_group_tables(
         return {}
     seed = seed_for(config.seed, "judge", "bootstrap")
     return {
-        grouping: group_tables(values, labels, seed, config.judge.resamples)
+        grouping: group_tables(values, labels, seed, min(config.judge.resamples, RESAMPLES))
         for grouping, labels in user_groups(fold, COUNTRIES).items()
         if len(np.unique(labels)) > 1
     }
@@ -130,7 +133,9 @@ def item_group_tables(
     seed = seed_for(config.seed, "judge", "bootstrap")
     return {
         name: recall_by_item_group(
-            hits_by_item_group(recs, fold.held_out, of_items, k), seed, config.judge.resamples
+            hits_by_item_group(recs, fold.held_out, of_items, k),
+            seed,
+            min(config.judge.resamples, RESAMPLES),
         )
         for name, recs in lists.items()
     }
@@ -195,54 +200,58 @@ def people(fold: Fold, lists: Mapping[str, Recommendations], seed: int) -> Peopl
     """
     rng = np.random.default_rng(seed_for(seed, "report", "users"))
     drawn = rng.permutation(fold.judged)[:MOST]
-    known = np.sort(drawn)
-    history, held_out = _of_users(fold.history, known), _of_users(fold.held_out, known)
-    hidden = {user: set(held_out.cols[a:b].tolist()) for user, a, b in _slices(held_out, drawn)}
-    rows = {model: dict(_rows(recs)) for model, recs in lists.items()}
-    users = []
-    for user, a, b in _slices(history, drawn):
-        best = a + np.argsort(-history.plays[a:b], kind="stable")[:SHOWN]
-        played = zip(history.cols[best].tolist(), history.plays[best].tolist(), strict=True)
-        users.append(
-            ListedUser(
-                fold.train.users.id(user),
-                [RankedItem(fold.train.items.name(item), plays) for item, plays in played],
-                b - a,
-                len(hidden[user]),
-                {
-                    model: _ranked(recs, rows[model].get(user), hidden[user], fold)
-                    for model, recs in lists.items()
-                },
-            )
-        )
-    return People(min(SAMPLE, len(users)), users, len(fold.judged))
+    played = _played(fold.history, drawn)
+    ranked = [_ranked(recs, drawn, fold.held_out) for recs in lists.values()]
+    every = [played, *ranked]
+    used = np.unique(np.concatenate([items[items != NO_ITEM] for items, *_ in every]))
+    columns = [_ranks(used, *each) for each in every]
+    about = zip(
+        map(fold.train.users.id, drawn.tolist()),
+        fold.history.per_user()[drawn].tolist(),
+        fold.held_out.per_user()[drawn].tolist(),
+        strict=True,
+    )
+    rows = zip(about, columns[0], zip(*columns[1:], strict=True), strict=True)
+    users = [ListedUser(*each, history, of_models) for each, history, of_models in rows]
+    names = [fold.train.items.name(item) for item in used.tolist()]
+    return People(len(fold.judged), min(SAMPLE, len(users)), tuple(lists), names, users)
 
 
-def _of_users(cells: Interactions, users: npt.NDArray[np.int32]) -> Interactions:
-    wanted = np.zeros(len(cells.users), np.bool_)
+def _played(history: Interactions, users: npt.NDArray[np.int32]) -> _Lists:
+    """The items that each of `users` plays most, their plays, and no hits."""
+    wanted = np.zeros(len(history.users), np.bool_)
     wanted[users] = True
-    return cells.where(wanted[cells.rows])
+    cells = history.where(wanted[history.rows])
+    order = np.lexsort((-cells.plays, cells.rows))
+    begins = np.searchsorted(cells.rows, users, side="left")
+    ends = np.searchsorted(cells.rows, users, side="right")
+    at = begins[:, None] + np.arange(SHOWN)
+    there = at < ends[:, None]
+    at = order[np.minimum(at, len(order) - 1)]
+    items = np.where(there, cells.cols[at], NO_ITEM)
+    return items, cells.plays[at], np.zeros(items.shape, np.bool_)
 
 
-def _slices(cells: Interactions, users: npt.NDArray[np.int32]) -> list[tuple[int, int, int]]:
-    """Each user with the begin and the end of its cells, which lie together."""
-    begins = np.searchsorted(cells.rows, users, side="left").tolist()
-    ends = np.searchsorted(cells.rows, users, side="right").tolist()
-    return list(zip(users.tolist(), begins, ends, strict=True))
+def _ranked(recs: Recommendations, users: npt.NDArray[np.int32], held_out: Interactions) -> _Lists:
+    """The lists of each of `users`: items, scores, and which are hits."""
+    order = np.argsort(recs.users, kind="stable")
+    at = order[np.searchsorted(recs.users, users, sorter=order)]
+    items, scores = recs.items[at, :SHOWN], recs.scores[at, :SHOWN].astype(np.float64)
+    keys = users[:, None].astype(np.int64) * len(held_out.items) + items
+    return items, scores, np.isin(keys, held_out.keys) & (items != NO_ITEM)
 
 
-def _rows(recs: Recommendations) -> Sequence[tuple[int, int]]:
-    return [(user, n) for n, user in enumerate(recs.users.tolist())]
-
-
-def _ranked(
-    recs: Recommendations, row: int | None, hidden: set[int], fold: Fold
-) -> list[RankedItem]:
-    if row is None:
-        return []
-    pairs = zip(recs.items[row, :SHOWN].tolist(), recs.scores[row, :SHOWN].tolist(), strict=True)
+def _ranks(
+    used: npt.NDArray[np.int32],
+    items: npt.NDArray[np.int32],
+    scores: Float64Array,
+    hits: BoolArray,
+) -> list[Ranks]:
+    """A row per user, without what is past the end of a list; items are places in `used`."""
+    lengths = (items != NO_ITEM).sum(axis=1).tolist()
+    places = np.searchsorted(used, items).tolist()
+    rounded = np.round(scores, 3).tolist()
     return [
-        RankedItem(fold.train.items.name(item), score, item in hidden)
-        for item, score in pairs
-        if item != NO_ITEM
+        Ranks(row[:n], values[:n], [place for place, hit in enumerate(found) if hit])
+        for row, values, found, n in zip(places, rounded, hits.tolist(), lengths, strict=True)
     ]

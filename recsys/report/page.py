@@ -101,8 +101,8 @@ class Cards:
 
     @property
     def script(self) -> str:
-        """The data for a script tag."""
-        return embedded(self.data)
+        """The data for a script tag; too much to be searched for numbers that are none."""
+        return _safe(_dumped(self.data))
 
 
 Block = Text | Table | Figure | Panels | Cards
@@ -156,7 +156,14 @@ def render(page: Page) -> str:
 
 def embedded(value: object) -> str:
     """JSON that cannot end the script tag it stands in; numbers that are none are null."""
-    text = json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return _safe(_dumped(_finite(value)))
+
+
+def _dumped(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _safe(text: str) -> str:
     for letter in "<>&\u2028\u2029":
         text = text.replace(letter, f"\\u{ord(letter):04x}")
     return text

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from recsys.report.page import Cards, Section, Text, section
-from recsys.report.tables import ListedUser, People, RankedItem, StudyTables
+from recsys.report.tables import ListedUser, People, Ranks, StudyTables
 from recsys.report.words import score_text
+
+PLAYED = "plays most"
 
 
 def users_section(of: StudyTables) -> Section | None:
@@ -13,7 +15,6 @@ def users_section(of: StudyTables) -> Section | None:
     people = of.people
     if people is None or not people.users:
         return None
-    models = list(people.users[0].lists)
     one = of.users.removesuffix("s")
     held = len(people.users)
     note = (
@@ -23,56 +24,41 @@ def users_section(of: StudyTables) -> Section | None:
     which = f"all {held:,}" if held == people.judged else f"{held:,} of {people.judged:,}"
     limit = "" if held == people.judged else ", drawn at random, so that the page stays small"
     box = f"The box looks up {which} judged {of.users}{limit}."
-    shown = [_card(user, one, models) for user in people.users[: people.shown]]
-    cards = Cards(shown, _embedded(people, one, models), one)
+    shown = [_card(user, one, people) for user in people.users[: people.shown]]
+    cards = Cards(shown, _embedded(people, one), one)
     return section("users", f"Sample {of.users}", Text(note), Text(box, "note"), cards)
 
 
-def _card(user: ListedUser, one: str, models: Sequence[str]) -> dict[str, Any]:
-    hits = ", ".join(f"{m} {sum(i.hit for i in user.lists[m])}" for m in models)
+def _card(user: ListedUser, one: str, people: People) -> dict[str, Any]:
+    lists = dict(zip(people.models, user.lists, strict=True))
+    hits = ", ".join(f"{model} {len(ranks.hits)}" for model, ranks in lists.items())
     return {
         "title": f"{one} {user.user}: {user.n_history:,} in the history, {user.n_held_out:,} held "
         f"out; hits: {hits}",
         "lists": [
-            {"title": "plays most", "items": [_row(each) for each in user.history]},
-            *({"title": m, "items": [_row(each) for each in user.lists[m]]} for m in models),
+            {"title": title, "items": _rows(ranks, people.names)}
+            for title, ranks in {PLAYED: user.history, **lists}.items()
         ],
     }
 
 
-def _row(item: RankedItem) -> dict[str, Any]:
-    return {"name": item.name, "value": score_text(item.score), "hit": item.hit}
+def _rows(ranks: Ranks, names: Sequence[str]) -> list[dict[str, Any]]:
+    return [
+        {"name": names[item], "value": score_text(score), "hit": n in ranks.hits}
+        for n, (item, score) in enumerate(zip(ranks.items, ranks.scores, strict=True))
+    ]
 
 
-def _embedded(people: People, one: str, models: Sequence[str]) -> dict[str, Any]:
+def _embedded(people: People, one: str) -> dict[str, Any]:
     """What the script reads: names once, items by their place among them.
 
-    A user is [id, heading, [items, plays], [[items, scores, places of hits] of each model]].
+    A user is [id, history, [list of each model]]; a list is [items, scores, places of hits].
     """
-    places: dict[str, int] = {}
-
-    def at(items: Sequence[RankedItem]) -> list[int]:
-        return [places.setdefault(each.name, len(places)) for each in items]
-
-    users = [
-        [
-            user.user,
-            "plays most",
-            [at(user.history), [score_text(each.score) for each in user.history]],
-            [_list(user.lists[model], at(user.lists[model])) for model in models],
-        ]
-        for user in people.users
-    ]
     return {
         "label": f"Look up a {one} of the test by id",
         "user": one,
         "missing": f"no {one} of this page has the id",
-        "names": list(places),
-        "lists": list(models),
-        "users": users,
+        "names": people.names,
+        "lists": [PLAYED, *people.models],
+        "users": [(user.user, (user.history, *user.lists)) for user in people.users],
     }
-
-
-def _list(items: Sequence[RankedItem], places: list[int]) -> list[Any]:
-    hits = [n for n, each in enumerate(items) if each.hit]
-    return [places, [score_text(each.score) for each in items], hits]

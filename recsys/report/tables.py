@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from recsys.data.filtering import Step
 from recsys.evaluation.bootstrap import Estimate, MetricRow
@@ -129,30 +130,42 @@ class SearchTables:
 
 @dataclass(frozen=True, slots=True)
 class RankedItem:
-    """An item of a list: its name, its score, and whether it is a hit."""
+    """An item of a list: its name and its score."""
 
     name: str
     score: float
-    hit: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ListedUser:
+class Ranks(NamedTuple):
+    """A list of a user, as lists of the same length; there are thousands of them.
+
+    Attributes:
+        items: Places in `People.names`, best first.
+        scores: What they are ranked by: plays in a history, else scores of the model.
+        hits: Which of `items`, from 0, were held out.
+    """
+
+    items: list[int]
+    scores: list[float]
+    hits: list[int]
+
+
+class ListedUser(NamedTuple):
     """A judged user.
 
     Attributes:
         user: External id.
-        history: The items played most, with their plays.
         n_history: Items of the whole history.
         n_held_out: Items that had to be found.
-        lists: Model to what it recommends, best first.
+        history: The items played most.
+        lists: What each of `People.models` recommends.
     """
 
     user: str
-    history: Sequence[RankedItem]
     n_history: int
     n_held_out: int
-    lists: Mapping[str, Sequence[RankedItem]]
+    history: Ranks
+    lists: tuple[Ranks, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,14 +173,18 @@ class People:
     """Judged users.
 
     Attributes:
-        shown: How many of the first users have a card of their own.
-        users: Those that the page holds.
         judged: How many there are.
+        shown: How many of the first of `users` have a card of their own.
+        models: Names.
+        names: Of the items that the lists hold.
+        users: Those that the page holds.
     """
 
-    shown: int
-    users: Sequence[ListedUser]
     judged: int
+    shown: int
+    models: tuple[str, ...]
+    names: Sequence[str]
+    users: Sequence[ListedUser]
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,13 +69,14 @@
     }
   }
 
-  function person(data, user, into) {
-    const [, plays, [played, counts], lists] = user;
+  const value = (score) => Number.isInteger(score) ? score.toLocaleString("en") : score.toFixed(3);
+
+  function person(data, lists, into) {
     const lines = element("div", "", into, "lists");
-    list(plays, played.map((item, at) => [data.names[item], counts[at], false]), lines);
     data.lists.forEach((title, n) => {
       const [items, scores, hits] = lists[n];
-      list(title, items.map((item, at) => [data.names[item], scores[at], hits.includes(at)]), lines);
+      const rows = items.map((item, at) => [data.names[item], value(scores[at]), hits.includes(at)]);
+      list(title, rows, lines);
     });
   }
 
@@ -89,7 +90,7 @@
       found.replaceChildren();
       const user = data.users.find((each) => each[0] === id);
       element("p", user ? `${data.user} ${id}` : `${data.missing}: ${id}`, found, "note");
-      if (user) person(data, user, found);
+      if (user) person(data, user[1], found);
     });
   }
 

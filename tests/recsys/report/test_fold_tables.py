@@ -5,6 +5,7 @@ from recsys.data.ids import IdMap
 from recsys.data.interactions import Interactions
 from recsys.models.recommender import NO_ITEM, Recommendations
 from recsys.report import fold_tables
+from recsys.report.tables import People, Ranks
 from recsys.sources.layout import Nouns
 from recsys.splitting.split import Fold
 
@@ -38,14 +39,17 @@ def test_a_list_shows_the_history_most_played_first_and_marks_hits(fold: Fold) -
     found = fold_tables.people(fold, {"als": lists((0, [3, 2]), (2, [4, NO_ITEM]))}, seed=0)
 
     users = {each.user: each for each in found.users}
+    ann, cy = users["ann"], users["cy"]
     assert users.keys() == {"ann", "cy"}
-    assert [(each.name, each.score) for each in users["ann"].history] == [("b", 9.0), ("a", 5.0)]
-    assert [(each.name, each.hit) for each in users["ann"].lists["als"]] == [
-        ("d", True),
-        ("c", False),
-    ]
-    assert [each.name for each in users["cy"].lists["als"]] == ["e"]
-    assert (found.shown, found.judged, users["ann"].n_held_out) == (2, 2, 1)
+    assert named(found, ann.history) == ["b", "a"]
+    assert ann.history.scores == [9.0, 5.0]
+    assert (named(found, ann.lists[0]), ann.lists[0].hits) == (["d", "c"], [0])
+    assert (named(found, cy.lists[0]), cy.lists[0].hits) == (["e"], [])
+    assert (found.shown, found.judged, ann.n_history, ann.n_held_out) == (2, 2, 2, 1)
+
+
+def named(of: People, ranks: Ranks) -> list[str]:
+    return [of.names[item] for item in ranks.items]
 
 
 def test_no_more_users_are_held_than_a_small_page_has_room_for(

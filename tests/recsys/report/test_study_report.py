@@ -21,6 +21,7 @@ from recsys.report.tables import (
     MappedItem,
     People,
     RankedItem,
+    Ranks,
     SearchTables,
     SplitSide,
     StudyTables,
@@ -120,12 +121,10 @@ FULL = replace(
     ),
     people=People(
         1,
-        [
-            ListedUser(
-                "u1", [RankedItem(BAND, 12.0)], 30, 6, {"als": [RankedItem("Muse", 0.5, True)]}
-            )
-        ],
         1,
+        ("als",),
+        [BAND, "Muse"],
+        [ListedUser("u1", 30, 6, Ranks([0], [12.0], []), (Ranks([1], [0.5], [0]),))],
     ),
 )
 SECTIONS = (
@@ -164,7 +163,7 @@ def test_what_is_not_known_has_no_section() -> None:
     ("gone", "section"),
     [
         ({"groups": {}, "item_groups": {}}, "groups"),
-        ({"people": People(0, [], 0)}, "users"),
+        ({"people": People(0, 0, (), [], [])}, "users"),
         ({"catalogue": Catalogue(80)}, "exposure"),
         ({"catalogue": Catalogue(80)}, "map"),
         ({"catalogue": Catalogue(80)}, "similar"),
