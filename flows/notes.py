@@ -56,6 +56,7 @@ def study_note(result: Result) -> str:
             f"{_table(['metric', baseline, model, 'change'], judged)}",
             f"Best of {len(result.trials)} trials on validation (= as good as the best):\n\n"
             f"{_table(['trial', metric, *searched], trials)}",
+            f"The report: `report.html` among the artifacts, or `recsys report {result.study}`",
             f"Again, with more trials: `recsys study resume {result.study} --trials N`",
         ]
     )

@@ -202,7 +202,7 @@ def next_commands(result: Result, place: Sequence[str]) -> list[str]:
     asking = [["recommend", "--run", study, "--user", str(shown["user"])]]
     if shown["history"] and not is_baseline(model):
         asking.append(["similar", str(shown["history"][0][0]), "--run", study])
-    commands = [*asking, ["register", "--run", study]]
+    commands = [["report", study], *asking, ["register", "--run", study]]
     return [
         f"study {study}, run {result.runs['final']}; next:",
         *(f"  {shlex.join(['recsys', *words, *place])}" for words in commands),

@@ -24,7 +24,7 @@ precision@10                         0.0808  0.1859 [0.1822, 0.1896]   +130.1%
 recall@10                            0.0846  0.1919 [0.1881, 0.1957]   +126.8%
 coverage@10                          0.0090                   0.1480  +1544.4%
 gini@10 (lower is better)            0.9907                   0.9008     -9.1%
-The best 4 of 5 measured trials on validation
+The best 3 of 5 measured trials on validation
 trial             ndcg@10 [95 %]  factors  regularization  alpha      nu
 0 <    0.1717 [0.1672, 0.1761] =      512              40     10  0.4484
 1      0.1701 [0.1656, 0.1745] =      128              50     10       0
@@ -33,6 +33,7 @@ trial             ndcg@10 [95 %]  factors  regularization  alpha      nu
 < winner, = as good as the best (2 trials); 7 pruned, 5 on a plateau
 
 study {STUDY}, run {FINAL}; next:
+  recsys report {STUDY}
   recsys recommend --run {STUDY} --user {USER}
   recsys similar '雨の灯台' --run {STUDY}
   recsys register --run {STUDY}
