@@ -29,7 +29,6 @@ trial             ndcg@10 [95 %]  factors  regularization  alpha      nu
 0 <    0.1717 [0.1672, 0.1761] =      512              40     10  0.4484
 1      0.1701 [0.1656, 0.1745] =      128              50     10       0
 2        0.1367 [0.1322, 0.1411]       32              50      1  0.9759
-3        0.0265 [0.0220, 0.0309]      232          0.3145  0.002    0.61
 < winner, = as good as the best (2 trials); 7 pruned, 5 on a plateau
 
 study {STUDY}, run {FINAL}; next:
