@@ -9,7 +9,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help run test test-slow test-neural test-all check format lock lock-neural-cpu clean FORCE
-.PHONY: up work down bench notebooks
+.PHONY: up work down bench notebooks docs
 
 BIN := .venv/bin
 # A stamp is named after what it vouches for and written last, so neither an interrupted
@@ -18,8 +18,10 @@ sum = $(shell { printf '%s ' '$(CURDIR)'; cat $(1); } | cksum | tr ' ' '-')
 VENV_DONE := .venv/made-$(call sum,/dev/null)
 RUN_DONE := .venv/installed-run-$(call sum,pyproject.toml requirements.lock)
 NEURAL := .venv-neural
+DOCS := .venv-docs
 NEURAL_LOCKS := requirements-neural.lock requirements-neural-cpu.lock
 DEV_DONE := .venv/installed-dev-$(call sum,pyproject.toml requirements.lock requirements-dev.lock)
+DOCS_DONE := $(DOCS)/installed-$(call sum,requirements-docs.lock)
 NEURAL_DONE := $(NEURAL)/installed-$(call sum,pyproject.toml requirements-dev.lock $(NEURAL_LOCKS))
 
 help: ## list these commands
@@ -58,6 +60,9 @@ bench: $(RUN_DONE) ## measure our speed beside other libraries; ARGS=--quick tak
 notebooks: $(DEV_DONE) ## execute the notebooks of examples/ and write their outputs again
 	$(BIN)/python examples/execute.py
 
+docs: $(DOCS_DONE) ## build the documents and the pages of the code into site/, offline
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --quiet --strict
+
 format: $(DEV_DONE) ## format the code and mend what the linter can mend
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
@@ -72,6 +77,7 @@ lock: $(DEV_DONE) ## write the lock files anew; UPGRADE=1 takes the newest versi
 	$(COMPILE) pyproject.toml --group build -o requirements.lock
 	$(COMPILE) pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
 	$(call neural,) | $(COMPILE) - -c requirements-dev.lock -o requirements-neural.lock
+	$(COMPILE) --group docs -c requirements-dev.lock -o requirements-docs.lock
 	$(COMPILE) docker/requirements.in -c requirements-dev.lock -o docker/requirements.lock
 
 # The build without CUDA, for the Pythons whose files uv finds: tell it where they are, with
@@ -110,7 +116,7 @@ docker/.env: FORCE
 	echo "Keep a copy of $@ beside your backups"; fi
 
 clean: ## remove the virtual environments and the caches of the tools; data and results under mlruns/ stay
-	rm -rf .venv $(NEURAL) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv $(NEURAL) $(DOCS) site .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find recsys tasks flows tests -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV_DONE):
@@ -142,6 +148,15 @@ $(DEV_DONE): $(VENV_DONE)
 	$(call install,requirements-dev.lock)
 	@$(BIN)/python -m tests.compiled
 	@touch $(RUN_DONE) $@
+
+# What builds the documents reads the code and imports none of it, so it needs nothing of .venv but
+# its pip.
+$(DOCS_DONE): $(VENV_DONE) requirements-docs.lock
+	@echo "Installing mkdocs into $(DOCS)"
+	@$(BIN)/python -m venv --clear --without-pip $(DOCS)
+	@$(BIN)/python -m pip --python $(DOCS)/bin/python --disable-pip-version-check --quiet install \
+	  --no-compile --no-deps --require-hashes -r requirements-docs.lock
+	@touch $@
 
 # PyTorch lies beside the packages of .venv, which it sees, so that nothing else ever needs it.
 #

@@ -15,6 +15,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
 LOCKS = ("requirements.lock", "requirements-dev.lock")
+DOCS = "requirements-docs.lock"
 NEURAL = ("requirements-neural.lock", "requirements-neural-cpu.lock")
 PYTHONS = ("3.11", "3.12", "3.13")
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -64,7 +65,7 @@ def group(name: str) -> list[str]:
     return wanted
 
 
-@pytest.mark.parametrize("lock", [*LOCKS, *NEURAL])
+@pytest.mark.parametrize("lock", [*LOCKS, *NEURAL, DOCS])
 def test_every_package_is_pinned_to_one_version_with_hashes(lock: str) -> None:
     loose = [
         str(pin.requirement)
@@ -78,7 +79,7 @@ def test_every_package_is_pinned_to_one_version_with_hashes(lock: str) -> None:
     assert loose == []
 
 
-@pytest.mark.parametrize("lock", [*LOCKS, *NEURAL])
+@pytest.mark.parametrize("lock", [*LOCKS, *NEURAL, DOCS])
 def test_no_lock_names_a_host_or_a_path(lock: str) -> None:
     text = (ROOT / lock).read_text(encoding="utf-8")
     options = [
@@ -105,8 +106,9 @@ def test_both_locks_agree_and_each_package_comes_once(python: str) -> None:
         ("requirements.lock", PYPROJECT["build-system"]["requires"]),
         ("requirements.lock", group("build")),
         ("requirements-dev.lock", group("dev")),
+        (DOCS, group("docs")),
     ],
-    ids=["run", "build backend", "build", "dev"],
+    ids=["run", "build backend", "build", "dev", "docs"],
 )
 def test_the_lock_satisfies_the_declared_requirements(
     lock: str, wanted: list[str], python: str
@@ -157,7 +159,7 @@ def test_ci_runs_the_quick_tests_first_and_then_all_others_through_make() -> Non
 
     assert os.access(script, os.X_OK)
     assert [line for line in lines if line.startswith("make ")] == [
-        *("make test", "make test-slow", "make test-neural")
+        *("make test", "make docs", "make test-slow", "make test-neural")
     ]
 
 
