@@ -1,14 +1,35 @@
 """The numbers of a log and three plots of its distributions."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from recsys import plots, sources
-from recsys.data.describe import Description, describe
+from recsys.data.describe import Description, PlayedItem, describe, favourites, most_played
+from recsys.data.interactions import Events, Interactions
+from recsys.data.profiles import Profiles
+from recsys.evaluation import groups
+from recsys.serving.names import Lookup
 from tasks.progress import report_progress
 from tasks.workspace.layout import Workspace
+
+_ROWS, _ITEMS = 5, 10  # that are shown
+
+
+@dataclass(frozen=True, slots=True)
+class Favourite:
+    """An item, and the users who play nothing more.
+
+    Attributes:
+        item: Its name.
+        users: Ids.
+    """
+
+    item: str
+    users: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +52,10 @@ class Inspection:
         profile_rows: Rows of profiles read, 0 without profiles.
         profile_rejected: Those that could not be used, by reason.
         profile_rejects: Where they are, None without any.
+        first_rows: In the order of ids: id of the user, name of the item, plays.
+        most_played: The items with most plays.
+        profile_counts: Users of the log by group, by field; empty without profiles.
+        favourite: Who plays a given item most; None where none is given.
     """
 
     file: Path
@@ -47,6 +72,10 @@ class Inspection:
     profile_rows: int
     profile_rejected: Mapping[str, int]
     profile_rejects: Path | None
+    first_rows: tuple[tuple[str, str, float], ...] = ()
+    most_played: tuple[PlayedItem, ...] = ()
+    profile_counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    favourite: Favourite | None = None
 
     def as_json(self) -> dict[str, Any]:
         """One object."""
@@ -62,12 +91,20 @@ class Inspection:
             "profile_rejected": dict(self.profile_rejected),
             "made_missing": self.missing,
             "plots": [str(path) for path in self.plots],
+            "first_rows": [list(row) for row in self.first_rows],
+            "most_played": [asdict(each) for each in self.most_played],
+            "users_by": {name: dict(counts) for name, counts in self.profile_counts.items()},
+            "favourite": None if self.favourite is None else asdict(self.favourite),
             **self.described.as_dict(),
         }
 
 
 def inspect(
-    workspace: Workspace, file: Path, profiles: Path | None, options: Mapping[str, Any]
+    workspace: Workspace,
+    file: Path,
+    profiles: Path | None,
+    options: Mapping[str, Any],
+    favourite: str | None = None,
 ) -> Inspection:
     """Read a log, count, and draw.
 
@@ -76,6 +113,10 @@ def inspect(
         file: The log.
         profiles: Of its users.
         options: Arguments of `recsys.sources.read`, and `profile_columns`.
+        favourite: Name or id of an item: whose favourite is it?
+
+    Raises:
+        InputError: the log or the profiles cannot be read, or no item is called so.
     """
     options = dict(options)
     columns = options.pop("profile_columns", None)
@@ -99,6 +140,7 @@ def inspect(
     }
     for name, draw in figures.items():
         plots.save(draw(reading.events), folder / name)
+    cells = reading.events.cells()
     return Inspection(
         file=file,
         format=reading.format,
@@ -114,7 +156,40 @@ def inspect(
         profile_rows=0 if known is None else known.n_rows,
         profile_rejected={} if known is None else known.rejects.counts,
         profile_rejects=profile_rejects,
+        first_rows=_first_rows(reading.events),
+        most_played=tuple(most_played(cells, _ITEMS)),
+        profile_counts={} if known is None else _by_profile(known.profiles, cells),
+        favourite=None if favourite is None else _favourite(cells, favourite),
     )
+
+
+def _first_rows(events: Events) -> tuple[tuple[str, str, float], ...]:
+    return tuple(
+        (events.users.id(row), events.items.name(col), float(plays))
+        for row, col, plays in zip(
+            events.rows[:_ROWS], events.cols[:_ROWS], events.plays[:_ROWS], strict=True
+        )
+    )
+
+
+def _by_profile(profiles: Profiles, cells: Interactions) -> dict[str, dict[str, int]]:
+    """The users of the log by gender, country and age."""
+    known = profiles.aligned(cells.users)
+    labels = {
+        "gender": groups.by_text(known.gender),
+        "country": groups.by_country(known.country),
+        "age": groups.by_age(known.age),
+    }
+    return {
+        name: {group: int((of == group).sum()) for group in groups.ordered(of)}
+        for name, of in labels.items()
+    }
+
+
+def _favourite(cells: Interactions, item: str) -> Favourite:
+    number = Lookup(cells.items, cells.per_item(), "item").number(item)
+    users = np.flatnonzero(favourites(cells) == number)
+    return Favourite(cells.items.name(number), tuple(cells.users.id(int(user)) for user in users))
 
 
 def _profile_notes(known: sources.ProfilesReading, reading: sources.Reading) -> tuple[str, ...]:

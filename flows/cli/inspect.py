@@ -1,12 +1,13 @@
 """`recsys inspect`, `sample` and `fetch`."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
+from rich.cells import cell_len, set_cell_size
 
 from flows.cli.inputs import NO_READING, File, ReadingOptions
 from flows.cli.session import HERE, Json, Place, progress
@@ -16,7 +17,9 @@ from recsys.sources.layout import nouns_of
 if TYPE_CHECKING:
     from flows.inspecting import Inspection
     from recsys.data.describe import Summary
+    from recsys.sources.layout import Nouns
 
+SHOWN_USERS = 10  # whose favourite an item is
 Folder = Annotated[Path, Parameter(metavar="DIR")]
 
 
@@ -25,6 +28,7 @@ def inspect(
     /,
     *,
     profiles: File = None,
+    favourite: Annotated[str | None, Parameter(metavar="ITEM")] = None,
     as_json: Json = False,
     reading: ReadingOptions = NO_READING,
     place: Place = HERE,
@@ -37,6 +41,7 @@ def inspect(
     Args:
         file: The log.
         profiles: Profiles of its users.
+        favourite: Also show the users who play nothing more than this item.
     """
     from recsys.sources import check_file
 
@@ -46,7 +51,7 @@ def inspect(
     from flows.inspecting import inspect as look
 
     with progress(place):
-        inspection = look(workspace, file, profiles, reading.arguments())
+        inspection = look(workspace, file, profiles, reading.arguments(), favourite)
     if as_json:
         print(json.dumps(inspection.as_json(), sort_keys=True))
     else:
@@ -152,7 +157,36 @@ def inspection_lines(inspection: "Inspection") -> list[str]:
         found.append(f"rejected rows are in  {inspection.rejects}")
     if inspection.profile_rejects is not None:
         found.append(f"rejected profiles in  {inspection.profile_rejects}")
-    return found + [f"plot                  {path}" for path in inspection.plots]
+    found += [f"plot                  {path}" for path in inspection.plots]
+    return [*found, *_looked_at(inspection, nouns)]
+
+
+def _looked_at(inspection: "Inspection", nouns: "Nouns") -> Iterator[str]:
+    """First rows, the items played most, users by profile, and whose favourite an item is."""
+    yield f"\nfirst rows by id ({nouns.user}, {nouns.item}, plays)"
+    rows = [(user, item, f"{plays:,.6g}") for user, item, plays in inspection.first_rows]
+    yield from _aligned(rows)
+    yield f"\nplayed most ({nouns.item}, plays, {nouns.users})"
+    yield from _aligned(
+        [(each.name, f"{each.plays:,.0f}", f"{each.users:,}") for each in inspection.most_played]
+    )
+    for name, counts in inspection.profile_counts.items():
+        yield f"\n{nouns.users} by {name}"
+        yield from (f"  {group:<20} {n:>9,}" for group, n in counts.items())
+    if (favourite := inspection.favourite) is not None:
+        n, more = len(favourite.users), len(favourite.users) - SHOWN_USERS
+        yield f"\n{n:,} {nouns.users} play nothing more than {favourite.item}"
+        yield from (f"  {user}" for user in favourite.users[:SHOWN_USERS])
+        if more > 0:
+            yield f"  and {more:,} more (--json has all)"
+
+
+def _aligned(rows: Sequence[tuple[str, str, str]]) -> Iterator[str]:
+    """Lines of three columns, the last one numbers."""
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    for first, second, number in rows:
+        texts = (set_cell_size(first, widths[0]), set_cell_size(second, widths[1]))
+        yield f"  {'  '.join(texts)}  {number:>{widths[2]}}"
 
 
 def _missing_values(inspection: "Inspection") -> list[str]:
@@ -166,8 +200,8 @@ def _counts(counts: Mapping[str, int]) -> str:
 
 def _spread(spread: "Summary") -> str:
     return (
-        f"mean {spread.mean:,.1f}, median {spread.median:,.6g}, "
-        f"min {spread.low:,.6g}, max {spread.high:,.6g}"
+        f"mean {spread.mean:,.1f}, min {spread.low:,.6g}, quartiles {spread.q1:,.6g} "
+        f"{spread.median:,.6g} {spread.q3:,.6g}, max {spread.high:,.6g}"
     )
 
 

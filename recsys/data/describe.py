@@ -12,21 +12,48 @@ from recsys.data.profiles import Profiles
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Smallest, median, mean and largest of some numbers; all 0 where there are none."""
+    """Of some numbers; all 0 where there are none.
+
+    Attributes:
+        low: The smallest.
+        q1: First quartile, interpolated linearly.
+        median: Half are below it.
+        mean: Their sum by their number.
+        q3: Third quartile.
+        high: The largest.
+    """
 
     low: float
+    q1: float
     median: float
     mean: float
+    q3: float
     high: float
 
     @classmethod
     def of(cls, values: npt.NDArray[Any]) -> Self:
         """The summary of `values`, any numeric dtype, shape (n,)."""
         if not len(values):
-            return cls(0.0, 0.0, 0.0, 0.0)
-        return cls(
-            float(values.min()), float(np.median(values)), float(values.mean()), float(values.max())
-        )
+            return cls(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+        low, q1, median, q3, high = np.quantile(values, [0, 0.25, 0.5, 0.75, 1]).tolist()
+        return cls(low, q1, median, float(values.mean()), q3, high)
+
+
+@dataclass(frozen=True, slots=True)
+class PlayedItem:
+    """An item and how much it is played.
+
+    Attributes:
+        id: External id.
+        name: Display name.
+        plays: Sum over all users.
+        users: Who play it.
+    """
+
+    id: str
+    name: str
+    plays: float
+    users: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +164,28 @@ def describe(events: Events, profiles: Profiles | None = None) -> Description:
         last=last,
         missing=None if profiles is None else profiles.aligned(events.users).missing(),
     )
+
+
+def most_played(cells: Interactions, n: int) -> list[PlayedItem]:
+    """The n items with most plays, most first; of equals the first id first."""
+    items = cells.items
+    plays = np.bincount(cells.cols, cells.plays, len(items))
+    users = cells.per_item()
+    best = np.argsort(-plays, kind="stable")[:n].tolist()
+    return [PlayedItem(items.id(i), items.name(i), float(plays[i]), int(users[i])) for i in best]
+
+
+def favourites(cells: Interactions) -> npt.NDArray[np.int32]:
+    """The item that each user plays most; of equals the first id.
+
+    Returns:
+        Numbers of items, int32, shape (n_users,); -1 for a user without a cell.
+    """
+    order = np.lexsort((cells.cols, -cells.plays, cells.rows))
+    rows, first = np.unique(cells.rows[order], return_index=True)
+    found = np.full(len(cells.users), -1, dtype=np.int32)
+    found[rows] = cells.cols[order][first]
+    return found
 
 
 def _range(times: Times | None) -> tuple[int | None, int | None]:

@@ -1,5 +1,7 @@
 """The reports of runs as MLflow keeps them, and the ids behind their rows."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -40,11 +42,11 @@ def load_judged(workspace: Workspace, run: Recorded) -> JudgedRun:
     Raises:
         InputError: it keeps no report, or its files are not there.
     """
-    with temporary_folder(workspace.scratch, "judged-") as folder:
-        at = Run.of(workspace, run.id)
-        if not all(at.has(name) for name in _FILES):
-            raise InputError(f"run {run.id} keeps no values of users; name one that was judged")
-        frames = [pd.read_parquet(at.fetch(name, folder)) for name in _FILES]
+    at = Run.of(workspace, run.id)
+    if not all(at.has(name) for name in _FILES):
+        raise InputError(f"run {run.id} keeps no values of users; name one that was judged")
+    with _files(at, _FILES) as paths:
+        frames = [pd.read_parquet(path) for path in paths]
     side: Side = "test" if run.tags.get("stage") == "final" else "validation"
     return JudgedRun(run, side, Report.from_frames(*frames))
 
@@ -55,11 +57,16 @@ def ids_of(workspace: Workspace, run: Recorded) -> tuple[IdMap, IdMap]:
     Raises:
         InputError: the files are not there.
     """
-    with temporary_folder(workspace.scratch, "ids-") as folder:
-        study = Run.of(workspace, run.parent or run.id)
-        users, items = (_ids(study, name, folder) for name in ("users", "items"))
-    return users, items
+    study = Run.of(workspace, run.parent or run.id)
+    with _files(study, ("ids/users.parquet", "ids/items.parquet")) as (users, items):
+        return load_ids(users), load_ids(items)
 
 
-def _ids(study: Run, name: str, folder: Path) -> IdMap:
-    return load_ids(study.fetch(f"ids/{name}.parquet", folder))
+@contextmanager
+def _files(run: Run, names: Sequence[str]) -> Iterator[list[Path]]:
+    """Files of a run: those on this machine, or copies that are there until the block ends."""
+    if run.place() is not None:
+        yield [run.fetch(name, Path()) for name in names]  # nothing is copied
+        return
+    with temporary_folder(run.workspace.scratch, "files-") as folder:
+        yield [run.fetch(name, folder) for name in names]

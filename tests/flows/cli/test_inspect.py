@@ -57,9 +57,38 @@ def test_an_inspection_counts_rows_users_artists_and_cells(found: Inspection) ->
 
 def test_an_inspection_shows_the_spread_of_plays_artists_and_listeners(found: Inspection) -> None:
     assert line(found, "plays in all") == "45"
-    assert line(found, "plays per row") == "mean 11.2, median 6.5, min 2, max 30"
-    assert line(found, "artists per listener") == "mean 1.5, median 1.5, min 1, max 2"
-    assert line(found, "listeners per artist") == "mean 1.5, median 1.5, min 1, max 2"
+    assert line(found, "plays per row") == "mean 11.2, min 2, quartiles 2.75 6.5 15, max 30"
+    assert line(found, "artists per listener") == "mean 1.5, min 1, quartiles 1.25 1.5 1.75, max 2"
+    assert line(found, "listeners per artist") == "mean 1.5, min 1, quartiles 1.25 1.5 1.75, max 2"
+
+
+def test_an_inspection_shows_first_rows_most_played_items_and_users_by_profile(
+    found: Inspection,
+) -> None:
+    lines = inspection_lines(found)
+
+    first = lines.index("\nfirst rows by id (listener, artist, plays)")
+    assert lines[first + 1].split()[1:] == ["Other", "30"]
+    most = lines.index("\nplayed most (artist, plays, listeners)")
+    assert [text.split() for text in lines[most + 1 : most + 3]] == [
+        ["Other", "35", "2"],
+        ["The", '"Quoted', "10", "1"],
+    ]
+    assert found.profile_counts["country"] == {"Norway": 1, "unknown": 1}
+
+
+def test_an_inspection_says_whose_favourite_an_item_is(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    plays = written(tmp_path / "plays.tsv", LOG)
+
+    found = inspect(workspace, plays, None, {}, favourite="other")
+
+    lines = inspection_lines(found)
+    assert "\n2 listeners play nothing more than Other" in lines
+    assert lines[-2:] == [f"  {1:040x}", f"  {2:040x}"]
+    with pytest.raises(InputError, match="'missing entirely' is not known"):
+        inspect(workspace, plays, None, {}, favourite="missing entirely")
 
 
 def test_rejected_rows_are_counted_and_written(found: Inspection) -> None:

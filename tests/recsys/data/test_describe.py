@@ -1,6 +1,8 @@
 """The figures of a log against slow references."""
 
 import json
+from collections import Counter, defaultdict
+from dataclasses import astuple
 from statistics import mean, median
 
 import numpy as np
@@ -9,7 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.data.describe import Description, MatrixStats, Summary, describe
+from recsys.data.describe import (
+    Description,
+    MatrixStats,
+    Summary,
+    describe,
+    favourites,
+    most_played,
+)
 from recsys.data.ids import IdMap
 from recsys.data.interactions import Events
 from recsys.data.profiles import Profiles
@@ -49,7 +58,8 @@ def events(rows: list[Row], timed: bool = True) -> Events:
 
 
 def spread(numbers: list[int]) -> Summary:
-    return Summary(low=min(numbers), median=median(numbers), mean=mean(numbers), high=max(numbers))
+    q1, q3 = (np.percentile(numbers, share) for share in (25, 75))
+    return Summary(min(numbers), q1, median(numbers), mean(numbers), q3, max(numbers))
 
 
 def test_a_small_log_is_described_as_counted_by_hand() -> None:
@@ -59,9 +69,9 @@ def test_a_small_log_is_described_as_counted_by_hand() -> None:
         rows=5,
         cells=4,
         total_plays=21.0,
-        plays=Summary(1, 2, 4.2, 10),
-        items_per_user=Summary(1, 1, 4 / 3, 2),
-        users_per_item=Summary(1, 1, 4 / 3, 2),
+        plays=Summary(1, 1, 2, 4.2, 7, 10),
+        items_per_user=Summary(1, 1, 1, 4 / 3, 1.5, 2),
+        users_per_item=Summary(1, 1, 1, 4 / 3, 1.5, 2),
         matrix=MatrixStats(
             users=3, items=3, nonzeros=4, memory=4 * 8 + 4 * 4, idle_users=0, idle_items=0
         ),
@@ -90,13 +100,28 @@ def test_every_figure_agrees_with_counting_one_by_one(rows: list[Row]) -> None:
         (found.users_per_item, users),
     ):
         reference = spread(numbers)
-        assert (ours.low, ours.median, ours.high) == (
-            reference.low,
-            reference.median,
-            reference.high,
-        )
-        assert ours.mean == pytest.approx(reference.mean)
+        assert astuple(ours) == pytest.approx(astuple(reference))
     assert (found.first, found.last) == (min(r[3] for r in rows), max(r[3] for r in rows))
+
+
+@given(rows)
+def test_most_played_items_and_favourites_agree_with_counting_one_by_one(rows: list[Row]) -> None:
+    cells = events(rows).cells()
+    plays, by_user = Counter[str](), defaultdict[str, Counter[str]](Counter)
+    for user, item, n, _ in rows:
+        plays[item] += n
+        by_user[user][item] += n
+
+    found = most_played(cells, 3)
+
+    expected = sorted(plays, key=lambda item: (-plays[item], item))[:3]
+    assert [(each.id, each.plays) for each in found] == [(item, plays[item]) for item in expected]
+    assert [each.users for each in found] == [
+        sum(item in played for played in by_user.values()) for item in expected
+    ]
+    for user, item in zip(cells.users.ids.to_pylist(), favourites(cells).tolist(), strict=True):
+        mine = by_user[user]
+        assert cells.items.id(item) == min(mine, key=lambda each: (-mine[each], each))
 
 
 @given(rows, st.data())
@@ -122,7 +147,7 @@ def test_a_log_without_times_has_no_range_and_one_without_rows_only_zeros() -> N
     empty = describe(events([], timed=False))
 
     assert untimed.first is untimed.last is None
-    assert empty.plays == empty.items_per_user == empty.users_per_item == Summary(0, 0, 0, 0)
+    assert empty.plays == empty.items_per_user == empty.users_per_item == Summary(0, 0, 0, 0, 0, 0)
     assert (empty.matrix.density, empty.matrix.sparsity) == (0.0, 1.0)
 
 
@@ -145,6 +170,6 @@ def test_the_dict_holds_every_figure_and_is_json() -> None:
 
     assert json.loads(json.dumps(found)) == found
     assert (found["users"], found["items"], found["rows"]) == (3, 3, 5)
-    assert found["plays"] == {"low": 1, "median": 2, "mean": 4.2, "high": 10}
+    assert found["plays"] == {"low": 1, "q1": 1, "median": 2, "mean": 4.2, "q3": 7, "high": 10}
     assert found["matrix"]["density"] == pytest.approx(4 / 9)
     assert found["matrix"]["sparsity"] == pytest.approx(5 / 9)
