@@ -12,7 +12,7 @@ from tasks.progress import report_progress
 from tasks.report.comparison import comparison_tables
 from tasks.report.study import StudySource, study_tables
 from tasks.study.study import Study
-from tasks.tracking.queries import find_comparison, read_run
+from tasks.tracking.queries import find_comparison, read_run, read_runs
 from tasks.tuning import Search, find_search, has_study, stored_request
 from tasks.workspace.cache import StageEntry
 from tasks.workspace.layout import Workspace, data_set_name
@@ -30,10 +30,10 @@ def report_of(workspace: Workspace, name: str) -> str:
         return study_report(study_tables(_stored_source(workspace, name)))
     if (comparison := find_comparison(workspace, name)) is not None:
         return comparison_report(comparison_tables(workspace, comparison))
-    run = read_run(workspace, name)
-    if run.tags.get("stage") == "compare":
+    tags = next((run.tags for run in read_runs(workspace, [name]).values()), {})
+    if tags.get("stage") == "compare":
         return comparison_report(comparison_tables(workspace, name))
-    study = run.tags.get("study")
+    study = tags.get("study")
     if study is None or not has_study(workspace, study):
         raise InputError(
             f"{name!r} is no study, nor a run of one, nor a comparison; `recsys study list` "

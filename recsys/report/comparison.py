@@ -133,7 +133,7 @@ def _answer(of: ComparisonTables) -> Section | None:
     rivals = [model.name for model in of.models[1:] if model.may_be_best]
     lead = comparison_answer(best.name, best.estimates[of.metric].text, of.metric, rivals)
     users = "" if of.n_users is None else f"; {of.n_users:,} {of.users}"
-    question = f"Which model finds most of what {of.users} play next?"
+    question = f"Which model finds most of the {of.items} that were held out?"
     rows = [("Which model won?", best.name)]
     if len(of.models) > 1:
         second = of.models[1]

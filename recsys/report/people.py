@@ -7,7 +7,7 @@ from recsys.report.page import Cards, Section, Text, section
 from recsys.report.tables import ListedUser, People, Ranks, StudyTables
 from recsys.report.words import score_text
 
-PLAYED = "plays most"
+PLAYED = "history, most played first"
 
 
 def users_section(of: StudyTables) -> Section | None:

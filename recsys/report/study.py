@@ -57,9 +57,11 @@ def _answer(of: StudyTables) -> Section | None:
     if row is None:
         return None
     question = (
-        f"Does {of.model}, tuned on validation, find more of what {of.users} play next "
+        f"Does {of.model}, tuned on validation, find more of the {of.items} that were held out "
         f"than {of.baseline}?"
     )
+    if of.model == of.baseline:
+        question = f"How much of the {of.items} that were held out does {of.model} find?"
     lead = Text(answer(row, of.model, of.baseline, of.n_users, of.users) + ".", "lead")
     table = Table(("question", "answer"), _in_short(of, row), "In short", texts=(0, 1))
     return section("answer", "The answer", Text(question, "note"), lead, table)
@@ -74,6 +76,8 @@ def _in_short(of: StudyTables, row: MetricRow) -> list[tuple[str, str]]:
     elif not is_sure(row.difference):
         sure = "no: the 95 % interval of the difference includes 0"
     rows = [("Which model won?", of.model), ("By how much?", by), ("Is it sure?", sure)]
+    if of.model == of.baseline:
+        rows = [("Which model won?", f"{of.model} is the baseline: nothing was compared with it")]
     if of.again.seconds:
         cost = seconds_text(of.again.seconds.get("total", sum(of.again.seconds.values())))
         memory = "" if of.again.memory is None else f", {size_text(of.again.memory)} of memory"
@@ -149,7 +153,7 @@ def _split(of: StudyTables) -> Section | None:
 def _comparison(of: StudyTables) -> Section | None:
     names = [n for name in _ORDER if (n := f"{name}@{of.k}") in {row.metric for row in of.rows}]
     rows = [row for name in names if (row := of.row(name)) is not None]
-    cells = [
+    cells: list[tuple[str, ...]] = [
         (
             f"{r.metric} (lower is better)" if lower_is_better(r.metric) else r.metric,
             r.a.text,
@@ -159,7 +163,9 @@ def _comparison(of: StudyTables) -> Section | None:
         )
         for r in rows
     ]
-    head = ("metric", of.baseline, of.model, "difference", "change")
+    head: tuple[str, ...] = ("metric", of.baseline, of.model, "difference", "change")
+    if of.model == of.baseline:
+        head, cells = head[:2], [row[:2] for row in cells]
     title = f"On test, {of.n_users:,} {of.users}, 95 % intervals"
     return section(
         "comparison",
@@ -184,7 +190,8 @@ def _metric_bars(of: StudyTables, rows: Sequence[MetricRow]) -> list[Block]:
             f"{', '.join(four)} of {', '.join(models)}.",
         )
     ]
-    changes = _changes([row for row in rows if row.metric in four])
+    compared = [] if of.model == of.baseline else [row for row in rows if row.metric in four]
+    changes = _changes(compared)
     if changes:
         said = ", ".join(f"{name} {mean:+.0%}" for name, (mean, *_) in changes.items())
         title = f"Improvement of {of.model} over {of.baseline}"

@@ -20,7 +20,7 @@ def answer(row: MetricRow, model: str, baseline: str, n_users: int, users: str) 
     parts = [f"{model} finds {row.b.mean:.3f} {row.metric}"]
     if row.a.mean and model != baseline:
         parts.append(f"{row.b.mean / row.a.mean:.1f} times popularity")
-    unsure = "" if is_sure(row.difference) else UNSURE
+    unsure = "" if is_sure(row.difference) or model == baseline else UNSURE
     sentence = f"{', '.join(parts)}{unsure}; {n_users:,} {users}"
     if row.b.low is None or row.b.high is None:
         return sentence

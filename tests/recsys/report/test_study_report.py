@@ -201,6 +201,19 @@ def test_a_difference_that_may_be_chance_is_called_so() -> None:
     assert "no: the 95 % interval of the difference includes 0" in answers[4]
 
 
+def test_a_baseline_alone_is_compared_with_nothing() -> None:
+    same = [MetricRow(r.metric, r.a, r.a, estimate(0.0), 0.0) for r in ROWS]
+    alone = replace(PLAIN, model="popularity-users", rows=same)
+
+    answers = texts(alone, "answer")
+    assert answers[1] == (
+        "popularity-users finds 0.100 ndcg@10; 500 listeners, 95 % interval 0.090 to 0.110."
+    )
+    assert "Is it sure?" not in " ".join(answers)
+    assert "ndcg@10 | 0.1000 [0.0900, 0.1100]" in texts(alone, "comparison")
+    assert len(figures(alone, "comparison")) == 1
+
+
 def test_hostile_names_are_text_everywhere() -> None:
     html = study_report(FULL)
 
