@@ -199,6 +199,8 @@ def written_again(path: Path, folder: Path) -> str:
             for step in steps(match.group(0)):
                 begin = time.monotonic()
                 output = step.shortened(terminal.run(step))
+                if not differences(step.output, output):  # only what changed is written
+                    output = step.output
                 lines += [f"$ {step.command}", *output]
                 sys.stderr.write(f"{time.monotonic() - begin:6.1f} s  {step.command}\n")
             return f"{head}```console\n" + "\n".join(lines) + "\n```"
