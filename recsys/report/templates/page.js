@@ -80,18 +80,21 @@
     });
   }
 
-  for (const form of document.querySelectorAll("[data-lookup]")) {
+  // No form: a frame that forbids forms, as MLflow shows the page in, would not submit it.
+  for (const box of document.querySelectorAll("[data-lookup]")) {
+    const input = box.querySelector("input");
     let data = null;
-    form.addEventListener("submit", (event) => {
-      event.preventDefault();
-      data ??= JSON.parse(document.getElementById(form.dataset.lookup).textContent);
-      const id = form.querySelector("input").value.trim();
-      const found = document.getElementById(`${form.dataset.lookup}-found`);
+    const look = () => {
+      data ??= JSON.parse(document.getElementById(box.dataset.lookup).textContent);
+      const id = input.value.trim();
+      const found = document.getElementById(`${box.dataset.lookup}-found`);
       found.replaceChildren();
       const user = data.users.find((each) => each[0] === id);
       element("p", user ? `${data.user} ${id}` : `${data.missing}: ${id}`, found, "note");
       if (user) person(data, user[1], found);
-    });
+    };
+    box.querySelector("button").addEventListener("click", look);
+    input.addEventListener("keydown", (event) => { if (event.key === "Enter") look(); });
   }
 
   if (!window.Plotly) return;
