@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
 from recsys.errors import InputError
-from recsys.library.log import Log
+from recsys.library.log import Frame, Log, read
 from recsys.models import build, config_class, make_config
 from recsys.models.config import ModelConfig
 from recsys.models.recommender import NO_ITEM, RelatingUsers, Scoring
@@ -216,7 +216,7 @@ class Fitted:
 
 def fit(
     model: str | ModelConfig,
-    data: Split | Fold | Log | Interactions,
+    data: Split | Fold | Log | Interactions | Frame,
     *,
     seed: int = 0,
     side: Side = "test",
@@ -227,7 +227,7 @@ def fit(
     Args:
         model: Its name, such as "als", or its parameters.
         data: A split: the training side of its test fold, or of its validation fold to tune on;
-            or a log or cells: all of it, to be used and not to be judged.
+            or a log, cells or a frame: all of it, to be used and not to be judged.
         seed: Of everything random in the model.
         side: Of a split.
         **parameters: Of the model; those not given have their defaults.
@@ -266,12 +266,14 @@ def configured(model: str | ModelConfig, parameters: Mapping[str, Any]) -> Model
 
 
 def _training(
-    data: Split | Fold | Log | Interactions, side: Side
+    data: Split | Fold | Log | Interactions | Frame, side: Side
 ) -> tuple[Interactions, Profiles | None]:
     if isinstance(data, Split):
         data = data.test if side == "test" else data.validation
     if isinstance(data, Fold):
         return data.train, data.profiles
+    if not isinstance(data, Log | Interactions):
+        data = read(data)
     if isinstance(data, Log):
         cells = data.cells
         known = None if data.profiles is None else data.profiles.aligned(cells.users)

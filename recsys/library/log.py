@@ -120,8 +120,7 @@ class Log:
 
     def to_pandas(self) -> pd.DataFrame:
         """A row for each event: user, item, name, plays and, where known, time (UTC)."""
-        frame: pd.DataFrame = _table(self.events).to_pandas()
-        return frame
+        return to_pandas(self.events)
 
     def to_polars(self) -> Any:
         """As `to_pandas`, for polars.
@@ -129,13 +128,7 @@ class Log:
         Raises:
             InputError: polars is not installed.
         """
-        try:
-            import polars  # type: ignore[import-not-found, unused-ignore]
-        except ModuleNotFoundError as error:
-            raise InputError(
-                "to_polars() needs polars, which is not installed; install it, or use to_pandas()"
-            ) from error
-        return polars.from_arrow(_table(self.events))
+        return to_polars(self.events)
 
     def __len__(self) -> int:
         """The number of events."""
@@ -187,6 +180,30 @@ def read(
         found = _of_frame(source, columns, options)
     known = None if profiles is None else sources.read_profiles(Path(profiles)).profiles
     return Log(found.events, found.rejects, known, found.columns, found.notes)
+
+
+def to_pandas(data: Events | Interactions) -> pd.DataFrame:
+    """A row for each event: user, item, name, plays and, where known, time (UTC).
+
+    Of cells, such as those of a side of a split: first and last in place of time.
+    """
+    frame: pd.DataFrame = _table(data).to_pandas()
+    return frame
+
+
+def to_polars(data: Events | Interactions) -> Any:
+    """As `to_pandas`, for polars.
+
+    Raises:
+        InputError: polars is not installed.
+    """
+    try:
+        import polars  # type: ignore[import-not-found, unused-ignore]
+    except ModuleNotFoundError as error:
+        raise InputError(
+            "to_polars() needs polars, which is not installed; install it, or use to_pandas()"
+        ) from error
+    return polars.from_arrow(_table(data))
 
 
 def sample(users: int = 1000, items: int = 600, *, seed: int = 0) -> Log:
@@ -241,14 +258,20 @@ def _arrow(frame: Frame) -> Any:
         ) from error
 
 
-def _table(events: Events, n: int | None = None) -> Any:
-    rows, cols = (pa.array(numbers[:n]) for numbers in (events.rows, events.cols))
+def _table(data: Events | Interactions, n: int | None = None) -> Any:
+    rows, cols = (pa.array(numbers[:n]) for numbers in (data.rows, data.cols))
     table = {
-        "user": events.users.ids.take(rows),
-        "item": events.items.ids.take(cols),
-        "name": events.items.names.take(cols),
-        "plays": pa.array(events.plays[:n]),
+        "user": data.users.ids.take(rows),
+        "item": data.items.ids.take(cols),
+        "name": data.items.names.take(cols),
+        "plays": pa.array(data.plays[:n]),
     }
-    if events.times is not None:
-        table["time"] = pa.array(events.times[:n]).cast(pa.timestamp("s", "UTC"))
+    times = {"time": data.times} if isinstance(data, Events) else _ends(data)
+    for name, moments in times.items():
+        if moments is not None:
+            table[name] = pa.array(moments[:n]).cast(pa.timestamp("s", "UTC"))
     return pa.table(table)
+
+
+def _ends(cells: Interactions) -> dict[str, Any]:
+    return {"first": cells.first, "last": cells.last}

@@ -202,6 +202,23 @@ def test_everything_shows_itself_and_names_of_the_data_are_no_html(
     assert repr(split.test.profiles) == "Profiles: 80 users, 80 described"
 
 
+def test_cells_come_from_frames_and_go_back(log: Log, split: recsys.Split) -> None:
+    frame = pd.DataFrame(
+        {"user": ["u", "u", "v"], "item": ["a", "a", "b"], "plays": [1, 2, 4], "time": [5, 9, 7]}
+    )
+
+    cells = recsys.to_pandas(recsys.read(frame).cells)
+
+    seconds = [str(cells[name].tolist()[0]) for name in ("first", "last")]
+    assert cells["plays"].tolist() == [3.0, 4.0]
+    assert seconds == ["1970-01-01 00:00:05+00:00", "1970-01-01 00:00:09+00:00"]
+    held_out = recsys.to_pandas(split.test.held_out)
+    assert len(held_out) == len(split.test.held_out)
+    everything = log.to_pandas()
+    fitted = recsys.fit("item-knn", everything)
+    pd.testing.assert_frame_equal(fitted.recommend(k=3), recsys.fit("item-knn", log).recommend(k=3))
+
+
 def test_users_and_items_are_counted(log: Log) -> None:
     frame = log.to_pandas()
 
