@@ -262,4 +262,5 @@ def compare_url(workspace: Workspace, experiment: str, run_ids: Sequence[str]) -
 def file_url(workspace: Workspace, experiment: str, run: str, name: str) -> str:
     """The address of MLflow's page of an attached file, as that of `compare_url`."""
     server = workspace.tracking_server or f"http://{HOST}:{MLFLOW_PORT}"
-    return f"{server.rstrip('/')}/#/experiments/{experiment}/runs/{run}/artifacts/{quote(name)}"
+    page = f"/#/experiments/{experiment}/runs/{run}/artifacts/{quote(name)}"
+    return f"{server.rstrip('/')}{page}?workflowType=machine_learning"

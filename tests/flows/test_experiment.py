@@ -280,7 +280,7 @@ def test_prefect_shows_tasks_by_readable_names_and_the_tables(lab: Lab, first: R
     link = str(artifacts["compare-trials"].data)
     assert "](http://127.0.0.1:5000/#/compare-runs?" in link
     assert all(trial.run in link for trial in first.trials)
-    page = f"/runs/{first.runs['study']}/artifacts/report.html)"
+    page = f"/runs/{first.runs['study']}/artifacts/report.html?workflowType=machine_learning)"
     assert page in str(artifacts["report"].data)
     board = json.loads(str(artifacts["leaderboard"].data))
     ranked = sorted(first.trials, key=lambda trial: -trial.value)
