@@ -80,6 +80,7 @@ class Fitted:
         Raises:
             InputError: a user or an item is unknown; the message offers the nearest.
         """
+        check_length(k)
         profile = self._profile(country, age, gender)
         if history is not None or profile is not None:
             if users is not None:
@@ -114,6 +115,7 @@ class Fitted:
         Raises:
             InputError: no such item, or the model does not relate items.
         """
+        check_length(k)
         found = similar(self.served, self.served.names.number(item), k)
         return _frame("", found).drop(columns="user").rename(columns={"score": "similarity"})
 
@@ -127,6 +129,7 @@ class Fitted:
         Raises:
             InputError: no such user, or the model does not relate users.
         """
+        check_length(k)
         served, model = self.served, self.served.model
         if not isinstance(model, RelatingUsers):
             raise InputError(
@@ -248,6 +251,16 @@ def load(folder: str | Path) -> Fitted:
         InputError: a file is missing or damaged.
     """
     return Fitted(unpack(Path(folder)))
+
+
+def check_length(k: int, what: str = "k") -> None:
+    """Refuse a number below 1.
+
+    Raises:
+        InputError: it is.
+    """
+    if k < 1:
+        raise InputError(f"{what} = {k} is below 1; give a whole number from 1")
 
 
 def configured(model: str | ModelConfig, parameters: Mapping[str, Any]) -> ModelConfig:

@@ -13,7 +13,7 @@ from recsys.evaluation.metrics import parsed
 from recsys.evaluation.protocol import judge
 from recsys.evaluation.report import Report
 from recsys.evaluation.sample_user import sample_user, shown_to
-from recsys.library.fitted import Fitted, Side, fit
+from recsys.library.fitted import Fitted, Side, check_length, fit
 from recsys.models.config import ModelConfig
 from recsys.splitting.split import Fold, Split
 
@@ -158,6 +158,7 @@ def show_user(
     Raises:
         InputError: nothing of this user is held out, or as in `evaluate`.
     """
+    check_length(k)
     fold = _same_fold(model, split, side)
     number = sample_user(fold, seed) if user is None else model.served.user(user)
     if number not in fold.judged:

@@ -13,7 +13,7 @@ from recsys.errors import InputError
 from recsys.evaluation.fitting import fit, fit_and_judge
 from recsys.evaluation.metrics import parsed
 from recsys.evaluation.objectives import lower_is_better
-from recsys.library.fitted import Side, configured
+from recsys.library.fitted import Side, check_length, configured
 from recsys.library.judged import fold_of
 from recsys.models import make_config
 from recsys.models.config import ModelConfig
@@ -86,10 +86,13 @@ def tune(
     Raises:
         InputError: no such model, parameter or metric, or a wrong range.
     """
-    default = configured(model, {})
+    check_length(trials, "trials")
     k = _cut_off(metric)
     table = {"model": model, "search": dict(space), "seed": seed}
-    drawn = _points(checked(table, "of tune()").whole_space, default.point(), trials, seed)
+    found = checked(table, "of tune()").whole_space
+    if not found:
+        raise InputError("the space is empty; give a parameter, as in {'factors': [32, 64]}")
+    drawn = _points(found, configured(model, {}).point(), trials, seed)
     rows, values = [], []
     for point in drawn:
         config = make_config(model, point)

@@ -306,6 +306,28 @@ def test_a_search_measures_on_validation_and_keeps_the_best(split: recsys.Split)
         recsys.tune("als", split, {"factrs": [2]})
 
 
+def test_numbers_below_one_and_an_empty_space_are_refused(
+    als: recsys.Fitted, split: recsys.Split, log: Log
+) -> None:
+    user = als.served.cells.users.id(0)
+    near = recsys.fit("user-knn", log)
+
+    for refused in (
+        lambda: als.recommend(user, k=0),
+        lambda: als.recommend(country="Germany", k=-1),
+        lambda: als.similar(als.served.cells.items.id(0), k=0),
+        lambda: near.neighbours(user, k=0),
+        lambda: recsys.show_user(als, split, k=0),
+        lambda: recsys.tune("als", split, {"factors": [2]}, trials=0),
+    ):
+        with pytest.raises(InputError, match="below 1"):
+            refused()
+    with pytest.raises(InputError, match="the space is empty"):
+        recsys.tune("als", split, {})
+    with pytest.raises(InputError, match="made of other models"):
+        recsys.tune("ensemble", split, {"factors": [2]})
+
+
 def test_a_curve_has_loss_and_metric_of_every_iteration(split: recsys.Split) -> None:
     found = recsys.curve("als", split, factors=4, iterations=3)
 
