@@ -224,8 +224,7 @@ def _compared(
     with clock.part("reporting"):
         run = record_comparison(study, request.name, comparison, _params(request), failed)
         facts = EndFacts.now({**clock.seconds, "total": clock.total})
-        facts = replace(facts, commands=_again(request, place), settings=_settings(request))
-        report_comparison(place, study.experiment, run, facts)
+        report_comparison(place, study.experiment, run, _with_commands(facts, request, place))
     clock.seconds["total"] = clock.total
     result = CompareResult(request, comparison, failed, merged, exchange, run, clock.seconds)
     Run.of(place, run).log({}, tags={NOTE: comparison_note(result)})
@@ -341,7 +340,8 @@ def _split_result(
     return judge_split(folds / "test", seed, judged, k)
 
 
-def _again(request: CompareRequest, place: Workspace) -> dict[str, str]:
+def _with_commands(facts: EndFacts, request: CompareRequest, place: Workspace) -> EndFacts:
+    """With how to run it again, which the run of a comparison does not hold."""
     words = [
         *("compare", "--plays", str(request.plays)),
         *(() if request.profiles is None else ("--profiles", str(request.profiles))),
@@ -350,16 +350,12 @@ def _again(request: CompareRequest, place: Workspace) -> dict[str, str]:
         *(() if request.top_items is None else ("--top-items", str(request.top_items))),
         *("--config", f"{request.name}.toml"),
     ]
-    return {
+    commands = {
         f"Anew, with the settings below as {request.name}.toml": command(place, *words),
-        "The same, what is there already taken over": command(
-            place, *words, "--name", request.name
-        ),
+        "The same, with what is there already": command(place, *words, "--name", request.name),
     }
-
-
-def _settings(request: CompareRequest) -> str:
-    return as_toml(request.config.model_dump(mode="json", exclude_none=True))
+    settings = as_toml(request.config.model_dump(mode="json", exclude_none=True))
+    return replace(facts, commands=commands, settings=settings)
 
 
 def _params(request: CompareRequest) -> dict[str, Any]:
