@@ -26,7 +26,7 @@ def report(
     Args:
         out: The file.
     """
-    workspace = place.open(writes=True)
+    workspace = place.open()
     if out.is_dir():
         raise InputError(f"{out} is a folder; name a file, such as {out / 'report.html'}")
     from flows.reporting import report_of

@@ -13,7 +13,7 @@ from tasks.study.comparison_report import COST
 from tasks.tracking.queries import read_run
 from tasks.tracking.runs import Run
 from tasks.workspace.layout import Workspace
-from tasks.workspace.scratch import scratch
+from tasks.workspace.scratch import copies
 
 Seconds = Mapping[str, Mapping[str, tuple[float, float]]]  # model to split seed to fit and search
 
@@ -22,7 +22,7 @@ def comparison_tables(workspace: Workspace, run_id: str) -> ComparisonTables:
     """All that a report can show of a comparison, of the run that holds it."""
     recorded, run = read_run(workspace, run_id), Run.of(workspace, run_id)
     facts = EndFacts.load(run)
-    with scratch(workspace) as folder:
+    with copies(workspace) as folder:
         path = run.fetch("compare/models.json", folder)
         table: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         cost: dict[str, Any] = {}

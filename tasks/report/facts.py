@@ -12,7 +12,7 @@ from typing import Any, Self
 from recsys.evaluation.bootstrap import Estimate
 from tasks.study.choosing import Ranked
 from tasks.tracking.runs import Run
-from tasks.workspace.scratch import scratch
+from tasks.workspace.scratch import copies, scratch
 
 FILE = "facts.json"
 FOLDER = "report"
@@ -82,7 +82,7 @@ class EndFacts:
         """Those of a run; none of one that an earlier version made."""
         if not run.has(f"{FOLDER}/{FILE}"):
             return cls()
-        with scratch(run.workspace) as folder:
+        with copies(run.workspace) as folder:
             path = run.fetch(f"{FOLDER}/{FILE}", folder)
             table: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         ranked = {}

@@ -44,7 +44,7 @@ from tasks.tracking.runs import Run
 from tasks.tuning import FinishedTrial, Search
 from tasks.workspace.cache import StageEntry
 from tasks.workspace.layout import Workspace
-from tasks.workspace.scratch import scratch
+from tasks.workspace.scratch import copies
 
 _LISTS = "lists.npz"
 _REPORT = ("per_user.parquet", "exposure.parquet")
@@ -93,7 +93,7 @@ def study_tables(source: StudySource) -> StudyTables:
     facts = EndFacts.load(Run.of(source.workspace, source.parent))
     tags = read_run(source.workspace, source.parent).tags
     nouns, model = nouns_of(tags.get("format", "")), source.config.model
-    with scratch(source.workspace) as folder:
+    with copies(source.workspace) as folder:
         ids = dict(facts.finals) or _newest(source)
         if model not in ids:
             raise InputError(
@@ -292,7 +292,7 @@ def _importances(source: StudySource) -> dict[str, tuple[float, float]]:
     run, name = Run.of(source.workspace, source.parent), f"search/{IMPORTANCE}"
     if not run.has(name):
         return source.search.importances()
-    with scratch(source.workspace) as folder:
+    with copies(source.workspace) as folder:
         found = json.loads(run.fetch(name, folder).read_text(encoding="utf-8"))
     return {parameter: (share, spread) for parameter, (share, spread) in found.items()}
 
