@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from flows.compare import CompareResult
 
 NOTE = "mlflow.note.content"  # the tag that MLflow's pages show as the description
-SURE = 0.05
 _METRICS = ("precision", "recall", "ndcg", "coverage", "novelty")
 _TRIALS = 5
 
@@ -68,8 +67,7 @@ def comparison_note(result: "CompareResult") -> str:
     metric, best, n_users = comparison.metric, comparison.models[0], comparison.significance.n_users
     p = {pair.b: pair.p_holm for pair in comparison.significance.against_best()}
     means = comparison.significance.means
-    rivals = [model for model in comparison.models if p.get(model, 0.0) > SURE]
-    answered = words.comparison_answer(best, means[best].text, metric, rivals)
+    answered = words.comparison_answer(best, means[best].text, metric, comparison.ties)
     models = [
         (model, means[model].text, "best" if model not in p else f"{p[model]:.4f}")
         for model in comparison.models

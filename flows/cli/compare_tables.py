@@ -7,8 +7,8 @@ from rich.console import Group, RenderableType
 from flows.cli.format import FittedTable, TableColumn, metric_text, seconds_text
 from flows.compare import CompareResult
 from recsys.evaluation.comparison import DIVERSITY, LIFT
+from recsys.evaluation.significance import SURE
 
-SURE = 0.05
 OTHERS = {
     "recall": "recall",
     "coverage": "coverage",

@@ -26,6 +26,7 @@ from recsys.evaluation.metrics import column, parsed
 from recsys.evaluation.objectives import oriented
 from recsys.evaluation.report import Report
 from recsys.evaluation.significance import (
+    SURE,
     SeedSpread,
     Significance,
     averaged_over_seeds,
@@ -226,6 +227,12 @@ class Comparison:
     def k(self) -> int:
         """The cut-off of the objective."""
         return parsed(self.metric)[1]
+
+    @property
+    def ties(self) -> tuple[str, ...]:
+        """The models, in their order, that may be as good as the best."""
+        p = {pair.b: pair.p_holm for pair in self.significance.against_best()}
+        return tuple(model for model in self.models if p.get(model, 0.0) > SURE)
 
     def frame(self) -> pd.DataFrame:
         """A row per model, best first: mean, low, high and sd of every metric, p against the best.

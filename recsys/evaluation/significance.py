@@ -19,6 +19,8 @@ from recsys.progress import Progress, silent
 
 N_RESAMPLES = 10_000
 """More than for an interval: the least p there can be, 1 / (1 + resamples), is multiplied."""
+SURE = 0.05
+"""A corrected p above it: the difference may be chance."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,14 @@ from recsys.plots.drawing import COLOURS, DPI, FAINT, INK, MARKERS, save
 from recsys.plots.experiments import Means, comparison, learning_curves
 from recsys.plots.models import Band, groups, tradeoff
 from recsys.plots.parameters import contours, slices
+from recsys.plots.results import (
+    convergence,
+    cost,
+    gains,
+    improvements,
+    metric_bars,
+    ranking,
+)
 from recsys.plots.study import history, importance, pareto
 
 __all__ = [
@@ -31,14 +39,20 @@ __all__ = [
     "Values",
     "comparison",
     "contours",
+    "convergence",
+    "cost",
     "distribution",
+    "gains",
     "groups",
     "history",
     "importance",
+    "improvements",
     "items_per_user",
     "learning_curves",
+    "metric_bars",
     "pareto",
     "plays_per_row",
+    "ranking",
     "save",
     "slices",
     "tradeoff",

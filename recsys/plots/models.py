@@ -72,7 +72,7 @@ def tradeoff(
     at = np.array([[mean for mean, *_ in both] for both in known.values()], np.float64)
     colours = []
     for (name, (x, y)), (colour, marker) in zip(known.items(), styles(len(known)), strict=True):
-        axes.errorbar([x[0]], [y[0]], xerr=_arms([x]), yerr=_arms([y]), fmt=marker, color=colour,
+        axes.errorbar([x[0]], [y[0]], xerr=arms([x]), yerr=arms([y]), fmt=marker, color=colour,
                       ms=7, elinewidth=1.2, label=name)  # fmt: skip
         colours.append(colour)
     axes.margins(x=0.12, y=0.12)
@@ -107,7 +107,7 @@ def groups(
     ):
         bars = [values.get(group, (np.nan, None, None)) for group in shown]
         at = np.arange(len(shown)) + (i - (len(models) - 1) / 2) * width
-        axes.bar(at, [mean for mean, *_ in bars], width, yerr=_arms(bars), color=colour,
+        axes.bar(at, [mean for mean, *_ in bars], width, yerr=arms(bars), color=colour,
                  hatch=_hatch(i), edgecolor="white", lw=0.4, label=name,
                  error_kw={"ecolor": INK, "elinewidth": 1.0})  # fmt: skip
     counts = {group: f"\n({n:,})" for group, n in (sizes or {}).items()}
@@ -123,7 +123,7 @@ def _hatch(i: int) -> str:
     return ("", "//", "..", "xx", "\\\\", "oo", "++")[i // len(COLOURS) % 7]
 
 
-def _arms(values: Sequence[Band]) -> Float64Array:
+def arms(values: Sequence[Band]) -> Float64Array:
     """Lengths of the error bars below and above, shape (2, n); NaN draws none."""
     mean, low, high = np.array(values, np.float64).reshape(-1, 3).T
     # A mean may stand a rounding error beyond its interval, and matplotlib refuses lengths < 0.

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from recsys.evaluation.bootstrap import Estimate
 from recsys.evaluation.objectives import lower_is_better
+from recsys.evaluation.significance import SURE
 from recsys.plots.models import Band
 from recsys.report import figures, model_figures
 from recsys.report.page import Block, Page, Panels, Section, Table, Text, render, section
@@ -13,7 +14,6 @@ from recsys.report.tables import Again
 from recsys.report.words import comparison_answer, score_text, seconds_text, size_text, value_text
 from recsys.search.space import Value
 
-SURE = 0.05
 BEYOND = ("coverage", "novelty", "diversity", "popularity_lift")
 TABLE = ("precision", "recall", "ndcg", "coverage", "gini", "novelty", "diversity")
 

@@ -85,7 +85,10 @@ class TrialFailed(Exception):
         self.outcome = outcome
 
 
-@task(task_run_name="trial {trial.slot}", cache_policy=NO_CACHE)
+@task(
+    task_run_name="{study.config.model} split {study.config.seed} trial {trial.slot}",
+    cache_policy=NO_CACHE,
+)
 def run_trial(study: Study, validation: Path, trial: Trial, search: Search) -> AttemptResult:
     """`attempt`, as a task of Prefect."""
     outcome = attempt(study, validation, trial, search)

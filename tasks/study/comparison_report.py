@@ -116,7 +116,9 @@ def _write(comparison: Comparison, failed: Mapping[str, str], folder: Path) -> N
 
 def _figures(comparison: Comparison) -> dict[str, Any]:
     metric, k = comparison.metric, comparison.k
-    figures = {}
+    values = {m: _band(comparison.estimates[m][metric]) for m in comparison.models}
+    what = f"{metric} on test"
+    figures = {"models.png": plots.ranking(values, what, comparison.ties)}
     for other in (f"coverage@{k}", f"novelty@{k}", f"{DIVERSITY}@{k}", f"{LIFT}@{k}"):
         both = {
             m: (_band(comparison.estimates[m][metric]), _band(comparison.estimates[m][other]))

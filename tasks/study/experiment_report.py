@@ -24,9 +24,11 @@ from tasks.progress import report_progress
 from tasks.study.choosing import Ranked
 from tasks.study.measuring import SAMPLE_USER, Measured
 from tasks.study.study import Study, fold_at
+from tasks.tracking.reading import open_reader
 from tasks.tracking.runs import Run
 from tasks.tuning import FinishedTrial, Search
 
+FIRST = ("precision", "recall", "coverage")  # beside the objective
 Estimates = Mapping[str, Mapping[str, Estimate]]
 IMPORTANCE = "importance.json"  # in the folder of the pictures of the search
 
@@ -124,9 +126,24 @@ def _record(study: Study, run_id: str, compared: Compared, folder: Path) -> None
         f"{metric}.png": plots.comparison(_bands(compared.models), metric)
         for metric in dict.fromkeys([name.partition("@")[0], "precision", "recall"])
     }
-    for file, figure in drawn.items():
+    for file, figure in {**drawn, **_at_k(study, compared)}.items():
         plots.save(figure, folder / "plots" / file)
     Run(run_id, study.workspace).files(folder, "comparison")
+
+
+def _at_k(study: Study, compared: Compared) -> dict[str, Any]:
+    """Bars of the objective and of a few more metrics at its k, and how much they change."""
+    baseline, model = study.config.judge.baseline, study.config.model
+    k = study.config.study.metric.partition("@")[2]
+    names = dict.fromkeys([study.config.study.metric, *(f"{name}@{k}" for name in FIRST)])
+    rows = {row.metric: row for row in compared.comparison.rows if row.metric in names}
+    bands = _bands(compared.models)
+    bars = {kind: {name: bands[kind][name] for name in rows} for kind in (baseline, model)}
+    changes = {name: row.improvement for name, row in rows.items()}
+    return {
+        "metrics.png": plots.metric_bars(bars),
+        "improvement.png": plots.improvements(changes, f"{model} against {baseline}"),
+    }
 
 
 @task(task_run_name="plots of the study", cache_policy=NO_CACHE)
@@ -146,6 +163,9 @@ def draw_study(study: Study, search: Search) -> None:
         "slices": plots.slices(points, values, what, log, numbers=[each.slot for each in done]),
         "contours": plots.contours(points, values, pairs, what, log),
     }
+    if (best := search.best).curve:
+        loss = open_reader(study.workspace).history(best.run, "curve/loss")
+        figures["convergence"] = plots.convergence(best.curve, loss, what)
     for other in study.config.study.also:
         figures[f"pareto {name} {other}".replace("@", "_at_")] = _pareto(done, study, other)
     with study.scratch() as folder:

@@ -156,7 +156,7 @@ def log_measured(
     run.log_curves({**finals, **seconds, **curves_of(points)}, found, tags)
 
 
-@task(task_run_name="judge {config.kind} on test", cache_policy=NO_CACHE)
+@task(task_run_name="judge {config.kind} split {study.config.seed} on test", cache_policy=NO_CACHE)
 def run_final(study: Study, test: Path, config: ModelConfig, into: Path) -> Measured:
     """Fit a model on train + validation and judge it on test, once.
 
@@ -180,7 +180,10 @@ def run_final(study: Study, test: Path, config: ModelConfig, into: Path) -> Meas
     return measured
 
 
-@task(task_run_name="judge {config.kind} on validation", cache_policy=NO_CACHE)
+@task(
+    task_run_name="judge {config.kind} split {study.config.seed} on validation",
+    cache_policy=NO_CACHE,
+)
 def run_on_validation(study: Study, validation: Path, config: ModelConfig) -> float:
     """The objective of a model that no trial measured, such as an ensemble of winners.
 

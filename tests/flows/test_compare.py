@@ -84,7 +84,7 @@ def test_the_comparison_is_a_run_with_table_json_and_pictures(
     told = json.loads((place / "models.json").read_text(encoding="utf-8"))["models"]
     assert told == json.loads(json.dumps(compared.comparison.as_json()))
     names = {path.name for path in (place / "plots").iterdir()}
-    assert {"by-activity.png", "by-gender.png", "ndcg@10-coverage@10.png"} <= names
+    assert {"models.png", "by-activity.png", "by-gender.png", "ndcg@10-coverage@10.png"} <= names
 
 
 @pytest.mark.slow

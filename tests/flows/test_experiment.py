@@ -186,13 +186,16 @@ def test_the_final_run_holds_the_tables_and_the_plots(lab: Lab, first: Result) -
     assert table.loc["ndcg@10", "mean_b"] == pytest.approx(row.b.mean)
     assert models["als"]["ndcg@10"]["low"] == first.models["als"]["ndcg@10"].low
     drawn = artifact(lab, run, "comparison/plots")
-    assert {path.name for path in drawn.iterdir()} == {"ndcg.png", "precision.png", "recall.png"}
+    at_k = {"metrics.png", "improvement.png"}
+    by_k = {"ndcg.png", "precision.png", "recall.png"}
+    assert {path.name for path in drawn.iterdir()} == at_k | by_k
 
 
 def test_the_run_of_the_study_holds_pictures_of_the_search(lab: Lab, first: Result) -> None:
     drawn = artifact(lab, first.runs["study"], "search")
 
     names = {"history.png", "importance.png", "slices.png", "contours.png", "importance.json"}
+    names |= {"convergence.png"}
     assert {path.name for path in drawn.iterdir()} == names
 
 
@@ -272,10 +275,16 @@ def test_prefect_shows_tasks_by_readable_names_and_the_tables(lab: Lab, first: R
     names, artifacts = prefect_names(lab, "study first,")
 
     assert names == {
-        *("ingest plays.tsv", "filter", "split random", "trial 0", "trial 1", "trial 2"),
+        *("ingest plays.tsv", "filter", "split random"),
+        *(f"als split 0 trial {n}" for n in range(3)),
         *("choose the winner", "plots of the study"),
-        *("judge als on test", "judge popularity-plays on test", "leaderboard"),
-        *("judge popularity-users on test", "compare on test", "comparison table", "report"),
+        *("judge als split 0 on test", "judge popularity-plays split 0 on test", "leaderboard"),
+        *(
+            "judge popularity-users split 0 on test",
+            "compare on test",
+            "comparison table",
+            "report",
+        ),
     }
     link = str(artifacts["compare-trials"].data)
     assert "](http://127.0.0.1:5000/#/compare-runs?" in link
