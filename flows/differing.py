@@ -7,7 +7,7 @@ from typing import Any
 
 from recsys.data.ids import IdMap
 from recsys.errors import InputError
-from recsys.evaluation.bootstrap import MetricRow
+from recsys.evaluation.bootstrap import MetricRow, excludes_zero
 from recsys.evaluation.difference import Change, Difference, difference
 from recsys.seeds import seed_for
 from recsys.sources.layout import Nouns, nouns_of
@@ -182,3 +182,47 @@ def shown_metrics(of: RunsDiffer) -> list[str]:
     k = of.metric.rpartition("@")[2]
     few = [f"{name}@{k}" for name in ("precision", "recall", "ndcg", "coverage", "novelty")]
     return list(dict.fromkeys([of.metric, *few]))
+
+
+def sentence(found: RunsDiffer, of: Difference, a: str, b: str) -> str:
+    """The difference on the metric, whether it may be chance, and how many users it is for."""
+    row = of.comparison[of.metric]
+    chance = "" if excludes_zero(row.difference) else ", which may be chance"
+    n, users = of.comparison.n_users, found.nouns.users
+    return (
+        f"{b} against {a} on {found.runs[0].side}: {row.difference.signed_text} {of.metric}"
+        f"{chance}; of {n:,} {users} {of.n_gained:,} gain, {of.n_lost:,} lose"
+    )
+
+
+def page_of(found: RunsDiffer) -> str:
+    """The HTML of the page of `recsys diff`."""
+    from recsys.report import difference_report
+    from recsys.report.difference import DifferenceTables, OtherRun
+
+    nouns, first = found.nouns, found.name(0)
+    others = []
+    for at, of in enumerate(found.differences, 1):
+        rows = {row.metric: row for row in of.comparison.rows}
+        named = {
+            f"{nouns.users.capitalize()} who gain most": of.gained,
+            f"{nouns.users.capitalize()} who lose most": of.lost,
+        }
+        items = {
+            f"{nouns.items.capitalize()} in more lists": of.shown_more,
+            f"{nouns.items.capitalize()} in fewer lists": of.shown_less,
+        }
+        others.append(
+            OtherRun(
+                found.name(at),
+                sentence(found, of, first, found.name(at)),
+                [rows[name] for name in shown_metrics(found) if name in rows],
+                {t: [(found.user(c), c.a, c.b) for c in each] for t, each in named.items()},
+                {t: [(found.item(c), c.a, c.b) for c in each] for t, each in items.items()},
+            )
+        )
+    names = [found.name(at) for at in range(len(found.runs))]
+    tables = DifferenceTables(
+        names, found.metric, found.runs[0].side, found.params, others, nouns.user, nouns.item
+    )
+    return difference_report(tables)

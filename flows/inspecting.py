@@ -12,7 +12,10 @@ from recsys.data.describe import Description, PlayedItem, describe, favourites, 
 from recsys.data.interactions import Events, Interactions
 from recsys.data.profiles import Profiles
 from recsys.evaluation import groups
+from recsys.report.fold_tables import histograms_of
+from recsys.report.tables import Histogram
 from recsys.serving.names import Lookup
+from recsys.sources.layout import nouns_of
 from tasks.progress import report_progress
 from tasks.workspace.layout import Workspace
 
@@ -56,6 +59,7 @@ class Inspection:
         most_played: The items with most plays.
         profile_counts: Users of the log by group, by field; empty without profiles.
         favourite: Who plays a given item most; None where none is given.
+        histograms: Plays per pair, items per user, users per item.
     """
 
     file: Path
@@ -76,6 +80,7 @@ class Inspection:
     most_played: tuple[PlayedItem, ...] = ()
     profile_counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     favourite: Favourite | None = None
+    histograms: tuple[Histogram, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """One object."""
@@ -160,6 +165,7 @@ def inspect(
         most_played=tuple(most_played(cells, _ITEMS)),
         profile_counts={} if known is None else _by_profile(known.profiles, cells),
         favourite=None if favourite is None else _favourite(cells, favourite),
+        histograms=tuple(histograms_of(cells, nouns_of(reading.format))),
     )
 
 

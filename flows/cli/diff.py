@@ -1,6 +1,7 @@
 """`recsys diff`."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -8,10 +9,10 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from flows.cli.format import FittedTable, change_text, metric_text, rows_of
+from flows.cli.report import check_page, write_page
 from flows.cli.session import HERE, Count, Json, Place, progress, show
-from flows.differing import RunsDiffer, shown_metrics
+from flows.differing import RunsDiffer, sentence, shown_metrics
 from flows.differing import diff as find_difference
-from recsys.evaluation.bootstrap import excludes_zero
 from recsys.evaluation.difference import Change, Difference
 
 
@@ -20,6 +21,7 @@ def diff(
     metric: Annotated[str | None, Parameter(metavar="NAME")] = None,
     n: Annotated[Count, Parameter(name="--n", help="Users and items listed.")] = 5,
     all: Annotated[bool, Parameter(name="--all")] = False,
+    html: Annotated[Path | None, Parameter(name=("--html", "-o"), metavar="FILE")] = None,
     as_json: Json = False,
     place: Place = HERE,
 ) -> None:
@@ -37,9 +39,16 @@ def diff(
         metric: That users gain or lose, such as recall@20. Without it: what the first was
             searched for.
         all: Show every metric.
+        html: Also write a page, in the style of `recsys report`.
     """
+    if html is not None:
+        check_page(html)
     with progress(place):
         found = find_difference(place.open(), runs, metric, n)
+    if html is not None:
+        from flows.differing import page_of
+
+        write_page(html, page_of(found))
     show(found.as_json(), as_json, lambda: diff_tables(found, all))
 
 
@@ -80,17 +89,6 @@ def _difference(
         *_changes(f"{items} in more lists", found.nouns.item, of.shown_more, found.item, a, b),
         *_changes(f"{items} in fewer lists", found.nouns.item, of.shown_less, found.item, a, b),
     ]
-
-
-def sentence(found: RunsDiffer, of: Difference, a: str, b: str) -> str:
-    """The difference on the metric, whether it may be chance, and how many users it is for."""
-    row = of.comparison[of.metric]
-    chance = "" if excludes_zero(row.difference) else ", which may be chance"
-    n, users = of.comparison.n_users, found.nouns.users
-    return (
-        f"{b} against {a} on {found.runs[0].side}: {row.difference.signed_text} {of.metric}"
-        f"{chance}; of {n:,} {users} {of.n_gained:,} gain, {of.n_lost:,} lose"
-    )
 
 
 def _changes(

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from rich.cells import cell_len, set_cell_size
 
 from flows.cli.inputs import NO_READING, File, ReadingOptions
+from flows.cli.report import check_page, write_page
 from flows.cli.session import HERE, Json, Place, progress
 from recsys.errors import InputError
 from recsys.sources.layout import nouns_of
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from recsys.data.describe import Summary
     from recsys.sources.layout import Nouns
 
+LABEL = 22  # letters before the number in a line
 SHOWN_USERS = 10  # whose favourite an item is
 Folder = Annotated[Path, Parameter(metavar="DIR")]
 
@@ -29,6 +31,7 @@ def inspect(
     *,
     profiles: File = None,
     favourite: Annotated[str | None, Parameter(metavar="ITEM")] = None,
+    html: Annotated[Path | None, Parameter(name=("--html", "-o"), metavar="FILE")] = None,
     as_json: Json = False,
     reading: ReadingOptions = NO_READING,
     place: Place = HERE,
@@ -42,7 +45,10 @@ def inspect(
         file: The log.
         profiles: Profiles of its users.
         favourite: Also show the users who play nothing more than this item.
+        html: Also write a page, in the style of `recsys report`.
     """
+    if html is not None:
+        check_page(html)
     from recsys.sources import check_file
 
     workspace = place.open(writes=True)
@@ -52,6 +58,8 @@ def inspect(
 
     with progress(place):
         inspection = look(workspace, file, profiles, reading.arguments(), favourite)
+    if html is not None:
+        write_page(html, page_of(inspection))
     if as_json:
         print(json.dumps(inspection.as_json(), sort_keys=True))
     else:
@@ -123,8 +131,42 @@ def fetch(
     print("\n".join(str(path) for path in fetched.files))
 
 
+def page_of(inspection: "Inspection") -> str:
+    """The HTML of the page of `recsys inspect`."""
+    from recsys.report import log_report
+    from recsys.report.log import LogTables
+
+    nouns, favourite = nouns_of(inspection.format), inspection.favourite
+    told = None
+    if favourite is not None:
+        n = len(favourite.users)
+        words = f"{n:,} {nouns.users} play nothing more than {favourite.item}."
+        told = words, favourite.users
+    lines = [line for line in _numbers(inspection) if not line.startswith("note ")]
+    tables = LogTables(
+        str(inspection.file),
+        inspection.format,
+        inspection.notes,
+        [(line[:LABEL].rstrip(), line[LABEL:]) for line in lines[1:]],
+        inspection.histograms,
+        [(user, item, f"{plays:,.6g}") for user, item, plays in inspection.first_rows],
+        [(each.name, f"{each.plays:,.0f}", f"{each.users:,}") for each in inspection.most_played],
+        inspection.profile_counts,
+        told,
+        nouns.user,
+        nouns.item,
+    )
+    return log_report(tables)
+
+
 def inspection_lines(inspection: "Inspection") -> list[str]:
-    """The numbers, and where the plots are."""
+    """The numbers, where the plots are, and what the log looks like."""
+    plots = [f"plot                  {path}" for path in inspection.plots]
+    nouns = nouns_of(inspection.format)
+    return [*_numbers(inspection), *plots, *_looked_at(inspection, nouns)]
+
+
+def _numbers(inspection: "Inspection") -> list[str]:
     d, nouns = inspection.described, nouns_of(inspection.format)
     found = [
         f"{inspection.file} (read as {inspection.format})",
@@ -157,8 +199,7 @@ def inspection_lines(inspection: "Inspection") -> list[str]:
         found.append(f"rejected rows are in  {inspection.rejects}")
     if inspection.profile_rejects is not None:
         found.append(f"rejected profiles in  {inspection.profile_rejects}")
-    found += [f"plot                  {path}" for path in inspection.plots]
-    return [*found, *_looked_at(inspection, nouns)]
+    return found
 
 
 def _looked_at(inspection: "Inspection", nouns: "Nouns") -> Iterator[str]:

@@ -44,7 +44,12 @@ _Lists = tuple[npt.NDArray[np.int32], Float64Array, BoolArray]  # items, scores,
 
 def histograms(fold: Fold, nouns: Nouns) -> list[Histogram]:
     """Plays per pair, items per user and users per item of all that a fold holds."""
-    every, users, items = fold.train.merged(fold.held_out), nouns.users, nouns.items
+    return histograms_of(fold.train.merged(fold.held_out), nouns)
+
+
+def histograms_of(every: Interactions, nouns: Nouns) -> list[Histogram]:
+    """Plays per pair, items per user and users per item."""
+    users, items = nouns.users, nouns.items
     per_user, per_item = f"{items.capitalize()} per {nouns.user}", f"{users.capitalize()} per"
     found = (
         _histogram(every.plays, "Plays per pair", "plays", "pairs"),

@@ -1,6 +1,7 @@
 """`recsys diff`, against a real study."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -35,6 +36,19 @@ def test_the_winner_beside_the_baseline_has_the_numbers_of_the_study(
     assert 0 < n_changed <= difference["n_users"] == first.comparison.n_users
     gains = [each["b"] - each["a"] for each in difference["gained"]]
     assert gains == sorted(gains, reverse=True)
+
+
+def test_a_page_of_the_difference_is_written(
+    lab: Lab, first: Result, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    baseline = lab.runs(first.runs["study"])["final popularity-users"].info.run_id
+    page = tmp_path / "new" / "diff.html"
+
+    assert run(lab, baseline, "first", "-o", str(page)) == 0
+    assert run(lab, baseline, "first", "-o", str(tmp_path)) == 2
+
+    assert "als against popularity-users" in page.read_text(encoding="utf-8")
+    assert "is a folder; name a file" in capsys.readouterr().err
 
 
 def test_trials_are_told_apart_by_their_numbers(

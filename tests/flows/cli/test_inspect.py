@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli.inspect import inspection_lines
+from flows.cli.inspect import inspection_lines, page_of
 from flows.inspecting import Inspection, inspect
 from recsys.errors import InputError
 from tasks.workspace.layout import Workspace
@@ -89,6 +89,13 @@ def test_an_inspection_says_whose_favourite_an_item_is(
     assert lines[-2:] == [f"  {1:040x}", f"  {2:040x}"]
     with pytest.raises(InputError, match="'missing entirely' is not known"):
         inspect(workspace, plays, None, {}, favourite="missing entirely")
+
+
+def test_the_page_of_an_inspection_has_its_numbers(found: Inspection) -> None:
+    html = page_of(found)
+
+    for text in ("rows rejected", "Played most", "The &#34;Quoted", "Listeners by country"):
+        assert text in html
 
 
 def test_rejected_rows_are_counted_and_written(found: Inspection) -> None:
