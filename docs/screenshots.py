@@ -1,0 +1,131 @@
+"""Makes the pictures of docs/looks.md again.
+
+python docs/screenshots.py
+
+Runs an experiment on invented data in a new workspace, opens the pages in a headless Chromium and
+writes docs/images/*.png, in few colours so that they are small. Takes about two minutes.
+"""
+
+import base64
+import io
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tests.browser import Tab, found, tab  # noqa: E402
+
+IMAGES = ROOT / "docs" / "images"
+RECSYS = (sys.executable, "-m", "flows.cli.start")
+STUDY = "first"
+WIDTH, HEIGHT = 1400, 800
+COLOURS = 64
+EXPAND = """(() => {
+  const title = [...document.querySelectorAll("*")].find(
+    (each) => !each.childElementCount && each.textContent.trim() === "MLflow Assistant");
+  let panel = title;
+  while (panel && panel.querySelectorAll("button").length < 3) panel = panel.parentElement;
+  if (panel) [...panel.querySelectorAll("button")][2].click();
+  document.querySelector(".ag-root [data-component-id*=runnamecellrenderer]")?.click();
+})()"""
+"""Close the panel of MLflow's assistant, and show the runs of the study."""
+TEXT = "document.body ? document.body.innerText : ''"
+WAIT = 60.0  # seconds until a page shows what it is looked at for
+
+
+def main() -> None:
+    """Make them all."""
+    if found() is None:
+        sys.exit("no Chromium is installed")
+    IMAGES.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        here = ("--workspace", str(place / "mlruns"))
+        run("sample", str(place / "sample"), *here)
+        plays, profiles = place / "sample" / "plays.tsv", place / "sample" / "profiles.tsv"
+        data = ("--plays", str(plays), "--profiles", str(profiles))
+        run("experiment", *data, "--trials", "20", "--study", STUDY, *here)
+        run("report", STUDY, "--out", str(place / "report.html"), *here)
+        with tab(place / "browser") as page:
+            page.open(place / "report.html", WIDTH, "light")
+            page.value("document.querySelector('#comparison').scrollIntoView()")
+            shoot(page, "report")
+            page.open(place / "report.html", 390, "dark")
+            page.value("document.querySelector('#comparison').scrollIntoView()")
+            shoot(page, "report-phone")
+            with interface(*here) as address:
+                look(page, address, "ndcg_at_10", "mlflow", EXPAND)
+            with interface("--optuna", *here) as address:
+                look(page, f"{address}/dashboard/studies/0", "Hyperparameter", "optuna")
+
+
+def run(*words: str) -> None:
+    """A command."""
+    print("recsys", *words[:1], flush=True)
+    subprocess.run([*RECSYS, *words], cwd=ROOT, check=True, capture_output=True)
+
+
+@contextmanager
+def interface(*words: str) -> Iterator[str]:
+    """Pages that `recsys ui` serves, at the address it prints."""
+    command: Sequence[str] = [*RECSYS, "ui", "--port", str(_free_port()), *words]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        match = re.match(r"http\S+", process.stdout.readline())
+        assert match is not None
+        yield match[0]
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def look(page: Tab, address: str, text: str, name: str, script: str = "0") -> None:
+    """Take a picture of a page once it shows a text and a script has run."""
+    light = [{"name": "prefers-color-scheme", "value": "light"}]
+    page.call("Emulation.setEmulatedMedia", features=light)
+    page.call(
+        "Emulation.setDeviceMetricsOverride",
+        width=WIDTH,
+        height=HEIGHT,
+        deviceScaleFactor=1,
+        mobile=False,
+    )
+    page.call("Page.navigate", url=address)
+    end = time.monotonic() + WAIT
+    while text not in page.value(TEXT) and time.monotonic() < end:
+        time.sleep(0.5)
+    time.sleep(2.0)  # pictures are drawn after the text
+    page.value(script)
+    time.sleep(2.0)
+    shoot(page, name)
+
+
+def shoot(page: Tab, name: str) -> None:
+    """Write what the page shows."""
+    data = page.call("Page.captureScreenshot", format="png")["data"]
+    image = Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")
+    path = IMAGES / f"{name}.png"
+    image.quantize(COLOURS).save(path, optimize=True)
+    print(f"{path.relative_to(ROOT)}: {path.stat().st_size / 1e3:.0f} kB", flush=True)
+
+
+def _free_port() -> int:
+    import socket
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+if __name__ == "__main__":
+    main()
