@@ -29,6 +29,7 @@ KINDS: tuple[Kind, ...] = ("lost", "doubled", "orphaned", "different")
 Fault = tuple[Kind, str]
 Trial = Any  # FrozenTrial; plain attributes are read, and optuna is not for other modules
 DRAWN = (".png",)  # files that hold pictures: their values are compared elsewhere
+TOLD = ("report.html", "report/facts.json")  # files that hold ids, seconds and memory
 BUSY = "seconds/"  # metrics that tell what the clock said
 
 
@@ -190,11 +191,13 @@ def _timeless(run: Recorded) -> dict[str, list[tuple[int, float]]]:
 def _files(run: Recorded) -> dict[str, object]:
     """What is in each file, where it is to be the same."""
     paths = sorted(path for path in run.folder.rglob("*") if path.is_file())
-    return {path.relative_to(run.folder).as_posix(): _content(path) for path in paths}
+    return {
+        (name := path.relative_to(run.folder).as_posix()): _content(path, name) for path in paths
+    }
 
 
-def _content(path: Path) -> object:
-    if path.suffix in DRAWN:
+def _content(path: Path, name: str) -> object:
+    if path.suffix in DRAWN or name in TOLD:
         return path.stat().st_size > 0
     if path.suffix == ".parquet":
         return pd.read_parquet(path).to_dict("list")

@@ -290,7 +290,9 @@ def _report(
     rows = {row.metric: row for row in compared.comparison.rows}
     judged = {f"test/{name}": rows[name].b.mean for name in shown_metrics(study.config)}
     best = {"best_trial": str(chosen.winner.slot), "best_run": chosen.winner.run}
-    Run.of(study.workspace, study.parent).log(judged, tags=best)
+    parent = Run.of(study.workspace, study.parent)
+    noted = parent.recorded()  # also by a command that this one repeats
+    parent.log({n: v for n, v in judged.items() if noted.metric(n) != v}, tags=best)
     ids = {model: measured.run for model, measured in finals.items()}
     now = EndFacts.now({**clock.seconds, "total": clock.total}, ids, chosen.ranked)
     report_study(source_of(study, search, stages), study.experiment, now)
