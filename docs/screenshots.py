@@ -39,7 +39,8 @@ EXPAND = """(() => {
 })()"""
 """Close the panel of MLflow's assistant, and show the runs of the study."""
 TEXT = "document.body ? document.body.innerText : ''"
-WAIT = 60.0  # seconds until a page shows what it is looked at for
+WAIT = 60.0  # seconds until a page shows its text,
+DRAWING = 2.0  # and until its pictures are drawn: these pages do not say when they are done
 
 
 def main() -> None:
@@ -102,11 +103,13 @@ def look(page: Tab, address: str, text: str, name: str, script: str = "0") -> No
     )
     page.call("Page.navigate", url=address)
     end = time.monotonic() + WAIT
-    while text not in page.value(TEXT) and time.monotonic() < end:
+    while text not in page.value(TEXT):
+        if time.monotonic() > end:
+            sys.exit(f"{address} does not show {text!r} after {WAIT:.0f} s; no picture is taken")
         time.sleep(0.5)
-    time.sleep(2.0)  # pictures are drawn after the text
+    time.sleep(DRAWING)
     page.value(script)
-    time.sleep(2.0)
+    time.sleep(DRAWING)
     shoot(page, name)
 
 

@@ -33,7 +33,7 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """A page whose links lead to where the files are on the site."""
+    """The page, each link changed to the place of its target on the site."""
     source = page.file.src_uri
 
     def moved(match: re.Match[str]) -> str:

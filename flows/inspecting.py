@@ -118,7 +118,7 @@ def inspect(
         file: The log.
         profiles: Of its users.
         options: Arguments of `recsys.sources.read`, and `profile_columns`.
-        favourite: Name or id of an item: whose favourite is it?
+        favourite: Name or id of an item; the users who play no other item more are listed.
 
     Raises:
         InputError: the log or the profiles cannot be read, or no item is called so.

@@ -22,7 +22,7 @@ class UserView:
     """A user as a model knows it.
 
     Attributes:
-        served_run: Whose model answers.
+        served_run: The run of the model that answers.
         user: External id.
         profile: The known fields, by name; None where the data has no profiles.
         history: The items played most, most first; their score is the number of plays.
@@ -69,7 +69,8 @@ def view_user(workspace: Workspace, run: str | None, user: str, k: int) -> UserV
 
     Args:
         workspace: Holds the runs.
-        run: Whose model; see `tasks.serving.load.find_served_run`.
+        run: Id of the run of the model, or name of its study; None for the best, see
+            `tasks.serving.load.find_served_run`.
         user: Id of a user of the data.
         k: Length of the list, and of the history that is shown.
 

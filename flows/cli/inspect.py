@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from recsys.sources.layout import Nouns
 
 LABEL = 22  # letters before the number in a line
-SHOWN_USERS = 10  # whose favourite an item is
+SHOWN_USERS = 10  # ids listed below a favourite item
 Folder = Annotated[Path, Parameter(metavar="DIR")]
 
 
@@ -203,7 +203,7 @@ def _numbers(inspection: "Inspection") -> list[str]:
 
 
 def _looked_at(inspection: "Inspection", nouns: "Nouns") -> Iterator[str]:
-    """First rows, the items played most, users by profile, and whose favourite an item is."""
+    """First rows, the items played most, users by profile, and the users of a favourite item."""
     yield f"\nfirst rows by id ({nouns.user}, {nouns.item}, plays)"
     rows = [(user, item, f"{plays:,.6g}") for user, item, plays in inspection.first_rows]
     yield from _aligned(rows)

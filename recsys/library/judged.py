@@ -203,7 +203,7 @@ def _named(
 
 
 def _same_fold(model: Fitted, split: Split | Fold, side: Side) -> Fold:
-    """The fold whose training side a model was fitted on."""
+    """The fold of a side; the model must have been fitted on its training pairs."""
     fold = fold_of(split, side)
     if model.served.cells is not fold.train:
         raise InputError(
