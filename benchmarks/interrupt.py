@@ -48,7 +48,8 @@ COMMANDS = 0.2  # share of commands of their own
 STARTING = 6.0  # seconds, about, until such a command has imported everything
 IN_A_ROW = 3  # signals until a command is left to end
 STACKS = signal.SIGUSR1  # has a fork print them
-LATE = 1.0  # seconds before the end in which a signal may come too late
+LATE = 1.0  # seconds before the end in which a signal may come too late,
+# and longer where the command has printed all that it had to print: then Python only clears up
 SERVED = (
     "experiment",
     "compare",
@@ -107,12 +108,14 @@ class Ended:
         was_struck: Whether it got its signal.
         after: Seconds from that to its end.
         said: What it printed.
+        last: What of that it printed after its signal.
     """
 
     code: int
     was_struck: bool
     after: float
     said: str
+    last: str
 
 
 class Process:
@@ -150,15 +153,21 @@ class Process:
     def struck(self, target: int, number: signal.Signals, seconds: float) -> Ended:
         """Send a process a signal so long after the begin, and wait for the end of this one."""
         was_struck = not self.has_ended(seconds)
+        before = self._log.stat().st_size if self._log.exists() else 0
         if was_struck:
             try:
                 os.kill(target, number)
             except ProcessLookupError:  # a server that the command has stopped
                 was_struck = False
-        return self.end(was_struck)
+        return self.end(was_struck, before)
 
-    def end(self, was_struck: bool = False) -> Ended:
-        """Wait for its end; a process that is stuck is killed."""
+    def end(self, was_struck: bool = False, before: int = 0) -> Ended:
+        """Wait for its end; a process that is stuck is killed.
+
+        Args:
+            was_struck: Whether it got its signal.
+            before: Size of its log at that instant.
+        """
         begin = time.monotonic()
         if not self.has_ended(self.age + STUCK):
             if not self._alone:
@@ -170,7 +179,9 @@ class Process:
         with self._log.open("rb") as file:
             file.seek(self._said)
             said = file.read().decode("utf-8", "replace")
-        return Ended(code, was_struck, time.monotonic() - begin, said)
+            file.seek(before)
+            last = file.read().decode("utf-8", "replace")
+        return Ended(code, was_struck, time.monotonic() - begin, said, last)
 
     def server(self) -> int | None:
         """Its Prefect server, as soon as there is one; None if it ends without."""
@@ -274,8 +285,8 @@ def _wrong(done: Ended, case: Case) -> Iterator[tuple[str, str]]:
     if done.after > STUCK:
         yield "stuck", done.said[-4000:]
     elif done.code == 0:
-        if done.was_struck and done.after > LATE:
-            yield "lost", f"it ended {done.after:.1f} s later with 0"
+        if done.was_struck and done.after > LATE and done.last:
+            yield "lost", f"it ended {done.after:.1f} s later with 0, and printed {done.last!r}"
     elif done.code != INTERRUPTED or not done.was_struck:
         yield "wrong code", f"{done.code}: {last}"
     elif "recsys: interrupted" not in done.said:
