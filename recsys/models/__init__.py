@@ -38,6 +38,7 @@ MODELS: dict[str, str] = {
     "ease": "recsys.models.ease",
     "slim": "recsys.models.slim",
     "rp3beta": "recsys.models.rp3beta",
+    "gf-cf": "recsys.models.gf_cf",
     "bpr": "recsys.models.bpr",
     "ncf": "recsys.models.ncf",
     "mult-vae": "recsys.models.mult_vae",

@@ -14,11 +14,12 @@ from recsys.data.profiles import Profiles
 from recsys.dtypes import Float32Array, Float64Array, Int32Array, Int64Array
 from recsys.kernels.pool import in_threads
 from recsys.models.arrays import ModelArrays, StoredArrays
+from recsys.models.products import Products, dense
 from recsys.models.recommender import NO_ITEM, Recommendations
 from recsys.models.top_k import best
 from recsys.models.weighting import WeightedConfig, Weights
 
-Links = csr_matrix | Float32Array
+Links = csr_matrix | Float32Array | Products
 
 SCORES = 1 << 22  # scores of a block of users: 16 MiB of float32
 ROWS = 512  # of links that a thread finds at once, at most
@@ -50,7 +51,7 @@ class Linear(ABC):
 
     @property
     def links(self) -> Links:
-        """B, float32, shape (n_shown, n_shown), dense or CSR: from the row to the column."""
+        """B, float32, from the row to the column, shape (n_shown, n_shown); dense unless CSR."""
         return self._links
 
     @property
@@ -66,6 +67,7 @@ class Linear(ABC):
 
     def arrays(self) -> ModelArrays:
         """The links."""
+        assert not isinstance(self._links, Products)  # whose model saves what they follow from
         return {"links": self._links}
 
     def restore(self, train: Interactions, stored: StoredArrays) -> Self:
@@ -124,7 +126,7 @@ class Linear(ABC):
         scores = np.full(history.matrix().shape[1], -np.inf, dtype=np.float32)
         if self._narrowed(history.matrix()[one]).nnz:
             weighted = self._narrowed(self._weights(history, one))
-            scores[self._shown] = _dense(weighted @ self._links)[0]
+            scores[self._shown] = self._times_links(weighted)[0]
         return scores
 
     def contributions(self, history: Interactions, user: int, item: int) -> Float64Array:
@@ -136,7 +138,7 @@ class Linear(ABC):
         towards = np.zeros(weighted.shape[1])
         place = np.flatnonzero(self._shown == item)
         if len(place):
-            towards[self._shown] = _dense(self._links[:, place])[:, 0]
+            towards[self._shown] = self._column(place)
         return np.asarray(weighted.data * towards[weighted.indices])
 
     def similar(self, item: int, k: int) -> tuple[Int32Array, Float32Array]:
@@ -149,8 +151,9 @@ class Linear(ABC):
         place = np.flatnonzero(self._shown == item)
         if not len(place):
             return np.zeros(0, np.int32), np.zeros(0, np.float32)
-        row = _dense(self._links[place])
-        items, links = best(np.where(row > 0, row, np.float32(-np.inf)), k)
+        row = self._row(place)
+        row[place] = 0
+        items, links = best(np.where(row > 0, row, np.float32(-np.inf))[None], k)
         linked = items[0] != NO_ITEM
         return self._shown[items[0, linked]], links[0, linked]
 
@@ -171,13 +174,27 @@ class Linear(ABC):
 
     def _scored(self, weighted: csr_matrix, seen: csr_matrix) -> Float32Array:
         """Scores of a block, float32, shape (m, n_shown); -inf for the items of the history."""
-        scores = _dense(weighted @ self._links)
+        scores = self._times_links(weighted)
         scores[np.repeat(np.arange(len(scores)), np.diff(seen.indptr)), seen.indices] = -np.inf
         return scores
 
+    def _times_links(self, weighted: csr_matrix) -> Float32Array:
+        """Scores by weights of shape (m, n_shown), float32, of the same shape."""
+        if isinstance(self._links, Products):
+            return self._links.scores(weighted)
+        return dense(weighted @ self._links)
 
-def _dense(block: Links) -> Float32Array:
-    return block.toarray() if isinstance(block, csr_matrix) else np.asarray(block)
+    def _row(self, place: Int64Array) -> Float32Array:
+        """A copy of the links from one item, float32, shape (n_shown,)."""
+        if isinstance(self._links, Products):
+            return self._links.row(place)
+        return np.array(dense(self._links[place])[0])
+
+    def _column(self, place: Int64Array) -> Float32Array:
+        """The links to one item, float32, shape (n_shown,)."""
+        if isinstance(self._links, Products):
+            return self._links.column(place)
+        return dense(self._links[:, place])[:, 0]
 
 
 def mean_square(weighted: csr_matrix) -> float:
