@@ -55,7 +55,7 @@ class CompareRequest:
         tune_once: Whether later splits take over the points found on the first.
         name: Of the comparison; its studies have names with it, and existing ones are resumed. A
             new name if empty.
-        top_items: Items that EASE learns and shows; all by default.
+        top_items: Items that EASE and Turbo-CF learn and show; all by default.
         adopt: Whether studies and stages that other code made are used.
     """
 

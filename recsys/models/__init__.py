@@ -39,6 +39,7 @@ MODELS: dict[str, str] = {
     "slim": "recsys.models.slim",
     "rp3beta": "recsys.models.rp3beta",
     "gf-cf": "recsys.models.gf_cf",
+    "turbo-cf": "recsys.models.turbo_cf",
     "bpr": "recsys.models.bpr",
     "ncf": "recsys.models.ncf",
     "mult-vae": "recsys.models.mult_vae",

@@ -1,33 +1,29 @@
 """A linear autoencoder without a diagonal, in closed form (Steck 2019)."""
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import PositiveFloat
 from scipy.sparse import csr_matrix
 
 from recsys.data.profiles import Profiles
-from recsys.dtypes import Float32Array, Int32Array
+from recsys.dtypes import Float32Array
 from recsys.errors import InputError
-from recsys.models.arrays import StoredArrays
+from recsys.models.dense_links import REMEDY, DenseConfig, DenseLinear
 from recsys.models.inverse import invert
-from recsys.models.linear import GRAM_ROWS, GRAM_THREADS, Linear, gram, mean_square
-from recsys.models.needs import Need, available_memory, require_memory
-from recsys.models.weighting import WeightedConfig, Weighting
+from recsys.models.linear import GRAM_ROWS, GRAM_THREADS, gram, mean_square
+from recsys.models.needs import Need
+from recsys.models.weighting import Weighting
 
 ROWS = 512  # of a matrix that are changed at once
 BYTES = 4  # per pair of items: products, their inverse and the links in one place, float32
 BLOCK = 20 * GRAM_ROWS * GRAM_THREADS  # bytes per item: rows of products, sparse, then dense
 CELL = 24  # bytes per cell: the weights in float64, by users and by items
 PAIR_SECONDS = 2e-8  # per pair of items, for steps that are bound by memory
-REMEDY = (
-    "set top_items to {most} or fewer (--set search.top_items={most}), keep fewer items "
-    "(filter.min_users), or take another model, such as item-knn"
-)
 PRODUCT_SECONDS = 1.2e-8  # per multiplication of the sparse product
 
 
-class EaseConfig(WeightedConfig):
+class EaseConfig(DenseConfig):
     """A linear autoencoder without a diagonal, in closed form."""
 
     kind: Literal["ease"] = "ease"
@@ -35,10 +31,6 @@ class EaseConfig(WeightedConfig):
     power: PositiveFloat = 0.35
     regularization: PositiveFloat = 300.0
     """In units of the mean square of the weights."""
-    top_items: PositiveInt | None = None
-    """Only so many items, those with most users, are learned and recommended."""
-
-    size_parameters: ClassVar[tuple[str, ...]] = ("top_items",)
 
     def need(self, users: int, items: int, cells: int) -> Need:
         """The links between the items that are learned, and n^3 operations in float32."""
@@ -56,36 +48,17 @@ class EaseConfig(WeightedConfig):
         )
 
 
-class Ease(Linear):
+class Ease(DenseLinear):
     """Equation 8 of "Embarrassingly Shallow Autoencoders for Sparse Data".
 
         minimise |W - W B|^2 + regularization * s * |B|^2   where   diag(B) = 0
         P = (W'W + regularization * s * I)^-1,   b_ij = -p_ij / p_jj
 
     W are the weights of the plays and s their mean square, so that the regularization means the
-    same under every weighting; under binary weights s = 1, as in the paper.
-
-    B is dense: with `top_items`, only so many items, those with most distinct users (of
-    equals the lower item number), are learned and recommended; the catalogue is cut.
+    same under every weighting; under binary weights s = 1, as in the paper. B is dense.
     """
 
     _config: EaseConfig
-
-    def __init__(self, config: EaseConfig, available: int | None = None) -> None:
-        """An untrained model.
-
-        Args:
-            config: Hyper-parameters.
-            available: Bytes of memory that may be used; the free memory by default.
-        """
-        super().__init__(config)
-        self._available = available
-
-    def _chosen(self, train: csr_matrix) -> Int32Array:
-        """All items, or the `top_items` with most users."""
-        n_users = np.bincount(train.indices, minlength=train.shape[1])
-        most = self._config.top_items  # or None, which cuts nothing off
-        return np.sort(np.argsort(-n_users, kind="stable")[:most]).astype(np.int32)
 
     def _linked(self, weighted: csr_matrix) -> Float32Array:
         """B in closed form.
@@ -93,9 +66,7 @@ class Ease(Linear):
         Raises:
             InputError: it does not fit into the memory.
         """
-        free = available_memory() if self._available is None else self._available
-        need = self._config.need(*weighted.shape, weighted.nnz)
-        require_memory(self._config.kind, need, free)
+        self._check_memory(weighted)
         regularization = self._config.regularization * mean_square(weighted)
         links = gram(weighted.astype(np.float64), np.float32)
         links[np.diag_indices(len(links))] += regularization
@@ -103,10 +74,6 @@ class Ease(Linear):
             raise InputError("ease cannot invert the matrix; raise regularization")
         _scale(links)
         return links
-
-    def _stored(self, stored: StoredArrays, n_shown: int) -> Float32Array:
-        """B as it was saved: dense."""
-        return stored.dense("links", np.float32, n_shown, n_shown)
 
 
 CONFIG = EaseConfig

@@ -241,7 +241,16 @@ def test_contributions_add_up_to_the_score(
         assert total == pytest.approx(scores[item], rel=1e-3, abs=1e-3)
 
 
-EXACT = ("popularity-plays", "popularity-users", "item-knn", "rp3beta", "slim", "ease", "gf-cf")
+EXACT = (
+    "popularity-plays",
+    "popularity-users",
+    "item-knn",
+    "rp3beta",
+    "slim",
+    "ease",
+    "gf-cf",
+    "turbo-cf",
+)
 
 
 @of_models({name: CONFIGS[name] for name in EXACT})
@@ -262,6 +271,7 @@ NEED_HISTORY = (
     "slim",
     "ease",
     "gf-cf",
+    "turbo-cf",
     "mult-vae",
     "mult-vae-deep",
 )
@@ -285,6 +295,7 @@ CAMPS: Mapping[str, dict[str, Any]] = {
     "slim": {"l1": 0.01, "l2": 1.0},
     "ease": {"regularization": 1.0},
     "gf-cf": {"factors": 2},  # as of als
+    "turbo-cf": {},
     "fm": {"factors": 4, "iterations": 30, "learning_rate": 0.1, "dropout": 0.5},
     "bpr": {"factors": 4, "learning_rate": 0.1, "regularization": 0.02, "iterations": 100},
     "ncf": {"factors": 4, "iterations": 60, "learning_rate": 0.02},
@@ -308,7 +319,7 @@ def test_the_hidden_item_of_each_camp_comes_first(config: ModelConfig, seed: int
 @of_models(
     {
         f"{kind}-{weighting}": make_config(kind, {**CAMPS[kind], "weighting": weighting})
-        for kind in ("als", "item-knn", "user-knn", "rp3beta", "slim", "ease", "gf-cf")
+        for kind in ("als", "item-knn", "user-knn", "rp3beta", "slim", "ease", "gf-cf", "turbo-cf")
         for weighting in WEIGHTINGS
     }
 )
