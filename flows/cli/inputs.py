@@ -99,7 +99,7 @@ class RequestOptions:
         str | None, Parameter(metavar="NAME", completer=lambda _: list(MODELS), help=MODEL)
     ] = None
     top_items: Number = None
-    """ease learns and shows only so many items."""
+    """ease and turbo-cf learn and show only so many items."""
     trials: Number = None
     """How many the study is to have."""
     timeout: Annotated[float | None, Parameter(metavar="SECONDS")] = None

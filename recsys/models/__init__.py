@@ -31,6 +31,7 @@ Device = Literal["cpu", "gpu"]
 MODELS: dict[str, str] = {
     "popularity-plays": "recsys.models.popularity",
     "popularity-users": "recsys.models.popularity",
+    "random": "recsys.models.random_order",
     "als": "recsys.models.als",
     "item-knn": "recsys.models.item_knn",
     "user-knn": "recsys.models.user_knn",

@@ -242,6 +242,7 @@ def test_contributions_add_up_to_the_score(
 
 
 EXACT = (
+    "random",
     "popularity-plays",
     "popularity-users",
     "item-knn",
@@ -339,7 +340,7 @@ def test_a_new_user_is_folded_into_their_camp(config: ModelConfig, seed: int) ->
     assert {*odd} == {7, 9, 11}
 
 
-@of_models({kind: CONFIGS[kind] for kind in ("als", "bpr", "fm", "ncf", "mult-vae")})
+@of_models({kind: CONFIGS[kind] for kind in ("als", "bpr", "fm", "ncf", "mult-vae", "random")})
 def test_another_seed_gives_another_model(config: ModelConfig) -> None:
     dense = two_camps(N_USERS, N_ITEMS)
     one, other = (fitted(config, dense, seed).recommend(ALL, 4) for seed in (1, 2))
