@@ -41,6 +41,7 @@ MODELS: dict[str, str] = {
     "rp3beta": "recsys.models.rp3beta",
     "gf-cf": "recsys.models.gf_cf",
     "turbo-cf": "recsys.models.turbo_cf",
+    "puresvd": "recsys.models.puresvd",
     "bpr": "recsys.models.bpr",
     "ncf": "recsys.models.ncf",
     "mult-vae": "recsys.models.mult_vae",

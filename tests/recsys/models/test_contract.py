@@ -251,6 +251,7 @@ EXACT = (
     "ease",
     "gf-cf",
     "turbo-cf",
+    "puresvd",
 )
 
 
@@ -273,6 +274,7 @@ NEED_HISTORY = (
     "ease",
     "gf-cf",
     "turbo-cf",
+    "puresvd",
     "mult-vae",
     "mult-vae-deep",
 )
@@ -297,6 +299,7 @@ CAMPS: Mapping[str, dict[str, Any]] = {
     "ease": {"regularization": 1.0},
     "gf-cf": {"factors": 2},  # as of als
     "turbo-cf": {},
+    "puresvd": {"factors": 2},  # likewise
     "fm": {"factors": 4, "iterations": 30, "learning_rate": 0.1, "dropout": 0.5},
     "bpr": {"factors": 4, "learning_rate": 0.1, "regularization": 0.02, "iterations": 100},
     "ncf": {"factors": 4, "iterations": 60, "learning_rate": 0.02},
@@ -320,7 +323,8 @@ def test_the_hidden_item_of_each_camp_comes_first(config: ModelConfig, seed: int
 @of_models(
     {
         f"{kind}-{weighting}": make_config(kind, {**CAMPS[kind], "weighting": weighting})
-        for kind in ("als", "item-knn", "user-knn", "rp3beta", "slim", "ease", "gf-cf", "turbo-cf")
+        for kind in CAMPS
+        if issubclass(config_class(kind), WeightedConfig) and kind not in ("fm", "mult-vae")
         for weighting in WEIGHTINGS
     }
 )
@@ -353,6 +357,7 @@ def test_another_seed_gives_another_model(config: ModelConfig) -> None:
         "item-knn": small("item-knn", weighting="linear", shrinkage=3.0),
         "slim": make_config("slim", {"weighting": "linear", "l1": 0.1, "l2": 2.0}),
         "ease": small("ease", weighting="linear", regularization=2.0),
+        **{kind: small(kind, weighting="linear") for kind in ("gf-cf", "turbo-cf", "puresvd")},
     }
 )
 def test_the_scale_of_the_weights_changes_no_score(config: ModelConfig) -> None:
