@@ -1,38 +1,51 @@
 """The items with most plays or most users, the baseline that every other model has to beat."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import AfterValidator, NonNegativeFloat, PositiveFloat
 from scipy.sparse import csr_matrix
 
-from recsys.data.ids import IdMap
 from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
 from recsys.errors import InputError
 from recsys.models.arrays import ModelArrays, StoredArrays
 from recsys.models.config import ModelConfig
-from recsys.models.features import age_bands, known, numbered
+from recsys.models.groups import ALL, COLUMNS, ProfileGroups
 from recsys.models.recommender import NO_ITEM, Recommendations, padded
+from recsys.models.weighting import decay, latest
 
 Groups = npt.NDArray[np.int32]
+
+
+def _columns(within: str) -> str:
+    names = within.split("+")
+    if within != ALL and not (set(names) <= set(COLUMNS) and len(set(names)) == len(names)):
+        raise ValueError(f"use {ALL}, or some of {', '.join(COLUMNS)} joined by +")
+    return within
 
 
 class PopularityConfig(ModelConfig):
     """Parameters of popularity: it counts plays, or distinct users."""
 
     baseline: ClassVar[bool] = True
-    profile_parameters: ClassVar[tuple[str, ...]] = ("within",)
+    profile_parameters: ClassVar[tuple[str, ...]] = ("within", "shrinkage")
 
     kind: Literal["popularity-plays", "popularity-users"]
-    within: Literal["all", "country", "age"] = "all"
-    """The users that count: all, or those of the country or age band of the user."""
+    within: Annotated[str, AfterValidator(_columns)] = ALL
+    """The users that count: all, or those with the country, gender, age band or year of signing up
+    of the user; several are joined, as in "country+gender"."""
+    shrinkage: NonNegativeFloat = 10.0
+    """So many users with the taste of all are added to those of a group."""
+    half_life: PositiveFloat | None = None
+    """Days after which a play, or a user, counts half; None: all count the same. Needs times."""
 
     @property
     def uses_profiles(self) -> bool:
-        """True where it counts within a country or an age band."""
-        return self.within != "all"
+        """True where it counts within groups of users."""
+        return self.within != ALL
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,9 +75,14 @@ class Popularity:
     Ties go to the lower item number. Items without users in training are ranked last, with a
     score of 0: the catalogue is never cut.
 
-    Within a country or an age band (0-17, 18-24, 25-34, 35-44, 45-54, 55 and above) only its
-    users count, and ties go to the more popular item among all. A user without the field, or
-    with a country that no user of the training has, gets the items that are popular among all.
+    Within a group, such as a country or an age band (0-17, 18-24, 25-34, 35-44, 45-54, 55 and
+    above), the score of item i is
+
+        n_gi + shrinkage * n_i / n
+
+    with n_gi its count in the group, n_i that among all, and n the users of the training; ties go
+    to the more popular item among all. A field of the profile that is missing, or that no user of
+    the training has, is left out. A user without any gets the items that are popular among all.
     """
 
     _train: Interactions
@@ -72,7 +90,8 @@ class Popularity:
     _all: Ranking
     _groups: Groups
     _counts: csr_matrix
-    _countries: IdMap
+    _grouped: ProfileGroups | None
+    _added: npt.NDArray[np.float64]
 
     def __init__(self, config: PopularityConfig, profiles: Profiles | None = None) -> None:
         """An untrained model.
@@ -82,9 +101,9 @@ class Popularity:
             profiles: Of the users of the training data, aligned with them.
 
         Raises:
-            InputError: it counts within countries or age bands and there are no profiles.
+            InputError: it counts within groups and there are no profiles.
         """
-        if config.within != "all" and profiles is None:
+        if config.uses_profiles and profiles is None:
             raise InputError(
                 f'{config.kind} with within = "{config.within}" needs user profiles; pass '
                 f'--profiles FILE, or set within = "all"'
@@ -98,17 +117,31 @@ class Popularity:
         return self._all.scores
 
     def fit(self, train: Interactions) -> Self:
-        """Count plays or users."""
+        """Count plays or users.
+
+        Raises:
+            InputError: there is a half-life and the data has no times.
+        """
         self._train, self._seen = train, train.matrix()
-        by_plays = self._config.kind == "popularity-plays"
-        weights = train.plays if by_plays else None
+        weights = self._weights(train)
         n_items = len(train.items)
         counts = np.bincount(train.cols, weights, minlength=n_items).astype(np.float64)
         self._all = Ranking.of(counts, np.arange(n_items, dtype=np.int32))
-        self._countries = known(None if self._profiles is None else self._profiles.country)
+        self._added = counts * self._config.shrinkage / max(len(train.users_with_cells()), 1)
+        self._grouped = None
+        if self._profiles is not None and self._config.uses_profiles:
+            columns = tuple(self._config.within.split("+"))
+            self._grouped = ProfileGroups(columns, self._profiles)
         self._groups = self._groups_of(self._profiles, len(train.users))
-        self._counts = self._counted(train, train.plays if by_plays else np.ones(len(train)))
+        self._counts = self._counted(train, weights)
         return self
+
+    def _weights(self, train: Interactions) -> npt.NDArray[np.float64]:
+        """What each cell counts, float64, shape (n,)."""
+        by_plays = self._config.kind == "popularity-plays"
+        weights = train.plays if by_plays else np.ones(len(train))
+        half_life = self._config.half_life
+        return weights if half_life is None else weights * decay(train, half_life, latest(train))
 
     def arrays(self) -> ModelArrays:
         """No arrays: counting is no training."""
@@ -136,25 +169,28 @@ class Popularity:
         return self._ranked(history.matrix()[users], users, k, groups[users])
 
     def _groups_of(self, profiles: Profiles | None, n_users: int) -> Groups:
-        """Number of each user's country or band, int32, shape (n_users,); -1 is all users."""
-        if profiles is None or self._config.within == "all":
+        """Number of each user's group, int32, shape (n_users,); -1 is all users."""
+        if profiles is None or self._grouped is None:
             return np.full(n_users, -1, np.int32)
-        if self._config.within == "country":
-            return numbered(profiles.country, self._countries)
-        return age_bands(profiles.age)
+        return self._grouped.of(profiles)
 
     def _counted(self, train: Interactions, weights: npt.NDArray[np.float64]) -> csr_matrix:
         """The counts of each group, float64 CSR, shape (n_groups, n_items)."""
-        group = self._groups[train.rows]
-        inside = group >= 0
-        cells = weights[inside], (group[inside], train.cols[inside])
-        n_groups = int(self._groups.max(initial=-1)) + 1
-        return csr_matrix(cells, shape=(n_groups, len(train.items)), dtype=np.float64)
+        if self._grouped is None:
+            return csr_matrix((0, len(train.items)))
+        cells = csr_matrix((weights, (train.rows, train.cols)), shape=train.shape)
+        users, groups = self._grouped.users, self._grouped.groups
+        members = csr_matrix(
+            (np.ones(len(users)), (groups, users)),
+            shape=(len(self._grouped.codes), len(train.users)),
+        )
+        return csr_matrix(members @ cells)
 
     def _ranking(self, group: int) -> Ranking:
-        if not 0 <= group < self._counts.shape[0] or not self._counts[[group]].nnz:
+        if group < 0 or not self._counts[[group]].nnz:
             return self._all
-        return Ranking.of(self._counts[[group]].toarray().ravel(), self._all.order)
+        counts = self._counts[[group]].toarray().ravel() + self._added
+        return Ranking.of(counts, self._all.order)
 
     def _ranked(
         self, seen: csr_matrix, users: npt.NDArray[np.int32], k: int, groups: Groups

@@ -44,8 +44,26 @@ def _times(cells: Interactions) -> npt.NDArray[np.int64]:
     return cells.last
 
 
-def _latest(cells: Interactions) -> int:
+def latest(cells: Interactions) -> int:
+    """The last time of all cells.
+
+    Raises:
+        InputError: they have no times.
+    """
     return int(_times(cells).max(initial=0))
+
+
+def decay(cells: Interactions, half_life: float, now: int) -> Float64Array:
+    """2^-(age / half_life) of each cell, from LEAST to 1, float64, shape (n,).
+
+    Args:
+        cells: With times.
+        half_life: Days.
+        now: When the age of a cell is 0; later cells have none either.
+    """
+    age = np.maximum(now - _times(cells), 0) / DAY
+    # An old play may decay to 0, but its cell must stay a cell.
+    return np.asarray(np.maximum(np.exp2(-age / half_life), LEAST))
 
 
 class Weights:
@@ -63,7 +81,7 @@ class Weights:
             InputError: there is a half-life and the data has no times.
         """
         self._config = config
-        self._now = _latest(cells) if config.half_life is not None else 0
+        self._now = latest(cells) if config.half_life is not None else 0
         train = self._decayed(cells)
         n_users = max(int(np.count_nonzero(np.diff(train.indptr))), 1)
         users_per_item = np.bincount(train.indices, minlength=train.shape[1])
@@ -102,9 +120,7 @@ class Weights:
         half_life = self._config.half_life
         plays = cells.matrix()
         if half_life is not None:
-            age = np.maximum(self._now - _times(cells), 0) / DAY
-            # An old play may decay to 0, but its cell must stay a cell.
-            kept = np.maximum(np.exp2(-age / half_life), LEAST)
+            kept = decay(cells, half_life, self._now)
             plays.data = (cells.plays * kept).astype(np.float32)
         return plays
 

@@ -46,7 +46,8 @@ def test_popularity_is_searched_within_groups_only_where_profiles_are_given() ->
     def within(has_profiles: bool) -> object:
         return model_config(BASE, "popularity-plays", 0, has_profiles).search["within"]
 
-    assert within(has_profiles=True) == ("all", "country", "age")
+    groups = ("country", "gender", "age", "country+gender", "country+gender+age")
+    assert within(has_profiles=True) == ("all", *groups)
     assert within(has_profiles=False) == ("all",)
 
 

@@ -1,16 +1,18 @@
+import dataclasses
 import tracemalloc
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.data.ids import IdMap
 from recsys.data.interactions import Interactions
 from recsys.errors import InputError
 from recsys.models.popularity import Popularity, PopularityConfig
+from recsys.models.weighting import DAY
 from tests.conftest import cells_of, lists, plays_of, profiles_of
 
 N_USERS, N_ITEMS = 6, 7
@@ -84,7 +86,7 @@ def model(
     kind: str = "popularity-users",
 ) -> Popularity:
     cells = cells_of(dense)
-    config = PopularityConfig(kind=kind, within=within)
+    config = PopularityConfig(kind=kind, within=within, shrinkage=0)
     return Popularity(config, profiles_of(cells.users, countries, ages)).fit(cells)
 
 
@@ -161,3 +163,90 @@ def test_a_user_of_the_training_is_folded_in_with_their_country() -> None:
     fitted = Popularity(config, profiles_of(cells.users, WHERE)).fit(cells)
 
     assert lists(fitted.fold_in(cells, users, 2)) == lists(fitted.recommend(users, 2))
+
+
+FIELDS = ("country", "gender", "age")
+VALUES = {
+    "country": ("Chile", "Peru", None),
+    "gender": ("f", "m", None),
+    "age": (20.0, 60.0, np.nan),
+}
+
+
+def known_of(profile: tuple[object, ...]) -> dict[str, object]:
+    """The fields that a user has; an age of NaN is none."""
+    return {f: v for f, v in zip(FIELDS, profile, strict=True) if v is not None and v == v}
+
+
+@pytest.mark.parametrize("within", ["gender", "country+gender", "age+country+gender"])
+@settings(max_examples=25)
+@given(
+    dense=plays,
+    who=st.lists(
+        st.tuples(*(st.sampled_from(VALUES[field]) for field in FIELDS)),
+        min_size=N_USERS,
+        max_size=N_USERS,
+    ),
+    shrinkage=st.sampled_from([0.0, 0.5, 10.0]),
+)
+def test_a_group_has_all_that_is_known_and_is_shrunk_towards_all(
+    within: str, dense: npt.NDArray[np.int32], who: list[tuple[object, ...]], shrinkage: float
+) -> None:
+    """Slow reference: the users that agree in every field of `within` that the user has."""
+    cells = cells_of(dense)
+    profiles = profiles_of(cells.users, *([each[n] for each in who] for n in (0, 2, 1)))
+    config = PopularityConfig(kind=USERS, within=within, shrinkage=shrinkage)
+
+    recs = Popularity(config, profiles).fit(cells).recommend(ALL, N_ITEMS)
+
+    counted = (dense > 0).astype(float)
+    of_all = counted.sum(axis=0)
+    for user in ALL:
+        mine = {f: v for f, v in known_of(who[user]).items() if f in within.split("+")}
+        same = [bool(mine) and mine.items() <= known_of(other).items() for other in who]
+        theirs = counted[same].sum(axis=0)
+        scores = of_all
+        if theirs.any():
+            scores = theirs + shrinkage * of_all / (dense > 0).any(axis=1).sum()
+        shown = lists(recs)[user]
+        assert set(shown) == set(np.flatnonzero(dense[user] == 0))
+        np.testing.assert_allclose(recs.scores[user, : len(shown)], scores[shown], rtol=1e-6)
+
+
+def test_those_who_signed_up_in_one_year_are_a_group() -> None:
+    cells = cells_of([[0, 0], [0, 1], [1, 0], [1, 0]])
+    days = np.array(["2009-01-01", "2009-12-31", "2010-01-01"], "datetime64[s]").astype(np.int64)
+    profiles = dataclasses.replace(profiles_of(cells.users), signup=np.append(days, -1))
+    config = PopularityConfig(kind=USERS, within="signup", shrinkage=0)
+
+    recs = Popularity(config, profiles).fit(cells).recommend(ALL[:4], 1)
+
+    assert recs.items[0].tolist() == [1]
+    assert recs.items[1].tolist() == [0]
+
+
+@both_kinds
+@pytest.mark.parametrize("within", ["all", "country"])
+def test_what_is_old_counts_half_after_each_half_life(kind: str, within: str) -> None:
+    """Of item 0 are 8 plays of one user, 20 days before the last one, of which 2 count."""
+    cells = cells_of([[8, 0], [0, 3]])
+    timed = dataclasses.replace(cells, first=np.array([0, 20]) * DAY, last=np.array([0, 20]) * DAY)
+    config = PopularityConfig(kind=kind, within=within, half_life=10, shrinkage=0)
+    profiles = profiles_of(cells.users, ["Peru", "Peru"])
+
+    recs = Popularity(config, profiles).fit(timed).recommend(ALL[:2], 1)
+
+    one_user = [0.25, 1.0]
+    assert recs.items.tolist() == [[1], [0]]
+    assert recs.scores.ravel().tolist() == ([3.0, 2.0] if kind == PLAYS else one_user[::-1])
+
+
+def test_a_half_life_needs_times() -> None:
+    with pytest.raises(InputError, match="half_life needs plays with times"):
+        Popularity(PopularityConfig(kind=USERS, half_life=9)).fit(cells_of([[1]]))
+
+
+@pytest.mark.parametrize("within", ["", "city", "all+country", "age+age", "country,age"])
+def test_groups_by_what_is_no_column_are_refused_with_those_there_are(within: str) -> None:
+    with pytest.raises(ValueError, match="use all, or some of country, gender, age, signup joined"):
+        PopularityConfig(kind=USERS, within=within)
