@@ -16,9 +16,10 @@ from flows.model_config import ensemble_of, model_config, pinned
 from flows.notes import NOTE, comparison_note
 from flows.reporting import command
 from flows.searching import joined, search_all, with_prefect
+from flows.tuned import TunedModel, judged_split
 from recsys.config import ExperimentConfig
 from recsys.errors import InputError
-from recsys.evaluation.comparison import Comparison, SplitResult
+from recsys.evaluation.comparison import Comparison
 from recsys.evaluation.exchange import Exchange
 from recsys.models import config_class, is_baseline, make_config
 from recsys.models.config import ModelConfig
@@ -29,9 +30,9 @@ from tasks.progress import Stage, report_progress, report_stage
 from tasks.report.facts import EndFacts
 from tasks.report.making import report_comparison
 from tasks.study.choosing import choose
-from tasks.study.comparison_report import judge_split, record_comparison
+from tasks.study.comparison_report import record_comparison
 from tasks.study.experiment_report import compare_sides
-from tasks.study.measuring import Measured, run_final, run_on_validation
+from tasks.study.measuring import run_final, run_on_validation
 from tasks.study.study import Study
 from tasks.tracking.runs import Run
 from tasks.tuning import Search
@@ -124,29 +125,6 @@ class CompareResult:
         return {"members": list(members), "validation": value, "best_alone": best}
 
 
-@dataclass(slots=True)
-class _TunedModel:
-    """A model on a split, as far as it has come."""
-
-    study: Study
-    config: ModelConfig
-    validation: float
-    trials: int
-    search_seconds: float
-    measured: Measured
-    folder: Path
-    folds: Path
-
-    @property
-    def result(self) -> dict[str, Any]:
-        return {
-            "params": self.config.model_dump(mode="json", exclude={"kind"}, exclude_none=True),
-            "validation": self.validation,
-            "trials": self.trials,
-            "search_seconds": self.search_seconds,
-        }
-
-
 def new_name() -> str:
     """A name for a comparison, by the second, UTC."""
     return f"compare-{datetime.now(UTC):%Y%m%d-%H%M%S}"
@@ -189,7 +167,7 @@ def _compared(
     request: CompareRequest, place: Workspace, clock: Clock, folder: Path
 ) -> CompareResult:
     failed: dict[str, str] = {}
-    entries: dict[int, dict[str, _TunedModel]] = {}
+    entries: dict[int, dict[str, TunedModel]] = {}
     n_models = len(request.models)
     for n, seed in enumerate(request.seeds):
         first = entries.get(request.config.seed) if request.tune_once else None
@@ -207,12 +185,13 @@ def _compared(
                 _check_others(request, model, error, failed, entries)
     report_stage("model", None)
     merged = _merged(request, place, entries, clock, folder)
-    splits = [_split_result(request, seed, of_seed) for seed, of_seed in entries.items()]
+    metric = request.config.study.metric
+    splits = [judged_split(seed, of_seed, metric) for seed, of_seed in entries.items()]
     judge = request.config.judge
     with clock.part("compare"):
         comparison = Comparison.of(
             splits,
-            request.config.study.metric,
+            metric,
             seed_for(request.config.seed, "judge", "bootstrap"),
             judge.resamples,
             report_progress,
@@ -236,7 +215,7 @@ def _check_others(
     model: str,
     error: InputError,
     failed: dict[str, str],
-    entries: Mapping[int, dict[str, _TunedModel]],
+    entries: Mapping[int, dict[str, TunedModel]],
 ) -> None:
     """A model that cannot be used is left out of all splits, as long as two others can."""
     failed[model] = str(error)
@@ -254,7 +233,7 @@ def _entry(
     known: ModelConfig | None,
     clock: Clock,
     folder: Path,
-) -> _TunedModel:
+) -> TunedModel:
     has_profiles = request.profiles is not None
     config = model_config(request.config, model, seed, has_profiles, request.top_items)
     if known is not None:
@@ -270,7 +249,7 @@ def _entry(
 
 def _tuned_and_judged(
     study: Study, search: Search, folds: Path, clock: Clock, into: Path
-) -> _TunedModel:
+) -> TunedModel:
     before = clock.seconds.get("fit", 0.0) + clock.seconds.get("judge", 0.0)
     search_all(study, search, folds / "validation", with_prefect, clock)
     spent = clock.seconds.get("fit", 0.0) + clock.seconds.get("judge", 0.0) - before
@@ -281,13 +260,13 @@ def _tuned_and_judged(
         value = next(e.estimate.mean for e in chosen.ranked if e.done.slot == chosen.winner.slot)
         with clock.part("final"):
             measured = run_final(study, folds / "test", winner, into)
-    return _TunedModel(study, winner, value, search.ended, spent, measured, into, folds)
+    return TunedModel(study, winner, value, search.ended, spent, measured, into, folds)
 
 
 def _merged(
     request: CompareRequest,
     place: Workspace,
-    entries: Mapping[int, dict[str, _TunedModel]],
+    entries: Mapping[int, dict[str, TunedModel]],
     clock: Clock,
     folder: Path,
 ) -> tuple[tuple[str, str], float, float] | None:
@@ -303,7 +282,7 @@ def _merged(
     values = {}
     for seed, of_seed in entries.items():
         report_progress(f"ensemble on split {seed}", 0, None)
-        values[seed] = run_on_validation(*_merging(of_seed, pair))
+        values[seed] = run_on_validation(*_merging(of_seed, pair)).value
     value = sum(values.values()) / len(values)
     if value > mean(pair[0]):
         for seed, of_seed in entries.items():
@@ -311,33 +290,24 @@ def _merged(
             into = folder / request.study(ENSEMBLE, seed)
             with clock.part("final"):
                 measured = run_final(base, best.folds / "test", config, into)
-            of_seed[ENSEMBLE] = _TunedModel(
+            of_seed[ENSEMBLE] = TunedModel(
                 base, config, values[seed], 1, 0.0, measured, into, best.folds
             )
     return (pair[0], pair[1]), mean(pair[0]), value
 
 
 def _base(
-    of_seed: Mapping[str, _TunedModel], pair: Sequence[str]
-) -> tuple[Study, ModelConfig, _TunedModel]:
+    of_seed: Mapping[str, TunedModel], pair: Sequence[str]
+) -> tuple[Study, ModelConfig, TunedModel]:
     best = of_seed[pair[0]]
     return best.study, ensemble_of([of_seed[name].config for name in pair]), best
 
 
 def _merging(
-    of_seed: Mapping[str, _TunedModel], pair: Sequence[str]
+    of_seed: Mapping[str, TunedModel], pair: Sequence[str]
 ) -> tuple[Study, Path, ModelConfig]:
     study, config, best = _base(of_seed, pair)
     return study, best.folds / "validation", config
-
-
-def _split_result(
-    request: CompareRequest, seed: int, entries: Mapping[str, _TunedModel]
-) -> SplitResult:
-    folds = next(iter(entries.values())).folds
-    k = int(request.config.study.metric.partition("@")[2])
-    judged = {name: (each.measured, each.result, each.folder) for name, each in entries.items()}
-    return judge_split(folds / "test", seed, judged, k)
 
 
 def _with_commands(facts: EndFacts, request: CompareRequest, place: Workspace) -> EndFacts:

@@ -12,6 +12,8 @@ from recsys.models.config import ModelConfig
 from recsys.renames import new_model
 from recsys.settings import hint
 
+AUTO = "auto"
+"""In place of the name of a model: several within one budget, see `flows.auto`."""
 SPACES = Path(__file__).parent / "configs" / "models"
 """A TOML file per model, called after it: its search space, and how that is searched."""
 

@@ -13,6 +13,7 @@ from tasks.tuning import FinishedTrial
 
 if TYPE_CHECKING:
     from tasks.study.choosing import SearchWinner  # Prefect, which is slow to load
+    from tasks.study.cross_check import Checked
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,8 @@ class Result:
         space_size: How many points the space has; None for too many to count.
         best: The winner.
         chosen: The winner among its rivals, with intervals.
+        checked: Cheap models beside the winner on validation, the best first; none where they were
+            not tried.
         front: Trials on the Pareto front; none where there is one objective.
         saved: What was not trained.
         at_bound: Best parameters on the edge of their range, with the edge in words; not those
@@ -99,6 +102,7 @@ class Result:
     space_size: int | None
     best: FinishedTrial
     chosen: "SearchWinner"
+    checked: "tuple[Checked, ...]"
     front: tuple[FinishedTrial, ...]
     saved: Saved
     at_bound: Mapping[str, str]
@@ -123,6 +127,7 @@ class Result:
             "data": self._data(),
             "split": self._split(),
             "best": {"params": self.best.params, "trial": self.best.slot, **self._validation()},
+            "cross_check": [asdict(each) for each in self.checked],
             "trials": [self._trial(trial) for trial in self.trials],
             "pruned": [
                 {"trial": t.slot, "params": t.params, "curve": [list(p) for p in t.curve]}

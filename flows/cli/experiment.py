@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from flows.auto_request import AutoRequest
 from flows.cli.inputs import (
     NO_READING,
     NO_REQUEST,
@@ -55,10 +56,11 @@ def experiment(
     """Read, filter, split, search, judge, compare and track.
 
     Searches the parameters of one model on validation, and judges the winner once on test, beside
-    a baseline.
+    a baseline. With --model auto, those of several models within one budget of trials.
 
     Example:
         recsys experiment --plays plays.tsv --trials 12
+        recsys experiment --plays plays.tsv --model auto
         recsys experiment --model ease --set search.regularization=100,500
 
     Args:
@@ -66,8 +68,16 @@ def experiment(
     """
     request.check_paths()
     workspace = place.open(writes=True)
-    config = request.experiment(reading)
+    several = request.searches_models
+    config = request.several(reading) if several else request.experiment(reading)
     plays, profiles = request.files(workspace)
+    if several:
+        from flows.cli.auto import run_several
+
+        top_items = request.top_items
+        wanted = AutoRequest(plays, profiles, config, study or "", top_items, adopt)
+        run_several(workspace, wanted, as_json, place)
+        return
     ending = Ending(place, adopt, as_json, every, TYPED)
     run(workspace, plays, profiles, config, study, request.sources, ending)
 

@@ -114,15 +114,23 @@ def comparison_table(result: Result) -> RenderableType:
 def _comparison(rows: Sequence[MetricRow], result: Result, plain: bool) -> RenderableType:
     n_users, nouns = result.comparison.n_users, result.nouns
     title = f"On test: {n_users:,} {nouns.users}, 95 % bootstrap intervals over {nouns.users}"
-    baseline = [f"{row.a.mean:.4f}" if plain else row.a.text for row in rows]
+    baseline, model = result.config.judge.baseline, result.config.model
+    return metrics_table(rows, baseline, model, "" if plain else title, plain)
+
+
+def metrics_table(
+    rows: Sequence[MetricRow], baseline: str, model: str, title: str, plain: bool
+) -> RenderableType:
+    """Metrics of the baseline (a) and of the winner (b), with the difference and the change."""
+    of_baseline = [f"{row.a.mean:.4f}" if plain else row.a.text for row in rows]
     columns = [
         TableColumn("metric", [metric_text(row.metric) for row in rows], text=True),
-        TableColumn(result.config.judge.baseline, baseline, rank=1),
-        TableColumn(result.config.model + " [95 %]" * plain, [row.b.text for row in rows]),
+        TableColumn(baseline, of_baseline, rank=1),
+        TableColumn(model + " [95 %]" * plain, [row.b.text for row in rows]),
         TableColumn("difference", [_difference(row) for row in rows], rank=3),
         TableColumn("change", [change_text(row.improvement) for row in rows], rank=2),
     ]
-    return FittedTable(columns, "" if plain else title, plain)
+    return FittedTable(columns, title, plain)
 
 
 def _difference(row: MetricRow) -> str:
@@ -171,28 +179,67 @@ def _marks(result: Result) -> str:
 
 
 def warnings(result: Result, command: Sequence[str]) -> list[str]:
-    """What to do about a winner on the edge of the space, and about trials that failed."""
+    """A winner on the edge of the space, cheap models that are ahead, trials that failed."""
     lines = [
         f"best {name} = {value_text(result.best.params[name])} is the {edge}; to widen it:\n"
         f"  {widening(command, name, result.wider[name])}"
         for name, edge in result.at_bound.items()
     ]
-    lines = [line for each in lines for line in each.split("\n")]
+    lines = [line for each in [*lines, *_cheaper(result, command)] for line in each.split("\n")]
     return lines + [
         f"trial {slot} failed: {error}" for slot, error in sorted(result.failed.items())
     ]
 
 
-def widening(command: Sequence[str], name: str, wider: str) -> str:
-    """The command that searches a wider range."""
-    words = iter(command or ["experiment"])
+def _cheaper(result: Result, command: Sequence[str]) -> Iterator[str]:
+    """The models that are ahead of the winner on validation without a search."""
+    for each in result.checked:
+        if each.is_ahead:
+            yield (
+                f"{each.model} is ahead of {result.config.model} on validation without a search, "
+                f"{each.estimate.mean:.4f}, by {each.ahead.signed_text}; to search it:\n"
+                f"  {searching(command, each.model)}"
+            )
+
+
+def searching(command: Sequence[str], model: str) -> str:
+    """The command that searches another model."""
+    words = iter(_without(command or ["experiment"], (*_NEW_STUDY, "--model")))
     kept = []
     for word in words:
-        if word in _NEW_STUDY:
-            next(words, None)
-        elif not word.startswith(tuple(f"{each}=" for each in _NEW_STUDY)):
+        if word == "--set":
+            setting = next(words, "")
+            if not setting.startswith("search."):
+                kept += [word, setting]
+        elif not word.startswith("--set=search."):
             kept.append(word)
+    return shlex.join(["recsys", *kept, "--model", model])
+
+
+def widening(command: Sequence[str], name: str, wider: str) -> str:
+    """The command that searches a wider range."""
+    kept = _without(command or ["experiment"], _NEW_STUDY)
     return shlex.join(["recsys", *kept, "--set", f"search.{name}={wider}"])
+
+
+def _without(command: Sequence[str], options: tuple[str, ...]) -> list[str]:
+    """The words of a command but for these options and their values."""
+    words = iter(command)
+    kept = []
+    for word in words:
+        if word in options:
+            next(words, None)
+        elif not word.startswith(tuple(f"{each}=" for each in options)):
+            kept.append(word)
+    return kept
+
+
+def cross_checked(result: Result) -> list[str]:
+    """Which cheap models were tried beside the winner, in a line."""
+    if not result.checked:
+        return []
+    named = ", ".join(f"{each.model} {each.estimate.mean:.4f}" for each in result.checked)
+    return [f"cross-check on validation, without a search: {named}"]
 
 
 def next_commands(result: Result, place: Sequence[str]) -> list[str]:
@@ -258,7 +305,8 @@ def _values(params: Point, names: Sequence[str]) -> Iterator[str]:
 
 def search_summary(result: Result) -> RenderableType:
     """What the search did not have to train, and why it has fewer trials than requested."""
-    return Group(*map(Text, filter(None, [saved_text(result.saved), *_few_points(result)])))
+    lines = [saved_text(result.saved), *_few_points(result), *cross_checked(result)]
+    return Group(*map(Text, filter(None, lines)))
 
 
 def _few_points(result: Result) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from cyclopts import Group, Parameter
 
-from flows.model_config import check_model, model_config
+from flows.model_config import AUTO, check_model, model_config
 from recsys.config import ExperimentConfig, changed, load_config
 from recsys.errors import InputError
 from recsys.models import MODELS, Device
@@ -37,7 +37,8 @@ COLUMNS = (
 )
 PROFILE_COLUMNS = "user=uid,gender=sex,age=age,country=land,signup=day, those that the file has."
 MODEL = (
-    f"Whose parameters are searched: {', '.join(MODELS)}. Without it: that of the configuration."
+    f"Whose parameters are searched: {', '.join(MODELS)}; or auto, with `experiment`: several "
+    "models within one budget. Without it: that of the configuration."
 )
 
 
@@ -96,7 +97,7 @@ class RequestOptions:
     config: Annotated[str, Parameter(metavar="NAME")] = "default"
     """default, paper, or a TOML file."""
     model: Annotated[
-        str | None, Parameter(metavar="NAME", completer=lambda _: list(MODELS), help=MODEL)
+        str | None, Parameter(metavar="NAME", completer=lambda _: [*MODELS, AUTO], help=MODEL)
     ] = None
     top_items: Number = None
     """ease and turbo-cf learn and show only so many items."""
@@ -114,6 +115,8 @@ class RequestOptions:
     """Where als trains: gpu is that of implicit, with one lambda for all rows."""
     prefer: Prefer | None = None
     """The best trial, or the cheapest of those tied with it."""
+    cross_check: bool | None = None
+    """After a search of als, judge cheap models on validation too."""
     fresh: bool = False
     """Train also what was measured before, by any study."""
     sources: Annotated[tuple[str, ...], Parameter(name="--from", metavar="STUDY")] = ()
@@ -129,6 +132,7 @@ class RequestOptions:
             ("study.timeout", self.timeout, "--timeout"),
             ("study.keep_factors", self.keep_factors, "--keep-factors"),
             ("study.prefer", self.prefer, "--prefer"),
+            ("study.cross_check", self.cross_check, "--cross-check"),
             ("study.fresh", self.fresh or None, "--fresh"),
             ("judge.validation_users", self.validation_users, "--validation-users"),
             ("seed", self.seed, "--seed"),
@@ -177,6 +181,11 @@ class RequestOptions:
         Raises:
             InputError: a setting cannot be used, the message names the option; or there is no GPU.
         """
+        if self.searches_models:
+            raise InputError(
+                f"--model {AUTO}: only `recsys experiment` searches several models; name one of "
+                f"{', '.join(MODELS)}"
+            )
         if self.device == "gpu":
             from recsys.models.als_implicit import require_gpu
 
@@ -193,6 +202,30 @@ class RequestOptions:
         has_profiles = self.profiles is not None
         config = model_config(base, model, base.seed, has_profiles, self.top_items)
         return changed(config, searched, typed)
+
+    @property
+    def searches_models(self) -> bool:
+        """Whether several models are searched within one budget."""
+        return self.model == AUTO
+
+    def several(self, reading: ReadingOptions) -> ExperimentConfig:
+        """The configuration of a search over several models, as `experiment`.
+
+        Raises:
+            InputError: also where an option is about one model, or about one study.
+        """
+        of_one = [text for text in self.set if text.startswith("search.")]
+        options = [
+            *(f"--set {text}" for text in of_one),
+            *(f"--device {self.device}" for _ in filter(None, [self.device])),
+            *(f"--from {name}" for name in self.sources),
+        ]
+        if options:
+            raise InputError(
+                f"{options[0]}: --model {AUTO} searches each model in its own space; name one "
+                "model to change that"
+            )
+        return replace(self, model=None).experiment(reading)
 
     def with_trials(self, trials: int) -> "RequestOptions":
         """The same with another number of trials."""

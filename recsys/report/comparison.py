@@ -70,6 +70,27 @@ class ModelRow:
 
 
 @dataclass(frozen=True, slots=True)
+class TriedRow:
+    """A model, or an ensemble of models, that a search over models tried on validation.
+
+    Attributes:
+        model: Its name; of an ensemble, the names of its members.
+        estimate: The objective of its best trial on validation.
+        tied: Whether it cannot be told from the best.
+        trials: How many it had; 0 for what is not searched.
+        seconds: Of training and judging all of them.
+        params: Of its best trial.
+    """
+
+    model: str
+    estimate: Estimate
+    tied: bool
+    trials: int
+    seconds: float
+    params: Mapping[str, Value | None]
+
+
+@dataclass(frozen=True, slots=True)
 class ComparisonTables:
     """All that the report of a comparison shows.
 
@@ -83,6 +104,7 @@ class ComparisonTables:
         n_users: Judged; None where it is not known.
         tuned_once: Whether the points of the first split were used on all.
         failed: Model to why it could not take part.
+        tried: Of a search over models: all that were tried on validation, the best first.
     """
 
     name: str
@@ -94,6 +116,7 @@ class ComparisonTables:
     n_users: int | None = None
     tuned_once: bool = False
     failed: Mapping[str, str] = field(default_factory=dict)
+    tried: Sequence[TriedRow] = ()
 
     @property
     def k(self) -> str:
@@ -115,6 +138,7 @@ def comparison_page(of: ComparisonTables) -> Page:
     """The report of a comparison; what is not known has no section."""
     every = (
         _answer(of),
+        _tried(of),
         _models(of),
         _tradeoffs(of),
         _groups(of),
@@ -173,6 +197,33 @@ def _worst(best: ModelRow, users: str) -> str:
             group, (n, low) = min(known.items(), key=lambda each: each[1][1].mean)
             found.append(f"{grouping} {group} ({low.mean:.3f}, {n:,} {users})")
     return "; ".join(found)
+
+
+def _tried(of: ComparisonTables) -> Section | None:
+    if not of.tried:
+        return None
+    rows = [
+        (
+            row.model,
+            f"{row.estimate.text}{' =' * row.tied}",
+            str(row.trials) if row.trials else "",
+            f"{row.seconds:.1f}",
+            ", ".join(f"{name} {value_text(v)}" for name, v in row.params.items() if v is not None),
+        )
+        for row in of.tried
+    ]
+    head = ("model", f"{of.metric} [95 %]", "trials", "seconds", "parameters")
+    return section(
+        "tried",
+        "The models that were tried",
+        model_figures.ladder(
+            {row.model: band(row.estimate) for row in of.tried},
+            [row.tied for row in of.tried],
+            of.metric,
+        ),
+        Table(head, rows, "On validation, the best trial of each", texts=(0, 4)),
+        Text("= may be as good as the best. Only the winner was then judged on test.", "note"),
+    )
 
 
 def _models(of: ComparisonTables) -> Section | None:

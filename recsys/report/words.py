@@ -38,6 +38,11 @@ def is_sure(difference: Estimate) -> bool:
     return difference.low is None or excludes_zero(difference)
 
 
+def is_ahead(difference: Estimate) -> bool:
+    """Whether a difference is above 0 beyond its interval."""
+    return difference.low is not None and difference.low > 0
+
+
 def change_text(improvement: float | None) -> str:
     """How much a value changes, in percent; "" where that cannot be said."""
     return "" if improvement is None else f"{improvement:+.1%}"

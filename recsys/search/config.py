@@ -31,6 +31,8 @@ class StudyConfig(Config):
     """Points of the curve without a new best after which the training ends."""
     prefer: Prefer = setting("best", identity=False)
     """Which of the trials that cannot be told from the best wins."""
+    cross_check: bool = setting(True, identity=False)
+    """Judge cheap models on validation too, beside the winner of a search of als."""
     finalists: Annotated[int, Field(gt=0, le=TRIALS)] = setting(5, identity=False)
     """How many trials are judged again on all users where trials see a sample of them."""
     fresh: bool = setting(False, identity=False)

@@ -2,14 +2,16 @@
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from recsys.evaluation.bootstrap import Estimate
-from recsys.report.comparison import ComparisonTables, ModelRow, SplitRow
+from recsys.report.comparison import ComparisonTables, ModelRow, SplitRow, TriedRow
 from recsys.report.tables import Again
 from recsys.sources.layout import nouns_of
 from tasks.report.facts import EndFacts, made_from
 from tasks.study.comparison_report import COST
+from tasks.study.tried import TRIED
 from tasks.tracking.queries import read_run
 from tasks.tracking.runs import Run
 from tasks.workspace.layout import Workspace
@@ -29,6 +31,7 @@ def comparison_tables(workspace: Workspace, run_id: str) -> ComparisonTables:
         if run.has(f"compare/{COST}"):
             path = run.fetch(f"compare/{COST}", folder)
             cost = json.loads(path.read_text(encoding="utf-8"))
+        tried = _tried(run, folder)
     name, metric = recorded.tags.get("comparison", recorded.name), recorded.params["metric"]
     nouns = nouns_of(recorded.tags.get("format", ""))
     models = [
@@ -52,7 +55,17 @@ def comparison_tables(workspace: Workspace, run_id: str) -> ComparisonTables:
         n_users=cost.get("n_users"),
         tuned_once=recorded.params.get("tune_once") == "True",
         failed=table["failed"],
+        tried=tried,
     )
+
+
+def _tried(run: Run, folder: Path) -> list[TriedRow]:
+    """The models that a search over models tried; none of a comparison."""
+    if not run.has(f"compare/{TRIED}"):
+        return []
+    text = run.fetch(f"compare/{TRIED}", folder).read_text(encoding="utf-8")
+    rows: list[dict[str, Any]] = json.loads(text)
+    return [TriedRow(**{**row, "estimate": Estimate(**row["estimate"])}) for row in rows]
 
 
 def _model(

@@ -17,7 +17,14 @@ from recsys.errors import InputError
 from recsys.evaluation.objectives import oriented
 from recsys.models import is_baseline
 from recsys.sources.layout import Nouns, nouns_of
-from tasks.tracking.queries import finals, read_run, read_runs, study_runs
+from tasks.tracking.queries import (
+    FINAL,
+    finals,
+    find_comparison,
+    read_run,
+    read_runs,
+    study_runs,
+)
 from tasks.tracking.recorded import Recorded
 from tasks.tracking.registry import champion
 from tasks.workspace.layout import Workspace
@@ -79,8 +86,9 @@ def select_run(
     Args:
         workspace: Holds the runs and the registry.
         name: Id of a run (of a trial, of a final model, or of a study, whose winner is meant), or
-            the name of a study. By default the champion, or else the winner of a study that was
-            best on validation; where studies cannot be compared, that of the latest.
+            the name of a study or of a search over models. By default the champion, or else the
+            winner of a study that was best on validation; where studies cannot be compared, that
+            of the latest.
         champion_first: Whether the champion comes before better ones that are not registered.
 
     Raises:
@@ -103,6 +111,9 @@ def _named(workspace: Workspace, name: str) -> Recorded:
     study = next(study_runs(workspace, name), None)
     if study is not None:
         return _final_or_trial(workspace, study)
+    searched = find_comparison(workspace, name)
+    if searched is not None and FINAL in (tags := read_run(workspace, searched).tags):
+        return _final_or_trial(workspace, read_run(workspace, tags[FINAL]))
     if _ID.fullmatch(name):
         read_run(workspace, name)  # says whether it was deleted
     names = dict.fromkeys(run.tags["study"] for run in study_runs(workspace))

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
@@ -20,12 +19,11 @@ from recsys.models.arrays import StoredArrays
 from recsys.seeds import seed_for
 from recsys.splitting.split import Fold
 from tasks.progress import report_progress
-from tasks.study.measuring import FACTORS, measure
+from tasks.study.measuring import FACTORS, PER_USER, measure, per_user_values
 from tasks.study.study import Study, fold_at
 from tasks.tracking.runs import Run
 from tasks.tuning import FinishedTrial, Search
 
-PER_USER = "per_user.parquet"
 ALL_USERS = "all_users"  # folder and metric prefix of finalists, judged on all users
 MOST = 200  # trials compared with each other; the best by value
 
@@ -122,12 +120,14 @@ def _winner(study: Study, ranked: Sequence[Ranked]) -> FinishedTrial:
     return min(tied, key=lambda each: (each.cost, each.done.slot)).done
 
 
+def values_of(study: Study, done: FinishedTrial) -> npt.NDArray[np.float64]:
+    """The objective of each validation user under a trial that `choose` ranked, shape (m,)."""
+    sampled = study.config.judge.validation_users is not None
+    return _per_user(study, done, f"{ALL_USERS}/{PER_USER}" if sampled else PER_USER)
+
+
 def _per_user(study: Study, done: FinishedTrial, name: str) -> npt.NDArray[np.float64]:
-    """The objective of each user under a trial, float64, shape (m,)."""
-    with study.scratch() as folder:
-        path = Run.of(study.workspace, done.run).fetch(name, folder)
-        metric = study.config.study.metric
-        return pd.read_parquet(path, columns=[metric])[metric].to_numpy(np.float64)
+    return per_user_values(study, Run.of(study.workspace, done.run), name)
 
 
 def _on_all_users(study: Study, done: FinishedTrial, fold: Fold) -> npt.NDArray[np.float64]:

@@ -9,6 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
@@ -30,6 +33,7 @@ from tasks.tracking.runs import MEASURED, Run, find_measured
 
 SHOWN = 10  # length of the lists of the sample user
 SAMPLE_USER = "sample_user.json"
+PER_USER = "per_user.parquet"  # as `save_report` calls it
 SIMILAR = "similar.json"  # the best known items, and those that the model finds most similar
 FACTORS = "factors"  # folder of what a model learned, as `recsys.models.arrays` writes it
 
@@ -55,6 +59,21 @@ class Measured:
         """What a run measured; `curve_seconds` went into the curve along the training."""
         seconds = judged.judge_seconds + curve_seconds
         return cls(run.id, judged.report.summary(), judged.fit_seconds, seconds)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OnValidation:
+    """What a model reached on all validation users.
+
+    Attributes:
+        value: The objective.
+        per_user: The objective of each user, float64, shape (m,), in the order of the fold.
+        seconds: Of fitting and judging it.
+    """
+
+    value: float
+    per_user: npt.NDArray[np.float64]
+    seconds: float
 
 
 def measure(
@@ -184,8 +203,10 @@ def run_final(study: Study, test: Path, config: ModelConfig, into: Path) -> Meas
     task_run_name="judge {config.kind} split {study.config.seed} on validation",
     cache_policy=NO_CACHE,
 )
-def run_on_validation(study: Study, validation: Path, config: ModelConfig) -> float:
+def run_on_validation(study: Study, validation: Path, config: ModelConfig) -> OnValidation:
     """The objective of a model that no trial measured, such as an ensemble of winners.
+
+    Idempotent: what the study has measured before is taken over.
 
     Args:
         study: Shared by all runs.
@@ -195,15 +216,41 @@ def run_on_validation(study: Study, validation: Path, config: ModelConfig) -> fl
     metric = study.config.study.metric
     key = study.key("validation", config)
     known = find_measured(study.workspace, study.experiment, key, study.parent)
-    if known:
-        return known[0].last(f"validation/{metric}")
+    whole = next((run for run in known if run.has(PER_USER)), None)
+    if whole is not None:
+        return _on_validation(study, whole)
     tags = {"stage": "validation", MEASURED: key}
     run = start_child(study, f"{config.kind} on validation", config, tags)
     with run.closing():
-        measured = Measured.of(run, measure(study, fold_at(validation), config))
+        judged = measure(study, fold_at(validation), config)
+        measured = Measured.of(run, judged)
         name = config.kind, "on validation"
         log_measured(run, "validation", measured, [], study.config.objectives, name)
-    return measured.summary[metric]
+        with study.scratch() as folder:
+            save_report(judged.report, folder)
+            run.files(folder)
+    return OnValidation(
+        measured.summary[metric],
+        judged.report.per_user[metric].to_numpy(np.float64),
+        measured.fit_seconds + measured.judge_seconds,
+    )
+
+
+def _on_validation(study: Study, run: Run) -> OnValidation:
+    """What a run measured that has ended."""
+    metric = study.config.study.metric
+    seconds = run.last("seconds/fit") + run.last("seconds/judge")
+    return OnValidation(
+        run.last(f"validation/{metric}"), per_user_values(study, run, PER_USER), seconds
+    )
+
+
+def per_user_values(study: Study, run: Run, name: str) -> npt.NDArray[np.float64]:
+    """The objective of each user in a file of a run, float64, shape (m,)."""
+    metric = study.config.study.metric
+    with study.scratch() as folder:
+        path = run.fetch(name, folder)
+        return pd.read_parquet(path, columns=[metric])[metric].to_numpy(np.float64)
 
 
 def _measure_final(study: Study, fold: Fold, config: ModelConfig, run: Run, into: Path) -> Measured:

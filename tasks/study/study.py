@@ -3,8 +3,8 @@
 import functools
 import json
 import shutil
-from collections.abc import Collection, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,11 @@ from recsys.search.config import FOUND
 from recsys.seeds import seed_for
 from recsys.splitting.split import Fold
 from recsys.splitting.store import load_fold
+from tasks.interrupts import INTERRUPTS
 from tasks.tracking.experiments import experiment_id
-from tasks.tracking.queries import find_running_study
+from tasks.tracking.queries import find_running_study, running_studies
 from tasks.tracking.recorded import DataSet
-from tasks.tracking.runs import Run, describe_run, experiment_of, reopen_run, start_run
+from tasks.tracking.runs import ERROR, Run, describe_run, experiment_of, reopen_run, start_run
 from tasks.tracking.view import view_of
 from tasks.tuning import ADOPTED, Search, Trial
 from tasks.workspace.code import MEASURING, code_id
@@ -104,6 +105,22 @@ def open_study(
             run.end("KILLED")
             raise
     return study
+
+
+@contextmanager
+def not_left_running(workspace: Workspace, search: Search, worker: str) -> Iterator[None]:
+    """Where an interrupt ends the block, the run of the study is not left RUNNING.
+
+    `flows.searching.joined` ends the run otherwise. An interrupt can come before that begins.
+    """
+    try:
+        yield
+    except BaseException as error:
+        interrupted = INTERRUPTS.came or not isinstance(error, Exception)
+        if interrupted and not search.others(worker):
+            for run in running_studies(workspace, search.name):
+                Run.of(workspace, run).end("KILLED", {ERROR: "interrupted"})
+        raise
 
 
 def _view(config: ExperimentConfig) -> dict[str, str]:

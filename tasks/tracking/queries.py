@@ -32,6 +32,12 @@ def find_running_study(workspace: Workspace, experiment: str, study: str) -> str
     return next((run.id for run in runs), None)
 
 
+def running_studies(workspace: Workspace, study: str) -> list[str]:
+    """The ids of the runs of a study that are RUNNING."""
+    tags = {"stage": "study", "study": study}
+    return [run.id for run in open_reader(workspace).runs(tags, status="RUNNING")]
+
+
 def read_run(workspace: Workspace, run_id: str) -> Recorded:
     """A run by its id.
 
@@ -75,6 +81,9 @@ def read_runs(workspace: Workspace, ids: Collection[str]) -> dict[str, Recorded]
 def find_runs(workspace: Workspace, experiment: str, tags: Mapping[str, str]) -> list[Recorded]:
     """The runs of an experiment with these tags, newest first."""
     return list(open_reader(workspace).runs(tags, experiment=experiment))
+
+
+FINAL = "final"  # tag of a search over models: the run of its winner on test
 
 
 def find_comparison(workspace: Workspace, name: str) -> str | None:

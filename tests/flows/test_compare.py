@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from flows import compare as compare_module
@@ -15,6 +16,7 @@ from recsys.data.interactions import Interactions
 from recsys.errors import InputError
 from recsys.models.ease import Ease
 from recsys.models.item_knn import ItemKnn
+from tasks.study.measuring import OnValidation
 from tasks.tracking.client import open_client
 from tasks.tuning import find_search
 from tests.flows.conftest import Lab, quick
@@ -91,7 +93,8 @@ def test_the_comparison_is_a_run_with_table_json_and_pictures(
 def test_the_parameters_of_an_ensemble_are_those_of_its_members(
     lab: Lab, compared: CompareResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compare_module, "run_on_validation", lambda *of: 1.0)  # the best there is
+    the_best_there_is = OnValidation(1.0, np.ones(1), 0.0)
+    monkeypatch.setattr(compare_module, "run_on_validation", lambda *of: the_best_there_is)
 
     models = compare(compared.request, lab.workspace.root).as_json()["models"]
 

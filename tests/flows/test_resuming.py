@@ -61,6 +61,22 @@ def test_an_interrupted_study_ends_like_one_that_was_not(first: Result, cut_off:
     assert comparable(cut_off) == comparable(first)
 
 
+def test_an_interrupt_as_the_study_opens_leaves_no_run_running(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opening = flow_module.open_study
+
+    def interrupted(*given: Any) -> Any:
+        opening(*given)  # its run is RUNNING
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(flow_module, "open_study", interrupted)
+    for _ in range(2):  # new, and resumed
+        with pytest.raises(KeyboardInterrupt):
+            lab.run("interrupted as it opens")
+        assert lab.study("interrupted as it opens").info.status == "KILLED"
+
+
 def test_an_interrupted_trial_is_killed_and_repeated_with_its_parameters(
     lab: Lab, cut_off: Result
 ) -> None:

@@ -103,6 +103,7 @@ def result(**changed: Any) -> Result:
         space_size=None,
         best=first[0].done,
         chosen=SearchWinner(first[0].done, first, None, 0.0),
+        checked=(),
         front=(),
         saved=Saved(58, 180, 7, 5, 0),
         at_bound={},

@@ -8,10 +8,11 @@ import pytest
 from rich.console import Console, RenderableType
 
 from flows.cli import experiment_tables
-from flows.cli.experiment_tables import SCREEN, answer, place_words, show, widening
+from flows.cli.experiment_tables import SCREEN, answer, place_words, show, warnings, widening
 from flows.cli.format import FittedTable, TableColumn, value_text
 from recsys.evaluation.bootstrap import Estimate
 from recsys.sources.layout import nouns_of
+from tasks.study.cross_check import Checked
 from tests.flows.cli.results import FINAL, ROWS, STUDY, USER, facts, result
 
 AT_80 = f"""\
@@ -198,3 +199,14 @@ def test_a_source_has_its_nouns() -> None:
     assert nouns_of("hetrec").users == "listeners"
     assert nouns_of("movielens").items == "movies"
     assert nouns_of("columns").item == "item"
+
+
+def test_a_cheap_model_that_is_ahead_is_named_with_the_command_that_searches_it() -> None:
+    better = Checked("ease", Estimate(0.19, 0.18, 0.2), Estimate(0.0183, 0.01, 0.03))
+    unsure = Checked("item-knn", Estimate(0.18, 0.17, 0.19), Estimate(0.0083, -0.01, 0.03))
+    typed = ["experiment", "--model=als", "--study", "s", "--set", "search.factors=8"]
+    text = "\n".join(warnings(result(checked=(better, unsure)), [*typed, "--set", "seed=1"]))
+
+    assert "ease is ahead of als on validation without a search, 0.1900, by +0.0183" in text
+    assert "  recsys experiment --set seed=1 --model ease" in text
+    assert "item-knn" not in text

@@ -10,8 +10,8 @@ from recsys.errors import InputError
 from recsys.evaluation.protocol import judge
 from recsys.models.als import AlsConfig
 from tasks.study import choosing
-from tasks.study.choosing import ALL_USERS, PER_USER, SearchWinner, choose
-from tasks.study.measuring import measure
+from tasks.study.choosing import ALL_USERS, SearchWinner, choose
+from tasks.study.measuring import PER_USER, measure
 from tasks.study.study import fold_at, start_child
 from tasks.tracking.runs import Run
 from tasks.tuning import TrialFacts

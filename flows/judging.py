@@ -1,0 +1,194 @@
+"""The end of a study: its winner is chosen on validation, judged once on test, and reported."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flows.clock import Clock
+from flows.notes import NOTE, study_note
+from flows.reporting import source_of
+from flows.result import Result, Saved
+from flows.searching import Attempt, search_all
+from recsys.config import ExperimentConfig
+from recsys.evaluation.exchange import Exchange
+from recsys.models import baselines, make_config
+from recsys.models.config import ModelConfig
+from recsys.search.space import Point, Value, on_bounds, widened
+from tasks.data.stages import PROFILE_REJECTS, REJECTS, TEST_REJECTS
+from tasks.progress import report_progress
+from tasks.report.facts import EndFacts
+from tasks.report.making import report_study
+from tasks.study.choosing import SearchWinner, choose
+from tasks.study.cross_check import Checked, cross_check
+from tasks.study.experiment_report import (
+    Compared,
+    compare,
+    compare_sides,
+    draw_study,
+    on_front,
+    show_comparison,
+    show_leaderboard,
+)
+from tasks.study.measuring import Measured, run_final
+from tasks.study.study import Study, shown_metrics
+from tasks.tracking.runs import Run, compare_url
+from tasks.tuning import Search
+from tasks.workspace.cache import StageEntry
+from tasks.workspace.locking import workspace_locks
+
+
+def searched_and_judged(
+    study: Study, search: Search, stages: Mapping[str, StageEntry], attempted: Attempt, clock: Clock
+) -> Result:
+    """Search until all trials are done, choose the winner, judge it once on test, report.
+
+    Args:
+        study: Shared by all runs.
+        search: Its trials.
+        stages: The entry of each data stage in the cache.
+        attempted: Measures one trial.
+        clock: Takes the time.
+    """
+    folder = stages["split"].folder
+    search_all(study, search, folder / "validation", attempted, clock)
+    # Of two workers that come this far together, the second finds everything judged.
+    with workspace_locks(study.workspace).exclusive(f"judge-{study.name}"):
+        with clock.part("choose"):
+            chosen = choose(study, search, folder / "validation")
+        with clock.part("cross-check"):
+            checked = cross_check(study, search, chosen.winner, folder / "validation")
+        link = compare_url(study.workspace, study.experiment, [done.run for done in search.done])
+        with clock.part("reporting"):
+            show_leaderboard(study, chosen.ranked, link)
+            draw_study(study, search)
+        finals, compared = _finish(study, chosen, folder / "test", clock)
+        with clock.part("compare"):
+            exchange = compare_sides(study, folder, stages["split"].facts.get("sides"))
+    end = _End(study, search, stages, clock, chosen, checked, compared, finals, link, exchange)
+    with clock.part("reporting"):
+        end.report()
+    clock.seconds["total"] = clock.total
+    result = end.result()
+    for run in result.runs.values():
+        Run.of(study.workspace, run).log({}, tags={NOTE: study_note(result)})
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """All that a study knows once it is judged."""
+
+    study: Study
+    search: Search
+    stages: Mapping[str, StageEntry]
+    clock: Clock
+    chosen: SearchWinner
+    checked: tuple[Checked, ...]
+    compared: Compared
+    finals: Mapping[str, Measured]
+    link: str
+    exchange: Exchange | None
+
+    def report(self) -> None:
+        """Put the figures on test beside the study, and its report."""
+        study, winner = self.study, self.chosen.winner
+        rows = {row.metric: row for row in self.compared.comparison.rows}
+        judged = {f"test/{name}": rows[name].b.mean for name in shown_metrics(study.config)}
+        best = {"best_trial": str(winner.slot), "best_run": winner.run}
+        parent = Run.of(study.workspace, study.parent)
+        noted = parent.recorded()  # also by a command that this one repeats
+        parent.log({n: v for n, v in judged.items() if noted.metric(n) != v}, tags=best)
+        ids = {model: measured.run for model, measured in self.finals.items()}
+        seconds = {**self.clock.seconds, "total": self.clock.total}
+        now = EndFacts.now(seconds, ids, self.chosen.ranked)
+        report_study(source_of(study, self.search, self.stages), study.experiment, now)
+
+    def result(self) -> Result:
+        """The experiment as it is shown."""
+        study, search, stages, chosen = self.study, self.search, self.stages, self.chosen
+        done, config = search.done, study.config
+        wider = _wider(config, chosen.winner.params)
+        on = on_front(done, config.objectives) if config.study.also else []
+        return Result(
+            study=study.name,
+            config=config,
+            facts=facts_of(stages),
+            reused={name: entry.reused for name, entry in stages.items()},
+            rejects=_rejects(stages["ingest"], REJECTS),
+            test_rejects=_rejects(stages["split"], TEST_REJECTS, "test_file"),
+            profile_rejects=_rejects(stages["ingest"], PROFILE_REJECTS, "profiles"),
+            trials=tuple(done),
+            pruned=tuple(search.pruned),
+            failed=search.failed,
+            space_size=search.size,
+            best=chosen.winner,
+            chosen=chosen,
+            checked=self.checked,
+            front=tuple(each for each, is_on in zip(done, on, strict=False) if is_on),
+            saved=Saved.of(search.finished),
+            at_bound={name: edge for name, (edge, _) in wider.items()},
+            wider={name: text for name, (_, text) in wider.items()},
+            models=self.compared.models,
+            comparison=self.compared.comparison,
+            shown=self.compared.shown,
+            exchange=self.exchange,
+            runs={"study": study.parent, "final": self.finals[config.model].run},
+            compare_url=self.link,
+            seconds=self.clock.seconds,
+        )
+
+
+def facts_of(stages: Mapping[str, StageEntry]) -> dict[str, Mapping[str, Any]]:
+    """The facts of each data stage, by its name."""
+    return {name: entry.facts for name, entry in stages.items()}
+
+
+def _wider(config: ExperimentConfig, params: Point) -> dict[str, tuple[str, str]]:
+    """Best parameters on an edge of their range: the edge in words, and a wider range."""
+    edges = on_bounds(config.whole_space, params)
+    found = {
+        name: (edge, widened(config.whole_space[name], params[name], _takes(config, params, name)))
+        for name, edge in edges.items()
+    }
+    return {name: (edge, text) for name, (edge, text) in found.items() if text is not None}
+
+
+def _takes(config: ExperimentConfig, params: Point, name: str) -> Callable[[Value], bool]:
+    """Whether the model takes a value of one parameter, the others being as they are."""
+
+    def takes(value: Value) -> bool:
+        try:
+            make_config(config.model, {**params, name: value})
+        except ValueError:
+            return False
+        return True
+
+    return takes
+
+
+def _rejects(stage: StageEntry, name: str, of: str | None = None) -> str | None:
+    """The file of rejected rows of a stage; None without any."""
+    facts: Mapping[str, Any] | None = stage.facts if of is None else stage.facts[of]
+    return str(stage.folder / name) if facts is not None and facts["rejected"] else None
+
+
+def _finish(
+    study: Study, chosen: SearchWinner, test: Path, clock: Clock
+) -> tuple[dict[str, Measured], Compared]:
+    """Refit the winner on train + validation, judge it and the baselines once on test."""
+    models: list[ModelConfig] = [
+        *(make_config(name, {}) for name in baselines() if name != study.config.model),
+        make_config(study.config.model, chosen.winner.params),
+    ]
+    with study.scratch() as folder:
+        with clock.part("final"):
+            finals: dict[str, Measured] = {}
+            for n, model in enumerate(models, 1):
+                finals[model.kind] = run_final(study, test, model, folder / model.kind)
+                report_progress("models judged on test", n, len(models))
+        with clock.part("compare"):
+            compared = compare(study, finals, folder)
+        with clock.part("reporting"):
+            show_comparison(study, compared.comparison)
+    return finals, compared

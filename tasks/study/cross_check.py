@@ -1,0 +1,105 @@
+"""Whether a model that costs little is ahead of the winner of a search, on validation."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from recsys.errors import InputError
+from recsys.evaluation.bootstrap import Estimate, column_intervals
+from recsys.models import make_config
+from recsys.models.config import ModelConfig
+from recsys.models.needs import available_memory, require_memory
+from recsys.report.words import is_ahead
+from recsys.seeds import seed_for
+from tasks.progress import report_progress
+from tasks.study.choosing import values_of
+from tasks.study.measuring import run_on_validation
+from tasks.study.study import Study, fold_at
+from tasks.tuning import FinishedTrial, Search
+
+CHECKED = "als"  # the model whose searches are checked
+CHEAP = ("item-knn", "rp3beta", "ease")
+SHARE = 0.1  # of the cost of a search that a cheap model may cost
+FEWEST = 10  # trials of a search of which a sparse model costs a tenth at most
+DENSE = 100.0  # operations of a dense product in the time of one multiplication of als
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A model at its defaults beside the winner of a search, on all validation users.
+
+    Attributes:
+        model: Its name.
+        estimate: Its objective.
+        ahead: How far it is ahead of the winner, over the same users.
+    """
+
+    model: str
+    estimate: Estimate
+    ahead: Estimate
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether it is ahead beyond the interval."""
+        return is_ahead(self.ahead)
+
+
+def cross_check(
+    study: Study, search: Search, winner: FinishedTrial, validation: Path
+) -> tuple[Checked, ...]:
+    """Models that cost under a tenth of a search, at their defaults, beside its winner.
+
+    Only searches of `als` with ten trials or more are checked. Nothing is judged on test.
+
+    Args:
+        study: Shared by all runs.
+        search: Its trials.
+        winner: The one that won.
+        validation: Folder of the validation fold.
+    """
+    config = study.config
+    if config.model != CHECKED or not config.study.cross_check or search.ended < FEWEST:
+        return ()
+    return _cross_check(study, search, winner, validation)
+
+
+@task(task_run_name="cross-check", cache_policy=NO_CACHE)
+def _cross_check(
+    study: Study, search: Search, winner: FinishedTrial, validation: Path
+) -> tuple[Checked, ...]:
+    config = study.config
+    seed, resamples = seed_for(config.seed, "judge", "bootstrap"), config.judge.resamples
+    reached = values_of(study, winner)
+    found = []
+    for model in _affordable(study, search.finished, validation):
+        report_progress(f"{model.kind} on validation, to cross-check", 0, None)
+        values = run_on_validation.fn(study, validation, model).per_user
+        [estimate] = column_intervals(values[:, None], seed, resamples)
+        [ahead] = column_intervals((values - reached)[:, None], seed, resamples)
+        found.append(Checked(model.kind, estimate, ahead))
+    return tuple(sorted(found, key=lambda each: -each.estimate.mean))
+
+
+def _affordable(
+    study: Study, trials: Sequence[FinishedTrial], validation: Path
+) -> list[ModelConfig]:
+    """The cheap models that fit into the memory and cost under a tenth of these trials."""
+    train = fold_at(validation).train
+    users, items, cells = *train.shape, len(train)
+    searched = [make_config(study.config.model, each.params) for each in trials]
+    spent = sum(model.cost(users, items, cells) for model in searched)
+    found = []
+    for model in (make_config(name, {}) for name in CHEAP):
+        need = model.need(users, items, cells)
+        if need is not None:
+            try:
+                require_memory(model.kind, need, available_memory())
+            except InputError:
+                continue
+            if need.flops > SHARE * DENSE * spent:
+                continue
+        found.append(model)
+    return found

@@ -1,0 +1,169 @@
+"""`recsys experiment --model auto`: several models, one budget, one winner judged once."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from flows import auto as auto_module
+from flows.auto import CANDIDATES, auto
+from flows.auto_request import AutoRequest, AutoResult
+from flows.cli import auto_tables
+from flows.cli.inputs import NO_READING, RequestOptions
+from flows.registering import register
+from recsys.errors import InputError
+from recsys.models import baselines
+from tasks.study.measuring import OnValidation
+from tasks.tracking.client import open_client
+from tasks.tuning import find_search
+from tests.flows.conftest import Lab, quick
+
+pytestmark = pytest.mark.flow
+TRIALS = 8
+
+
+def wanted(lab: Lab, name: str, **study: Any) -> AutoRequest:
+    config = quick(study={"trials": TRIALS, "sampler": "random", **study})
+    return AutoRequest(lab.plays, None, config, name)
+
+
+def trials_of(lab: Lab, name: str, model: str) -> list[int]:
+    search, _ = find_search(lab.workspace, f"{name}-{model}")
+    return [done.slot for done in search.finished]
+
+
+def finals(lab: Lab, name: str) -> list[str]:
+    """The models that were judged on test."""
+    client = open_client(lab.workspace)
+    experiments = [each.experiment_id for each in client.search_experiments()]
+    runs = client.search_runs(experiments, "tags.stage = 'final'")
+    mine = [run for run in runs if run.data.tags["study"].startswith(f"{name}-")]
+    return sorted(run.data.tags["model"] for run in mine)
+
+
+def comparable(result: AutoResult) -> dict[str, Any]:
+    found = result.as_json()
+    return {name: value for name, value in found.items() if name not in ("runs", "seconds")}
+
+
+@pytest.fixture(scope="module")
+def searched(lab: Lab) -> AutoResult:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(auto_module, "CANDIDATES", ("item-knn", "als", "fm"))
+        return auto(wanted(lab, "several"), lab.workspace.root)
+
+
+def test_the_models_share_one_budget_and_only_the_winner_and_the_baselines_see_the_test_side(
+    lab: Lab, searched: AutoResult
+) -> None:
+    rows = {row.model: row for row in searched.tried}
+
+    assert sum(row.trials for row in searched.tried) == TRIALS
+    assert trials_of(lab, "several", "als") == list(range(rows["als"].trials))
+    assert finals(lab, "several") == sorted({searched.config.kind, *baselines()})
+    values = [row.estimate.mean for row in searched.tried]
+    assert values == sorted(values, reverse=True)
+    assert searched.failed == {"fm": "there are no profiles; --model fm does without"}
+
+
+def test_what_was_tried_is_shown_and_recorded(lab: Lab, searched: AutoResult) -> None:
+    run = open_client(lab.workspace).get_run(searched.runs["compare"])
+    place = Path(run.info.artifact_uri.removeprefix("file://"))
+    tried = json.loads((place / "compare" / "tried.json").read_text(encoding="utf-8"))
+    report = (place / "report.html").read_text(encoding="utf-8")
+    names = {row.model for row in searched.tried}
+
+    assert (
+        {row["model"] for row in tried}
+        == names
+        == {"item-knn", "als", *baselines()} | {*searched.ahead}
+    )
+    assert "The models that were tried" in report
+    assert auto_tables.answer(searched).startswith(f"{searched.winner} finds ")
+    assert "  recsys report several" in auto_tables.lines(searched, [])
+
+
+def test_the_same_search_again_trains_nothing_and_says_the_same(
+    lab: Lab, searched: AutoResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auto_module, "CANDIDATES", ("item-knn", "als", "fm"))
+    before = finals(lab, "several")
+    again = auto(searched.request, lab.workspace.root)
+
+    assert comparable(again) == comparable(searched)
+    assert finals(lab, "several") == before
+    assert "fit" not in again.seconds
+
+
+def test_its_winner_is_registered_by_the_name_of_the_search(lab: Lab, searched: AutoResult) -> None:
+    assert register(lab.workspace, "several", "best").selected.run.id == searched.runs["final"]
+
+
+@pytest.mark.slow
+def test_an_ensemble_wins_where_it_is_ahead_beyond_its_interval(
+    lab: Lab, searched: AutoResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auto_module, "CANDIDATES", ("item-knn", "als"))
+    measured = auto_module.run_on_validation
+
+    def better(study: Any, validation: Path, config: Any) -> OnValidation:
+        found: OnValidation = measured(study, validation, config)
+        gain = 0.5 if config.kind == "ensemble" else 0.0
+        return replace(found, per_user=np.asarray(found.per_user + gain))
+
+    monkeypatch.setattr(auto_module, "run_on_validation", better)
+    result = auto(searched.request, lab.workspace.root)
+
+    assert result.config.kind == "ensemble"
+    assert {part.kind for part in result.config.parts} == {"item-knn", "als"}
+    assert result.winner.startswith("ensemble of ")
+
+
+@pytest.mark.slow
+def test_an_interrupted_search_ends_like_one_that_was_not(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = auto(wanted(lab, "whole"), lab.workspace.root)
+    searching = auto_module.search_all
+    calls = iter(range(100))
+
+    def interrupted(*given: Any) -> None:
+        if next(calls) == 6:
+            raise KeyboardInterrupt
+        searching(*given)
+
+    monkeypatch.setattr(auto_module, "search_all", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        auto(wanted(lab, "cut"), lab.workspace.root)
+    resumed = auto(wanted(lab, "cut"), lab.workspace.root)
+
+    assert comparable(resumed) == comparable(whole)
+    assert {row.model for row in whole.tried} >= {*CANDIDATES} - {"fm"}
+
+
+def test_data_that_cannot_be_used_is_one_error(lab: Lab) -> None:
+    request = wanted(lab, "impossible")
+    config = quick(filter={"min_items": 5000, "min_users": 1})
+    with pytest.raises(InputError, match="nothing is left after the filter"):
+        auto(replace(request, config=config), lab.workspace.root)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (RequestOptions(model="auto", set=("search.factors=8",)), "--set search.factors=8"),
+        (RequestOptions(model="auto", sources=("first",)), "--from first"),
+        (RequestOptions(model="auto", device="cpu"), "--device cpu"),
+    ],
+)
+def test_an_option_of_one_model_is_refused(options: RequestOptions, named: str) -> None:
+    with pytest.raises(InputError, match=f"^{named}: --model auto searches each model"):
+        options.several(NO_READING)
+
+
+def test_other_commands_need_one_model() -> None:
+    with pytest.raises(InputError, match=r"^--model auto: only `recsys experiment` searches"):
+        RequestOptions(model="auto").experiment(NO_READING)

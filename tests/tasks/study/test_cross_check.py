@@ -1,0 +1,67 @@
+"""Models that cost little, beside the winner of a search of als, on validation alone."""
+
+from typing import Any
+
+import pytest
+
+from recsys.models import make_config
+from recsys.models.needs import Need
+from tasks.study.choosing import choose
+from tasks.study.cross_check import CHEAP, FEWEST, Checked, cross_check
+from tests.tasks.lab import ONE_POINT, Bench, MakeBench
+
+
+def searched(bench: MakeBench, trials: int = FEWEST, **changed: Any) -> Bench:
+    alphas = [1.0 + n for n in range(trials)]
+    search = {**ONE_POINT, "iterations": 2, "alpha": alphas}
+    study = {"sampler": "grid", "trials": trials, **changed}
+    made = bench(search=search, study=study)
+    made.finish()
+    return made
+
+
+def checked(made: Bench) -> tuple[Checked, ...]:
+    validation = made.folds / "validation"
+    winner = choose.fn(made.study, made.search, validation).winner
+    return cross_check(made.study, made.search, winner, validation)
+
+
+def test_cheap_models_are_measured_once_beside_the_winner(bench: MakeBench) -> None:
+    made = searched(bench)
+    found = checked(made)
+    runs = made.runs()
+
+    assert sorted(each.model for each in found) == sorted(CHEAP)
+    values = [each.estimate.mean for each in found]
+    assert values == sorted(values, reverse=True)
+    winner = choose.fn(made.study, made.search, made.folds / "validation").winner
+    for each in found:
+        assert each.ahead.mean == pytest.approx(each.estimate.mean - winner.value)
+    assert checked(made) == found
+    assert made.runs() == runs
+    assert "final" not in {tags.get("stage") for tags in runs.values()}
+
+
+@pytest.mark.parametrize(
+    ("trials", "changed"),
+    [
+        pytest.param(FEWEST - 1, {}, id="each costs more than a tenth of nine trials"),
+        pytest.param(FEWEST, {"cross_check": False}, id="it is turned off"),
+    ],
+)
+def test_nothing_is_checked(bench: MakeBench, trials: int, changed: dict[str, Any]) -> None:
+    assert checked(searched(bench, trials, **changed)) == ()
+
+
+def test_a_model_that_does_not_fit_into_the_memory_or_costs_too_much_is_left_out(
+    bench: MakeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = searched(bench)
+    ease = type(make_config("ease", {}))
+    needs = {
+        "memory": Need("links", 30, 1e30, 0, 0, 1.0, 0.0, "filter"),
+        "time": Need("links", 30, 1.0, 0, 0, 1e30, 0.0, "filter"),
+    }
+    for need in needs.values():
+        monkeypatch.setattr(ease, "need", lambda *_, need=need: need)
+        assert "ease" not in {each.model for each in checked(made)}
