@@ -37,7 +37,7 @@ class Interrupts:
 
     def __init__(self) -> None:
         """Listen to nothing, so far."""
-        self._raises = False
+        self._listens = self._raises = False
         self._say: Callable[[str], object] = str
         self._forget()
 
@@ -50,6 +50,14 @@ class Interrupts:
     def came(self) -> bool:
         """Whether a signal came that asks the command to end."""
         return self._heard is not None or self._handled is not None
+
+    def begin(self) -> None:
+        """From here on a signal raises KeyboardInterrupt, also one that came since `listening`.
+
+        Call it where that exception is caught.
+        """
+        self._raises = self._listens
+        self.check()
 
     def forget(self) -> None:
         """Take the signal as dealt with: the work it was to end has ended, as was wanted."""
@@ -82,6 +90,8 @@ class Interrupts:
     def listening(self, say: Callable[[str], object]) -> Iterator[None]:
         """Within the block signals are remembered; afterwards the handlers are as before.
 
+        They raise nothing before `begin`.
+
         Args:
             say: Gets a line when a second signal ends the process at once.
         """
@@ -94,14 +104,15 @@ class Interrupts:
         # A shell has what it runs in the background ignore Ctrl-C: that stays.
         ours = [n for n in SIGNALS if n == signal.SIGTERM or known[n] != signal.SIG_IGN]
         with self._hearing(ours[0]):
-            self._raises = True
+            self._listens = True
             for number in ours:
                 signal.signal(number, self._handle)
             shown, sys.unraisablehook = sys.unraisablehook, _show_other
             try:
                 yield
             finally:
-                self._raises, sys.unraisablehook = False, shown
+                self._listens = self._raises = False
+                sys.unraisablehook = shown
                 for number in ours:
                     signal.signal(number, known[number])
 

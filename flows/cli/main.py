@@ -250,9 +250,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, TextIOWrapper):  # names that a terminal cannot show are escaped
             stream.reconfigure(errors="backslashreplace")
     with INTERRUPTS.listening(session.say):
-        words = _under_new_options(sys.argv[1:] if argv is None else argv)
-        session.TYPED[:] = words
         try:
+            INTERRUPTS.begin()
+            words = _under_new_options(sys.argv[1:] if argv is None else argv)
+            session.TYPED[:] = words
             code = _ended(words)
             INTERRUPTS.check()
             INTERRUPTS.stop()

@@ -33,6 +33,7 @@ def listening(monkeypatch: pytest.MonkeyPatch) -> Iterator[Interrupts]:
     monkeypatch.setattr("tasks.progress.INTERRUPTS", heard)
     said: list[str] = []
     with heard.listening(said.append):
+        heard.begin()
         yield heard
     signal.signal(signal.SIGINT, before)
 
@@ -279,18 +280,36 @@ def test_afterwards_everything_is_as_before() -> None:
 def test_a_process_that_ignores_ctrl_c_does_so_still() -> None:
     known = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with Interrupts().listening(str):
+        heard = Interrupts()
+        with heard.listening(str):
+            heard.begin()
             send(signal.SIGINT)
             report_progress("a step", 0, None)
     finally:
         signal.signal(signal.SIGINT, known)
 
 
+@BOTH
+def test_a_signal_before_the_begin_is_raised_at_the_begin(number: signal.Signals) -> None:
+    """There it is caught: earlier it would end the command with a traceback."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    heard = Interrupts()
+    try:
+        with heard.listening(str):
+            send(number)
+            with pytest.raises(KeyboardInterrupt):
+                heard.begin()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_in_another_thread_nothing_is_listened_to() -> None:
     ran = []
 
     def run() -> None:
-        with Interrupts().listening(str):
+        heard = Interrupts()
+        with heard.listening(str):
+            heard.begin()
             report_progress("a step", 0, None)
             ran.append(True)
 
