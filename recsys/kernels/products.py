@@ -43,7 +43,7 @@ def add_row(row: int, left: Any, right: Any, sums: Any, known: Any, touched: Any
 def strongest_rows(
     rows: Any, left: Any, right: Any, worth: Any, columns: Any, values: Any, sizes: Any
 ) -> None:
-    """The highest cells of some rows of left @ right, without the diagonal, by their value.
+    """The highest cells of some rows of left @ right by their value.
 
     The value of a cell is, in float64 and then rounded to float32,
 
@@ -56,12 +56,13 @@ def strongest_rows(
         rows: Numbers of the rows, int64, shape (m,).
         left: As in `add_row`.
         right: As in `add_row`.
-        worth: factor and length, float64, shape (n_columns,), and added, a float.
+        worth: factor and length, float64, shape (n_columns,); added, a float; and diagonal,
+            whether cells of it may stay, a bool.
         columns: Filled: columns in rising order, int32, shape (m, k).
         values: Filled: their values, float32, shape (m, k).
         sizes: Filled: how many columns each row has, int64, shape (m,).
     """
-    factor, length, added = worth
+    factor, length, added, diagonal = worth
     n_columns = len(factor)
     sums, known = np.empty(n_columns, np.float64), np.zeros(n_columns, np.bool_)
     touched, worths = np.empty(n_columns, np.int32), np.empty(n_columns, np.float32)
@@ -73,7 +74,7 @@ def strongest_rows(
             below = length[row] * length[column] + added
             product = sums[column] * factor[column]
             value = np.float32(product / below if below > 0 else product)
-            if value > 0 and column != row:
+            if value > 0 and (diagonal or column != row):
                 touched[n], worths[n] = column, value
                 n += 1
         sizes[i] = cut(touched[:n], worths[:n], columns[i], values[i])

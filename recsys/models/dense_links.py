@@ -6,9 +6,9 @@ import numpy as np
 from pydantic import PositiveInt
 from scipy.sparse import csr_matrix
 
-from recsys.dtypes import Float32Array, Int32Array
+from recsys.dtypes import Int32Array
 from recsys.models.arrays import StoredArrays
-from recsys.models.linear import Linear
+from recsys.models.linear import Linear, Links
 from recsys.models.needs import available_memory, require_memory
 from recsys.models.weighting import WeightedConfig
 
@@ -63,6 +63,6 @@ class DenseLinear(Linear):
         assert need is not None
         require_memory(self._config.kind, need, free)
 
-    def _stored(self, stored: StoredArrays, n_shown: int) -> Float32Array:
+    def _stored(self, stored: StoredArrays, n_shown: int) -> Links:
         """B as it was saved: dense."""
         return stored.dense("links", np.float32, n_shown, n_shown)

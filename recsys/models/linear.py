@@ -242,15 +242,17 @@ class Worth:
         factor: float64, shape (n,).
         length: float64, shape (n,).
         added: To the product of the lengths.
+        diagonal: Whether cells of the diagonal have a value.
     """
 
     factor: Float64Array
     length: Float64Array
     added: float
+    diagonal: bool = False
 
 
 def strongest(left: csr_matrix, right: csr_matrix, k: int, worth: Worth) -> csr_matrix:
-    """The k highest cells of each row of left @ right, without the diagonal, by their value.
+    """The k highest cells of each row of left @ right by their value.
 
     Exact, in float64; the product is never held as a whole, see `recsys.kernels.products`. The
     rows are the work of several threads, of which none changes a bit. Of equals the lower column
@@ -272,7 +274,7 @@ def strongest(left: csr_matrix, right: csr_matrix, k: int, worth: Worth) -> csr_
         (each.indptr, each.indices, each.data.astype(np.float64)) for each in (left, right)
     )
     width = min(k, n)
-    values = (worth.factor, worth.length, float(worth.added))
+    values = (worth.factor, worth.length, float(worth.added), worth.diagonal)
 
     def of_rows(rows: npt.NDArray[np.int64]) -> tuple[Int32Array, Float32Array, Int64Array]:
         columns = np.empty((len(rows), width), np.int32)

@@ -47,6 +47,7 @@ CONFIGS = {
     **{kind: small(kind) for kind in MODELS},
     "als-nu": small("als", nu=0.5),
     "als-bm25": small("als", weighting="bm25"),  # learns from the items too
+    "ease-cut": small("ease", keep=2),
     "mult-vae-deep": small("mult-vae", hidden=4, weighting="share"),
     "ensemble": make_config("ensemble", {"members": (small("als"), small("item-knn"))}),
 }

@@ -5,12 +5,14 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import csr_matrix
 
 from recsys.errors import InputError
 from recsys.models import ease, linear
 from recsys.models.ease import Ease, EaseConfig
 from recsys.models.weighting import Weighting, Weights
 from tests.conftest import cells_of, plays_of, two_camps
+from tests.recsys.models.test_low_rank import random_plays
 
 Doubles = npt.NDArray[np.float64]
 
@@ -105,3 +107,22 @@ def test_more_top_items_than_the_catalogue_is_all_of_it() -> None:
     cut, whole = (Ease(EaseConfig(top_items=n)).fit(cells_of(dense)) for n in (99, None))
 
     np.testing.assert_array_equal(cut.links, whole.links)
+
+
+@pytest.mark.parametrize("keep", [1, 3, 99])
+def test_the_links_farthest_from_zero_of_each_item_stay(
+    keep: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ease, "ROWS", 3)
+    cells = cells_of(random_plays(12, 8))
+    whole = np.asarray(Ease(EaseConfig(regularization=2.0)).fit(cells).links)
+    expected = whole.copy()
+    for column in expected.T:
+        column[np.argsort(-np.abs(column), kind="stable")[keep:]] = 0
+
+    cut = Ease(EaseConfig(regularization=2.0, keep=keep)).fit(cells).links
+
+    assert isinstance(cut, csr_matrix)
+    assert cut.nnz == 8 * min(keep, 7)
+    np.testing.assert_array_equal(cut.toarray(), expected)
+    assert (whole < 0).any()

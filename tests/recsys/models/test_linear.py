@@ -135,18 +135,20 @@ def test_an_item_that_is_not_learned_is_neither_recommended_nor_counted() -> Non
     k=st.integers(1, 7),
     products=st.sampled_from([1, 7, 1 << 23]),
     added=st.sampled_from([0.0, 1.0]),
+    diagonal=st.booleans(),
 )
 def test_the_strongest_are_those_of_the_whole_product(
-    dense: npt.NDArray[np.int8], k: int, products: int, added: float
+    dense: npt.NDArray[np.int8], k: int, products: int, added: float, diagonal: bool
 ) -> None:
     left = dense.T.astype(np.float32)
     columns = np.arange(6.0)
-    worth = Worth(1 / (1 + columns), columns / 2, added)
+    worth = Worth(1 / (1 + columns), columns / 2, added, diagonal)
     below = np.outer(columns / 2, columns / 2) + added
     whole = (left @ dense) * worth.factor / np.where(below > 0, below, 1)
     expected = np.zeros((6, 6), np.float32)
     for row in range(6):
-        others = [col for col in range(6) if col != row and whole[row, col] > 0]
+        among = [col for col in range(6) if diagonal or col != row]
+        others = [col for col in among if whole[row, col] > 0]
         for col in sorted(others, key=lambda col: (-np.float32(whole[row, col]), col))[:k]:
             expected[row, col] = whole[row, col]
 
