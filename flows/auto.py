@@ -51,7 +51,7 @@ from tasks.workspace.layout import Workspace
 from tasks.workspace.locking import workspace_locks
 from tasks.workspace.scratch import scratch
 
-CANDIDATES = ("item-knn", "rp3beta", "ease", "als", "slim", "fm")
+CANDIDATES = ("item-knn", "rp3beta", "gf-cf", "ease", "als", "slim", "fm")
 """The models that are tried, cheap ones first."""
 ENSEMBLES = (2, 3)  # how many of the best are merged
 SLIM_ITEMS = 2**14  # beyond, slim makes the products of each item anew, which takes minutes

@@ -21,7 +21,7 @@ from tasks.study.study import Study, fold_at
 from tasks.tuning import FinishedTrial, Search
 
 CHECKED = "als"  # the model whose searches are checked
-CHEAP = ("item-knn", "rp3beta", "ease")
+CHEAP = ("item-knn", "rp3beta", "gf-cf", "ease")
 SHARE = 0.1  # of the cost of a search that a cheap model may cost
 FEWEST = 10  # trials of a search of which a sparse model costs a tenth at most
 DENSE = 100.0  # operations of a dense product in the time of one multiplication of als
