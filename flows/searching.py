@@ -1,6 +1,7 @@
 """The search of a study: claim and measure until every slot is done. One process of many."""
 
 import itertools
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from tasks.progress import Stage, report_progress, report_result, report_stage
 from tasks.study.attempt import AttemptResult, TrialFailed, run_trial
 from tasks.study.checkpoints import Checkpoints
 from tasks.study.foreseeing import foresee
+from tasks.study.live import showing_search
 from tasks.study.recovery import recover
 from tasks.study.study import Study
 from tasks.tracking.runs import Run
@@ -81,26 +83,44 @@ def search_all(
     timeout = study.config.study.timeout
     if search.ended < search.wanted:
         foresee(study, validation)
-    start = time.monotonic()
-    while search.failed_in_a_row < GIVE_UP_AFTER:
-        if timeout is not None and search.n_measured and time.monotonic() - start > timeout:
-            return
-        with clock.part("optuna"):
-            trial = search.claim(study.worker)
-        if trial is None:
-            if not search.others(study.worker):
+    end = math.inf if timeout is None else time.monotonic() + timeout
+    with showing_search(study, search) as show:
+        while search.failed_in_a_row < GIVE_UP_AFTER:
+            if search.n_measured and time.monotonic() > end:
+                return
+            with clock.part("optuna"):
+                trial = search.claim(study.worker)
+            if trial is not None:
+                _measure(study, search, trial, validation, attempted, clock)
+            elif search.others(study.worker):
+                _wait(search, clock)
+            else:
                 break
-            report_progress("waiting for the trials of other workers", search.ended, search.wanted)
-            with clock.part("waiting"):
-                time.sleep(LOOK_AGAIN)
-            continue
-        stage = _stage(search, trial)
-        report_stage("trial", stage)
-        outcome = _timed(study, search, trial, validation, attempted, clock)
-        report_result(_line(study, search, trial, outcome, stage))
+            with clock.part("trial overhead"):
+                show()
     report_stage("trial", None)
     if search.ended >= search.wanted:
         Checkpoints(study.workspace.paths(study.name)).remove()
+
+
+def _wait(search: Search, clock: Clock) -> None:
+    report_progress("waiting for the trials of other workers", search.ended, search.wanted)
+    with clock.part("waiting"):
+        time.sleep(LOOK_AGAIN)
+
+
+def _measure(
+    study: Study,
+    search: Search,
+    trial: Trial,
+    validation: Path,
+    attempted: Attempt,
+    clock: Clock,
+) -> None:
+    stage = _stage(search, trial)
+    report_stage("trial", stage)
+    outcome = _timed(study, search, trial, validation, attempted, clock)
+    report_result(_line(study, search, trial, outcome, stage))
 
 
 def check_not_given_up(search: Search) -> None:

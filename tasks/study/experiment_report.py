@@ -20,8 +20,10 @@ from recsys.evaluation.store import load_report
 from recsys.models import make_config
 from recsys.seeds import seed_for
 from recsys.splitting.config import GivenSplit
+from tasks.orchestration.artifacts import put
 from tasks.progress import report_progress
 from tasks.study.choosing import Ranked
+from tasks.study.live import leaderboard, trial_row
 from tasks.study.measuring import SAMPLE_USER, Measured
 from tasks.study.study import Study, fold_at
 from tasks.tracking.reading import open_reader
@@ -219,23 +221,13 @@ def _bands(
 
 
 @task(task_run_name="leaderboard", cache_policy=NO_CACHE)
-def show_leaderboard(study: Study, ranked: Sequence[Ranked], link: str) -> None:
-    """The trials as a Prefect table, best first, and a link to MLflow's compare page."""
-    metric = study.config.study.metric
-    create_table_artifact(
-        key="leaderboard",
-        table=[
-            {
-                "trial": each.done.slot,
-                metric: each.estimate.text,
-                "tied with the best": "yes" if each.tied else "",
-                **each.done.params,
-                "run": each.done.run,
-            }
-            for each in ranked
-        ],
-        description=f"Trials of study {study.name}, judged on validation.",
-    )
+def show_leaderboard(study: Study, search: Search, ranked: Sequence[Ranked], link: str) -> None:
+    """The trials on Prefect's page in their last order, and a link to MLflow's compare page."""
+    rows = [
+        trial_row(study, each.done, each.estimate.text, "tied with the best" * each.tied)
+        for each in ranked
+    ]
+    put(leaderboard(study, search, rows))
     create_link_artifact(
         key="compare-trials",
         link=link,

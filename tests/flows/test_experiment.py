@@ -260,7 +260,7 @@ def prefect_names(lab: Lab, flow_of: str) -> tuple[set[str], dict[str, Any]]:
         boards = [
             each
             for each in artifacts
-            if each.key == "leaderboard" and flow_of in (each.description or "")
+            if str(each.key).startswith("leaderboard") and flow_of in (each.description or "")
         ]
         board = min(boards, key=lambda each: str(each.created))  # later ones resumed the study
         assert board.flow_run_id is not None
@@ -291,10 +291,11 @@ def test_prefect_shows_tasks_by_readable_names_and_the_tables(lab: Lab, first: R
     assert all(trial.run in link for trial in first.trials)
     page = f"/runs/{first.runs['study']}/artifacts/report.html?workflowType=machine_learning)"
     assert page in str(artifacts["report"].data)
-    board = json.loads(str(artifacts["leaderboard"].data))
+    board = json.loads(str(artifacts["leaderboard-first"].data))
     ranked = sorted(first.trials, key=lambda trial: -trial.value)
     assert [row["trial"] for row in board] == [trial.slot for trial in ranked]
     assert board[0]["ndcg@10"].startswith(f"{first.best.value:.4f} [")
+    assert artifacts["progress-first"].data == 100
     table = json.loads(str(artifacts["comparison"].data))
     (row,) = [row for row in table if row["metric"] == "ndcg@10"]
     assert row["als"].startswith(f"{first.comparison['ndcg@10'].b.mean:.4f} [")
