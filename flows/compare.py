@@ -18,6 +18,7 @@ from flows.reporting import command
 from flows.searching import joined, search_all, with_prefect
 from flows.tuned import TunedModel, judged_split
 from recsys.config import ExperimentConfig
+from recsys.described import FORM
 from recsys.errors import InputError
 from recsys.evaluation.comparison import Comparison
 from recsys.evaluation.exchange import Exchange
@@ -26,6 +27,7 @@ from recsys.models.config import ModelConfig
 from recsys.report.toml import as_toml
 from recsys.seeds import seed_for
 from tasks.data.stages import DataFiles
+from tasks.orchestration.naming import name_run
 from tasks.progress import Stage, report_progress, report_stage
 from tasks.report.facts import EndFacts
 from tasks.report.making import report_comparison
@@ -59,6 +61,8 @@ class CompareRequest:
         top_items: Items that EASE and Turbo-CF learn and show; all by default.
         adopt: Whether studies and stages that other code made are used.
     """
+
+    __pydantic_config__ = FORM
 
     plays: Path
     profiles: Path | None
@@ -143,8 +147,8 @@ def compare(request: CompareRequest, workspace: Path = Path("mlruns")) -> Compar
     join its studies.
 
     Args:
-        request: What is compared.
-        workspace: Where state lives.
+        request: The models, and how they are compared.
+        workspace: The folder that holds studies, runs and models.
 
     Raises:
         InputError: the data or the configuration cannot be used, there is no such model, or
@@ -158,6 +162,7 @@ def compare(request: CompareRequest, workspace: Path = Path("mlruns")) -> Compar
             "add one, such as --models als,popularity-users"
         )
     request = replace(request, name=request.name or new_name())
+    name_run(f"compare {request.name.removeprefix('compare-')}")
     place = environment.place(workspace)
     with scratch(place) as folder:
         return _compared(request, place, Clock(), folder)

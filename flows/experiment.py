@@ -24,6 +24,7 @@ from tasks.data.stages import (
     split,
 )
 from tasks.interrupts import INTERRUPTS
+from tasks.orchestration.naming import name_run
 from tasks.study.attempt import attempt
 from tasks.study.study import Study, not_left_running, open_study
 from tasks.tuning import Search, open_lock, open_search
@@ -52,10 +53,10 @@ def experiment(
     """Read, filter, split, search, judge and compare; everything recorded.
 
     Args:
-        plays: The log.
+        plays: The log of plays: a file, or a folder of files.
         config: What to do with it.
-        workspace: Where state lives.
-        profiles: Of the users.
+        workspace: The folder that holds studies, runs and models.
+        profiles: A file with age, gender and country of the users.
         study: Name of the study, new or to resume; by default a new one.
         sources: Studies whose best points a new study begins with.
         adopt: Whether a study and stages that other code made are used.
@@ -67,6 +68,7 @@ def experiment(
     clock = Clock()
     source = DataFiles(plays, profiles)
     name = study or new_study_name(config)
+    name_run(f"experiment {name}")
     with opened(place, source, config, name, sources, clock, adopt=adopt) as parts:
         shared, search, stages = parts
         with joined(shared, search):

@@ -53,7 +53,7 @@ class PublishResult:
         ]
 
 
-@flow(name="publish", flow_run_name="publish", on_failure=ALERTS, on_crashed=ALERTS)
+@flow(name="publish", flow_run_name="publish {name}", on_failure=ALERTS, on_crashed=ALERTS)
 def publish(
     workspace: Path,
     run: str | None = None,
@@ -68,8 +68,8 @@ def publish(
     parameters.
 
     Args:
-        workspace: Holds the runs and the registry.
-        run: As `tasks.serving.load.find_served_run` takes it.
+        workspace: The folder that holds studies, runs and models.
+        run: A study, or the id of a run, whose model is published; by default what serves.
         version: Of the registered model, in place of a run.
         k: Longest list; as long as what is published if None, or else 20.
         again: Replace even the same publication.

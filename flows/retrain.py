@@ -35,6 +35,7 @@ from recsys.sources.config import DataConfig
 from tasks.data import database, new_plays
 from tasks.data.new_plays import Incoming
 from tasks.data.stages import DataFiles
+from tasks.orchestration.naming import name_run
 from tasks.retraining import history
 from tasks.retraining.history import NO_CHAMPION, UNREAD, RetrainHistory
 from tasks.serving.load import ServedRun
@@ -111,7 +112,7 @@ def retrain(request: RetrainRequest, workspace: Path = Path("mlruns")) -> Retrai
 
     Args:
         request: Plays, configuration and gate.
-        workspace: Where state lives.
+        workspace: The folder that holds studies, runs and models.
 
     Raises:
         InputError: the plays have drifted from the last ones, they or the configuration cannot be
@@ -239,6 +240,7 @@ class _Retraining:
         served = None if self.champion is None else self._config_of(self.champion)
         config = searched(self.request, self.incoming, served)
         study = self._study_name(config)
+        name_run(f"retrain {study.removeprefix('retrain-')}")
         tags = {"key": self.key, "champion": _number(self.champion), "study": study}
         run = self._begin(self.unfinished, config, tags)
         with run.closing():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from flows.model_config import model_config, pinned
 from recsys.config import ExperimentConfig, changed, checked
 from recsys.data.drift import Limits
+from recsys.described import FORM
 from recsys.errors import InputError
 from recsys.evaluation.gate import Gate
 from recsys.models import MODELS, make_config
@@ -40,6 +41,8 @@ class RetrainRequest:
         publish: Whether the lists of a new champion are published; None: only those of the model
             that `recsys recommend` serves.
     """
+
+    __pydantic_config__ = FORM
 
     plays: Path | None
     profiles: Path | None

@@ -47,16 +47,24 @@ class ExperimentConfig(Config):
     """One experiment, from raw plays to a report."""
 
     name: str = setting("default", identity=False)
+    """Of this configuration; the names of studies begin with it."""
     seed: NonNegativeInt = 0
+    """Of all that is random: the same one gives the same results."""
     model: str = "als"
     """Whose parameters are searched."""
     # These three count by the fingerprint of the split that they lead to.
     data: DataConfig = setting(DataConfig(), identity=False)
+    """How the plays are read."""
     filter: FilterConfig = setting(FilterConfig(), identity=False)
+    """Which users and items stay."""
     split: SplitConfig = setting(RandomSplit(), identity=False)
+    """How the plays are split into training, validation and test."""
     search: SpaceTable = setting({}, identity="points")
+    """Parameter of the model to a value, a list of values, or a range with low and high."""
     study: StudyConfig = StudyConfig()
+    """How the parameters are searched: the trials, the objective, when a trial ends early."""
     judge: JudgeConfig = JudgeConfig()
+    """What is measured, and what the winner is compared with."""
 
     @property
     def whole_space(self) -> Space:

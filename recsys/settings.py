@@ -17,6 +17,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 
 from recsys.bounds import CUTOFF, shortened
+from recsys.described import describe_fields
 
 
 def _listed(value: Any) -> Any:
@@ -36,7 +37,9 @@ Cutoffs = Annotated[tuple[Cutoff, ...], BeforeValidator(_listed), Field(min_leng
 class Config(BaseModel):
     """A table of settings: frozen, and a name it does not have is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, json_schema_extra=describe_fields
+    )
 
 
 Use = Literal["points", "stop"]  # see recsys.identity

@@ -11,17 +11,25 @@ class FilterConfig(Config):
     """Which users and items stay."""
 
     min_items: NonNegativeInt = 5
+    """Users with fewer items go."""
     min_users: NonNegativeInt = 5
+    """Items with fewer users go."""
     mode: Literal["once", "core"] = "once"
     """once: users first, then items; core: both until nothing changes."""
     count: Literal["cells", "rows"] = "cells"
     """What a minimum counts: distinct pairs, or rows of the file (as the reference study)."""
     top_users: PositiveInt | None = None
+    """Only the users with most items, so many."""
     genders: Texts = ()
+    """Only users whose profile has one of these; all by default."""
     countries: Texts = ()
+    """Only users whose profile has one of these; all by default."""
     age_min: float | None = None
+    """Only users of at least this age."""
     age_max: float | None = None
+    """Only users of at most this age."""
     fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """A random share of the users, to try things out."""
 
     @model_validator(mode="after")
     def _ages_in_order(self) -> Self:

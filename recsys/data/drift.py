@@ -13,6 +13,8 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from recsys.described import FORM
+
 STEPS = 4  # bins for a doubling of plays
 
 
@@ -77,6 +79,8 @@ class Limits:
         rejects: Largest rise of the share of unusable rows.
         shift: Largest Kolmogorov-Smirnov distance of the plays.
     """
+
+    __pydantic_config__ = FORM
 
     shrink: float = 0.5
     grow: float = 3.0

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.data.interactions import Interactions
+from recsys.described import FORM
 from recsys.evaluation.bootstrap import N_RESAMPLES, Estimate, MetricRow, paired
 from recsys.evaluation.metrics import parsed
 from recsys.evaluation.protocol import BATCH, recommend, scored
@@ -43,6 +44,8 @@ class Gate:
         margin: Largest loss, as a share of the champion's value, in [0, 1).
         coverage: Least coverage, as a share of the champion's coverage, in [0, 1].
     """
+
+    __pydantic_config__ = FORM
 
     rule: Rule = "not-worse"
     margin: float = 0.01

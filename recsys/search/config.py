@@ -20,7 +20,9 @@ class StudyConfig(Config):
     """How the space is searched."""
 
     sampler: Literal["random", "tpe", "grid"] = setting("tpe", identity="points")
+    """What chooses the points: by what earlier trials found (tpe), at random, or every one."""
     trials: Annotated[int, Field(gt=0, le=TRIALS)] = setting(40, identity=False)
+    """How many points are measured."""
     metric: str = setting("ndcg@10", identity="stop")
     """Maximised on validation; it picks the winner."""
     also: Texts = setting((), identity="points")
@@ -44,3 +46,4 @@ class StudyConfig(Config):
     first: tuple[dict[str, Value], ...] = setting((), identity="points")
     """Points to try before the sampler takes over, such as good points of other studies."""
     keep_factors: KeepFactors = setting("all", identity=False)
+    """The trials of which what the model learned is stored."""

@@ -6,7 +6,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, model_validator
+from pydantic import Field, StrictFloat, StrictInt, model_validator
+
+from recsys.settings import Config
 
 Value = str | int | float | bool
 Point = dict[str, Value]
@@ -65,16 +67,19 @@ Spec = IntRange | FloatRange | Choice
 Space = dict[str, Spec]
 
 
-class RangeTable(BaseModel):
+class RangeTable(Config):
     """A range in TOML: {low = 8, high = 512, log = true, when = {...}}."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
     low: Number | None = None
+    """The lower end."""
     high: Number | None = None
+    """The upper end."""
     log: bool = False
+    """Whether values are drawn evenly by their logarithm; the lower end is then above 0."""
     options: tuple[Value, ...] | None = None
-    when: dict[str, Value] = {}
+    """A list to choose from, in place of both ends."""
+    when: dict[str, Value] = Field(default={})
+    """Another parameter and the value with which alone this one is searched."""
 
     @model_validator(mode="after")
     def _is_range_or_choice(self) -> "RangeTable":

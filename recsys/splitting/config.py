@@ -14,7 +14,9 @@ class RandomSplit(Config):
     """A random share of the items of each user."""
 
     kind: Literal["random"] = "random"
+    """Names this way to split."""
     fraction: Fraction = 0.2
+    """The share of the items of a user that is held out."""
     min_items: PositiveInt = 5
     """Users with fewer items keep all of them in training."""
 
@@ -23,17 +25,22 @@ class LastSplit(Config):
     """Per user the last n items by their first time."""
 
     kind: Literal["last"]
+    """Names this way to split."""
     n: PositiveInt = 5
+    """Items of each user on each side."""
 
 
 class TimeSplit(Config):
     """One moment for all users; a share of the events where no moment is given."""
 
     kind: Literal["time"]
+    """Names this way to split."""
     validation_at: AwareDatetime | int | None = None
+    """When validation begins: a moment with its offset, or seconds since 1970-01-01 UTC."""
     test_at: AwareDatetime | int | None = None
-    """A moment with its offset, or seconds since 1970-01-01 UTC."""
+    """When test begins, likewise."""
     validation: Fraction = 0.1
+    """The share of events before test, used where no moment is given."""
     test: Fraction = 0.1
     """The last share of events, used where no moment is given."""
 
@@ -42,18 +49,26 @@ class UserSplit(Config):
     """Whole users, judged by fold-in from a part of their items."""
 
     kind: Literal["users"]
+    """Names this way to split."""
     validation: Fraction = 0.1
+    """The share of users that trials are judged on."""
     test: Fraction = 0.1
+    """The share of users that the winner is judged on."""
     history: Fraction = 0.8
+    """The share of the items of such a user that the model is shown."""
 
 
 class GivenSplit(Config):
     """A test file as published; validation is cut from the rest, per user at random."""
 
     kind: Literal["given"]
+    """Names this way to split."""
     test: Path
+    """The published test file."""
     fraction: Fraction = 0.2
+    """The share of the items of a user that is held out for validation."""
     min_items: PositiveInt = 5
+    """Users with fewer items keep all of them in training."""
 
 
 SplitConfig = Annotated[

@@ -24,6 +24,7 @@ environment.prepare(Workspace(_PLACE))  # before anything imports prefect or mlf
 
 from matplotlib.figure import Figure  # noqa: E402
 from mlflow.entities import Run as MlflowRun  # noqa: E402
+from prefect.client.orchestration import get_client  # noqa: E402
 from prefect.settings import (  # noqa: E402
     PREFECT_API_URL,
     PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
@@ -178,6 +179,12 @@ def lab(
 def prefect(lab: Lab, starting: Server) -> Server:
     """The server, when it answers."""
     return starting
+
+
+def flow_runs() -> set[str]:
+    """Names of all runs of flows."""
+    with get_client(sync_client=True) as client:
+        return {each.name for each in client.read_flow_runs()}
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from recsys.models.item_knn import ItemKnn
 from tasks.study.measuring import OnValidation
 from tasks.tracking.client import open_client
 from tasks.tuning import find_search
-from tests.flows.conftest import Lab, quick
+from tests.flows.conftest import Lab, flow_runs, quick
 
 pytestmark = pytest.mark.flow
 
@@ -52,6 +52,7 @@ def test_every_model_is_tuned_on_every_split_with_the_same_budget(
         assert len(trials_of(lab, compared.request, "popularity-users", seed)) == 2
     found = [each.results["als"].params for each in compared.comparison.splits]
     assert found[0] != found[1]
+    assert "compare comparison" in flow_runs()
 
 
 def test_each_model_is_judged_once_on_the_test_side_of_a_split(

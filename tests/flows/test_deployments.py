@@ -65,6 +65,25 @@ def test_the_form_knows_the_type_of_every_field(name: str) -> None:
     assert untyped == []
 
 
+@pytest.mark.parametrize("name", ENTRIES)
+def test_every_field_of_the_form_has_help_and_a_place(name: str) -> None:
+    schema = parameter_schema(flow_of(name)).model_dump()
+    objects = {"parameters": schema, **schema["definitions"]}
+    fields = {owner: each.get("properties", {}) for owner, each in objects.items()}
+    silent = [
+        f"{owner}.{field}"
+        for owner, every in fields.items()
+        for field, described in every.items()
+        if not described.get("description", "").endswith((".", ")"))
+    ]
+    places = {
+        owner: [each.get("position") for each in every.values()] for owner, every in fields.items()
+    }
+
+    assert silent == []
+    assert places == {owner: list(range(len(every))) for owner, every in fields.items()}
+
+
 def test_deployments_have_the_default_configuration() -> None:
     default = load_config(ROOT / "flows" / "configs" / "default.toml")
     deployed = {

@@ -17,7 +17,7 @@ from recsys.models.als import AlsConfig
 from tasks.tracking.client import open_client
 from tasks.tracking.runs import compare_url
 from tasks.workspace.code import MEASURING, code_id
-from tests.flows.conftest import Lab, quick
+from tests.flows.conftest import Lab, flow_runs, quick
 from tests.flows.recorded import artifact, comparable, running
 
 pytestmark = pytest.mark.flow
@@ -296,6 +296,7 @@ def test_prefect_shows_tasks_by_readable_names_and_the_tables(lab: Lab, first: R
     assert [row["trial"] for row in board] == [trial.slot for trial in ranked]
     assert board[0]["ndcg@10"].startswith(f"{first.best.value:.4f} [")
     assert artifacts["progress-first"].data == 100
+    assert "experiment first" in flow_runs()
     table = json.loads(str(artifacts["comparison"].data))
     (row,) = [row for row in table if row["metric"] == "ndcg@10"]
     assert row["als"].startswith(f"{first.comparison['ndcg@10'].b.mean:.4f} [")

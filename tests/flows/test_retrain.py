@@ -43,7 +43,7 @@ from tasks.tuning import stored_request
 from tasks.workspace.cleaning import DAY, unused
 from tasks.workspace.layout import Workspace
 from tests.conftest import copy_database
-from tests.flows.conftest import Lab, copied, quick
+from tests.flows.conftest import Lab, copied, flow_runs, quick
 
 pytestmark = pytest.mark.flow
 SLOW = pytest.mark.slow
@@ -144,6 +144,7 @@ def test_the_first_is_promoted_and_the_same_plays_again_change_nothing(
 
     assert (first.verdict, first.version, first.champion) == ("promoted", 1, 1)
     assert first.reasons == ("first: nothing serves yet",)
+    assert first.study.replace("-", " ", 1) in flow_runs()
     assert (again.verdict, again.version, again.champion) == ("unchanged", 1, 1)
     assert "retrained already with these settings, and version 1 was promoted" in again.reasons[0]
     assert runs(lab, new) == before
