@@ -1,5 +1,7 @@
 """Messages about flow runs: to a notification block of Prefect, or to a webhook without one.
 
+In the logs of a run, errors that say it all are one line each.
+
 RECSYS_NOTIFY    a notification block, as slack-webhook/recsys: failures and verdicts
 RECSYS_WEBHOOK   an address that takes JSON: failures, where no block is named or it fails
 """
@@ -14,8 +16,11 @@ from prefect.logging.loggers import flow_run_logger
 from prefect.utilities.urls import url_for
 
 from flows import environment
+from recsys.errors import InputError
 from tasks.orchestration.notification import NotSentError, notify
+from tasks.orchestration.one_line import log_in_one_line
 from tasks.orchestration.webhook import post
+from tasks.study.attempt import TrialFailed
 
 
 def alert(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
@@ -60,3 +65,4 @@ def _notified(flow: Flow[..., Any], flow_run: FlowRun, subject: str, body: str) 
 
 
 ALERTS: list[FlowStateHook[..., Any]] = [alert]
+log_in_one_line(InputError, TrialFailed)

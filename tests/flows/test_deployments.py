@@ -191,6 +191,23 @@ def test_requested_and_scheduled_runs_finish_and_the_webhook_gets_a_killed_run(
 
 @pytest.mark.flow
 @pytest.mark.slow
+def test_an_input_error_is_one_failed_line(site: Site) -> None:
+    worker = (*PREFECT, "worker", "start", "--pool", "recsys", "--type", "process")
+    with site.running(*worker, log="failing") as printed:
+        started = site.start("experiment/experiment", {"config": SMALL, "plays": "/nowhere/x.tsv"})
+        run = site.reached(started, "FAILED")
+        until(lambda: "Failed('Flow run" in printed.read_text(encoding="utf-8"))
+    chosen = {"logs": {"flow_run_id": {"any_": [started]}, "level": {"ge_": 40}}}
+    lines = [each["message"] for each in site.ask("logs/filter", chosen)]
+
+    assert lines == ["/nowhere/x.tsv does not exist; give the path of an existing file"]
+    assert run["name"].startswith("experiment small-")
+    assert "InputError: /nowhere/x.tsv does not exist" in run["state"]["message"]
+    assert "Traceback" not in printed.read_text(encoding="utf-8")
+
+
+@pytest.mark.flow
+@pytest.mark.slow
 def test_schedules_create_runs_at_their_times(site: Site) -> None:
     site.run(*PREFECT, "--no-prompt", "deploy", "--name", "retrain")
     weekly = until(lambda: site.scheduled("retrain"))
