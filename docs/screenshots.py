@@ -8,11 +8,13 @@ writes docs/images/*.png, in few colours so that they are small. Takes about two
 
 import base64
 import io
+import json
 import re
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,12 +24,14 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from tasks.workspace.layout import Workspace  # noqa: E402
 from tests.browser import Tab, found, tab  # noqa: E402
 
 IMAGES = ROOT / "docs" / "images"
 RECSYS = (sys.executable, "-m", "flows.cli.start")
 STUDY = "first"
 WIDTH, HEIGHT = 1400, 800
+PHONE = 390, 844
 COLOURS = 64
 EXPAND = """(() => {
   const title = [...document.querySelectorAll("*")].find(
@@ -38,6 +42,8 @@ EXPAND = """(() => {
   document.querySelector(".ag-root [data-component-id*=runnamecellrenderer]")?.click();
 })()"""
 """Close the panel of MLflow's assistant, and show the runs of the study."""
+LOGIN = """localStorage.setItem("prefect-password", "LOGIN");
+localStorage.setItem("prefect-show-promotional-content", "false");"""
 TEXT = "document.body ? document.body.innerText : ''"
 WAIT = 60.0  # seconds until a page shows its text,
 DRAWING = 2.0  # and until its pictures are drawn: these pages do not say when they are done
@@ -67,6 +73,8 @@ def main() -> None:
                 look(page, address, "ndcg_at_10", "mlflow", EXPAND)
             with interface("--optuna", *here) as address:
                 look(page, f"{address}/dashboard/studies/0", "Hyperparameter", "optuna")
+            with interface("--prefect", *here) as address:
+                look_at_prefect(page, address, Workspace.at(place / "mlruns").prefect_secret)
 
 
 def run(*words: str) -> None:
@@ -90,16 +98,39 @@ def interface(*words: str) -> Iterator[str]:
         process.wait()
 
 
-def look(page: Tab, address: str, text: str, name: str, script: str = "0") -> None:
+def look_at_prefect(page: Tab, address: str, secret: Path) -> None:
+    """Take pictures of the run of the experiment and of its leaderboard."""
+    login = base64.b64encode(secret.read_text(encoding="utf-8").strip().encode()).decode()
+    page.call("Page.addScriptToEvaluateOnNewDocument", source=LOGIN.replace("LOGIN", login))
+    headers = {"Content-Type": "application/json", "Authorization": f"Basic {login}"}
+    request = urllib.request.Request(f"{address}/api/artifacts/filter", b"{}", headers)
+    with urllib.request.urlopen(request) as answer:
+        artifacts = {each["key"]: each for each in json.load(answer)}
+    board = artifacts[f"leaderboard-{STUDY}"]
+    run = f"{address}/runs/flow-run/{board['flow_run_id']}"
+    look(page, run, "Artifacts", "prefect")
+    table = f"{address}/artifacts/artifact/{board['id']}"
+    look(page, table, "ndcg@10", "prefect-leaderboard")
+    look(page, table, "ndcg@10", "prefect-phone", size=PHONE)
+
+
+def look(
+    page: Tab,
+    address: str,
+    text: str,
+    name: str,
+    script: str = "0",
+    size: tuple[int, int] = (WIDTH, HEIGHT),
+) -> None:
     """Take a picture of a page once it shows a text and a script has run."""
     light = [{"name": "prefers-color-scheme", "value": "light"}]
     page.call("Emulation.setEmulatedMedia", features=light)
     page.call(
         "Emulation.setDeviceMetricsOverride",
-        width=WIDTH,
-        height=HEIGHT,
+        width=size[0],
+        height=size[1],
         deviceScaleFactor=1,
-        mobile=False,
+        mobile=size == PHONE,
     )
     page.call("Page.navigate", url=address)
     end = time.monotonic() + WAIT

@@ -114,6 +114,7 @@ def _settings(workspace: Workspace) -> Mapping[str, str]:
         # The command line prints an error once; the run keeps the traceback.
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
         "PREFECT_LOGGING_LEVEL": "WARNING",
+        "PREFECT_LOGGING_LOGGERS_PREFECT_FLOW_RUNS_LEVEL": "INFO",  # the results of trials
         "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",  # else a line for each event that is not sent
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     }

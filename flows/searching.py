@@ -90,14 +90,15 @@ def search_all(
                 return
             with clock.part("optuna"):
                 trial = search.claim(study.worker)
+            line = ""
             if trial is not None:
-                _measure(study, search, trial, validation, attempted, clock)
+                line = _measure(study, search, trial, validation, attempted, clock)
             elif search.others(study.worker):
                 _wait(search, clock)
             else:
                 break
             with clock.part("trial overhead"):
-                show()
+                show(line)
     report_stage("trial", None)
     if search.ended >= search.wanted:
         Checkpoints(study.workspace.paths(study.name)).remove()
@@ -116,11 +117,14 @@ def _measure(
     validation: Path,
     attempted: Attempt,
     clock: Clock,
-) -> None:
+) -> str:
+    """What became of a trial, in a line."""
     stage = _stage(search, trial)
     report_stage("trial", stage)
     outcome = _timed(study, search, trial, validation, attempted, clock)
-    report_result(_line(study, search, trial, outcome, stage))
+    line = _line(study, search, trial, outcome, stage)
+    report_result(line)
+    return line
 
 
 def check_not_given_up(search: Search) -> None:

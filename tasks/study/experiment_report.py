@@ -224,8 +224,13 @@ def _bands(
 def show_leaderboard(study: Study, search: Search, ranked: Sequence[Ranked], link: str) -> None:
     """The trials on Prefect's page in their last order, and a link to MLflow's compare page."""
     rows = [
-        trial_row(study, each.done, each.estimate.text, "tied with the best" * each.tied)
-        for each in ranked
+        trial_row(
+            study,
+            each.done,
+            each.estimate.text,
+            "the best" if not n else "tied with the best" * each.tied,
+        )
+        for n, each in enumerate(ranked)
     ]
     put(leaderboard(study, search, rows))
     create_link_artifact(

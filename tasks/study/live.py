@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from prefect.logging import get_run_logger
+
 from tasks.orchestration.artifacts import ArtifactWriter, ShownArtifact, artifact_key
 from tasks.progress import report_result
 from tasks.study.study import Study
@@ -15,11 +17,11 @@ Row = Mapping[str, Any]
 
 
 @contextmanager
-def showing_search(study: Study, search: Search) -> Iterator[Callable[[], None]]:
-    """Gives what to call after each trial; at the end of the block the last state is written.
+def showing_search(study: Study, search: Search) -> Iterator[Callable[[str], None]]:
+    """Gives what to call after each trial, with its result in a line, which the run logs.
 
-    Cheap where nothing is due, and without effect outside of a flow run. What cannot be written
-    is said once, and the study goes on.
+    Cheap where nothing is due, and without effect outside of a flow run; at the end of the block
+    the last state is written. What cannot be written is said once, and the search continues.
     """
     writer = ArtifactWriter()
     said = False
@@ -27,8 +29,10 @@ def showing_search(study: Study, search: Search) -> Iterator[Callable[[], None]]
     def shown() -> tuple[ShownArtifact, ...]:
         return search_progress(study, search), leaderboard(study, search)
 
-    def update() -> None:
+    def update(line: str) -> None:
         nonlocal said
+        if line and writer.is_live:
+            get_run_logger().info(line)
         if writer.error is not None and not said:
             said = True
             report_result(f"Prefect's page does not follow the search: {writer.error}")
@@ -36,7 +40,7 @@ def showing_search(study: Study, search: Search) -> Iterator[Callable[[], None]]
             writer.write(shown())
 
     try:
-        update()
+        update("")
         yield update
     except BaseException:
         writer.close()
