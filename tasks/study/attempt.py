@@ -19,6 +19,8 @@ from typing import Literal
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from recsys.evaluation.store import load_report
+from recsys.files import link_or_copy
 from recsys.models import config_class
 from recsys.models.iterative import Iterative, iterations_of
 from recsys.search.config import FOUND
@@ -28,6 +30,7 @@ from tasks.interrupts import INTERRUPTS
 from tasks.study.measuring import (
     FACTORS,
     Measured,
+    columns_of,
     curves_of,
     log_measured,
     measure,
@@ -189,7 +192,7 @@ def _source(study: Study, key: str) -> Run | None:
 
 def _reuse(study: Study, trial: Trial, search: Search, run: Run, source: Run) -> AttemptResult:
     with study.scratch() as folder:
-        copied = copy_run(source, run, folder)
+        copied = copy_run(source, run, folder, _other_objectives(study, source))
     if study.config.found is not None:
         run.params({FOUND: copied.params[FOUND]})
     curve = _copied_curve(copied, study.config.study.metric)
@@ -203,6 +206,20 @@ def _reuse(study: Study, trial: Trial, search: Search, run: Run, source: Run) ->
     name = run_name(study.config.model, f"{values[0]:.4f}", f"trial {trial.slot}")
     run.end("FINISHED", {RUN_NAME: name})
     return AttemptResult(trial.slot, "reused")
+
+
+def _other_objectives(study: Study, source: Run) -> dict[str, float]:
+    """Values that the source, whose study had other objectives, has in its files alone."""
+    known, objectives = source.recorded(), study.config.objectives
+    if all(known.metric(f"validation/{name}") is not None for name in objectives):
+        return {}
+    with study.scratch() as folder:
+        for name in ("per_user.parquet", "exposure.parquet"):
+            place = source.fetch(name, folder)
+            if place.parent != folder:
+                link_or_copy(str(place), str(folder / name))
+        columns = columns_of(load_report(folder).summary(), objectives)
+    return {f"validation/{name}": value for name, value in columns.items()}
 
 
 def _copied_curve(copied: Copied, metric: str) -> list[tuple[int, float]]:

@@ -19,7 +19,7 @@ from recsys.models.arrays import StoredArrays
 from recsys.seeds import seed_for
 from recsys.splitting.split import Fold
 from tasks.progress import report_progress
-from tasks.study.measuring import FACTORS, PER_USER, measure, per_user_values
+from tasks.study.measuring import FACTORS, PER_USER, columns_of, measure, per_user_values
 from tasks.study.study import Study, fold_at
 from tasks.tracking.runs import Run
 from tasks.tuning import FinishedTrial, Search
@@ -136,7 +136,8 @@ def _on_all_users(study: Study, done: FinishedTrial, fold: Fold) -> npt.NDArray[
     if not run.has(f"{ALL_USERS}/{PER_USER}"):  # the last of its files
         report_progress(f"judging trial {done.slot} on all users", 0, None)
         report = _measured_again(study, done, run, fold).report
-        values = {f"validation_{ALL_USERS}/{n}": value for n, value in report.summary().items()}
+        columns = columns_of(report.summary(), study.config.objectives)
+        values = {f"validation_{ALL_USERS}/{n}": value for n, value in columns.items()}
         if not run.steps(next(iter(values))):  # one batch: all are there or none
             run.log(values)
         with study.scratch() as folder:

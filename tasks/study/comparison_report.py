@@ -1,7 +1,7 @@
 """What a comparison of many models asks of the outside: item vectors, a run, a table, pictures."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,7 @@ def record_comparison(
             {
                 f"{model}/{metric}": estimate.mean
                 for model, estimates in comparison.estimates.items()
-                for metric, estimate in estimates.items()
+                for metric, estimate in _columns(estimates, comparison.metric)
             }
         )
         with study.scratch() as folder:
@@ -94,6 +94,12 @@ def record_comparison(
         f"{len(comparison.splits)} splits, on test.",
     )
     return run.id
+
+
+def _columns(estimates: Mapping[str, Estimate], metric: str) -> Iterator[tuple[str, Estimate]]:
+    """What MLflow gets of a model: its metrics at the k of the objective; files have the rest."""
+    k = metric.partition("@")[2]
+    return ((name, each) for name, each in estimates.items() if name.partition("@")[2] == k)
 
 
 def _write(comparison: Comparison, failed: Mapping[str, str], folder: Path) -> None:

@@ -145,6 +145,16 @@ def run_name(model: str, found: str, of: str) -> str:
     return f"{model} {found} {of}"
 
 
+def columns_of(summary: Mapping[str, float], objectives: Sequence[str]) -> dict[str, float]:
+    """What MLflow gets of a trial: the objectives, then every metric at the k of one of them.
+
+    The values at every k are those of the run's per_user.parquet, as `load_report` reads them.
+    """
+    ks = {name.partition("@")[2] for name in objectives}
+    at = [name for name in summary if name.partition("@")[2] in ks]
+    return {name: summary[name] for name in dict.fromkeys([*objectives, *at])}
+
+
 def log_measured(
     run: Run,
     side: str,
@@ -156,6 +166,8 @@ def log_measured(
 ) -> None:
     """Log in one batch, the objectives first: MLflow's comparisons open with the first metric.
 
+    On test a run gets all metrics, on validation those of `columns_of`.
+
     Args:
         run: Gets the values.
         side: Of the split; before the names of metrics.
@@ -165,7 +177,9 @@ def log_measured(
         name: The model and what it is of; between them goes the first objective, as the run's name.
         found: Parameters that the training found.
     """
-    ordered = {**{name: measured.summary[name] for name in first}, **measured.summary}
+    ordered = columns_of(measured.summary, first)
+    if side == "test":
+        ordered |= measured.summary
     finals = {f"{side}/{name}": [(0, value)] for name, value in ordered.items()}
     seconds = {
         "seconds/fit": [(0, measured.fit_seconds)],

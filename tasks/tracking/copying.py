@@ -9,6 +9,7 @@ from recsys.files import link_or_copy
 from tasks.tracking.client import open_client
 from tasks.tracking.moving import SOURCE_FACTORS
 from tasks.tracking.reading import open_reader
+from tasks.tracking.recorded import metric_name
 from tasks.tracking.runs import SOURCE_RUN, Run, durable_names
 from tasks.workspace.layout import Workspace
 from tasks.workspace.places import check_inside, is_inside
@@ -29,15 +30,24 @@ class Copied:
     curves: Mapping[str, Sequence[tuple[int, float]]]
 
 
-def copy_run(source: Run, target: Run, scratch: Path) -> Copied:
+def copy_run(
+    source: Run, target: Run, scratch: Path, more: Mapping[str, float] | None = None
+) -> Copied:
     """Give a run the metrics, curves and files of another, and a link to it.
 
     Files on this machine are linked, so they take no room, and stay when the source is deleted.
+
+    Args:
+        source: Was measured.
+        target: Gets the same.
+        scratch: A folder for files on their way.
+        more: Metrics that the source has only in its files.
     """
     known, reader = source.recorded(), open_reader(source.workspace)
     curved = [name for name in known.metrics if name.startswith("curve/")]
     curves = {name: reader.history(source.id, name) for name in curved}
-    finals = {name: [(0, value)] for name, value in known.metrics.items() if name not in curves}
+    metrics = {**known.metrics, **{metric_name(n): value for n, value in (more or {}).items()}}
+    finals = {name: [(0, value)] for name, value in metrics.items() if name not in curves}
     link = {SOURCE_RUN: source.id}
     if source.has("factors"):
         link[SOURCE_FACTORS] = f"{known.address}/factors"
@@ -48,7 +58,7 @@ def copy_run(source: Run, target: Run, scratch: Path) -> Copied:
     else:
         shutil.copytree(here, there, copy_function=link_or_copy, dirs_exist_ok=True)
         durable_names(there)
-    return Copied(known.params, known.metrics, curves)
+    return Copied(known.params, metrics, curves)
 
 
 def delete_runs(workspace: Workspace, run_ids: Sequence[str]) -> None:

@@ -81,6 +81,7 @@ def test_the_comparison_is_a_run_with_table_json_and_pictures(
     best = compared.comparison.models[0]
     value = compared.comparison.estimates[best]["ndcg@10"].mean
     assert run.data.metrics[f"{best}/ndcg_at_10"] == pytest.approx(value)
+    assert all(name.endswith("_at_10") for name in run.data.metrics)
     described = run.data.tags["mlflow.note.content"]
     assert described.startswith(f"{best} is best with {value:.4f} [")
     assert all(f"| {model} | " in described for model in compared.comparison.models)

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from recsys.evaluation.store import load_report
 from tasks.study.attempt import AttemptResult
 from tasks.tracking.copying import delete_runs
 from tasks.tracking.runs import Run
@@ -54,6 +55,27 @@ def test_a_measured_trial_is_copied_and_not_trained(
     ):
         assert name == other
         assert path.samefile(original)  # a link takes no room
+
+
+def test_a_study_with_an_objective_at_another_k_takes_it_from_the_files_of_its_source(
+    bench: MakeBench, fits: list[int]
+) -> None:
+    first = bench("first", search=PINNED)
+    first.attempt()
+    (source,) = first.search.done
+    made = bench("second", search=PINNED, study={"metric": "precision@1"})
+
+    outcome = made.attempt()
+
+    assert outcome.state == "reused"
+    assert len(fits) == 1
+    (done,) = made.search.done
+    summary = load_report(made.files(done.run)["per_user.parquet"].parent).summary()
+    assert done.values == (summary["precision@1"],)
+    known = first.run(source.run).data.metrics
+    assert "validation/precision_at_1" not in known
+    added = made.run(done.run).data.metrics.keys() - known.keys()
+    assert added == {f"validation/{n.replace('@', '_at_')}" for n in summary if n.endswith("@1")}
 
 
 def test_a_copy_survives_the_deletion_of_its_source_and_is_a_source_itself(
