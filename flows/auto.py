@@ -38,6 +38,7 @@ from recsys.search.space import Point
 from recsys.seeds import seed_for
 from recsys.sources.layout import nouns_of
 from tasks.data.stages import DataFiles
+from tasks.orchestration.naming import name_run
 from tasks.progress import Stage, report_progress, report_result, report_stage
 from tasks.report.facts import EndFacts
 from tasks.report.making import report_comparison
@@ -118,7 +119,7 @@ def new_name() -> str:
     return f"auto-{datetime.now(UTC):%Y%m%d-%H%M%S}"
 
 
-@flow(name="auto", flow_run_name="auto {request.name}", on_failure=ALERTS, on_crashed=ALERTS)
+@flow(name="auto", flow_run_name="auto", on_failure=ALERTS, on_crashed=ALERTS)
 def auto(request: AutoRequest, workspace: Path = Path("mlruns")) -> AutoResult:
     """Search several models within one budget of trials, and judge the best of them once on test.
 
@@ -134,6 +135,7 @@ def auto(request: AutoRequest, workspace: Path = Path("mlruns")) -> AutoResult:
         InputError: the data or the configuration cannot be used, or no model can.
     """
     request = replace(request, name=request.name or new_name())
+    name_run(f"auto {request.name.removeprefix('auto-')}")
     place = environment.place(workspace)
     with scratch(place) as folder:
         work = _Work(request, place, folder)
