@@ -18,7 +18,10 @@ from tests.recsys.models.test_contract import CONFIGS
 
 CELLS = cells_of(two_camps(9, 8))
 USERS = np.arange(9, dtype=np.int32)
-COMPILED = ("als", "als-nu", "als-bm25", "ease", "item-knn", "rp3beta", "slim", "user-knn")
+COMPILED = (
+    *("als", "als-nu", "als-bm25", "ease", "item-knn", "rp3beta", "slim", "sparse-ease"),
+    "user-knn",
+)
 
 
 def use_all(folder: Path) -> None:

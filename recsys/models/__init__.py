@@ -37,6 +37,7 @@ MODELS: dict[str, str] = {
     "user-knn": "recsys.models.user_knn",
     "fm": "recsys.models.fm",
     "ease": "recsys.models.ease",
+    "sparse-ease": "recsys.models.sparse_ease",
     "slim": "recsys.models.slim",
     "rp3beta": "recsys.models.rp3beta",
     "gf-cf": "recsys.models.gf_cf",

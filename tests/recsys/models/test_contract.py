@@ -253,6 +253,7 @@ EXACT = (
     "gf-cf",
     "turbo-cf",
     "puresvd",
+    "sparse-ease",
 )
 
 
@@ -276,6 +277,7 @@ NEED_HISTORY = (
     "gf-cf",
     "turbo-cf",
     "puresvd",
+    "sparse-ease",
     "mult-vae",
     "mult-vae-deep",
 )
@@ -298,6 +300,7 @@ CAMPS: Mapping[str, dict[str, Any]] = {
     "rp3beta": {},
     "slim": {"l1": 0.01, "l2": 1.0},
     "ease": {"regularization": 1.0},
+    "sparse-ease": {"regularization": 1.0},
     "gf-cf": {"factors": 2},  # as of als
     "turbo-cf": {},
     "puresvd": {"factors": 2},  # likewise
@@ -358,6 +361,7 @@ def test_another_seed_gives_another_model(config: ModelConfig) -> None:
         "item-knn": small("item-knn", weighting="linear", shrinkage=3.0),
         "slim": make_config("slim", {"weighting": "linear", "l1": 0.1, "l2": 2.0}),
         "ease": small("ease", weighting="linear", regularization=2.0),
+        "sparse-ease": small("sparse-ease", weighting="linear", regularization=2.0),
         **{kind: small(kind, weighting="linear") for kind in ("gf-cf", "turbo-cf", "puresvd")},
     }
 )
