@@ -16,6 +16,7 @@ from recsys.report.fold_tables import histograms_of
 from recsys.report.tables import Histogram
 from recsys.serving.names import Lookup
 from recsys.sources.layout import nouns_of
+from recsys.sources.merging import Merged
 from tasks.progress import report_progress
 from tasks.workspace.layout import Workspace
 
@@ -60,6 +61,7 @@ class Inspection:
         profile_counts: Users of the log by group, by field; empty without profiles.
         favourite: Who plays a given item most; None where none is given.
         histograms: Plays per pair, items per user, users per item.
+        merged: Spellings that were taken for one item; None where the log has no names.
     """
 
     file: Path
@@ -81,6 +83,7 @@ class Inspection:
     profile_counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     favourite: Favourite | None = None
     histograms: tuple[Histogram, ...] = ()
+    merged: Merged | None = None
 
     def as_json(self) -> dict[str, Any]:
         """One object."""
@@ -98,6 +101,7 @@ class Inspection:
             "plots": [str(path) for path in self.plots],
             "first_rows": [list(row) for row in self.first_rows],
             "most_played": [asdict(each) for each in self.most_played],
+            "merged": None if self.merged is None else asdict(self.merged),
             "users_by": {name: dict(counts) for name, counts in self.profile_counts.items()},
             "favourite": None if self.favourite is None else asdict(self.favourite),
             **self.described.as_dict(),
@@ -166,6 +170,7 @@ def inspect(
         profile_counts={} if known is None else _by_profile(known.profiles, cells),
         favourite=None if favourite is None else _favourite(cells, favourite),
         histograms=tuple(histograms_of(cells, nouns_of(reading.format))),
+        merged=reading.merged,
     )
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from flows.inspecting import Inspection
     from recsys.data.describe import Summary
     from recsys.sources.layout import Nouns
+    from recsys.sources.merging import MergedItem
 
 LABEL = 22  # letters before the number in a line
 SHOWN_USERS = 10  # ids listed below a favourite item
@@ -155,6 +156,9 @@ def page_of(inspection: "Inspection") -> str:
         told,
         nouns.user,
         nouns.item,
+        []
+        if inspection.merged is None
+        else [(m.name, _spelled(m)) for m in inspection.merged.biggest],
     )
     return log_report(tables)
 
@@ -176,6 +180,7 @@ def _numbers(inspection: "Inspection") -> list[str]:
         f"rows used             {d.rows:,}",
         f"rows rejected         {_counts(inspection.rejected)}",
         *_missing_values(inspection),
+        *_merged(inspection, nouns),
         f"{nouns.users:<21} {d.users:,}",
         f"{nouns.items:<21} {d.items:,}",
         f"cells                 {d.cells:,} (density {d.matrix.density:.4%}, "
@@ -211,6 +216,9 @@ def _looked_at(inspection: "Inspection", nouns: "Nouns") -> Iterator[str]:
     yield from _aligned(
         [(each.name, f"{each.plays:,.0f}", f"{each.users:,}") for each in inspection.most_played]
     )
+    if inspection.merged is not None and inspection.merged.biggest:
+        yield f"\nspellings of one {nouns.item} (plays), most under another first"
+        yield from (f"  {_spelled(each)}" for each in inspection.merged.biggest)
     for name, counts in inspection.profile_counts.items():
         yield f"\n{nouns.users} by {name}"
         yield from (f"  {group:<20} {n:>9,}" for group, n in counts.items())
@@ -228,6 +236,21 @@ def _aligned(rows: Sequence[tuple[str, str, str]]) -> Iterator[str]:
     for first, second, number in rows:
         texts = (set_cell_size(first, widths[0]), set_cell_size(second, widths[1]))
         yield f"  {'  '.join(texts)}  {number:>{widths[2]}}"
+
+
+def _merged(inspection: "Inspection", nouns: "Nouns") -> list[str]:
+    found = inspection.merged
+    if found is None:
+        return []
+    said = f"{found.spellings:,}, of {found.items:,} {nouns.items}" if found.items else "none"
+    return [f"spellings merged      {said}"]
+
+
+def _spelled(item: "MergedItem") -> str:
+    """The spellings of an item with their plays, in a line."""
+    shown = [f"{text} ({plays:,.6g})" for text, plays in item.spellings]
+    more = item.n_spellings - len(shown)
+    return ", ".join([*shown, *[f"{more:,} more"] * bool(more)])
 
 
 def _missing_values(inspection: "Inspection") -> list[str]:

@@ -25,6 +25,7 @@ class LogTables:
         favourite: A sentence and the ids; None where none was asked for.
         user: What a user is called.
         item: What an item is called.
+        merged: Items with several spellings, and these.
     """
 
     file: str
@@ -38,6 +39,7 @@ class LogTables:
     favourite: tuple[str, Sequence[str]] | None
     user: str
     item: str
+    merged: Sequence[tuple[str, str]] = ()
 
 
 def log_report(of: LogTables) -> str:
@@ -59,6 +61,8 @@ def log_page(of: LogTables) -> Page:
     ]
     most = Table((of.item, "plays", users), of.most_played, "Played most")
     first = Table((of.user, of.item, "plays"), of.first_rows, "First rows by id", (0, 1))
+    title = f"Spellings of one {of.item} (plays), most under another first"
+    spelled = Table((of.item, "spellings"), of.merged, title, (0, 1))
     every = (
         section(
             "numbers",
@@ -73,7 +77,12 @@ def log_page(of: LogTables) -> Page:
             if of.histograms
             else None,
         ),
-        section("items", f"{of.item.capitalize()}s", most if of.most_played else None),
+        section(
+            "items",
+            f"{of.item.capitalize()}s",
+            most if of.most_played else None,
+            spelled if of.merged else None,
+        ),
         section("rows", "Rows", first if of.first_rows else None),
         section("profiles", "Profiles", Panels(profiles) if profiles else None),
         None

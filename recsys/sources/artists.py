@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 from recsys.data.ids import IdMap, Strings
 from recsys.dtypes import Int32Array
 from recsys.sources.layout import ItemKey
+from recsys.sources.merging import Merged, merged
 from recsys.sources.usable import Texts
 
 PLAIN: ItemKey = "mbid"  # of items that have one id that is never empty
@@ -15,7 +16,7 @@ PLAIN: ItemKey = "mbid"  # of items that have one id that is never empty
 
 def number(
     pairs: Texts, spelling: Int32Array, plays: npt.NDArray[np.float64], key: ItemKey
-) -> tuple[IdMap, Int32Array]:
+) -> tuple[IdMap, Int32Array, Merged]:
     """The artists of n rows, numbered.
 
     The display name of an artist is the spelling with most plays (of equals, the smaller by code
@@ -29,12 +30,15 @@ def number(
         key: What identifies an artist.
 
     Returns:
-        The artists, and the number of each row's artist, int32, shape (n,).
+        The artists, the number of each row's artist, int32, shape (n,), and the spellings of one
+        artist: names, or ids where names tell artists apart.
     """
     items, item_of = IdMap.encode(_keys(pairs.items, pairs.names, key))
     weight = np.bincount(spelling, weights=plays, minlength=len(pairs.items)).astype(np.float64)
     shown = _heaviest(items, item_of, pairs.names, weight)
-    return items.named(shown), item_of[spelling]
+    named = items.named(shown)
+    spelled = pairs.items if key == "name" else pairs.names
+    return named, item_of[spelling], merged(named, item_of, spelled, weight)
 
 
 def named_by(items: IdMap, ids: Strings, names: Strings) -> IdMap:

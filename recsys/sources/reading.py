@@ -23,6 +23,7 @@ from recsys.sources.fields import Rows, cut, data_lines
 from recsys.sources.forms import SAMPLE, Failures, Forms, odd_header, odd_plays, odd_times
 from recsys.sources.ids import odd_ids
 from recsys.sources.layout import Decimal, Format, ItemKey, Layout, Role
+from recsys.sources.merging import Merged
 from recsys.sources.named import Columns
 from recsys.sources.numbers import bools
 from recsys.sources.packing import is_packed, is_transcoded
@@ -53,13 +54,13 @@ class Reading:
         n_rows: Rows read, usable or not, without a header.
         rejects: The rows that cannot be used.
         format: The format read.
-        n_spellings: Distinct pairs of item id and name; beyond the number of items, they are
-            spellings that were merged.
+        n_spellings: Distinct pairs of item id and name.
         missing: Usable rows whose field is empty: "mbid" and "name", each only where the rows
             have such a field, 0 included.
         names_from: File with the names of the items, if it is another one.
         columns: Which column was taken for what: "1 user, 2 item".
         notes: What was assumed, and what is odd about the data, in sentences.
+        merged: Spellings that were taken for one item; None where rows have no names.
     """
 
     events: Events
@@ -71,6 +72,7 @@ class Reading:
     names_from: Path | None = None
     columns: str = ""
     notes: tuple[str, ...] = ()
+    merged: Merged | None = None
 
 
 def read(
@@ -280,7 +282,7 @@ def _reading(
 ) -> Reading:
     layout = rule.layout
     every = together(usable)
-    items, cols = _items(every, rule.key if layout.by_mbid else artists.PLAIN)
+    items, cols, merged = _items(every, rule.key if layout.by_mbid else artists.PLAIN)
     notes = [*layout.notes, *rule.forms.notes(), *notes]
     if every.times is not None:
         notes += odd_times(every.times, rule.forms.unit)
@@ -303,6 +305,7 @@ def _reading(
         names_from,
         layout.columns_in_words(),
         tuple(notes),
+        merged,
     )
 
 
@@ -316,11 +319,11 @@ def _missing(every: Together, layout: Layout) -> dict[str, int]:
     return {what: int(rows[bools(pc.equal(texts, ""))].sum()) for what, texts in columns.items()}
 
 
-def _items(every: Together, key: ItemKey) -> tuple[IdMap, npt.NDArray[np.int32]]:
+def _items(every: Together, key: ItemKey) -> tuple[IdMap, npt.NDArray[np.int32], Merged | None]:
     if every.pairs.names is not None:
         return artists.number(every.pairs, every.spelling, every.plays, key)
     items, numbers = IdMap.encode(every.pairs.items)
-    return items, numbers[every.spelling]
+    return items, numbers[every.spelling], None
 
 
 def _named(items: IdMap, path: Path, layout: Layout) -> tuple[IdMap, list[str]]:

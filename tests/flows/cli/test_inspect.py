@@ -91,6 +91,21 @@ def test_an_inspection_says_whose_favourite_an_item_is(
         inspect(workspace, plays, None, {}, favourite="missing entirely")
 
 
+def test_an_inspection_counts_spellings_that_were_merged_and_shows_the_biggest(
+    found: Inspection, workspace: Workspace, tmp_path: Path
+) -> None:
+    assert line(found, "spellings merged") == "none"
+    rows = ("u1\tm1\tSigur Ros\t1200", "u2\tm1\tSigur Rós\t9", "u2\tm2\tMúm\t9")
+    merging = inspect(workspace, written(tmp_path / "plays.tsv", rows), None, {})
+
+    assert line(merging, "spellings merged") == "1, of 1 artists"
+    lines = inspection_lines(merging)
+    head = lines.index("\nspellings of one artist (plays), most under another first")
+    assert lines[head + 1] == "  Sigur Ros (1,200), Sigur Rós (9)"
+    assert merging.as_json()["merged"]["biggest"][0]["n_spellings"] == 2
+    assert "Sigur Ros (1,200), Sigur Rós (9)" in page_of(merging)
+
+
 def test_the_page_of_an_inspection_has_its_numbers(found: Inspection) -> None:
     html = page_of(found)
 
