@@ -33,6 +33,7 @@ SHARED = {
     "errors",
     "renames",
     "progress",
+    "described",  # forms of deployments
     "settings",
     "identity",
     "config",
