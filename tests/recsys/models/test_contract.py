@@ -47,7 +47,6 @@ CONFIGS = {
     **{kind: small(kind) for kind in MODELS},
     "als-nu": small("als", nu=0.5),
     "als-bm25": small("als", weighting="bm25"),  # learns from the items too
-    "ease-cut": small("ease", keep=2),
     "mult-vae-deep": small("mult-vae", hidden=4, weighting="share"),
     "ensemble": make_config("ensemble", {"members": (small("als"), small("item-knn"))}),
 }
@@ -97,7 +96,7 @@ def assert_well_formed(recs: Recommendations, users: npt.NDArray[np.int32], k: i
 
 
 @every_model
-@settings(max_examples=25)
+@settings(max_examples=16)
 @given(dense=plays, k=st.integers(1, N_ITEMS + 3))
 def test_lists_are_ranked_and_padded_without_repeats_or_known_items(
     config: ModelConfig, dense: npt.NDArray[np.int32], k: int
@@ -114,7 +113,7 @@ def test_lists_are_ranked_and_padded_without_repeats_or_known_items(
 
 
 @every_model
-@settings(max_examples=25)
+@settings(max_examples=16)
 @given(dense=plays)
 def test_the_catalogue_is_never_cut(config: ModelConfig, dense: npt.NDArray[np.int32]) -> None:
     """A known user gets every item that is not in the history, however unpopular."""
@@ -149,7 +148,7 @@ def test_a_second_fit_forgets_the_first(config: ModelConfig, shape: tuple[int, i
 
 
 @every_model
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(dense=plays, users=st.lists(st.integers(0, N_USERS - 1), unique=True))
 def test_the_other_users_of_a_request_change_nothing(
     config: ModelConfig, dense: npt.NDArray[np.int32], users: list[int]
@@ -198,7 +197,7 @@ def answered(model: Recommender, history: Interactions) -> list[object]:
 
 
 @every_model
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(dense=plays)
 def test_a_restored_model_answers_with_the_same_bits(
     config: ModelConfig, dense: npt.NDArray[np.int32]
@@ -258,7 +257,7 @@ EXACT = (
 
 
 @of_models({name: CONFIGS[name] for name in EXACT})
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(dense=plays)
 def test_a_known_user_is_folded_in_exactly_as_recommended_to(
     config: ModelConfig, dense: npt.NDArray[np.int32]

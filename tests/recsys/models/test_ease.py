@@ -1,5 +1,7 @@
 """The closed form against the problem it solves."""
 
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -9,6 +11,7 @@ from scipy.sparse import csr_matrix
 
 from recsys.errors import InputError
 from recsys.models import ease, linear
+from recsys.models.arrays import StoredArrays, save_arrays
 from recsys.models.ease import Ease, EaseConfig
 from recsys.models.weighting import Weighting, Weights
 from tests.conftest import cells_of, plays_of, two_camps
@@ -126,3 +129,15 @@ def test_the_links_farthest_from_zero_of_each_item_stay(
     assert cut.nnz == 8 * min(keep, 7)
     np.testing.assert_array_equal(cut.toarray(), expected)
     assert (whole < 0).any()
+
+
+def test_links_that_were_cut_are_restored_as_they_were(tmp_path: Path) -> None:
+    cells, config = cells_of(random_plays(12, 8)), EaseConfig(keep=2)
+    model = Ease(config).fit(cells)
+
+    save_arrays(model.arrays(), tmp_path)
+    again = Ease(config).restore(cells, StoredArrays(tmp_path))
+
+    users = np.arange(12, dtype=np.int32)
+    assert again.recommend(users, 5).scores.tobytes() == model.recommend(users, 5).scores.tobytes()
+    assert (tmp_path / "links.npz").exists()
