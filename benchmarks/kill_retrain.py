@@ -185,7 +185,7 @@ def each_write(case: Case, whole: Whole, number: signal.Signals, first: int, eve
         if code != (KILLED if number == signal.SIGKILL else INTERRUPTED):
             case.lab.note_broken(case.place, code)
         moves = sum(MOVE in each for each in note.read_text("utf-8").splitlines()[:-1])
-        found = [*struck(case.place, whole, moves)]
+        found = [*struck(case.place, whole, moves, at_once=number == signal.SIGKILL)]
         if number == signal.SIGINT:
             found += running(case.place)
         was_done = is_done(case.place)
