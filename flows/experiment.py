@@ -12,6 +12,7 @@ from flows import environment
 from flows.alerting import ALERTS
 from flows.clock import Clock
 from flows.judging import facts_of, searched_and_judged
+from flows.model_config import check_answers
 from flows.result import Result
 from flows.searching import check_not_given_up, joined, search_all, with_prefect
 from recsys.bounds import name_fault, shown
@@ -147,6 +148,7 @@ def opened(
         adopt: Whether a study and stages that other code made are used.
     """
     INTERRUPTS.check()  # a flow of Prefect has taken SIGTERM
+    check_answers(config, source.profiles is not None)
     worker = new_worker()
     locks = workspace_locks(place)
     with locks.living(worker), locks.shared(open_lock(name)):

@@ -11,6 +11,7 @@ from recsys.models import MODELS, config_class, default_point, make_config
 from recsys.models.config import ModelConfig
 from recsys.renames import new_model
 from recsys.settings import hint
+from recsys.splitting.config import ColdUserSplit
 
 AUTO = "auto"
 """In place of the name of a model: several within one budget, see `flows.auto`."""
@@ -65,24 +66,44 @@ def model_config(
     fields = config_class(model).model_fields
     table = base.model_dump(mode="json", exclude_none=True) | {"model": model, "seed": seed}
     if model != base.model:
-        table |= {"name": model, **_own(model, table["study"], has_profiles)}
+        table |= {"name": model, **_own(model, table["study"], has_profiles, base.split.kind)}
     if "top_items" in fields and top_items is not None:
         table["search"] = {**table["search"], "top_items": top_items}
     return checked(table, f"of {model}")
 
 
-def _own(model: str, study: dict[str, Any], has_profiles: bool) -> dict[str, Any]:
+def _own(model: str, study: dict[str, Any], has_profiles: bool, split: str) -> dict[str, Any]:
     path = SPACES / f"{model}.toml"
     own: dict[str, Any] = {"search": {}}
     if path.is_file():
         own = tomllib.loads(path.read_text(encoding="utf-8"))
-    search = own["search"]
+    search = own["search"] | own.get(split, {})
     if not has_profiles:
         defaults = default_point(model)
         for name in search.keys() & set(config_class(model).profile_parameters):
             search[name] = [defaults[name]]
     plain = {"first": [], "default_first": True}
     return {"search": search, "study": {**study, **plain, **own.get("study", {})}}
+
+
+def check_answers(config: ExperimentConfig, has_profiles: bool) -> None:
+    """Refuse to judge users of whom only profiles are known without profiles that a model knows.
+
+    Raises:
+        InputError: there are no profiles, or the model knows users by their plays alone.
+    """
+    if not isinstance(config.split, ColdUserSplit):
+        return
+    if not has_profiles:
+        raise InputError(
+            'split.kind = "cold-users" needs the profiles of the users; pass --profiles FILE'
+        )
+    if not config_class(config.model).knows_profiles:
+        able = ", ".join(name for name in MODELS if config_class(name).knows_profiles)
+        raise InputError(
+            f"{config.model} knows users by their plays alone, and with split.kind = "
+            f'"cold-users" there are none; use one of {able}'
+        )
 
 
 def pinned(config: ExperimentConfig, winner: ModelConfig) -> ExperimentConfig:

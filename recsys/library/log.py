@@ -72,7 +72,8 @@ class Log:
         """Training, validation and test; tuning sees validation only.
 
         Args:
-            kind: "random" (a share of each user's items), "last", "time" or "users".
+            kind: "random" (a share of each user's items), "last", "time", "users", "cold-users"
+                (users of whom only the profile is known) or "cold-items".
             seed: Of the draws.
             **settings: Those of the table [split] of a configuration, such as fraction=0.2.
 

@@ -34,6 +34,8 @@ class ModelConfig(BaseModel):
     profile_parameters: ClassVar[tuple[str, ...]] = ()
     """Parameters that are searched only where profiles are given."""
 
+    knows_profiles: ClassVar[bool] = False
+    """Whether it can recommend to a user of whom only the profile is known."""
     size_parameters: ClassVar[tuple[str, ...]] = ()
     """Parameters that `need` rises with."""
 

@@ -43,6 +43,7 @@ class FmConfig(WeightedConfig):
     """
 
     iterative: ClassVar[bool] = True
+    knows_profiles: ClassVar[bool] = True
 
     kind: Literal["fm"] = "fm"
     power: PositiveFloat = 0.35

@@ -31,6 +31,7 @@ class PopularityConfig(ModelConfig):
     """Parameters of popularity: it counts plays, or distinct users."""
 
     baseline: ClassVar[bool] = True
+    knows_profiles: ClassVar[bool] = True
     profile_parameters: ClassVar[tuple[str, ...]] = ("within", "shrinkage")
 
     kind: Literal["popularity-plays", "popularity-users"]

@@ -1,7 +1,7 @@
 """The items of the users nearest in plays and profile (Sarwar et al. 2000, Pazzani 1999)."""
 
 from collections.abc import Iterator
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,8 @@ ALIKE = 1e-6  # relative difference up to which distances, which are float32, ar
 
 class UserKnnConfig(WeightedConfig):
     """Parameters of the user neighbours."""
+
+    knows_profiles: ClassVar[bool] = True
 
     kind: Literal["user-knn"] = "user-knn"
     weighting: Weighting = "bm25"

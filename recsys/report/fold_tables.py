@@ -227,6 +227,9 @@ def _played(history: Interactions, users: npt.NDArray[np.int32]) -> _Lists:
     wanted = np.zeros(len(history.users), np.bool_)
     wanted[users] = True
     cells = history.where(wanted[history.rows])
+    if not len(cells):  # nothing is known of them
+        shape = (len(users), SHOWN)
+        return np.full(shape, NO_ITEM, np.int32), np.zeros(shape), np.zeros(shape, np.bool_)
     order = np.lexsort((-cells.plays, cells.rows))
     begins = np.searchsorted(cells.rows, users, side="left")
     ends = np.searchsorted(cells.rows, users, side="right")

@@ -222,7 +222,8 @@ def _stands_apart(cells: Sequence[Sequence[str]], fields: Mapping[Role, int], wi
     first, rows = cells[0], [row for row in cells[1:] if len(row) == width]
     if len(first) != width or len(rows) < _ENOUGH:
         return False
-    roles: tuple[Role, ...] = ("user", "item")
+    keys: tuple[Role, ...] = ("user", "item")
+    roles = [role for role in keys if role in fields]  # profiles have no item
     counts = {role: Counter(row[fields[role]] for row in rows) for role in roles}
     words = {role: first[fields[role]] for role in roles}
     if any(words[role] in counts[role] for role in roles):

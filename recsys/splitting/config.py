@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, Field, PositiveInt
+from pydantic import AwareDatetime, Field, NonNegativeInt, PositiveInt
 
 from recsys.settings import Config
 
@@ -58,6 +58,24 @@ class UserSplit(Config):
     """The share of the items of such a user that the model is shown."""
 
 
+class ColdUserSplit(Config):
+    """Whole users of whom only the profile is known."""
+
+    kind: Literal["cold-users"]
+    validation: Fraction = 0.1
+    test: Fraction = 0.1
+
+
+class ColdItemSplit(Config):
+    """Items of which few users are known."""
+
+    kind: Literal["cold-items"]
+    validation: Fraction = 0.1
+    test: Fraction = 0.1
+    known: NonNegativeInt = 3
+    """Users of a held-out item that stay in training."""
+
+
 class GivenSplit(Config):
     """A test file as published; validation is cut from the rest, per user at random."""
 
@@ -72,5 +90,6 @@ class GivenSplit(Config):
 
 
 SplitConfig = Annotated[
-    RandomSplit | LastSplit | TimeSplit | UserSplit | GivenSplit, Field(discriminator="kind")
+    RandomSplit | LastSplit | TimeSplit | UserSplit | ColdUserSplit | ColdItemSplit | GivenSplit,
+    Field(discriminator="kind"),
 ]

@@ -1,4 +1,4 @@
-"""From the `[split]` configuration to a split; all five kinds are dispatched here."""
+"""From the `[split]` configuration to a split; all kinds are dispatched here."""
 
 from datetime import datetime
 
@@ -11,7 +11,16 @@ from recsys.data.ids import IdMap, Strings
 from recsys.data.interactions import Events
 from recsys.errors import InputError
 from recsys.seeds import seed_for
-from recsys.splitting.config import GivenSplit, LastSplit, RandomSplit, TimeSplit, UserSplit
+from recsys.splitting.cold import cold_item_split, cold_user_split
+from recsys.splitting.config import (
+    ColdItemSplit,
+    ColdUserSplit,
+    GivenSplit,
+    LastSplit,
+    RandomSplit,
+    TimeSplit,
+    UserSplit,
+)
 from recsys.splitting.split import (
     Split,
     given_split,
@@ -58,6 +67,11 @@ def _cut(events: Events, config: ExperimentConfig, test: Events | None) -> Split
         case UserSplit() as how:
             shares = (how.validation, how.test)
             return user_split(events.cells(), shares, how.history, seeds)
+        case ColdUserSplit() as how:
+            return cold_user_split(events.cells(), (how.validation, how.test), seeds[0])
+        case ColdItemSplit() as how:
+            shares = (how.validation, how.test)
+            return cold_item_split(events.cells(), shares, how.known, seeds)
         case GivenSplit() as how:
             if test is None:
                 raise ValueError("it needs a test file")

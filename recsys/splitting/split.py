@@ -32,9 +32,9 @@ class Fold:
         train: What a model is fitted on.
         history: What the model sees of the judged users when it recommends: the training cells
             themselves or, where whole users are held out, a part of the items of users that
-            are not in `train` and are folded in.
+            are not in `train` and are folded in; or nothing, where only profiles are known.
         held_out: What a recommendation has to find; every pair is new to its user. A user who
-            is folded in has a history.
+            is folded in has a history, unless none has one.
         profiles: Of all users of the id map, in its order, where they are known.
     """
 
@@ -56,11 +56,12 @@ class Fold:
         _refuse_common(self.train, self.held_out, "train", "held out")
         if self.folds_in:
             _refuse_common(self.history, self.held_out, "history", "held out")
-            both = np.intersect1d(self.train.rows, self.history.rows)
+            known = self.history.rows if len(self.history) else self.judged
+            both = np.intersect1d(self.train.rows, known)
             if both.size:
                 raise ValueError(f"user {self.train.users.id(both[0])!r} is folded in and trained")
             unknown = np.setdiff1d(self.judged, self.history.rows)
-            if unknown.size:
+            if unknown.size and len(self.history):
                 raise ValueError(
                     f"user {self.train.users.id(unknown[0])!r} has items held out but no history "
                     f"to fold in"
@@ -171,7 +172,9 @@ def _refuse_common(one: Interactions, other: Interactions, first: str, second: s
         )
 
 
-def _ranks(rows: npt.NDArray[np.int32], *order: npt.NDArray[np.generic]) -> npt.NDArray[np.int64]:
+def ranks_within(
+    rows: npt.NDArray[np.int32], *order: npt.NDArray[np.generic]
+) -> npt.NDArray[np.int64]:
     """Place of each cell among those of its user, 0 first, by the last of `order` first."""
     position = np.lexsort((*order, rows))
     sorted_rows = rows[position]
@@ -193,7 +196,7 @@ def drawn(data: Interactions, fraction: float, min_items: int, seed: int) -> Boo
     given = np.maximum(1, np.floor(fraction * sizes + 1e-9)).astype(np.int64)
     given[sizes < max(min_items, 2)] = 0
     keys = np.random.default_rng(seed).random(len(data))
-    return np.asarray(_ranks(data.rows, keys) < given[data.rows])
+    return np.asarray(ranks_within(data.rows, keys) < given[data.rows])
 
 
 def redrawn(fold: Fold, seed: int) -> Fold:
@@ -203,7 +206,7 @@ def redrawn(fold: Fold, seed: int) -> Fold:
     """
     whole = fold.train.merged(fold.held_out)
     keys = np.random.default_rng(seed).random(len(whole))
-    hidden = _ranks(whole.rows, keys) < fold.held_out.per_user()[whole.rows]
+    hidden = ranks_within(whole.rows, keys) < fold.held_out.per_user()[whole.rows]
     train = whole.where(~hidden)
     return Fold(train, train, whole.where(hidden), fold.profiles)
 
@@ -222,7 +225,7 @@ def latest(data: Interactions, n: int) -> BoolArray:
     if data.first is None:
         raise ValueError("the split by last n needs times, and the data has none")
     given = np.minimum(n, np.maximum(data.per_user() - 1, 0))
-    return np.asarray(_ranks(data.rows, -data.cols, -data.first) < given[data.rows])
+    return np.asarray(ranks_within(data.rows, -data.cols, -data.first) < given[data.rows])
 
 
 def nested(refit: Interactions, held_out: Interactions, hidden: BoolArray, method: str) -> Split:

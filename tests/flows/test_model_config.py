@@ -33,7 +33,7 @@ def test_a_space_is_named_after_its_model_and_sets_no_budget(path: Path) -> None
     table = tomllib.loads(path.read_text(encoding="utf-8"))
 
     assert table["model"] == path.stem
-    assert table.keys() <= {"name", "model", "search", "study"}
+    assert table.keys() <= {"name", "model", "search", "study", "cold-users"}
     assert table["study"].keys() <= {"sampler", "default_first", "first"}
     assert path.stem in MODELS
 

@@ -80,6 +80,19 @@ def test_strict_stops_at_the_first_profile_that_cannot_be_used(
         read_profiles(tmp_path / "profiles", strict=True)
 
 
+def test_columns_of_a_table_without_a_header_are_named_by_position(tmp_path: Path) -> None:
+    """That of MovieLens 100K: id, age, gender, occupation, postal code."""
+    lines = [f"{n}|{20 + n}|{'MF'[n % 2]}|other|9{n:04d}\n" for n in range(1, 41)]
+    (tmp_path / "u.user").write_text("".join(lines))
+    reading = read_profiles(tmp_path / "u.user", columns={"user": 0, "age": 1, "gender": 2})
+
+    assert reading.n_rows == len(reading.profiles.users) == 40
+    ids, ages = reading.profiles.users.ids.to_pylist(), reading.profiles.age.tolist()
+    assert dict(zip(ids, ages, strict=True)) == {str(n): 20.0 + n for n in range(1, 41)}
+    assert set(reading.profiles.gender.to_pylist()) == {"M", "F"}
+    assert reading.profiles.country.null_count == 40
+
+
 def test_plays_given_as_profiles_are_refused(tmp_path: Path) -> None:
     (tmp_path / "plays").write_text("u\tm\tname\t5\n")
 

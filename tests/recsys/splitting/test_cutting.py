@@ -14,6 +14,8 @@ from recsys.models.als import Als, AlsConfig
 from recsys.models.iterative import Iteration
 from recsys.search.curves import Curve
 from recsys.splitting.config import (
+    ColdItemSplit,
+    ColdUserSplit,
     GivenSplit,
     LastSplit,
     RandomSplit,
@@ -31,6 +33,8 @@ WAYS: list[SplitConfig] = [
     LastSplit(kind="last", n=2),
     TimeSplit(kind="time"),
     UserSplit(kind="users", validation=0.2, test=0.2),
+    ColdUserSplit(kind="cold-users", validation=0.2, test=0.2),
+    ColdItemSplit(kind="cold-items", validation=0.2, test=0.2),
     PUBLISHED,
 ]
 every_way = pytest.mark.parametrize("way", WAYS, ids=lambda way: way.kind)
