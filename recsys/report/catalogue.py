@@ -75,16 +75,24 @@ def similar_section(of: StudyTables) -> Section | None:
 
 
 def map_section(of: StudyTables) -> Section | None:
-    """The items in the plane that shows most of their factors."""
+    """The items in the plane that shows most of their factors, or of who plays them."""
     if of.catalogue is None or len(of.catalogue.mapped) < 3:
         return None
     mapped = of.catalogue.mapped
-    note = (
-        f"The {len(mapped):,} best known {of.items} by the two main directions of their factors "
-        f"(PCA, {of.catalogue.explained:.0%} of the variance): those that lie together are liked "
-        f"together. A larger dot has more {of.users}; point at it to see its name."
+    what, alike, title = (
+        "their factors",
+        "liked together",
+        f"{of.items.capitalize()} whose factors are alike lie together",
     )
-    title = f"{of.items.capitalize()} whose factors are alike lie together"
+    if not of.catalogue.has_factors:
+        what = "a truncated SVD of the training matrix"
+        alike = f"played by the same {of.users}. No factors of {of.items} are known of {of.model}"
+        title = f"{of.items.capitalize()} with the same {of.users} lie together"
+    note = (
+        f"The {len(mapped):,} best known {of.items} by the two main directions of {what} "
+        f"(PCA, {of.catalogue.explained:.0%} of the variance): those that lie together are {alike}"
+        f". A larger dot has more {of.users}; point at it to see its name."
+    )
     figure = figures.item_map(mapped, title, note, of.users)
     return section("map", f"A map of the {of.items}", Text(note), figure)
 

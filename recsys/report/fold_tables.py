@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_matrix
 
 from recsys.config import ExperimentConfig
 from recsys.data.interactions import Interactions
@@ -37,6 +38,7 @@ MOST = 6000  # users whom a page holds: about 2.5 MB
 BEST_KNOWN = 10  # items whose similar items are shown
 COUNTRIES = 6  # with most users; the others share a group
 MAPPED = 400  # items of the map
+DIRECTIONS = 64  # of the vectors of items, where a model has none
 RESAMPLES = 500  # of the intervals of groups, at most: all users are drawn for each grouping
 
 _Lists = tuple[npt.NDArray[np.int32], Float64Array, BoolArray]  # items, scores, hits: (m, SHOWN)
@@ -162,6 +164,30 @@ def similar_items(
         alike, scores = model.similar(item, k)
         pairs = zip(alike.tolist(), scores.tolist(), strict=True)
         found[train.items.name(item)] = [(train.items.name(n), score) for n, score in pairs]
+    return found
+
+
+def shared_vectors(train: Interactions) -> npt.NDArray[np.float64]:
+    """Vectors of the best known items by who plays them, for models that have none.
+
+    A truncated SVD of the training matrix of these items: the logarithm of 1 + plays, each item
+    scaled to length 1, so that items with the same users are alike however well known they are.
+
+    Returns:
+        float64, shape (n_items, d); zeros for items that are not on the map.
+    """
+    items = well_known(train, MAPPED)
+    place = np.full(len(train.items), -1, np.int64)
+    place[items] = np.arange(len(items))
+    kept = place[train.cols] >= 0
+    at = train.rows[kept], place[train.cols[kept]]
+    weights = csr_matrix((np.log1p(train.plays[kept]), at), (len(train.users), len(items)))
+    alike = np.asarray((weights.T @ weights).todense(), np.float64)
+    lengths = np.sqrt(np.maximum(np.diagonal(alike), np.finfo(np.float64).tiny))
+    values, vectors = np.linalg.eigh(alike / lengths[:, None] / lengths)
+    strongest = np.argsort(-values)[:DIRECTIONS]
+    found = np.zeros((len(train.items), len(strongest)))
+    found[items] = vectors[:, strongest] * np.sqrt(np.maximum(values[strongest], 0.0))
     return found
 
 

@@ -1,6 +1,6 @@
 """The sections of a search: convergence, sensitivity, importance, trials, what was traded."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from recsys.report import figures, trial_figures
 from recsys.report.page import Panels, Section, Table, Text, section
@@ -72,10 +72,11 @@ def _importance(of: SearchTables, what: str) -> Section | None:
 
 
 def _trials(of: SearchTables, metric: str) -> Section | None:
-    if not of.trials:
+    if not of.trials and not of.failed:
         return None
     by_state = [trial.state for trial in of.trials]
     counts = {state: by_state.count(state) for state in dict.fromkeys(by_state)}
+    counts |= {"failed": len(of.failed)} if of.failed else {}
     tied = max(sum(trial.tied for trial in of.trials) - 1, 0)  # the best is tied with itself
     told = ", ".join(f"{n} {state}" for state, n in counts.items())
     note = f"{told}; {tied or 'no'} other{'s' * (tied > 1)} tied with the best."
@@ -89,7 +90,19 @@ def _trials(of: SearchTables, metric: str) -> Section | None:
         Text(note),
         trial_figures.history(of.trials, f"{metric} on validation", note) if best else None,
         Table(("trial", metric, *names), rows, title) if best else None,
+        _failed(of.failed) if of.failed else None,
     )
+
+
+def _failed(errors: Mapping[int, str]) -> Table:
+    """The trials that failed, those with the same error in one row."""
+    numbers: dict[str, list[int]] = {}
+    for number, error in sorted(errors.items()):
+        numbers.setdefault(" ".join(error.split()), []).append(number)
+    rows = [(", ".join(map(str, of_error)), error) for error, of_error in numbers.items()]
+    n = len(errors)
+    title = f"{n} trial{'s' * (n > 1)} failed, and took no part in the search"
+    return Table(("trial", "error"), rows, title, (0, 1))
 
 
 def _tradeoff(of: SearchTables, metric: str) -> Section | None:

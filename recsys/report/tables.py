@@ -114,6 +114,7 @@ class SearchTables:
         importances: Parameter to its share and the standard deviation of that.
         validation: The objective on validation along the training of the winner.
         loss: The training loss along it.
+        failed: Number of each trial that failed to its error.
     """
 
     trials: Sequence[TrialRow]
@@ -121,6 +122,7 @@ class SearchTables:
     importances: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     validation: Curve = ()
     loss: Curve = ()
+    failed: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def measured(self) -> list[TrialRow]:
@@ -208,6 +210,8 @@ class Catalogue:
         mapped: The map of the item factors.
         explained: The share of the variance that the map shows.
         n_items: All items.
+        has_factors: Whether the map is of the factors of the model; otherwise of vectors by who
+            plays an item.
     """
 
     n_items: int
@@ -215,6 +219,7 @@ class Catalogue:
     similar: Mapping[str, Sequence[RankedItem]] = field(default_factory=dict)
     mapped: Sequence[MappedItem] = ()
     explained: float = 0.0
+    has_factors: bool = True
 
 
 @dataclass(frozen=True, slots=True)

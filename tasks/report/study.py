@@ -217,14 +217,19 @@ def _of_fold(
     similar = {
         name: [RankedItem(*each) for each in alike] for name, alike in winner.similar.items()
     }
-    mapped, explained = (
-        ([], 0.0)
-        if winner.factors is None or len(winner.factors) != len(fold.train.items)
-        else fold_tables.factor_map(winner.factors, fold.train)
-    )
+    factors = winner.factors
+    if factors is not None and len(factors) != len(fold.train.items):
+        factors = None
+    vectors = fold_tables.shared_vectors(fold.train) if factors is None else factors
+    mapped, explained = fold_tables.factor_map(vectors, fold.train)
     shown = {name: each.exposure[k] for name, each in reports.items() if k in each.exposure}
     catalogue = Catalogue(
-        len(fold.train.items), fold_tables.exposure(fold, shown), similar, mapped, explained
+        len(fold.train.items),
+        fold_tables.exposure(fold, shown),
+        similar,
+        mapped,
+        explained,
+        factors is not None,
     )
     data = tables.data
     if data is not None:
@@ -280,6 +285,7 @@ def _search(source: StudySource, facts: EndFacts, tags: Mapping[str, str]) -> Se
     )
     return SearchTables(
         trials=rows,
+        failed=search.failed,
         logarithmic=[n for n, spec in config.space.items() if getattr(spec, "log", False)],
         importances=_importances(source),
         validation=curves.get(metric, ()),

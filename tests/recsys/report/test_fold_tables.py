@@ -8,6 +8,7 @@ from recsys.report import fold_tables
 from recsys.report.tables import People, Ranks
 from recsys.sources.layout import Nouns
 from recsys.splitting.split import Fold
+from tests.conftest import cells_of
 
 USERS, ITEMS = IdMap.of(["ann", "bob", "cy"]), IdMap.of(list("abcdefghij"))
 
@@ -83,6 +84,34 @@ def test_items_with_alike_factors_lie_together(fold: Fold) -> None:
     assert {name for name, right in sides.items() if right} == set("abcde")
     assert mapped[0].name == "a"
     assert explained == pytest.approx(1.0)
+
+
+def test_items_with_the_same_users_lie_together_however_well_known_they_are() -> None:
+    plays = np.zeros((30, 6))
+    plays[:20, :3] = 1 + np.arange(60).reshape(20, 3) % 7
+    plays[20:, 3:] = 900.0
+    plays[19, 3] = 1.0  # one user of both
+    train = cells_of(plays)
+
+    mapped, explained = fold_tables.factor_map(fold_tables.shared_vectors(train), train)
+
+    sides = {each.name: each.x > 0 for each in mapped}
+    assert len({sides[f"i0{n}"] for n in (0, 1, 2)}) == 1
+    assert len({sides[f"i0{n}"] for n in (3, 4, 5)}) == 1
+    assert sides["i00"] != sides["i03"]
+    assert explained > 0.8
+
+
+def test_vectors_by_users_are_those_of_a_singular_value_decomposition() -> None:
+    plays = np.random.default_rng(3).integers(0, 5, (12, 7)) + np.eye(12, 7)
+    weights = np.log1p(plays)
+    weights /= np.linalg.norm(weights, axis=0)
+
+    found = fold_tables.shared_vectors(cells_of(plays))
+
+    np.testing.assert_allclose(found @ found.T, weights.T @ weights, atol=1e-12)
+    sizes = np.linalg.svd(weights, compute_uv=False)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=0), sizes, atol=1e-9)
 
 
 def test_factors_that_do_not_span_a_plane_have_no_map(fold: Fold) -> None:

@@ -155,6 +155,34 @@ def test_everything_that_is_known_has_its_section_in_the_order_of_the_questions(
     assert tuple(shown(FULL)) == SECTIONS
 
 
+def test_failed_trials_are_listed_with_their_errors() -> None:
+    assert FULL.search is not None
+    failed = {7: "ValueError: no\n  room", 5: "MemoryError: ", 6: "ValueError: no room"}
+    of = replace(FULL, search=replace(FULL.search, failed=failed))
+
+    said = texts(of, "trials")
+
+    assert "3 failed" in said[0]
+    assert said[-2:] == ["5 | MemoryError:", "6, 7 | ValueError: no room"]
+
+
+def test_trials_that_all_failed_have_a_section_too() -> None:
+    of = replace(FULL, search=SearchTables([], failed={0: "ValueError: no"}))
+
+    assert "0 | ValueError: no" in texts(of, "trials")
+
+
+def test_a_map_says_where_it_is_not_of_the_factors_of_the_model() -> None:
+    assert FULL.catalogue is not None
+    of = replace(FULL, catalogue=replace(FULL.catalogue, has_factors=False))
+
+    (note,) = texts(of, "map")
+
+    assert "truncated SVD of the training matrix" in note
+    assert "No factors of artists are known of als" in note
+    assert "their factors" in texts(FULL, "map")[0]
+
+
 def test_what_is_not_known_has_no_section() -> None:
     assert shown(PLAIN) == ["answer", "comparison", "cutoffs", "again"]
 
