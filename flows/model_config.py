@@ -11,7 +11,7 @@ from recsys.models import MODELS, config_class, default_point, make_config
 from recsys.models.config import ModelConfig
 from recsys.renames import new_model
 from recsys.settings import hint
-from recsys.splitting.config import ColdUserSplit
+from recsys.splitting.config import ColdUserSplit, SplitConfig
 
 AUTO = "auto"
 """In place of the name of a model: several within one budget, see `flows.auto`."""
@@ -19,9 +19,19 @@ SPACES = Path(__file__).parent / "configs" / "models"
 """A TOML file per model, called after it: its search space, and how that is searched."""
 
 
-def without_extras() -> tuple[str, ...]:
-    """The models that need no library beyond those that are always installed."""
-    return tuple(name for name in MODELS if config_class(name).library is None)
+def without_extras(split: SplitConfig) -> tuple[str, ...]:
+    """The models that need no library beyond those that are always installed.
+
+    Args:
+        split: Of users of whom only profiles are known: only the models that know profiles.
+    """
+    cold = isinstance(split, ColdUserSplit)
+    configs = {name: config_class(name) for name in MODELS}
+    return tuple(
+        name
+        for name, config in configs.items()
+        if config.library is None and (config.knows_profiles or not cold)
+    )
 
 
 def check_model(model: str, option: str = "model") -> str:

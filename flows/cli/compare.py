@@ -57,7 +57,7 @@ def compare(
     request.check_paths()
     workspace = place.open(writes=True)
     config = request.experiment(reading)
-    which = tuple(models.split(",")) if models else without_extras()
+    which = tuple(models.split(",")) if models else without_extras(config.split)
     which = tuple(check_model(model, "--models") for model in which)
     plays, profiles = request.files(workspace)
     check_files(plays, profiles, config)

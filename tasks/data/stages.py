@@ -1,7 +1,7 @@
 """Bytes to a split, stage by stage, each stored in our cache."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from recsys.data.filtering import apply_filters
 from recsys.data.interactions import Events, Interactions
 from recsys.data.profiles import Profiles
 from recsys.data.store import load_events, load_profiles, save_events, save_profiles
+from recsys.errors import InputError
 from recsys.identity import counted
 from recsys.sources.config import DataConfig
 from recsys.splitting.config import GivenSplit
@@ -80,7 +81,7 @@ def _hashes(workspace: Workspace, path: Path, config: DataConfig) -> dict[str, s
 
 
 def _read_log(path: Path, config: DataConfig) -> sources.Reading:
-    return sources.read(
+    reading = sources.read(
         path,
         format=config.format,
         columns=config.columns,
@@ -89,6 +90,25 @@ def _read_log(path: Path, config: DataConfig) -> sources.Reading:
         strict=config.strict,
         progress=report_progress,
     )
+    return reading if config.min_value is None else _with_values(path, reading, config.min_value)
+
+
+def _with_values(path: Path, reading: sources.Reading, least: float) -> sources.Reading:
+    """The rows with at least this value, and a note of how many others there are.
+
+    Raises:
+        InputError: there are no such rows.
+    """
+    events = reading.events
+    kept = events.where(events.plays >= least).compact()
+    if not len(kept):
+        most = events.plays.max(initial=0.0)
+        raise InputError(
+            f"{path}: no row has a value of data.min_value = {least:g} or more; the highest is "
+            f"{most:g}"
+        )
+    below = f"{len(events) - len(kept):,} of {len(events):,} rows are below data.min_value = "
+    return replace(reading, events=kept, notes=(*reading.notes, f"{below}{least:g}: left out"))
 
 
 def _read(folder: Path, source: DataFiles, config: DataConfig) -> dict[str, Any]:

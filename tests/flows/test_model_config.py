@@ -10,6 +10,7 @@ from recsys.errors import InputError
 from recsys.models import MODELS, make_config
 from recsys.models.als import AlsConfig
 from recsys.models.ease import EaseConfig
+from recsys.splitting.config import ColdUserSplit, RandomSplit
 from tests.flows.conftest import quick
 
 BASE = quick(study={"trials": 7, "metric": "recall@10"}, judge={"ks": [10]})
@@ -76,4 +77,9 @@ def test_an_unknown_model_is_named_with_those_there_are() -> None:
 
 
 def test_models_compared_by_default_need_no_extra() -> None:
-    assert set(MODELS) - set(without_extras()) == {"ncf", "mult-vae"}
+    assert set(MODELS) - set(without_extras(RandomSplit())) == {"ncf", "mult-vae"}
+
+
+def test_only_models_that_know_profiles_are_compared_on_cold_users() -> None:
+    knowing = {"popularity-plays", "popularity-users", "user-knn", "fm"}
+    assert set(without_extras(ColdUserSplit(kind="cold-users"))) == knowing

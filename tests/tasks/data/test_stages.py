@@ -322,3 +322,21 @@ def test_data_that_cannot_be_cut_so_is_an_error_with_a_remedy(
 ) -> None:
     with pytest.raises(InputError, match=r"split 'time' of 12 users .*needs times.*choose another"):
         cut(workspace, log, split={"kind": "time"})
+
+
+def test_rows_below_the_least_value_are_left_out_and_counted(
+    workspace: Workspace, log: Path
+) -> None:
+    files, whole = DataFiles(log), load_events(ingested(workspace, log).folder)
+    entry = ingest.fn(workspace, files, DataConfig(min_value=4))
+    events = load_events(entry.folder)
+
+    assert len(events) == int((whole.plays >= 4).sum()) < len(whole)
+    assert events.plays.min() == 4
+    left_out = len(whole) - len(events)
+    assert (
+        f"{left_out} of {len(whole)} rows are below data.min_value = 4: left out"
+        in (entry.facts["notes"])
+    )
+    with pytest.raises(InputError, match=r"no row has a value of data\.min_value = 99 or more"):
+        ingest.fn(workspace, files, DataConfig(min_value=99))
