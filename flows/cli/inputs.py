@@ -100,7 +100,7 @@ class RequestOptions:
         str | None, Parameter(metavar="NAME", completer=lambda _: [*MODELS, AUTO], help=MODEL)
     ] = None
     top_items: Number = None
-    """ease and turbo-cf learn and show only so many items."""
+    """ease, pair-ease and turbo-cf learn and show only so many items."""
     trials: Number = None
     """How many the study is to have."""
     timeout: Annotated[float | None, Parameter(metavar="SECONDS")] = None

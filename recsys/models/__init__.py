@@ -38,6 +38,7 @@ MODELS: dict[str, str] = {
     "fm": "recsys.models.fm",
     "ease": "recsys.models.ease",
     "sparse-ease": "recsys.models.sparse_ease",
+    "pair-ease": "recsys.models.pair_ease",
     "slim": "recsys.models.slim",
     "rp3beta": "recsys.models.rp3beta",
     "gf-cf": "recsys.models.gf_cf",

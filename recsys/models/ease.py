@@ -12,7 +12,7 @@ from recsys.errors import InputError
 from recsys.models.arrays import StoredArrays
 from recsys.models.config import Count
 from recsys.models.dense_links import REMEDY, DenseConfig, DenseLinear
-from recsys.models.inverse import invert
+from recsys.models.inverse import invert, mirror
 from recsys.models.linear import GRAM_ROWS, GRAM_THREADS, Links, gram, mean_square
 from recsys.models.needs import Need
 from recsys.models.top_k import best
@@ -100,11 +100,7 @@ def _scale(inverse: Float32Array) -> None:
     """-p_ij / p_jj, and 0 where i = j, in place of P, of which the lower triangle is read."""
     n = len(inverse)
     scale = -1 / np.diag(inverse)
-    for start in range(0, n, ROWS):
-        rows = slice(start, min(start + ROWS, n))
-        inverse[:start, rows] = inverse[rows, :start].T
-        square = np.tril(inverse[rows, rows])
-        inverse[rows, rows] = square + np.tril(square, -1).T
+    mirror(inverse)
     for start in range(0, n, ROWS):
         inverse[start : start + ROWS] *= scale
     inverse[np.diag_indices(n)] = 0

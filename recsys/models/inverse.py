@@ -5,6 +5,7 @@ Cholesky's factor L, its inverse M, and M'M, each block by block (Golub and Van 
 work of one thread, so the number of threads changes no bit.
 """
 
+import numpy as np
 from scipy.linalg import lapack
 from threadpoolctl import threadpool_limits
 
@@ -38,6 +39,16 @@ def invert(matrix: Float32Array, threads: int = 0) -> bool:
         for at in range(len(blocks)):
             _multiply_row(matrix, blocks[: at + 1], threads)
     return True
+
+
+def mirror(matrix: Float32Array) -> None:
+    """Copy the lower triangle of a square matrix to the upper one."""
+    n = len(matrix)
+    for start in range(0, n, SIDE):
+        rows = slice(start, min(start + SIDE, n))
+        matrix[:start, rows] = matrix[rows, :start].T
+        square = np.tril(matrix[rows, rows])
+        matrix[rows, rows] = square + np.tril(square, -1).T
 
 
 def _factor_column(a: Float32Array, blocks: Blocks, threads: int) -> bool:

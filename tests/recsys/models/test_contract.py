@@ -31,6 +31,7 @@ from tests.conftest import cells_of, lists, plays_of, two_camps
 SMALL: Mapping[str, dict[str, Any]] = {
     "als": {"factors": 3, "iterations": 3, "regularization": 0.1},
     "slim": {"l1": 0.01, "l2": 1.0},
+    "pair-ease": {"pairs": 4},
     "bpr": {"factors": 3, "iterations": 20, "learning_rate": 0.05},
     "fm": {"factors": 3, "iterations": 5},
     "ncf": {"factors": 3, "iterations": 4, "learning_rate": 0.05},
@@ -253,6 +254,7 @@ EXACT = (
     "turbo-cf",
     "puresvd",
     "sparse-ease",
+    "pair-ease",
 )
 
 
@@ -277,6 +279,7 @@ NEED_HISTORY = (
     "turbo-cf",
     "puresvd",
     "sparse-ease",
+    "pair-ease",
     "mult-vae",
     "mult-vae-deep",
 )
@@ -300,6 +303,7 @@ CAMPS: Mapping[str, dict[str, Any]] = {
     "slim": {"l1": 0.01, "l2": 1.0},
     "ease": {"regularization": 1.0},
     "sparse-ease": {"regularization": 1.0},
+    "pair-ease": {"regularization": 1.0, "pair_regularization": 10.0},
     "gf-cf": {"factors": 2},  # as of als
     "turbo-cf": {},
     "puresvd": {"factors": 2},  # likewise
