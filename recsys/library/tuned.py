@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,9 @@ from recsys.search.curves import Curve
 from recsys.search.space import Choice, FloatRange, IntRange, Point, Space, Value, applies, inside
 from recsys.seeds import seed_for
 from recsys.splitting.split import Fold, Split
+
+if TYPE_CHECKING:
+    from recsys.plots.drawing import Figure
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,6 +148,31 @@ def curve(
         },
         index=pd.Index([each.iteration for each in points], name="iteration"),
     )
+
+
+def convergence(curve: pd.DataFrame) -> "Figure":
+    """A picture of `recsys.curve`: the metric and the training loss by iteration, with the best.
+
+    Args:
+        curve: As `recsys.curve` answers.
+
+    Raises:
+        InputError: it has no loss, or no metric.
+    """
+    from recsys import plots
+
+    metrics = [name for name in curve.columns if "@" in name]
+    if "loss" not in curve.columns or not metrics:
+        raise InputError(
+            f"a curve has a loss and a metric, and this table {', '.join(curve.columns) or 'none'};"
+            " pass what recsys.curve answers"
+        )
+    points = {}
+    for name in (metrics[0], "loss"):
+        known = curve[name].dropna()
+        steps = known.index.to_numpy(np.int64).tolist()
+        points[name] = list(zip(steps, known.to_numpy(np.float64).tolist(), strict=True))
+    return plots.convergence(points[metrics[0]], points["loss"], metrics[0])
 
 
 class _Looking:

@@ -328,6 +328,24 @@ def test_numbers_below_one_and_an_empty_space_are_refused(
         recsys.tune("ensemble", split, {"factors": [2]})
 
 
+def test_convergence_draws_the_metric_with_its_best_beside_the_loss() -> None:
+    steps = pd.Index([1, 2, 3], name="iteration")
+    curve = pd.DataFrame(
+        {"loss": [3.0, 2.0, float("nan")], "ndcg@10": [0.1, 0.3, 0.2], "seconds": 1.0}, index=steps
+    )
+
+    left, right = recsys.convergence(curve).axes
+
+    assert left.get_title() == "best 0.3000 at 2"
+    assert (left.get_ylabel(), right.get_ylabel()) == ("ndcg@10", "training loss")
+    assert right.lines[0].get_xydata().tolist() == [[1.0, 3.0], [2.0, 2.0]]
+
+
+def test_a_table_that_is_no_curve_has_no_picture() -> None:
+    with pytest.raises(InputError, match=r"pass what recsys\.curve answers"):
+        recsys.convergence(pd.DataFrame({"seconds": [1.0]}))
+
+
 def test_a_curve_has_loss_and_metric_of_every_iteration(split: recsys.Split) -> None:
     found = recsys.curve("als", split, factors=4, iterations=3)
 
