@@ -22,6 +22,6 @@ class DataConfig(Config):
     profile_columns: dict[str, str | int] | None = None
     """What is read of profiles (user, gender, age, country, signup) to a column."""
     strict: bool = False
+    """Whether the first row that cannot be used is an error."""
     min_value: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """Rows with a lower value, such as ratings below 4, are left out and counted."""
-    """Whether the first row that cannot be used is an error."""

@@ -62,16 +62,22 @@ class ColdUserSplit(Config):
     """Whole users of whom only the profile is known."""
 
     kind: Literal["cold-users"]
+    """Names this way to split."""
     validation: Fraction = 0.1
+    """The share of users that trials are judged on."""
     test: Fraction = 0.1
+    """The share of users that the winner is judged on."""
 
 
 class ColdItemSplit(Config):
     """Items of which few users are known."""
 
     kind: Literal["cold-items"]
+    """Names this way to split."""
     validation: Fraction = 0.1
+    """The share of items that trials are judged on."""
     test: Fraction = 0.1
+    """The share of items that the winner is judged on."""
     known: NonNegativeInt = 3
     """Users of a held-out item that stay in training."""
 
