@@ -15,7 +15,7 @@ from recsys.evaluation.exchange import Exchange
 from recsys.models import baselines, make_config
 from recsys.models.config import ModelConfig
 from recsys.search.space import Point, Value, on_bounds, widened
-from tasks.data.stages import PROFILE_REJECTS, REJECTS, TEST_REJECTS
+from tasks.data.stages import PROFILE_REJECTS, REJECTS, TEST_REJECTS, VALIDATION_REJECTS
 from tasks.progress import report_progress
 from tasks.report.facts import EndFacts
 from tasks.report.making import report_study
@@ -117,6 +117,7 @@ class _End:
             reused={name: entry.reused for name, entry in stages.items()},
             rejects=_rejects(stages["ingest"], REJECTS),
             test_rejects=_rejects(stages["split"], TEST_REJECTS, "test_file"),
+            validation_rejects=_rejects(stages["split"], VALIDATION_REJECTS, "validation_file"),
             profile_rejects=_rejects(stages["ingest"], PROFILE_REJECTS, "profiles"),
             trials=tuple(done),
             pruned=tuple(search.pruned),
@@ -169,7 +170,7 @@ def _takes(config: ExperimentConfig, params: Point, name: str) -> Callable[[Valu
 
 def _rejects(stage: StageEntry, name: str, of: str | None = None) -> str | None:
     """The file of rejected rows of a stage; None without any."""
-    facts: Mapping[str, Any] | None = stage.facts if of is None else stage.facts[of]
+    facts: Mapping[str, Any] | None = stage.facts if of is None else stage.facts.get(of)
     return str(stage.folder / name) if facts is not None and facts["rejected"] else None
 
 

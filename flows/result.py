@@ -66,6 +66,7 @@ class Result:
         reused: Which data stages came from the cache.
         rejects: Where rejected rows are, None without any.
         test_rejects: Likewise, of a test file.
+        validation_rejects: Likewise, of a validation file.
         profile_rejects: Likewise, of the profiles.
         trials: Measured trials by slot.
         pruned: Trials stopped as hopeless, by slot.
@@ -95,6 +96,7 @@ class Result:
     reused: Mapping[str, bool]
     rejects: str | None
     test_rejects: str | None
+    validation_rejects: str | None
     profile_rejects: str | None
     trials: tuple[FinishedTrial, ...]
     pruned: tuple[FinishedTrial, ...]

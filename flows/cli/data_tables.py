@@ -70,6 +70,10 @@ def _data_notes(result: Result) -> Iterator[str]:
         f"density {matrix['density']:.4%}, sparsity {matrix['sparsity']:.4%}, "
         f"{matrix['memory'] / 1e6:.1f} MB"
     )
+    validation_file = result.facts["split"].get("validation_file")
+    if validation_file is not None:
+        yield f"read {validation_file['rows']:,} rows of the validation file"
+        yield from _rejected(validation_file, " of them", result.validation_rejects)
     test_file = result.facts["split"]["test_file"]
     if test_file is not None:
         yield f"read {test_file['rows']:,} rows of the test file"

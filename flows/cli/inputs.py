@@ -94,6 +94,8 @@ class RequestOptions:
     """Profiles of the users."""
     test: Annotated[File, Parameter(group=DATA)] = None
     """A published test side."""
+    validation: Annotated[File, Parameter(group=DATA)] = None
+    """A published validation side, with --test."""
     config: Annotated[str, Parameter(metavar="NAME")] = "default"
     """default, paper, or a TOML file."""
     model: Annotated[
@@ -140,7 +142,10 @@ class RequestOptions:
         if self.test is not None:
             # A published split is used as it is, unless filters are given.
             typed = f"--test {self.test}"
-            given["split"] = {"kind": "given", "test": str(self.test)}, typed
+            split = {"kind": "given", "test": str(self.test)}
+            if self.validation is not None:
+                split["validation"] = str(self.validation)
+            given["split"] = split, typed
             given["filter"] = {"min_items": 0, "min_users": 0}, typed
         return given
 
@@ -156,7 +161,11 @@ class RequestOptions:
         Raises:
             InputError: it is not there.
         """
-        for path in filter(None, (self.plays, self.profiles, self.test)):
+        if self.validation is not None and self.test is None:
+            raise InputError(
+                f"--validation {self.validation}: pass the test side, too: --test FILE"
+            )
+        for path in filter(None, (self.plays, self.profiles, self.test, self.validation)):
             if not path.exists():
                 raise InputError(f"{path} does not exist; give the path of an existing file")
 
@@ -250,8 +259,9 @@ def check_files(plays: Path, profiles: Path | None, config: ExperimentConfig) ->
     from recsys.sources.detect import check_log
     from recsys.sources.stream import check_file
 
-    test = config.split.test if isinstance(config.split, GivenSplit) else None
-    for path in filter(None, [plays, profiles, test]):
+    given = config.split if isinstance(config.split, GivenSplit) else None
+    sides = [] if given is None else [given.test, given.validation]
+    for path in filter(None, [plays, profiles, *sides]):
         check_file(path)
     check_log(plays, config.data.format, config.data.columns)
 

@@ -83,12 +83,14 @@ class ColdItemSplit(Config):
 
 
 class GivenSplit(Config):
-    """A test file as published; validation is cut from the rest, per user at random."""
+    """A test file as published; validation likewise, or cut from the rest, per user at random."""
 
     kind: Literal["given"]
     """Names this way to split."""
     test: Path
     """The published test file."""
+    validation: Path | None = None
+    """The published validation file; without it, validation is a part of the log."""
     fraction: Fraction = 0.2
     """The share of the items of a user that is held out for validation."""
     min_items: PositiveInt = 5

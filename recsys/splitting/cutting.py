@@ -26,25 +26,32 @@ from recsys.splitting.split import (
     given_split,
     last_split,
     moments,
+    published_split,
     random_split,
     time_split,
     user_split,
 )
 
 
-def cut(events: Events, config: ExperimentConfig, test: Events | None = None) -> Split:
+def cut(
+    events: Events,
+    config: ExperimentConfig,
+    test: Events | None = None,
+    validation: Events | None = None,
+) -> Split:
     """The split that `config.split` describes.
 
     Args:
         events: After filtering.
         config: Its `split` and `seed` are read.
         test: The published test side, for `given`.
+        validation: The published validation side, where there is one.
 
     Raises:
         InputError: the data cannot be split this way; the message has the reason.
     """
     try:
-        return _cut(events, config, test)
+        return _cut(events, config, test, validation)
     except ValueError as error:
         raise InputError(
             f"split '{config.split.kind}' of {len(events.users)} users and "
@@ -52,7 +59,9 @@ def cut(events: Events, config: ExperimentConfig, test: Events | None = None) ->
         ) from error
 
 
-def _cut(events: Events, config: ExperimentConfig, test: Events | None) -> Split:
+def _cut(
+    events: Events, config: ExperimentConfig, test: Events | None, validation: Events | None
+) -> Split:
     seeds = (seed_for(config.seed, "split", "test"), seed_for(config.seed, "split", "validation"))
     match config.split:
         case RandomSplit(fraction=fraction, min_items=min_items):
@@ -75,6 +84,9 @@ def _cut(events: Events, config: ExperimentConfig, test: Events | None) -> Split
         case GivenSplit() as how:
             if test is None:
                 raise ValueError("it needs a test file")
+            if validation is not None:
+                logs = together(events, validation, test)
+                return published_split(*(log.cells() for log in logs))
             train, held_out = together(events, test)
             return given_split(
                 train.cells(), held_out.cells(), how.fraction, how.min_items, seeds[1]
@@ -87,30 +99,31 @@ def _seconds(moment: datetime | int | None, default: int) -> int:
     return moment if isinstance(moment, int) else int(moment.timestamp())
 
 
-def together(one: Events, other: Events) -> tuple[Events, Events]:
-    """Both logs over shared id maps, which hold the ids of either.
+def together(*logs: Events) -> tuple[Events, ...]:
+    """The logs over shared id maps, which hold the ids of all.
 
-    A name of `one` wins over a name of `other`. Times are dropped where one of them has none.
+    A name of an earlier log wins over a name of a later one. Times are dropped where a log has
+    none.
     """
-    users = IdMap.of(pa.concat_arrays([one.users.ids, other.users.ids]).to_pylist())
-    item_ids = IdMap.of(pa.concat_arrays([one.items.ids, other.items.ids]).to_pylist())
-    items = item_ids.named(_names(item_ids, one.items, other.items))
-    timed = one.times is not None and other.times is not None
+    users = IdMap.of(pa.concat_arrays([log.users.ids for log in logs]).to_pylist())
+    item_ids = IdMap.of(pa.concat_arrays([log.items.ids for log in logs]).to_pylist())
+    items = item_ids.named(_names(item_ids, *(log.items for log in logs)))
+    timed = all(log.times is not None for log in logs)
 
     def moved(log: Events) -> Events:
         rows = users.find(log.users.ids)[log.rows]
         cols = items.find(log.items.ids)[log.cols]
         return Events.of(users, items, rows, cols, log.plays, log.times if timed else None)
 
-    return moved(one), moved(other)
+    return tuple(moved(log) for log in logs)
 
 
-def _names(ids: IdMap, first: IdMap, second: IdMap) -> Strings:
-    known = [source.find(ids.ids) for source in (first, second)]
+def _names(ids: IdMap, *sources: IdMap) -> Strings:
+    known = [source.find(ids.ids) for source in sources]
     columns = [
         source.names.take(pa.array(np.maximum(at, 0), mask=at < 0))
         if len(source)
         else pa.nulls(len(ids), pa.string())
-        for source, at in zip((first, second), known, strict=True)
+        for source, at in zip(sources, known, strict=True)
     ]
     return pc.coalesce(*columns)

@@ -365,8 +365,28 @@ def given_split(
         min_items: Users with fewer are not used for validation.
         seed: Of the validation draw.
     """
-    new = ~np.isin(held_out.keys, refit.keys, assume_unique=True)
     hidden = drawn(refit, fraction, min_items, seed)
-    if new.any() and not new.all():  # with nothing new the fold refuses it, with an example
-        held_out = held_out.where(new)
-    return nested(refit, held_out, hidden, f"test as given; validation {fraction:.0%} of the rest")
+    method = f"test as given; validation {fraction:.0%} of the rest"
+    return nested(refit, _new_to(held_out, refit), hidden, method)
+
+
+def published_split(train: Interactions, validation: Interactions, test: Interactions) -> Split:
+    """All three sides as published, over the same id maps.
+
+    Args:
+        train: What is tuned on.
+        validation: Its pairs that `train` has are dropped.
+        test: Its pairs that `train` or `validation` has are dropped.
+    """
+    hidden = _new_to(validation, train)
+    refit = train.merged(hidden)
+    held_out = _new_to(test, refit)
+    return Split(
+        Fold(train, train, hidden), Fold(refit, refit, held_out), "validation and test as given"
+    )
+
+
+def _new_to(side: Interactions, known: Interactions) -> Interactions:
+    """The pairs of `side` that `known` has not; `side` where it has all, which the fold refuses."""
+    new = ~np.isin(side.keys, known.keys, assume_unique=True)
+    return side.where(new) if new.any() and not new.all() else side

@@ -1,6 +1,6 @@
 """Bytes to a split, stage by stage, each stored in our cache."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -20,7 +20,7 @@ from recsys.data.store import load_events, load_profiles, save_events, save_prof
 from recsys.errors import InputError
 from recsys.identity import counted
 from recsys.sources.config import DataConfig
-from recsys.splitting.config import GivenSplit
+from recsys.splitting.config import GivenSplit, SplitConfig
 from recsys.splitting.cutting import cut
 from recsys.splitting.sides import Sides
 from recsys.splitting.split import Fold
@@ -34,6 +34,7 @@ REJECTS = "rejects.tsv"
 PROFILES = "profiles.parquet"
 PROFILE_REJECTS = "profile-rejects.tsv"
 TEST_REJECTS = "test-rejects.tsv"
+VALIDATION_REJECTS = "validation-rejects.tsv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +212,8 @@ def split(
     }
     if isinstance(config.split, GivenSplit):
         inputs["test"] = _hashes(workspace, config.split.test, config.data)
+        if config.split.validation is not None:
+            inputs["validation"] = _hashes(workspace, config.split.validation, config.data)
         inputs["data"] = counted(config.data)
     return stage(
         workspace,
@@ -223,15 +226,16 @@ def split(
 
 
 def _split(folder: Path, filtered: StageEntry, config: ExperimentConfig) -> dict[str, Any]:
-    facts: dict[str, Any] = {"test_file": None, "sides": None}
-    test = None
-    if isinstance(config.split, GivenSplit):
-        reading = _read_log(config.split.test, config.data)
-        reading.rejects.write(folder / TEST_REJECTS)
-        facts["test_file"] = _reading_facts(reading)
-        test = reading.events
+    facts: dict[str, Any] = {"test_file": None, "validation_file": None, "sides": None}
+    given: dict[str, Events] = {}
+    for side, path, rejects in _published(config.split):
+        reading = _read_log(path, config.data)
+        reading.rejects.write(folder / rejects)
+        facts[f"{side}_file"] = _reading_facts(reading)
+        given[side] = reading.events
+    test = given.get("test")
     report_progress(f"cutting: {config.split.kind}", 0, None)
-    made = cut(load_events(filtered.folder), config, test)
+    made = cut(load_events(filtered.folder), config, test, given.get("validation"))
     if (filtered.folder / PROFILES).exists():
         made = made.with_profiles(load_profiles(filtered.folder))
     facts |= {"method": made.method, "fingerprint": made.fingerprint}
@@ -242,6 +246,14 @@ def _split(folder: Path, filtered: StageEntry, config: ExperimentConfig) -> dict
         save_fold(fold, folder / name)
         facts[name] = _fold_facts(fold)
     return facts
+
+
+def _published(config: SplitConfig) -> Iterator[tuple[str, Path, str]]:
+    """The sides of a split that come from files: name, file, and where its rejects go."""
+    if isinstance(config, GivenSplit):
+        yield "test", config.test, TEST_REJECTS
+        if config.validation is not None:
+            yield "validation", config.validation, VALIDATION_REJECTS
 
 
 @dataclass(frozen=True, slots=True, eq=False)

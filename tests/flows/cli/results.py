@@ -95,6 +95,7 @@ def result(**changed: Any) -> Result:
         facts=facts(),
         reused={},
         rejects=None,
+        validation_rejects=None,
         test_rejects=None,
         profile_rejects=None,
         trials=tuple(each.done for each in first),

@@ -178,6 +178,21 @@ def test_a_time_split_is_at_the_configured_moments(moments: tuple[object, object
     assert split.fingerprint == time_split(crowd(), 500, 700).fingerprint
 
 
+def test_published_sides_are_taken_as_they_are_and_pairs_known_before_are_dropped() -> None:
+    events = crowd()
+    log = events.where(events.cols % 4 < 2)
+    validation = events.where(events.cols % 4 != 3)  # repeats what the log has
+    test = events.where(events.cols % 4 != 1)  # repeats what both have
+    given = GivenSplit(kind="given", test=Path("test.tsv"), validation=Path("validation.tsv"))
+    split = cut(log, config(given), test, validation)
+
+    assert pairs(split.validation.train) == pairs(log.cells())
+    assert pairs(split.validation.held_out) == pairs(events.where(events.cols % 4 == 2).cells())
+    assert pairs(split.test.train) == pairs(events.where(events.cols % 4 != 3).cells())
+    assert pairs(split.test.held_out) == pairs(events.where(events.cols % 4 == 3).cells())
+    assert split.method == "validation and test as given"
+
+
 def test_without_moments_a_time_split_leaves_shares_of_the_events() -> None:
     log = events_of([(user, step, 1, 30 * step + user) for step in range(10) for user in range(10)])
 
