@@ -117,7 +117,7 @@ class RequestOptions:
     """Where als trains: gpu is that of implicit, with one lambda for all rows."""
     prefer: Prefer | None = None
     """The best trial, or the cheapest of those tied with it."""
-    cross_check: bool | None = None
+    cross_check: Annotated[bool | None, Parameter(negative="--no-cross-check")] = None
     """After a search of als, judge cheap models on validation too."""
     fresh: bool = False
     """Train also what was measured before, by any study."""

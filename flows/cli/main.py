@@ -169,6 +169,14 @@ ACTIONS = _listed(
     delete="Delete a study, its runs in MLflow and their files; this cannot be undone.",
 )
 
+SPLIT = "Write the split of an experiment as files."
+CUTS = _listed(
+    DATA,
+    "split",
+    "split_",
+    export="Write train, validation and test as Parquet files, as an experiment cuts them.",
+)
+
 
 def build(words: Sequence[str]) -> App:
     """The application; only the file of the command that `words` give is imported."""
@@ -185,6 +193,9 @@ def build(words: Sequence[str]) -> App:
     study = App(name="study", help=STUDY, group=EXPERIMENTS, **_STYLE)
     _add(study, ACTIONS, second if first == "study" else "")
     app.command(study)
+    split = App(name="split", help=SPLIT, group=DATA, **_STYLE)
+    _add(split, CUTS, second if first == "split" else "")
+    app.command(split)
     for flag in ("--help", "--version"):
         app[flag].group = PROGRAM
     return app
@@ -278,8 +289,9 @@ def _ended(words: Sequence[str]) -> int:
     except CycloptsError as error:
         from flows.cli.words import in_words
 
-        listed = ACTIONS if words[:1] == ["study"] else COMMANDS
-        names = [*(each.name for each in listed), *["study"] * (listed is COMMANDS)]
+        listed = {"study": ACTIONS, "split": CUTS}.get([*words, ""][0], COMMANDS)
+        groups = ["study", "split"] if listed is COMMANDS else []
+        names = [*(each.name for each in listed), *groups]
         session.say(in_words(error, names))
         return 2
     except InputError as error:

@@ -60,6 +60,7 @@ WRITES: list[tuple[tuple[str, ...], str]] = [
     (("inspect", "{plays}", *READING), ONLY_READ),
     (("sample",), ONLY_READ),
     (("clean", "--days", "0"), ONLY_READ),
+    (("split", "export", "{out}/cut", *PLAYS), ONLY_READ),
     (("study", "resume", "s1", "--trials", "3"), ONLY_READ),
     (("study", "work", "s1", "--trials", "3"), ONLY_READ),
     (("study", "work", "new", *PLAYS, *FAST), ONLY_READ),

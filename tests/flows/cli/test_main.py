@@ -20,7 +20,11 @@ from tasks.orchestration.server import Server
 from tests.flows.conftest import Lab
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
-EVERY = [*((each,) for each in main.COMMANDS), *((each, "study") for each in main.ACTIONS)]
+EVERY = [
+    *((each,) for each in main.COMMANDS),
+    *((each, "study") for each in main.ACTIONS),
+    *((each, "split") for each in main.CUTS),
+]
 LINES = [" ".join([*above, each.name]) for each, *above in EVERY]
 
 Recsys = Callable[..., int]
@@ -74,7 +78,7 @@ def test_every_command_explains_itself_with_an_example(
     assert err == ""
 
 
-@pytest.mark.parametrize("command", [each for each, *_ in EVERY], ids=lambda each: each.name)
+@pytest.mark.parametrize("command", [each for each, *_ in EVERY], ids=LINES)
 def test_a_command_is_listed_by_the_first_line_of_its_docstring(command: main.CommandSpec) -> None:
     assert main.described(command.load())[0].splitlines()[0] == command.line
 
@@ -104,7 +108,7 @@ def test_the_help_imports_nothing_heavy() -> None:
 
 
 def test_no_command_imports_what_reads_the_environment_before_it_is_set() -> None:
-    code = "for each in [*main.COMMANDS, *main.ACTIONS]: each.load()"
+    code = "for each in [*main.COMMANDS, *main.ACTIONS, *main.CUTS]: each.load()"
 
     assert imported(code, "prefect mlflow matplotlib") == "set()"
 
