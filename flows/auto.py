@@ -52,9 +52,10 @@ from tasks.workspace.layout import Workspace
 from tasks.workspace.locking import workspace_locks
 from tasks.workspace.scratch import scratch
 
-CANDIDATES = ("item-knn", "rp3beta", "gf-cf", "ease", "als", "slim", "fm")
+CANDIDATES = ("item-knn", "rp3beta", "gf-cf", "ease", "sparse-ease", "als", "slim", "fm")
 """The models that are tried, cheap ones first."""
 ENSEMBLES = (2, 3)  # how many of the best are merged
+EASE_ITEMS = 20_000  # beyond, ease takes minutes and gigabytes, and sparse-ease does the same
 SLIM_ITEMS = 2**14  # beyond, slim makes the products of each item anew, which takes minutes
 FM_CELLS = 500_000  # beyond, a trial of fm takes many minutes
 
@@ -170,7 +171,11 @@ def _searched(work: _Work) -> list[_Contender]:
 
 def _suits(work: _Work, model: str, n_items: int, n_cells: int) -> bool:
     """Whether a model is tried; else it is noted why not."""
-    if model == "slim" and n_items > SLIM_ITEMS:
+    if model == "sparse-ease":
+        return n_items > EASE_ITEMS
+    if model == "ease" and n_items > EASE_ITEMS:
+        work.failed[model] = f"there are {n_items:,} items, for which sparse-ease is tried"
+    elif model == "slim" and n_items > SLIM_ITEMS:
         work.failed[model] = f"a trial takes minutes with {n_items:,} items; --model slim does it"
     elif model == "fm" and work.request.profiles is None:
         work.failed[model] = "there are no profiles; --model fm does without"

@@ -19,6 +19,7 @@ from recsys.models import baselines
 from tasks.study.measuring import OnValidation
 from tasks.tracking.client import open_client
 from tasks.tuning import find_search
+from tasks.workspace.layout import Workspace
 from tests.flows.conftest import Lab, quick
 
 pytestmark = pytest.mark.flow
@@ -142,6 +143,26 @@ def test_an_interrupted_search_ends_like_one_that_was_not(
 
     assert comparable(resumed) == comparable(whole)
     assert {row.model for row in whole.tried} >= {*CANDIDATES} - {"fm"}
+
+
+@pytest.mark.parametrize(
+    ("items", "cells", "profiles", "left_out"),
+    [
+        (2_000, 70_000, True, {"sparse-ease"}),
+        (2_000, 70_000, False, {"sparse-ease", "fm"}),
+        (67_000, 1_400_000, True, {"ease", "slim", "fm"}),
+        (18_000, 600_000, True, {"sparse-ease", "slim", "fm"}),
+    ],
+)
+def test_models_whose_trials_take_minutes_are_left_out(
+    tmp_path: Path, items: int, cells: int, profiles: bool, left_out: set[str]
+) -> None:
+    request = AutoRequest(tmp_path, tmp_path if profiles else None, quick(), "sizes")
+    work = auto_module._Work(request, Workspace.at(tmp_path / "runs"), tmp_path)
+    suiting = {m for m in CANDIDATES if auto_module._suits(work, m, items, cells)}
+
+    assert {*CANDIDATES} - suiting == left_out
+    assert {*work.failed} == left_out - {"sparse-ease"}
 
 
 def test_data_that_cannot_be_used_is_one_error(lab: Lab) -> None:
