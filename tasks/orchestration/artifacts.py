@@ -4,6 +4,7 @@ The work never waits for Prefect: what changes while a write is on its way is wr
 """
 
 import hashlib
+import math
 import re
 import threading
 import time
@@ -26,6 +27,7 @@ from prefect.exceptions import PrefectException
 from prefect.logging import get_run_logger
 
 INTERVAL = 2.0  # seconds from one write to the next: one costs 25 ms, as much as a third of a trial
+SHARE = 0.02  # of the time so far: a server keeps each write as an event, with all its data
 LAST_WAIT = 5.0  # seconds for the last write, while the work has ended
 ERRORS = (httpx.HTTPError, PrefectException, OSError, RuntimeError)  # that of a closed client, too
 
@@ -113,7 +115,8 @@ class ArtifactWriter:
         self.error: str | None = None
         self._latest: Sequence[ShownArtifact] | None = None
         self._is_writing, self._is_closed, self._said = False, False, False
-        self._begun = -INTERVAL
+        self._start = time.monotonic()
+        self._begun = -math.inf
         self._changed = threading.Condition()
         self._known: dict[str, UUID] = {}
         self._flow_run = _flow_run()
@@ -133,7 +136,8 @@ class ArtifactWriter:
         """Whether a write would begin at once: the last has ended, and is not too recent."""
         if not self.is_live or self._is_writing or self._latest is not None:
             return False
-        return time.monotonic() - self._begun >= INTERVAL
+        now = time.monotonic()
+        return now - self._begun >= max(INTERVAL, SHARE * (now - self._start))
 
     def write(self, shown: Sequence[ShownArtifact]) -> None:
         """Have them written soon, in place of what still waits."""

@@ -12,7 +12,7 @@ from tasks.progress import report_result
 from tasks.study.study import Study
 from tasks.tuning import FinishedTrial, Search
 
-MOST_ROWS = 200
+MOST_ROWS, WHILE_RUNNING = 200, 50  # of the leaderboard
 Row = Mapping[str, Any]
 
 
@@ -25,19 +25,21 @@ def showing_search(study: Study, search: Search) -> Iterator[Callable[[str], Non
     """
     writer = ArtifactWriter()
     said = False
+    last: tuple[ShownArtifact, ...] = ()
 
-    def shown() -> tuple[ShownArtifact, ...]:
-        return search_progress(study, search), leaderboard(study, search)
+    def shown(most: int) -> tuple[ShownArtifact, ...]:
+        return search_progress(study, search), leaderboard(study, search, most=most)
 
     def update(line: str) -> None:
-        nonlocal said
+        nonlocal said, last
         if line and writer.is_live:
             get_run_logger().info(line)
         if writer.error is not None and not said:
             said = True
             report_result(f"Prefect's page does not follow the search: {writer.error}")
-        if writer.is_due:
-            writer.write(shown())
+        if writer.is_due and (now := shown(WHILE_RUNNING)) != last:
+            writer.write(now)
+            last = now
 
     try:
         update("")
@@ -45,7 +47,7 @@ def showing_search(study: Study, search: Search) -> Iterator[Callable[[str], Non
     except BaseException:
         writer.close()
         raise
-    writer.close(shown() if writer.is_live else ())
+    writer.close(shown(MOST_ROWS) if writer.is_live else ())
 
 
 def search_progress(study: Study, search: Search) -> ShownArtifact:
@@ -64,21 +66,24 @@ def search_progress(study: Study, search: Search) -> ShownArtifact:
     return ShownArtifact(key, "progress", round(share, 1), "; ".join(parts))
 
 
-def leaderboard(study: Study, search: Search, first: Sequence[Row] = ()) -> ShownArtifact:
+def leaderboard(
+    study: Study, search: Search, first: Sequence[Row] = (), most: int = MOST_ROWS
+) -> ShownArtifact:
     """The trials as a table: best first, then those that were pruned and those that failed.
 
     Args:
         study: Gives its name and its objective.
         search: Its trials.
         first: Rows of trials whose order is known better than by their values; others follow.
+        most: Rows of the table.
     """
     rows = [*first, *_measured(study, search, first), *_without_value(study, search)]
     names = dict.fromkeys(name for row in rows for name in row if name != "run")
     columns = [*names, "run"]
-    table = [{name: row.get(name, "") for name in columns} for row in rows[:MOST_ROWS]]
+    table = [{name: row.get(name, "") for name in columns} for row in rows[:most]]
     about = f"Trials of study {study.name}, judged on validation, the best first."
-    if len(rows) > MOST_ROWS:
-        about += f" The first {MOST_ROWS} of {len(rows):,}."
+    if len(rows) > most:
+        about += f" The first {most} of {len(rows):,}."
     return ShownArtifact(artifact_key("leaderboard", study.name), "table", json.dumps(table), about)
 
 

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 from uuid import uuid4
@@ -8,6 +9,7 @@ import pytest
 
 from tasks.orchestration import artifacts
 from tasks.orchestration.artifacts import ArtifactWriter, ShownArtifact, artifact_key
+from tasks.study import live
 from tasks.study.live import leaderboard, search_progress
 from tasks.study.study import Study
 from tasks.tuning import FinishedTrial, Search, TrialFacts
@@ -58,9 +60,9 @@ def test_rows_that_are_known_better_come_first_and_once() -> None:
     assert rows[0]["ndcg@10"] == "0.4000 [0.3, 0.5]"
 
 
-def test_a_long_leaderboard_says_how_many_it_leaves_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.study.live.MOST_ROWS", 2)
-    shown = leaderboard(*study_of(*(trial(n, n / 8) for n in range(4)), failed={}, wanted=4))
+def test_a_long_leaderboard_says_how_many_it_leaves_out() -> None:
+    searched = study_of(*(trial(n, n / 8) for n in range(4)), failed={}, wanted=4)
+    shown = leaderboard(*searched, most=2)
 
     assert len(json.loads(shown.data)) == 2
     assert shown.description.endswith("The first 2 of 4.")
@@ -121,6 +123,48 @@ def test_what_cannot_be_written_is_logged_once_and_raises_nothing(
 
     assert writer.error == "ConnectError: no server"
     assert lines == ["artifacts are not up to date: ConnectError: no server"]
+
+
+class Written:
+    """A writer in place of that of a flow run: it is always due."""
+
+    def __init__(self) -> None:
+        self.error, self.is_live, self.is_due = None, True, True
+        self.writes: list[Sequence[ShownArtifact]] = []
+
+    def write(self, shown: Sequence[ShownArtifact]) -> None:
+        self.writes.append(shown)
+
+    def close(self, shown: Sequence[ShownArtifact] = ()) -> None:
+        self.writes.append(shown)
+
+
+def test_what_did_not_change_is_not_written_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = Written()
+    monkeypatch.setattr(live, "ArtifactWriter", lambda: writer)
+    study, search = study_of(trial(0, 0.25), failed={}, wanted=3)
+    with live.showing_search(study, search) as update:
+        update("")
+        vars(search)["failed"] = {1: "no"}
+        update("")
+        update("")
+
+    assert [each[0].data for each in writer.writes] == [33.3, 66.7, 66.7]
+
+
+def test_the_longer_a_search_the_rarer_are_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(artifacts, "_flow_run", uuid4)
+    monkeypatch.setattr(ArtifactWriter, "_write", lambda *_: None)
+    monkeypatch.setattr(artifacts.time, "monotonic", lambda: now[0])
+    writer = ArtifactWriter()
+    writer._begun = 1000.0
+    due = []
+    for now[0] in (1001.9, 1019.0, 1021.0):
+        due.append(writer.is_due)
+    writer.close()
+
+    assert due == [False, False, True]
 
 
 def test_writes_keep_their_distance(monkeypatch: pytest.MonkeyPatch) -> None:
