@@ -146,13 +146,13 @@ class ArtifactWriter:
             self._changed.notify()
 
     def close(self, shown: Sequence[ShownArtifact] = ()) -> None:
-        """End once these are written; waits for it a while, unless writes fail."""
+        """End once these are written, or after a while without them."""
         if self._thread is None:
             return
         with self._changed:
             self._latest, self._is_closed = shown or None, True
             self._changed.notify()
-        if shown and self.error is None:
+        if shown:
             self._thread.join(LAST_WAIT)
 
     def _keep(self) -> None:

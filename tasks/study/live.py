@@ -30,13 +30,17 @@ def showing_search(study: Study, search: Search) -> Iterator[Callable[[str], Non
     def shown(most: int) -> tuple[ShownArtifact, ...]:
         return search_progress(study, search), leaderboard(study, search, most=most)
 
-    def update(line: str) -> None:
-        nonlocal said, last
-        if line and writer.is_live:
-            get_run_logger().info(line)
+    def say_what_failed() -> None:
+        nonlocal said
         if writer.error is not None and not said:
             said = True
             report_result(f"Prefect's page does not follow the search: {writer.error}")
+
+    def update(line: str) -> None:
+        nonlocal last
+        if line and writer.is_live:
+            get_run_logger().info(line)
+        say_what_failed()
         if writer.is_due and (now := shown(WHILE_RUNNING)) != last:
             writer.write(now)
             last = now
@@ -48,6 +52,7 @@ def showing_search(study: Study, search: Search) -> Iterator[Callable[[str], Non
         writer.close()
         raise
     writer.close(shown(MOST_ROWS) if writer.is_live else ())
+    say_what_failed()
 
 
 def search_progress(study: Study, search: Search) -> ShownArtifact:

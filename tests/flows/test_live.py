@@ -66,7 +66,7 @@ def test_a_server_that_takes_no_artifacts_ends_no_search(
 
     monkeypatch.setattr(artifacts, "INTERVAL", 0.0)
     monkeypatch.setattr("tasks.study.live.report_result", lines.append)
-    monkeypatch.setattr("flows.experiment.search_all", once)
+    monkeypatch.setattr("flows.judging.search_all", once)
     result = lab.run("refused")
 
     assert len(result.trials) == 3
