@@ -157,6 +157,7 @@ def _answer(of: ComparisonTables) -> Section | None:
     rivals = [model.name for model in of.models[1:] if model.may_be_best]
     lead = comparison_answer(best.name, best.estimates[of.metric].text, of.metric, rivals)
     users = "" if of.n_users is None else f"; {of.n_users:,} {of.users}"
+    without = "was not tried" if of.tried else "could not be used"
     question = f"Which model finds most of the {of.items} that were held out?"
     rows = [("Which model won?", best.name)]
     if len(of.models) > 1:
@@ -180,7 +181,7 @@ def _answer(of: ComparisonTables) -> Section | None:
         Text(question, "note"),
         Text(f"{lead}{users}.", "lead"),
         Table(("question", "answer"), rows, "In short", texts=(0, 1)),
-        *(Text(f"{name} could not be used: {why}", "note") for name, why in of.failed.items()),
+        *(Text(f"{name} {without}: {why}", "note") for name, why in of.failed.items()),
     )
 
 
@@ -220,6 +221,7 @@ def _tried(of: ComparisonTables) -> Section | None:
             {row.model: band(row.estimate) for row in of.tried},
             [row.tied for row in of.tried],
             of.metric,
+            "validation",
         ),
         Table(head, rows, "On validation, the best trial of each", texts=(0, 4)),
         Text("= may be as good as the best. Only the winner was then judged on test.", "note"),

@@ -11,7 +11,9 @@ from recsys.report.page import Figure
 _NAME = 110  # pixels that a model takes beside others at least
 
 
-def ladder(models: Mapping[str, Band], may_be_best: Sequence[bool], metric: str) -> Figure:
+def ladder(
+    models: Mapping[str, Band], may_be_best: Sequence[bool], metric: str, side: str = "test"
+) -> Figure:
     """The models from the best down, with intervals; those that may be as good stand out."""
     names, bands = list(models)[::-1], list(models.values())[::-1]
     stands_out = list(may_be_best)[::-1]
@@ -31,7 +33,7 @@ def ladder(models: Mapping[str, Band], may_be_best: Sequence[bool], metric: str)
     }
     words = ", ".join(f"{name} {mean:.4f}" for name, (mean, *_) in models.items())
     axes = {"yaxis": {"type": "category"}, "xaxis": {"rangemode": "normal"}}
-    title = f"{metric} on test with 95 % intervals; stars may be the best"
+    title = f"{metric} on {side} with 95 % intervals; stars may be the best"
     return Figure(
         title, words, [trace], layout(metric, "", bare=True, **axes), 90 + 30 * len(names)
     )

@@ -83,6 +83,8 @@ def test_what_was_tried_is_shown_and_recorded(lab: Lab, searched: AutoResult) ->
         == {"item-knn", "als", *baselines()} | {*searched.ahead}
     )
     assert "The models that were tried" in report
+    assert "ndcg@10 on validation with 95 % intervals" in report
+    assert "fm was not tried: there are no profiles" in report
     assert auto_tables.answer(searched).startswith(f"{searched.winner} finds ")
     assert "  recsys report several" in auto_tables.lines(searched, [])
 
