@@ -1,7 +1,7 @@
 """Items in a random order for each user: what luck alone reaches."""
 
 from hashlib import blake2b
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,8 @@ class RandomConfig(ModelConfig):
     It is no baseline: every experiment would draw a score for each user and item, to judge what
     every model beats. `recsys compare` measures it once.
     """
+
+    knows_profiles: ClassVar[bool] = True  # it needs to know nothing
 
     kind: Literal["random"] = "random"
 

@@ -81,5 +81,5 @@ def test_models_compared_by_default_need_no_extra() -> None:
 
 
 def test_only_models_that_know_profiles_are_compared_on_cold_users() -> None:
-    knowing = {"popularity-plays", "popularity-users", "user-knn", "fm"}
+    knowing = {"random", "popularity-plays", "popularity-users", "user-knn", "fm"}
     assert set(without_extras(ColdUserSplit(kind="cold-users"))) == knowing
