@@ -9,6 +9,7 @@ from recsys.config import ExperimentConfig
 
 if TYPE_CHECKING:
     from recsys.evaluation.bootstrap import Estimate, PairedComparison
+    from recsys.evaluation.exchange import Exchange
     from recsys.models.config import ModelConfig
     from recsys.report.comparison import TriedRow
     from recsys.sources.layout import Nouns
@@ -46,11 +47,15 @@ class AutoResult:
 
     Attributes:
         request: What was searched.
+        facts: The facts of each data stage: "ingest", "filter", "split".
+        rejects: Where rejected rows are, None without any.
+        profile_rejects: Likewise, of the profiles.
         tried: Every model and ensemble on validation, the best first.
         winner: The model that was judged on test, an ensemble by the names of its members.
         config: Its parameters.
         ahead: By how much each ensemble is ahead of the best model on validation.
         comparison: Of the baseline (a) and the winner (b) on test.
+        exchange: A published test side beside a random cut; None for a cut of ours.
         failed: Model to why it was not tried.
         nouns: What the source calls users and items.
         sample_user: A user of the test side, to ask the winner for.
@@ -59,11 +64,15 @@ class AutoResult:
     """
 
     request: AutoRequest
+    facts: Mapping[str, Mapping[str, Any]]
+    rejects: str | None
+    profile_rejects: str | None
     tried: "tuple[TriedRow, ...]"
     winner: str
     config: "ModelConfig"
     ahead: "Mapping[str, Estimate]"
     comparison: "PairedComparison"
+    exchange: "Exchange | None"
     failed: Mapping[str, str]
     nouns: "Nouns"
     sample_user: str
@@ -75,9 +84,10 @@ class AutoResult:
         metric = self.request.config.study.metric
         rows = {row.metric: row for row in self.comparison.rows}
         tried = [asdict(row) for row in self.tried]
+        settings = self.request.config.model_dump(mode="json", exclude={"search"})
         spent = {row["model"]: round(row.pop("seconds"), 3) for row in tried}
         return {
-            "config": self.request.config.model_dump(mode="json"),
+            "config": {**settings, "model": "auto"},
             "metric": metric,
             "tried": tried,
             "ensembles": {name: asdict(ahead) for name, ahead in self.ahead.items()},

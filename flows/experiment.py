@@ -153,7 +153,7 @@ def opened(
     locks = workspace_locks(place)
     with locks.living(worker), locks.shared(open_lock(name)):
         with clock.part("data"):
-            stages = _prepare(place, source, config, through_prefect, adopt)
+            stages = prepared(place, source, config, through_prefect, adopt)
         with clock.part("tracking"):
             search = open_search(
                 place,
@@ -208,13 +208,14 @@ def new_study_name(config: ExperimentConfig) -> str:
     return f"{config.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
-def _prepare(
+def prepared(
     place: Workspace,
     source: DataFiles,
     config: ExperimentConfig,
     through_prefect: bool,
     adopt: bool,
 ) -> dict[str, StageEntry]:
+    """The data stages, by name, made or from the cache; the arguments are those of `opened`."""
     reading, narrowing, cutting = (
         (ingest, narrow, split) if through_prefect else (ingest.fn, narrow.fn, split.fn)
     )

@@ -115,10 +115,10 @@ class _End:
             config=config,
             facts=facts_of(stages),
             reused={name: entry.reused for name, entry in stages.items()},
-            rejects=_rejects(stages["ingest"], REJECTS),
-            test_rejects=_rejects(stages["split"], TEST_REJECTS, "test_file"),
-            validation_rejects=_rejects(stages["split"], VALIDATION_REJECTS, "validation_file"),
-            profile_rejects=_rejects(stages["ingest"], PROFILE_REJECTS, "profiles"),
+            rejects=rejects_of(stages["ingest"], REJECTS),
+            test_rejects=rejects_of(stages["split"], TEST_REJECTS, "test_file"),
+            validation_rejects=rejects_of(stages["split"], VALIDATION_REJECTS, "validation_file"),
+            profile_rejects=rejects_of(stages["ingest"], PROFILE_REJECTS, "profiles"),
             trials=tuple(done),
             pruned=tuple(search.pruned),
             failed=search.failed,
@@ -168,7 +168,7 @@ def _takes(config: ExperimentConfig, params: Point, name: str) -> Callable[[Valu
     return takes
 
 
-def _rejects(stage: StageEntry, name: str, of: str | None = None) -> str | None:
+def rejects_of(stage: StageEntry, name: str, of: str | None = None) -> str | None:
     """The file of rejected rows of a stage; None without any."""
     facts: Mapping[str, Any] | None = stage.facts if of is None else stage.facts.get(of)
     return str(stage.folder / name) if facts is not None and facts["rejected"] else None

@@ -7,6 +7,7 @@ from flows.result import Result
 from recsys.report import words
 
 if TYPE_CHECKING:
+    from flows.auto_request import AutoResult
     from flows.compare import CompareResult
 
 NOTE = "mlflow.note.content"  # the tag that MLflow's pages show as the description
@@ -59,6 +60,30 @@ def study_note(result: Result) -> str:
             f"Again, with more trials: `recsys study resume {result.study} --trials N`",
         ]
     )
+
+
+def auto_note(result: "AutoResult") -> str:
+    """The answer and the models that were tried, best first."""
+    metric = result.request.config.study.metric
+    tried = [
+        (row.model, f"{row.estimate.text}{' =' * row.tied}", row.trials or "", f"{row.seconds:.1f}")
+        for row in result.tried
+    ]
+    return "\n\n".join(
+        [
+            auto_answer(result),
+            f"Tried on validation (= as good as the best):\n\n"
+            f"{_table(['model', metric, 'trials', 'seconds'], tried)}",
+            *(f"{model} was not tried: {why}" for model, why in result.failed.items()),
+        ]
+    )
+
+
+def auto_answer(result: "AutoResult") -> str:
+    """What a search over models found, in a sentence with its interval."""
+    config, comparison = result.request.config, result.comparison
+    row, baseline = comparison[config.study.metric], config.judge.baseline
+    return words.answer(row, result.winner, baseline, comparison.n_users, result.nouns.users)
 
 
 def comparison_note(result: "CompareResult") -> str:

@@ -74,16 +74,31 @@ def _close_parent(study: Study, search: Search, error: BaseException | None) -> 
 
 
 def search_all(
-    study: Study, search: Search, validation: Path, attempted: Attempt, clock: Clock
+    study: Study,
+    search: Search,
+    validation: Path,
+    attempted: Attempt,
+    clock: Clock,
+    until: float | None = None,
 ) -> None:
     """Measure trials until all are done, time is up or too many fail.
 
     Waits for trials that other workers are at, to take over those of one that dies.
+
+    Args:
+        study: Shared by all runs.
+        search: Its trials.
+        validation: Folder of the validation fold.
+        attempted: Measures one trial.
+        clock: Takes the time.
+        until: When no further trial starts, of the monotonic clock, in place of the timeout of the
+            study, which counts from now.
     """
     timeout = study.config.study.timeout
     if search.ended < search.wanted:
         foresee(study, validation)
     end = math.inf if timeout is None else time.monotonic() + timeout
+    end = end if until is None else until
     with showing_search(study, search) as show:
         while search.failed_in_a_row < GIVE_UP_AFTER:
             if search.n_measured and time.monotonic() > end:

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from recsys.config import ExperimentConfig
 from recsys.data.interactions import Interactions
 from recsys.errors import InputError
@@ -13,6 +15,9 @@ from recsys.splitting.split import Fold
 from recsys.splitting.store import load_fold
 from tasks.data.stages import DataFiles, ingest, narrow, split
 from tasks.workspace.layout import Workspace
+
+SOME = ("refit.parquet", "validation-history.parquet", "test-history.parquet")
+"""The files that not every split has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,8 @@ def export(
     validation, test = (load_fold(place / name) for name in ("validation", "test"))
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for name in SOME:
+            (folder / name).unlink(missing_ok=True)  # of an earlier export
         return [_written(folder / name, side) for name, side in _sides(validation, test)]
     except OSError as error:
         raise InputError(f"{folder}: {error.strerror}; give a folder that you may write") from error
@@ -66,11 +73,18 @@ def _sides(validation: Fold, test: Fold) -> Iterator[tuple[str, Interactions]]:
     yield "train.parquet", validation.train
     yield "validation.parquet", validation.held_out
     yield "test.parquet", test.held_out
-    if len(test.train) != len(validation.train) + len(validation.held_out):
+    if not _is_both(test.train, validation):
         yield "refit.parquet", test.train
     for name, fold in (("validation", validation), ("test", test)):
         if fold.folds_in:
             yield f"{name}-history.parquet", fold.history
+
+
+def _is_both(refit: Interactions, validation: Fold) -> bool:
+    """Whether the final training is that of validation and what it held out, plays included."""
+    both = validation.train.merged(validation.held_out)
+    same = np.array_equal(refit.keys, both.keys)
+    return same and np.array_equal(refit.plays, both.plays)
 
 
 def _written(file: Path, side: Interactions) -> WrittenSide:

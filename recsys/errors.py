@@ -22,5 +22,9 @@ class TrialsFailed(InputError):
     """The trials of a search failed; the message has their errors. The exit code is 1."""
 
 
+class NeedsMemory(InputError):
+    """A training does not fit into the memory."""
+
+
 class NoRows(InputError):
     """A file without rows. One of several files of a log may be so."""

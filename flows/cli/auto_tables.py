@@ -7,8 +7,10 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from flows.auto_request import AutoResult
+from flows.cli.data_tables import data_line
 from flows.cli.experiment_tables import FIRST, metrics_table
 from flows.cli.format import FittedTable, TableColumn, seconds_text, value_text
+from flows.notes import auto_answer
 from recsys.report import words
 from recsys.search.space import Value
 
@@ -17,19 +19,7 @@ PARAMETERS = 4  # of a model, shown beside it
 
 def parts(result: AutoResult) -> list[RenderableType]:
     """The answer, the metrics on test, and the models that were tried."""
-    return [Text(answer(result)), _metrics(result), _tried(result)]
-
-
-def answer(result: AutoResult) -> str:
-    """What was found, in a sentence with its interval."""
-    config, comparison = result.request.config, result.comparison
-    return words.answer(
-        comparison[config.study.metric],
-        result.winner,
-        config.judge.baseline,
-        comparison.n_users,
-        result.nouns.users,
-    )
+    return [Text(auto_answer(result)), Text(data_line(result)), _metrics(result), _tried(result)]
 
 
 def _metrics(result: AutoResult) -> RenderableType:

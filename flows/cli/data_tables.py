@@ -1,16 +1,44 @@
 """The data of an experiment: what was read, filtered and cut."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from flows.cli.format import FittedTable, rows_of
 from flows.result import Result
+from recsys.sources.layout import Nouns
+
+if TYPE_CHECKING:
+    from recsys.evaluation.exchange import Exchange
 
 
-def data_line(result: Result) -> str:
+class ReadData(Protocol):
+    """What is known of the data of an experiment, or of a search over models."""
+
+    @property
+    def facts(self) -> Mapping[str, Mapping[str, Any]]:
+        """The facts of each data stage."""
+
+    @property
+    def nouns(self) -> Nouns:
+        """What its source calls users and items."""
+
+    @property
+    def rejects(self) -> str | None:
+        """Where rejected rows are."""
+
+    @property
+    def profile_rejects(self) -> str | None:
+        """Where rejected rows of profiles are."""
+
+    @property
+    def exchange(self) -> "Exchange | None":
+        """A published test side beside a random cut."""
+
+
+def data_line(result: ReadData) -> str:
     """What the model was learned from, and what could not be read."""
     ingested, matrix = result.facts["ingest"], result.facts["filter"]["matrix"]
     nouns = result.nouns
@@ -26,7 +54,7 @@ def data_line(result: Result) -> str:
     return "\n".join([line + rejected * bool(ingested["rejected"]), *notes])
 
 
-def _test_side(result: Result) -> Iterator[str]:
+def _test_side(result: ReadData) -> Iterator[str]:
     """What a published test side and the log know of each other, and whether it looks random."""
     sides, nouns = result.facts["split"].get("sides"), result.nouns
     if sides is None:
@@ -39,6 +67,8 @@ def _test_side(result: Result) -> Iterator[str]:
         f"and {sides['items_only_in_test']:,} of {sides['items']:,} {nouns.items} are not in the "
         f"log, {sides['users_only_in_log']:,} {nouns.users} only there"
     )
+    if n_dropped := result.facts["split"].get("validation_dropped"):
+        yield f"validation file: {n_dropped:,} pairs dropped, which the log has, too"
     dropped = f"; {sides['pairs_dropped']:,} pairs dropped, which the log has, too"
     yield line + dropped * bool(sides["pairs_dropped"])
     if result.exchange is not None:

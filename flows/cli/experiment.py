@@ -33,6 +33,7 @@ from flows.cli.session import (
     short,
 )
 from recsys.config import ExperimentConfig
+from recsys.errors import InputError
 from tasks.workspace.layout import Workspace
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ def experiment(
     config = request.several(reading) if several else request.experiment(reading)
     plays, profiles = request.files(workspace)
     if several:
+        if every:
+            raise InputError("--all: --model auto shows everything; leave it out")
         from flows.cli.auto import run_several
 
         top_items = request.top_items

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from recsys.errors import InputError
+from recsys.errors import NeedsMemory
 
 GIB = 1 << 30
 SHARE = 0.8  # of the available memory that a model may take: lists and metrics need the rest
@@ -81,12 +81,12 @@ def require_memory(model: str, need: Need, available: int) -> None:
         available: Bytes.
 
     Raises:
-        InputError: it needs more; the message says how much, and what helps.
+        NeedsMemory: it needs more; the message says how much, and what helps.
     """
     room = SHARE * available
     if need.memory > room:
         remedy = need.remedy.format(most=need.most_items(room))
-        raise InputError(
+        raise NeedsMemory(
             f"{model} needs {_gib(need.memory)} for {need.what}; {_gib(available)} are available, "
             f"of which a model may take {SHARE:.0%}; {remedy}"
         )

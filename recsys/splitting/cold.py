@@ -34,9 +34,9 @@ def cold_item_split(
 ) -> Split:
     """Items that few users are known to play: their other users are held out.
 
-        warm items         all users                                  fit
-        validation items   `known` users in training, others held out tuning
-        test items         `known` users in training, others held out once; fit on all others
+        warm items         all users                                   fit
+        validation items   `known` users in training, others held out  tuning
+        test items         `known` users in training, others held out  once; fit on all others
 
     Users who have nothing else are not judged. Items with `known` users or fewer keep all of them.
 
@@ -53,7 +53,7 @@ def cold_item_split(
     train = data.where((side == 0) | stays)
     validation = Fold(train, train, _of_users(data.where((side == _VALIDATION) & ~stays), train))
     test = Fold(refit, refit, _of_users(data.where((side == _TEST) & ~stays), refit))
-    return Split(validation, test, f"items of whom {known} users are known")
+    return Split(validation, test, f"items of which {known} users are known")
 
 
 def _sides(n: int, shares: tuple[float, float], seed: int) -> Int8Array:

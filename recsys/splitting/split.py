@@ -378,12 +378,10 @@ def published_split(train: Interactions, validation: Interactions, test: Interac
         validation: Its pairs that `train` has are dropped.
         test: Its pairs that `train` or `validation` has are dropped.
     """
-    hidden = _new_to(validation, train)
-    refit = train.merged(hidden)
+    tuning = Fold(train, train, _new_to(validation, train))
+    refit = train.merged(tuning.held_out)
     held_out = _new_to(test, refit)
-    return Split(
-        Fold(train, train, hidden), Fold(refit, refit, held_out), "validation and test as given"
-    )
+    return Split(tuning, Fold(refit, refit, held_out), "validation and test as given")
 
 
 def _new_to(side: Interactions, known: Interactions) -> Interactions:

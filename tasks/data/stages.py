@@ -239,6 +239,9 @@ def _split(folder: Path, filtered: StageEntry, config: ExperimentConfig) -> dict
     if (filtered.folder / PROFILES).exists():
         made = made.with_profiles(load_profiles(filtered.folder))
     facts |= {"method": made.method, "fingerprint": made.fingerprint}
+    if "validation" in given:
+        n_given = len(given["validation"].cells())
+        facts["validation_dropped"] = n_given - len(made.validation.held_out)
     if test is not None:
         facts["sides"] = asdict(Sides.of(made.test, len(test.cells())))
     for name, fold in (("validation", made.validation), ("test", made.test)):

@@ -7,14 +7,14 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from recsys.errors import InputError
+from recsys.errors import InputError, NeedsMemory
 from recsys.evaluation.bootstrap import Estimate, column_intervals
 from recsys.models import make_config
 from recsys.models.config import ModelConfig
 from recsys.models.needs import available_memory, require_memory
 from recsys.report.words import is_ahead
 from recsys.seeds import seed_for
-from tasks.progress import report_progress
+from tasks.progress import report_progress, report_result
 from tasks.study.choosing import values_of
 from tasks.study.measuring import run_on_validation
 from tasks.study.study import Study, fold_at
@@ -76,7 +76,11 @@ def _cross_check(
     found = []
     for model in _affordable(study, search.finished, validation):
         report_progress(f"{model.kind} on validation, to cross-check", 0, None)
-        values = run_on_validation.fn(study, validation, model).per_user
+        try:
+            values = run_on_validation.fn(study, validation, model).per_user
+        except (InputError, MemoryError) as error:
+            report_result(f"not cross-checked with {model.kind}: {error}")
+            continue
         [estimate] = column_intervals(values[:, None], seed, resamples)
         [ahead] = column_intervals((values - reached)[:, None], seed, resamples)
         found.append(Checked(model.kind, estimate, ahead))
@@ -94,12 +98,12 @@ def _affordable(
     found = []
     for model in (make_config(name, {}) for name in CHEAP):
         need = model.need(users, items, cells)
-        if need is not None:
-            try:
+        try:
+            if need is not None:
                 require_memory(model.kind, need, available_memory())
-            except InputError:
-                continue
-            if need.flops > SHARE * DENSE * spent:
-                continue
-        found.append(model)
+        except NeedsMemory:
+            continue
+        cost = model.cost(users, items, cells) if need is None else need.flops / DENSE
+        if cost <= SHARE * spent:
+            found.append(model)
     return found

@@ -66,11 +66,13 @@ class OnValidation:
     """What a model reached on all validation users.
 
     Attributes:
+        run: Id of its MLflow run.
         value: The objective.
         per_user: The objective of each user, float64, shape (m,), in the order of the fold.
         seconds: Of fitting and judging it.
     """
 
+    run: str
     value: float
     per_user: npt.NDArray[np.float64]
     seconds: float
@@ -244,6 +246,7 @@ def run_on_validation(study: Study, validation: Path, config: ModelConfig) -> On
             save_report(judged.report, folder)
             run.files(folder)
     return OnValidation(
+        run.id,
         measured.summary[metric],
         judged.report.per_user[metric].to_numpy(np.float64),
         measured.fit_seconds + measured.judge_seconds,
@@ -255,7 +258,7 @@ def _on_validation(study: Study, run: Run) -> OnValidation:
     metric = study.config.study.metric
     seconds = run.last("seconds/fit") + run.last("seconds/judge")
     return OnValidation(
-        run.last(f"validation/{metric}"), per_user_values(study, run, PER_USER), seconds
+        run.id, run.last(f"validation/{metric}"), per_user_values(study, run, PER_USER), seconds
     )
 
 

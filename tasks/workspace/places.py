@@ -17,6 +17,7 @@ from tasks.workspace.layout import Workspace
 
 NEAR = "near"  # of a stored request: its paths, relative to the workspace
 _FILES = ("plays", "profiles")
+_SIDES = ("test", "validation")  # files of a published split
 
 
 def stored_path(workspace: Workspace, path: Path) -> str:
@@ -56,9 +57,16 @@ def stored_request(
         profiles: Of the users.
     """
     paths = {"plays": plays, **({} if profiles is None else {"profiles": profiles})}
-    near = {name: os.path.relpath(path.resolve(), workspace.root) for name, path in paths.items()}
+    split = dict(config.get("split", {}))
+    sides = {name: Path(split[name]) for name in _SIDES if isinstance(split.get(name), str)}
+    near = {
+        name: os.path.relpath(path.resolve(), workspace.root)
+        for name, path in {**paths, **sides}.items()
+    }
     texts = {name: stored_path(workspace, path) for name, path in paths.items()}
-    return {"config": dict(config), "profiles": None, **texts, NEAR: near}
+    split |= {name: stored_path(workspace, path) for name, path in sides.items()}
+    stored = {**config, **({"split": split} if sides else {})}
+    return {"config": stored, "profiles": None, **texts, NEAR: near}
 
 
 def found_request(workspace: Workspace, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,7 +77,15 @@ def found_request(workspace: Workspace, request: Mapping[str, Any]) -> dict[str,
         for name in _FILES
         if request.get(name) is not None
     }
-    return {name: value for name, value in request.items() if name != NEAR} | paths
+    found = {name: value for name, value in request.items() if name != NEAR} | paths
+    split = dict(found["config"].get("split", {}))
+    sides = {name: split[name] for name in _SIDES if isinstance(split.get(name), str)}
+    if sides and near:  # earlier versions stored what was typed
+        split |= {
+            name: str(found_path(workspace, text, near.get(name))) for name, text in sides.items()
+        }
+        found["config"] = {**found["config"], "split": split}
+    return found
 
 
 def is_inside(workspace: Workspace, path: Path) -> bool:

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from flows import auto as auto_module
-from flows.auto import CANDIDATES, auto
+from flows import auto_search
+from flows.auto import auto
 from flows.auto_request import AutoRequest, AutoResult
 from flows.cli import auto_tables
 from flows.cli.inputs import NO_READING, RequestOptions
+from flows.notes import auto_answer
 from flows.registering import register
 from recsys.errors import InputError
 from recsys.models import baselines
@@ -53,7 +55,7 @@ def comparable(result: AutoResult) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def searched(lab: Lab) -> AutoResult:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(auto_module, "CANDIDATES", ("item-knn", "als", "fm"))
+        patch.setattr(auto_search, "CANDIDATES", ("item-knn", "als", "fm"))
         return auto(wanted(lab, "several"), lab.workspace.root)
 
 
@@ -85,14 +87,14 @@ def test_what_was_tried_is_shown_and_recorded(lab: Lab, searched: AutoResult) ->
     assert "The models that were tried" in report
     assert "ndcg@10 on validation with 95 % intervals" in report
     assert "fm was not tried: there are no profiles" in report
-    assert auto_tables.answer(searched).startswith(f"{searched.winner} finds ")
+    assert auto_answer(searched).startswith(f"{searched.winner} finds ")
     assert "  recsys report several" in auto_tables.lines(searched, [])
 
 
 def test_the_same_search_again_trains_nothing_and_says_the_same(
     lab: Lab, searched: AutoResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(auto_module, "CANDIDATES", ("item-knn", "als", "fm"))
+    monkeypatch.setattr(auto_search, "CANDIDATES", ("item-knn", "als", "fm"))
     before = finals(lab, "several")
     again = auto(searched.request, lab.workspace.root)
 
@@ -107,9 +109,9 @@ def test_its_winner_is_registered_by_the_name_of_the_search(lab: Lab, searched: 
 
 @pytest.mark.slow
 def test_an_ensemble_wins_where_it_is_ahead_beyond_its_interval(
-    lab: Lab, searched: AutoResult, monkeypatch: pytest.MonkeyPatch
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(auto_module, "CANDIDATES", ("item-knn", "als"))
+    monkeypatch.setattr(auto_search, "CANDIDATES", ("item-knn", "als"))
     measured = auto_module.run_on_validation
 
     def better(study: Any, validation: Path, config: Any) -> OnValidation:
@@ -118,7 +120,7 @@ def test_an_ensemble_wins_where_it_is_ahead_beyond_its_interval(
         return replace(found, per_user=np.asarray(found.per_user + gain))
 
     monkeypatch.setattr(auto_module, "run_on_validation", better)
-    result = auto(searched.request, lab.workspace.root)
+    result = auto(wanted(lab, "merged"), lab.workspace.root)
 
     assert result.config.kind == "ensemble"
     assert {part.kind for part in result.config.parts} == {"item-knn", "als"}
@@ -130,21 +132,21 @@ def test_an_interrupted_search_ends_like_one_that_was_not(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = auto(wanted(lab, "whole"), lab.workspace.root)
-    searching = auto_module.search_all
+    searching = auto_search.search_all
     calls = iter(range(100))
 
     def interrupted(*given: Any) -> None:
-        if next(calls) == 6:
+        if next(calls) == 5:
             raise KeyboardInterrupt
         searching(*given)
 
-    monkeypatch.setattr(auto_module, "search_all", interrupted)
+    monkeypatch.setattr(auto_search, "search_all", interrupted)
     with pytest.raises(KeyboardInterrupt):
         auto(wanted(lab, "cut"), lab.workspace.root)
     resumed = auto(wanted(lab, "cut"), lab.workspace.root)
 
     assert comparable(resumed) == comparable(whole)
-    assert {row.model for row in whole.tried} >= {*CANDIDATES} - {"fm"}
+    assert {row.model for row in whole.tried} >= {*auto_search.CANDIDATES} - {"fm", "sparse-ease"}
 
 
 @pytest.mark.parametrize(
@@ -160,10 +162,10 @@ def test_models_whose_trials_take_minutes_are_left_out(
     tmp_path: Path, items: int, cells: int, profiles: bool, left_out: set[str]
 ) -> None:
     request = AutoRequest(tmp_path, tmp_path if profiles else None, quick(), "sizes")
-    work = auto_module._Work(request, Workspace.at(tmp_path / "runs"), tmp_path)
-    suiting = {m for m in CANDIDATES if auto_module._suits(work, m, items, cells)}
+    work = auto_search.Work(request, Workspace.at(tmp_path / "runs"), tmp_path)
+    suiting = {m for m in auto_search.CANDIDATES if auto_search.suits(work, m, items, cells)}
 
-    assert {*CANDIDATES} - suiting == left_out
+    assert {*auto_search.CANDIDATES} - suiting == left_out
     assert {*work.failed} == left_out - {"sparse-ease"}
 
 
@@ -190,3 +192,37 @@ def test_an_option_of_one_model_is_refused(options: RequestOptions, named: str) 
 def test_other_commands_need_one_model() -> None:
     with pytest.raises(InputError, match=r"^--model auto: only `recsys experiment` searches"):
         RequestOptions(model="auto").experiment(NO_READING)
+
+
+def test_the_name_of_a_study_is_refused(lab: Lab, searched: AutoResult) -> None:
+    with pytest.raises(InputError, match="--study several-als: a study has this name"):
+        auto(replace(searched.request, name="several-als"), lab.workspace.root)
+
+
+def test_a_search_whose_time_is_up_names_the_models_that_it_did_not_try(lab: Lab) -> None:
+    result = auto(wanted(lab, "short", timeout=0.001), lab.workspace.root)
+
+    assert [row.model for row in result.tried if row.trials] == ["item-knn"]
+    assert result.failed["als"] == "the time was up"
+    stored = find_search(lab.workspace, "short-item-knn")[1]
+    assert stored.study.timeout == 0.001
+
+
+def test_with_fewer_trials_than_models_the_others_are_named(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auto_search, "CANDIDATES", ("item-knn", "rp3beta", "als"))
+    result = auto(wanted(lab, "few trials", trials=2), lab.workspace.root)
+
+    assert {row.model for row in result.tried if row.trials} == {"item-knn", "rp3beta"}
+    assert result.failed == {"als": "2 trials are fewer than the models; add --trials"}
+
+
+def test_without_a_name_the_winner_of_a_search_answers(lab: Lab, searched: AutoResult) -> None:
+    run = open_client(lab.workspace).get_run(searched.runs["final"])
+    parent = open_client(lab.workspace).get_run(run.data.tags["mlflow.parentRunId"])
+    best = open_client(lab.workspace).get_run(parent.data.tags["best_run"])
+    row = next(row for row in searched.tried if row.model == searched.winner)
+
+    assert best.data.tags["model"] == searched.config.kind
+    assert best.data.metrics["validation/ndcg_at_10"] == pytest.approx(row.estimate.mean)
