@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from flows import compare as compare_module
+from flows import tuned as tuned_module
 from flows.compare import CompareRequest, CompareResult, compare
 from flows.experiment import experiment
 from flows.model_config import model_config
@@ -95,7 +96,7 @@ def test_the_comparison_is_a_run_with_table_json_and_pictures(
 def test_the_parameters_of_an_ensemble_are_those_of_its_members(
     lab: Lab, compared: CompareResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    the_best_there_is = OnValidation(1.0, np.ones(1), 0.0)
+    the_best_there_is = OnValidation("run", 1.0, np.ones(1), 0.0)
     monkeypatch.setattr(compare_module, "run_on_validation", lambda *of: the_best_there_is)
 
     models = compare(compared.request, lab.workspace.root).as_json()["models"]
@@ -126,15 +127,15 @@ def test_two_runs_of_the_same_comparison_share_its_studies(
 ) -> None:
     """The second runs to its end while the first is about to put its splits together."""
     inside: list[CompareResult] = []
-    judged = compare_module.judge_split
+    judged = tuned_module.judge_split
 
     def judging(*given: Any) -> Any:
         if not inside:
-            monkeypatch.setattr(compare_module, "judge_split", judged)
+            monkeypatch.setattr(tuned_module, "judge_split", judged)
             inside.append(compare(compared.request, lab.workspace.root))
         return judged(*given)
 
-    monkeypatch.setattr(compare_module, "judge_split", judging)
+    monkeypatch.setattr(tuned_module, "judge_split", judging)
     outer = compare(compared.request, lab.workspace.root)
 
     assert (
