@@ -59,6 +59,7 @@ def searched(lab: Lab) -> AutoResult:
         return auto(wanted(lab, "several"), lab.workspace.root)
 
 
+@pytest.mark.slow
 def test_the_models_share_one_budget_and_only_the_winner_and_the_baselines_see_the_test_side(
     lab: Lab, searched: AutoResult
 ) -> None:
@@ -72,6 +73,7 @@ def test_the_models_share_one_budget_and_only_the_winner_and_the_baselines_see_t
     assert searched.failed == {"fm": "there are no profiles; --model fm does without"}
 
 
+@pytest.mark.slow
 def test_what_was_tried_is_shown_and_recorded(lab: Lab, searched: AutoResult) -> None:
     run = open_client(lab.workspace).get_run(searched.runs["compare"])
     place = Path(run.info.artifact_uri.removeprefix("file://"))
@@ -91,6 +93,7 @@ def test_what_was_tried_is_shown_and_recorded(lab: Lab, searched: AutoResult) ->
     assert "  recsys report several" in auto_tables.lines(searched, [])
 
 
+@pytest.mark.slow
 def test_the_same_search_again_trains_nothing_and_says_the_same(
     lab: Lab, searched: AutoResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -103,6 +106,7 @@ def test_the_same_search_again_trains_nothing_and_says_the_same(
     assert "fit" not in again.seconds
 
 
+@pytest.mark.slow
 def test_its_winner_is_registered_by_the_name_of_the_search(lab: Lab, searched: AutoResult) -> None:
     assert register(lab.workspace, "several", "best").selected.run.id == searched.runs["final"]
 
@@ -194,11 +198,13 @@ def test_other_commands_need_one_model() -> None:
         RequestOptions(model="auto").experiment(NO_READING)
 
 
+@pytest.mark.slow
 def test_the_name_of_a_study_is_refused(lab: Lab, searched: AutoResult) -> None:
     with pytest.raises(InputError, match="--study several-als: a study has this name"):
         auto(replace(searched.request, name="several-als"), lab.workspace.root)
 
 
+@pytest.mark.slow
 def test_a_search_whose_time_is_up_names_the_models_that_it_did_not_try(lab: Lab) -> None:
     result = auto(wanted(lab, "short", timeout=0.001), lab.workspace.root)
 
@@ -208,6 +214,7 @@ def test_a_search_whose_time_is_up_names_the_models_that_it_did_not_try(lab: Lab
     assert stored.study.timeout == 0.001
 
 
+@pytest.mark.slow
 def test_with_fewer_trials_than_models_the_others_are_named(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -218,6 +225,7 @@ def test_with_fewer_trials_than_models_the_others_are_named(
     assert result.failed == {"als": "2 trials are fewer than the models; add --trials"}
 
 
+@pytest.mark.slow
 def test_without_a_name_the_winner_of_a_search_answers(lab: Lab, searched: AutoResult) -> None:
     run = open_client(lab.workspace).get_run(searched.runs["final"])
     parent = open_client(lab.workspace).get_run(run.data.tags["mlflow.parentRunId"])

@@ -44,6 +44,7 @@ def test_the_files_hold_the_pairs_that_an_experiment_has(
     assert set(pd.read_parquet(written[0].file).columns) >= {"user", "item", "name", "plays"}
 
 
+@pytest.mark.slow
 def test_what_is_known_of_folded_in_users_is_a_file_too(
     sample: tuple[Path, Path], tmp_path: Path
 ) -> None:

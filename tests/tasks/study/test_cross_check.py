@@ -33,6 +33,7 @@ def checked(made: Bench) -> tuple[Checked, ...]:
     return cross_check(made.study, made.search, winner, validation)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("affordable")
 def test_cheap_models_are_measured_once_beside_the_winner(bench: MakeBench) -> None:
     made = searched(bench)
@@ -61,6 +62,7 @@ def test_nothing_is_checked(bench: MakeBench, trials: int, changed: dict[str, An
     assert checked(searched(bench, trials, **changed)) == ()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("affordable")
 def test_a_model_that_does_not_fit_into_the_memory_or_costs_too_much_is_left_out(
     bench: MakeBench, monkeypatch: pytest.MonkeyPatch
@@ -76,6 +78,7 @@ def test_a_model_that_does_not_fit_into_the_memory_or_costs_too_much_is_left_out
         assert "ease" not in {each.model for each in checked(made)}
 
 
+@pytest.mark.slow
 def test_neighbours_that_cost_more_than_a_tenth_of_a_small_search_are_left_out(
     bench: MakeBench,
 ) -> None:
