@@ -263,7 +263,7 @@ def _toml(config: ExperimentConfig) -> str:
 
 
 def _sample_user(folder: Path) -> str:
-    """The id of the user whose lists were kept."""
+    """The id of the sample user: the winner's lists for this user were kept."""
     shown = json.loads((folder / SAMPLE_USER).read_text(encoding="utf-8"))
     return str(shown["user"])
 

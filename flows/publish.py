@@ -69,7 +69,7 @@ def publish(
 
     Args:
         workspace: The folder that holds studies, runs and models.
-        run: A study, or the id of a run, whose model is published; by default what serves.
+        run: A study or the id of a run: its model is published. By default the model that serves.
         version: Of the registered model, in place of a run.
         k: Longest list; as long as what is published if None, or else 20.
         again: Replace even the same publication.

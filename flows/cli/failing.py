@@ -162,7 +162,7 @@ def _of_text(lowered: str) -> str | None:
     if "no space left on device" in lowered or "disk quota exceeded" in lowered:
         return _full() or "no space left for a file; make room, and repeat the command"
     if "500 internal server error" in lowered:
-        return _full()  # a server whose database has no room says no more than this
+        return _full()  # all that a server says when its database has no room
     if "read-only file system" in lowered:
         return _unwritable()
     if "can't start new thread" in lowered:

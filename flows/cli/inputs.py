@@ -37,8 +37,8 @@ COLUMNS = (
 )
 PROFILE_COLUMNS = "user=uid,gender=sex,age=age,country=land,signup=day, those that the file has."
 MODEL = (
-    f"Whose parameters are searched: {', '.join(MODELS)}; or auto, with `experiment`: several "
-    "models within one budget. Without it: that of the configuration."
+    f"The model that is searched: {', '.join(MODELS)}; or auto, with `experiment`: several models "
+    "within one budget. Without it: that of the configuration."
 )
 
 

@@ -21,9 +21,9 @@ class FilterConfig(Config):
     top_users: PositiveInt | None = None
     """Only the users with most items, so many."""
     genders: Texts = ()
-    """Only users whose profile has one of these; all by default."""
+    """Keep only users with one of these in their profile; all by default."""
     countries: Texts = ()
-    """Only users whose profile has one of these; all by default."""
+    """Keep only users with one of these in their profile; all by default."""
     age_min: float | None = None
     """Only users of at least this age."""
     age_max: float | None = None

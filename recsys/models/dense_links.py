@@ -1,4 +1,4 @@
-"""Linear models whose links are one dense matrix, so that the catalogue may have to be cut."""
+"""Linear models with one dense matrix of links; `top_items` cuts the catalogue to make it fit."""
 
 from typing import ClassVar
 

@@ -67,7 +67,9 @@ class Linear(ABC):
 
     def arrays(self) -> ModelArrays:
         """The links."""
-        assert not isinstance(self._links, Products)  # whose model saves what they follow from
+        assert not isinstance(
+            self._links, Products
+        )  # models of products save their factors instead
         return {"links": self._links}
 
     def restore(self, train: Interactions, stored: StoredArrays) -> Self:

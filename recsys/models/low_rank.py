@@ -48,7 +48,7 @@ class LowRank(Linear):
 
     @abstractmethod
     def _decomposed(self, weighted: csr_matrix) -> csr_matrix:
-        """The matrix whose singular vectors are wanted, CSR of the shape of the weights."""
+        """The matrix to decompose, CSR of the shape of the weights."""
 
     @abstractmethod
     def _products(self, weighted: csr_matrix) -> Products:

@@ -40,7 +40,7 @@ class Rp3beta(Linear):
         b_ij = sum over u of p(i -> u)^alpha p(u -> j)^alpha / (weights of j)^beta
 
     With alpha_of = "weights" the weights are raised to alpha, and probabilities are made of them.
-    This is how the package irspack has it, whose links are those of this model for this choice.
+    The package irspack does it this way; with this choice both have the same links.
 
     Departures: steps are weighted, and so is popularity, which is the number of users under binary
     weights; the first step is the weight of the history itself, which is p(u -> i) up to a factor
