@@ -21,6 +21,12 @@ def searched(bench: MakeBench, trials: int = FEWEST, **changed: Any) -> Bench:
     return made
 
 
+@pytest.fixture(autouse=True)
+def without_prefect(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check as a function: a task outside of a flow would start a server of Prefect."""
+    monkeypatch.setattr(cross_check_module, "_cross_check", cross_check_module._cross_check.fn)
+
+
 @pytest.fixture
 def affordable(monkeypatch: pytest.MonkeyPatch) -> None:
     """The searches of the tests cost so little that no model is under a tenth of it."""
@@ -33,7 +39,6 @@ def checked(made: Bench) -> tuple[Checked, ...]:
     return cross_check(made.study, made.search, winner, validation)
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("affordable")
 def test_cheap_models_are_measured_once_beside_the_winner(bench: MakeBench) -> None:
     made = searched(bench)
@@ -62,7 +67,6 @@ def test_nothing_is_checked(bench: MakeBench, trials: int, changed: dict[str, An
     assert checked(searched(bench, trials, **changed)) == ()
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("affordable")
 def test_a_model_that_does_not_fit_into_the_memory_or_costs_too_much_is_left_out(
     bench: MakeBench, monkeypatch: pytest.MonkeyPatch
@@ -78,7 +82,6 @@ def test_a_model_that_does_not_fit_into_the_memory_or_costs_too_much_is_left_out
         assert "ease" not in {each.model for each in checked(made)}
 
 
-@pytest.mark.slow
 def test_neighbours_that_cost_more_than_a_tenth_of_a_small_search_are_left_out(
     bench: MakeBench,
 ) -> None:
