@@ -56,7 +56,7 @@ def comparable(result: AutoResult) -> dict[str, Any]:
 def searched(lab: Lab) -> AutoResult:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(auto_search, "CANDIDATES", ("item-knn", "als", "fm"))
-        return auto(wanted(lab, "several"), lab.workspace.root)
+        return auto(wanted(lab, "several-models"), lab.workspace.root)
 
 
 @pytest.mark.slow
@@ -66,8 +66,8 @@ def test_the_models_share_one_budget_and_only_the_winner_and_the_baselines_see_t
     rows = {row.model: row for row in searched.tried}
 
     assert sum(row.trials for row in searched.tried) == TRIALS
-    assert trials_of(lab, "several", "als") == list(range(rows["als"].trials))
-    assert finals(lab, "several") == sorted({searched.config.kind, *baselines()})
+    assert trials_of(lab, "several-models", "als") == list(range(rows["als"].trials))
+    assert finals(lab, "several-models") == sorted({searched.config.kind, *baselines()})
     values = [row.estimate.mean for row in searched.tried]
     assert values == sorted(values, reverse=True)
     assert searched.failed == {"fm": "there are no profiles; --model fm does without"}
@@ -90,7 +90,7 @@ def test_what_was_tried_is_shown_and_recorded(lab: Lab, searched: AutoResult) ->
     assert "ndcg@10 on validation with 95 % intervals" in report
     assert "fm was not tried: there are no profiles" in report
     assert auto_answer(searched).startswith(f"{searched.winner} finds ")
-    assert "  recsys report several" in auto_tables.lines(searched, [])
+    assert "  recsys report several-models" in auto_tables.lines(searched, [])
 
 
 @pytest.mark.slow
@@ -98,17 +98,17 @@ def test_the_same_search_again_trains_nothing_and_says_the_same(
     lab: Lab, searched: AutoResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(auto_search, "CANDIDATES", ("item-knn", "als", "fm"))
-    before = finals(lab, "several")
+    before = finals(lab, "several-models")
     again = auto(searched.request, lab.workspace.root)
 
     assert comparable(again) == comparable(searched)
-    assert finals(lab, "several") == before
+    assert finals(lab, "several-models") == before
     assert "fit" not in again.seconds
 
 
 @pytest.mark.slow
 def test_its_winner_is_registered_by_the_name_of_the_search(lab: Lab, searched: AutoResult) -> None:
-    assert register(lab.workspace, "several", "best").selected.run.id == searched.runs["final"]
+    assert register(lab.workspace, "several-models", "best").selected.run.id == searched.runs["final"]
 
 
 @pytest.mark.slow
@@ -200,8 +200,8 @@ def test_other_commands_need_one_model() -> None:
 
 @pytest.mark.slow
 def test_the_name_of_a_study_is_refused(lab: Lab, searched: AutoResult) -> None:
-    with pytest.raises(InputError, match="--study several-als: a study has this name"):
-        auto(replace(searched.request, name="several-als"), lab.workspace.root)
+    with pytest.raises(InputError, match="--study several-models-als: a study has this name"):
+        auto(replace(searched.request, name="several-models-als"), lab.workspace.root)
 
 
 @pytest.mark.slow
