@@ -47,6 +47,7 @@ MODELS: dict[str, str] = {
     "bpr": "recsys.models.bpr",
     "ncf": "recsys.models.ncf",
     "mult-vae": "recsys.models.mult_vae",
+    "recvae": "recsys.models.recvae",
 }
 """Name of a model to its module; a search can tune each of them."""
 

@@ -94,28 +94,31 @@ def ranked(
     return Recommendations(users.astype(np.int32), items, scores)
 
 
-def moments(adam: Tensor, names: Iterable[str]) -> dict[str, npt.NDArray[Any]]:
+def moments(
+    adam: Tensor, names: Iterable[str], steps: str = "steps"
+) -> dict[str, npt.NDArray[Any]]:
     """What Adam remembers, as arrays that share its memory: two of each parameter, and the step.
 
     Args:
         adam: The optimizer, of one group.
         names: Of its parameters, in their order.
+        steps: Name of the step.
     """
     known = [adam.state[part] for part in adam.param_groups[0]["params"]]
     found = {}
     for name, state in zip(names, known, strict=True):
         found[f"{name}_mean"] = state["exp_avg"].numpy()
         found[f"{name}_square"] = state["exp_avg_sq"].numpy()
-    found["steps"] = known[0]["step"].numpy()
+    found[steps] = known[0]["step"].numpy()
     return found
 
 
-def recall(adam: Tensor, names: Iterable[str], arrays: DenseArrays) -> None:
+def recall(adam: Tensor, names: Iterable[str], arrays: DenseArrays, steps: str = "steps") -> None:
     """Let Adam go on from copies of what `moments` gave."""
     torch = load_torch()
     for name, part in zip(names, adam.param_groups[0]["params"], strict=True):
         adam.state[part] = {
-            "step": torch.tensor(float(arrays["steps"]), dtype=torch.float32),
+            "step": torch.tensor(float(arrays[steps]), dtype=torch.float32),
             "exp_avg": torch.from_numpy(np.array(arrays[f"{name}_mean"])),
             "exp_avg_sq": torch.from_numpy(np.array(arrays[f"{name}_square"])),
         }

@@ -77,7 +77,7 @@ def test_an_unknown_model_is_named_with_those_there_are() -> None:
 
 
 def test_models_compared_by_default_need_no_extra() -> None:
-    assert set(MODELS) - set(without_extras(RandomSplit())) == {"ncf", "mult-vae"}
+    assert set(MODELS) - set(without_extras(RandomSplit())) == {"ncf", "mult-vae", "recvae"}
 
 
 def test_only_models_that_know_profiles_are_compared_on_cold_users() -> None:

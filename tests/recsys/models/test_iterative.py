@@ -25,6 +25,7 @@ from recsys.models.iterative import (
 )
 from recsys.models.mult_vae import MultVaeConfig
 from recsys.models.ncf import NcfConfig
+from recsys.models.recvae import RecVaeConfig
 from recsys.models.slim import SlimConfig
 from tests.conftest import cells_of
 
@@ -42,6 +43,9 @@ CONFIGS = [
     pytest.param(NcfConfig(factors=4, iterations=LAST, learning_rate=0.01), marks=NETWORK),
     pytest.param(MultVaeConfig(factors=4, iterations=LAST, annealing=5), marks=NETWORK),
     pytest.param(MultVaeConfig(iterations=LAST, hidden=6), marks=NETWORK, id="mult-vae-deep"),
+    pytest.param(
+        RecVaeConfig(iterations=LAST, hidden=8, factors=4, learning_rate=0.005), marks=NETWORK
+    ),
 ]
 
 

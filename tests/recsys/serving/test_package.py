@@ -143,7 +143,12 @@ def test_profiles_are_packed_only_for_models_that_use_them(tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     "config",
-    [NCF, make_config("mult-vae", {}), make_config("ensemble", {"members": (ALS, NCF)})],
+    [
+        NCF,
+        make_config("mult-vae", {}),
+        make_config("recvae", {}),
+        make_config("ensemble", {"members": (ALS, NCF)}),
+    ],
     ids=lambda config: config.kind,
 )
 def test_models_that_need_more_libraries_are_refused(config: ModelConfig, tmp_path: Path) -> None:
