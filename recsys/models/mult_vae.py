@@ -1,27 +1,24 @@
 """A variational autoencoder with a multinomial likelihood (Liang et al. 2018)."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
-import numpy.typing as npt
-from pydantic import NonNegativeFloat, PositiveFloat
+from pydantic import Field, NonNegativeFloat, PositiveFloat
 from scipy.sparse import csr_matrix
 
+from recsys import bounds
 from recsys.data.profiles import Profiles
 from recsys.dtypes import Float32Array
 from recsys.models.autoencoder import (
     Autoencoder,
     AutoencoderConfig,
+    AutoencoderTraining,
     Batch,
-    Dropout,
-    Shapes,
-    Training,
-    Units,
 )
 from recsys.models.config import Count, Factors, Iterations
-from recsys.models.iterative import State
-from recsys.models.neural import Tensor, Torch, moments, recall
+from recsys.models.network import Dropout, Shapes, Training
+from recsys.models.neural import Tensor, Torch
 from recsys.models.weighting import Weighting
 
 
@@ -31,7 +28,7 @@ class MultVaeConfig(AutoencoderConfig):
     kind: Literal["mult-vae"] = "mult-vae"
     weighting: Weighting = "bm25"
     """Of the input; the output is 1 for each item of the history."""
-    hidden: Units = 0
+    hidden: Annotated[int, Field(ge=0, le=bounds.FACTORS)] = 0
     """Units of the layers between items and factors; 0: no such layers."""
     factors: Factors = 400
     iterations: Iterations = 70
@@ -130,7 +127,7 @@ def _scores(layers: Layers, weighted: csr_matrix) -> Float32Array:
     return np.asarray(mean @ layers.decoder + layers.decoder_bias)
 
 
-class _Training(Training):
+class _Training(AutoencoderTraining):
     """With one optimizer for all layers."""
 
     _config: MultVaeConfig
@@ -140,30 +137,21 @@ class _Training(Training):
     ) -> None:
         super().__init__(torch, weighted, seed, _shapes(config, weighted.shape[1]))
         self._config = config
-        self._adam = torch.optim.AdamW(
+        adam = torch.optim.AdamW(
             self._layers.values(), lr=config.learning_rate, weight_decay=config.regularization
         )
+        self.adams = {"": (list(self._layers), adam)}
 
     def step(self, number: int) -> float:
         """Train the iteration of this number, all users once; the mean loss of a user."""
-        config, batches = self._config, self._batches()
+        config, batches = self._config, self._turns()
         taken, rising, lost = (number - 1) * len(batches), config.annealing * len(batches), 0.0
         for n, users in enumerate(batches):
             unlikeliness, divergence = self._loss(self._cells(users))
-            self._adam.zero_grad()
             beta = config.beta * min(taken + n, rising) / rising
-            (unlikeliness + beta * divergence).backward()
-            self._adam.step()
+            self._move(unlikeliness + beta * divergence)
             lost += unlikeliness.item() * len(users)
         return lost / len(self._users)
-
-    def moments(self) -> dict[str, npt.NDArray[Any]]:
-        """What Adam remembers."""
-        return moments(self._adam, self._layers)
-
-    def recall(self, state: State) -> None:
-        """Let Adam go on from there."""
-        recall(self._adam, self._layers, state.arrays)
 
     def layers(self) -> Layers:
         """The tensors."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
+from scipy.special import expit
 from threadpoolctl import threadpool_limits
 
 from recsys.dtypes import Float32Array, Int32Array
@@ -63,6 +64,23 @@ def uniform(generator: Tensor, rows: int, columns: int) -> Tensor:
     drawn = load_torch().rand(rows, columns, generator=generator)
     bound = np.sqrt(6 / (rows + columns))
     return ((2 * drawn - 1) * bound).requires_grad_()
+
+
+def layer_norm(units: Any, scale: Any, shift: Any, epsilon: float) -> Any:
+    """A layer norm (Ba et al. 2016) of arrays or of tensors; `scale` is what is added to 1."""
+    if not isinstance(units, np.ndarray):
+        normed = load_torch().nn.functional.layer_norm
+        return normed(units, shift.shape, 1 + scale, shift, epsilon)
+    centred = units - units.mean(axis=-1, keepdims=True)
+    variance = (centred * centred).mean(axis=-1, keepdims=True)
+    return centred / np.sqrt(variance + epsilon) * (1 + scale) + shift
+
+
+def swish(sums: Any) -> Any:
+    """Sums times their sigmoids, of arrays or of tensors."""
+    if not isinstance(sums, np.ndarray):
+        return load_torch().nn.functional.silu(sums)
+    return sums * expit(sums)
 
 
 def ranked(

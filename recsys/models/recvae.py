@@ -1,28 +1,24 @@
 """A variational autoencoder with a composite prior, trained in turns (Shenbin et al. 2020)."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import NonNegativeFloat, PositiveFloat
 from scipy.sparse import csr_matrix
-from scipy.special import expit
 
 from recsys.data.profiles import Profiles
 from recsys.dtypes import Float32Array
 from recsys.models.autoencoder import (
     Autoencoder,
     AutoencoderConfig,
+    AutoencoderTraining,
     Batch,
-    Dropout,
-    Shapes,
-    Training,
 )
 from recsys.models.config import Count, Factors, Iterations
-from recsys.models.iterative import State
-from recsys.models.neural import Tensor, Torch, moments, recall
+from recsys.models.network import Dropout, Shapes, Training
+from recsys.models.neural import Tensor, Torch, layer_norm, swish
 from recsys.models.weighting import Weighting
 
 DEPTH = 5  # layers of the encoder
@@ -31,8 +27,6 @@ EPSILON = 0.1  # added to the variance in a layer norm
 STANDARD, EARLIER, WIDE = 3 / 20, 3 / 4, 1 / 10  # weights of the parts of the prior
 WIDTH = 10.0  # log variance of its wide part
 ENCODER, DECODER = "encoder", "decoder"  # that are trained in turns
-
-Units = Callable[[Any, Any, Any], Any]
 
 
 class RecVaeConfig(AutoencoderConfig):
@@ -80,7 +74,7 @@ class RecVae(Autoencoder):
 
     def _scores(self, weighted: csr_matrix) -> Float32Array:
         layers = self._layers
-        mean, _ = _encoded(layers, np.asarray(weighted @ layers["layer1"]), _units)
+        mean, _ = _encoded(layers, np.asarray(weighted @ layers["layer1"]))
         return np.asarray(mean @ layers["decoder"] + layers["decoder_bias"])
 
 
@@ -104,18 +98,17 @@ def _shapes(config: RecVaeConfig, n_items: int) -> Shapes:
     return shapes
 
 
-def _encoded(layers: Mapping[str, Any], summed: Any, units: Units) -> tuple[Any, Any]:
+def _encoded(layers: Mapping[str, Any], summed: Any) -> tuple[Any, Any]:
     """Mean and log variance of z, each of shape (m, factors): of arrays or of tensors.
 
     Args:
         layers: By their names.
         summed: Rows of the first layer, summed over the items of each user, shape (m, hidden).
-        units: What a layer does with its sums, a scale and a shift.
     """
     entering = summed + layers["bias1"]
     before: Any = 0  # the sum of the layers so far
     for n in range(1, DEPTH + 1):
-        out = units(entering, layers[f"scale{n}"], layers[f"shift{n}"])
+        out = layer_norm(swish(entering), layers[f"scale{n}"], layers[f"shift{n}"], EPSILON)
         before = before + out
         if n < DEPTH:
             entering = out @ layers[f"layer{n + 1}"] + layers[f"bias{n + 1}"] + before
@@ -124,21 +117,13 @@ def _encoded(layers: Mapping[str, Any], summed: Any, units: Units) -> tuple[Any,
     return latent[:, :half], latent[:, half:]
 
 
-def _units(sums: Float32Array, scale: Float32Array, shift: Float32Array) -> Float32Array:
-    """Swish and a layer norm (Ba et al. 2016); `scale` is what is added to 1."""
-    out = sums * expit(sums)
-    out -= out.mean(axis=1, keepdims=True)
-    out /= np.sqrt((out * out).mean(axis=1, keepdims=True) + EPSILON)
-    return np.asarray(out * (1 + scale) + shift)
-
-
 def _density(at: Tensor, mean: Tensor | float, log_variance: Tensor | float) -> Tensor:
     """The log of N(at | mean, e^log_variance) of each factor, less a constant that all share."""
     variance = math.exp(log_variance) if isinstance(log_variance, float) else log_variance.exp()
     return -(log_variance + (at - mean) ** 2 / variance) / 2
 
 
-class _Training(Training):
+class _Training(AutoencoderTraining):
     """With an optimizer for the encoder and one for the decoder."""
 
     _config: RecVaeConfig
@@ -146,48 +131,32 @@ class _Training(Training):
     def __init__(self, torch: Torch, config: RecVaeConfig, weighted: csr_matrix, seed: int) -> None:
         super().__init__(torch, weighted, seed, _shapes(config, weighted.shape[1]))
         self._config = config
-        self._sides = {
-            side: [name for name in self._layers if name.startswith("decoder") == (side == DECODER)]
-            for side in (ENCODER, DECODER)
-        }
-        self._adams = {
-            side: torch.optim.AdamW(
-                [self._layers[name] for name in names],
-                lr=config.learning_rate,
-                weight_decay=config.regularization,
+        of_decoder = [name for name in self._layers if name.startswith(DECODER)]
+        self._encoder = [name for name in self._layers if name not in of_decoder]
+        self.adams = {
+            side: (
+                names,
+                torch.optim.AdamW(
+                    [self._layers[name] for name in names],
+                    lr=config.learning_rate,
+                    weight_decay=config.regularization,
+                ),
             )
-            for side, names in self._sides.items()
+            for side, names in ((ENCODER, self._encoder), (DECODER, of_decoder))
         }
 
     def step(self, number: int) -> float:
         """Train the encoder, then the decoder; the mean loss of a user in the last pass."""
-        earlier = {name: self._layers[name].detach().clone() for name in self._sides[ENCODER]}
+        earlier = {name: self._layers[name].detach().clone() for name in self._encoder}
         for _ in range(ENCODED):
-            for users in self._batches():
-                self._move(ENCODER, self._encoder_loss(self._cells(users), earlier))
+            for users in self._turns():
+                self._move(self._encoder_loss(self._cells(users), earlier), ENCODER)
         lost = 0.0
-        for users in self._batches():
+        for users in self._turns():
             loss = self._decoder_loss(self._cells(users))
-            self._move(DECODER, loss)
+            self._move(loss, DECODER)
             lost += loss.item() * len(users)
         return lost / len(self._users)
-
-    def _move(self, side: str, loss: Tensor) -> None:
-        self._adams[side].zero_grad()
-        loss.backward()
-        self._adams[side].step()
-
-    def moments(self) -> dict[str, npt.NDArray[Any]]:
-        """What both optimizers remember."""
-        found: dict[str, npt.NDArray[Any]] = {}
-        for side, names in self._sides.items():
-            found |= moments(self._adams[side], names, f"{side}_steps")
-        return found
-
-    def recall(self, state: State) -> None:
-        """Let both optimizers go on from there."""
-        for side, names in self._sides.items():
-            recall(self._adams[side], names, state.arrays, f"{side}_steps")
 
     def _encoder_loss(self, batch: Batch, earlier: Mapping[str, Tensor]) -> Tensor:
         """-log p(y | z) and the weighed divergence from the prior, the mean over the users."""
@@ -217,10 +186,4 @@ class _Training(Training):
     def _encoded(
         self, batch: Batch, layers: Mapping[str, Tensor], dropped: float
     ) -> tuple[Tensor, Tensor]:
-        summed = self._summed(batch, layers["layer1"], dropped)
-        return _encoded(layers, summed, self._units)
-
-    def _units(self, sums: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-        """As the arrays do it, in fewer steps."""
-        given = self._torch.nn.functional
-        return given.layer_norm(given.silu(sums), shift.shape, 1 + scale, shift, EPSILON)
+        return _encoded(layers, self._summed(batch, layers["layer1"], dropped))

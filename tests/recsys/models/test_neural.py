@@ -222,9 +222,9 @@ def test_the_encoder_of_recvae_moves_three_times_and_the_decoder_once(
     before = {name: part.copy() for name, part in training.parts().items()}
     move = training._move
 
-    def watched(side: str, loss: object) -> None:
+    def watched(loss: object, side: str) -> None:
         now = {name: part.copy() for name, part in training.parts().items()}
-        move(side, loss)
+        move(loss, side)
         moved = {name for name, part in training.parts().items() if (part != now[name]).any()}
         assert {name.startswith("decoder") for name in moved} == {side == "decoder"}
         moves.append(side)
