@@ -18,19 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-RATED = ("--set", "data.min_value=4")
-SETS: Mapping[str, tuple[str, Sequence[str]]] = {
-    "hetrec": ("hetrec-lastfm-2k/user_artists.dat", ()),
-    "films": ("movielens-100k/u.data", RATED),
-    "amazon": ("amazon-ratings/user_item.dat", RATED),
-    "yelp": ("yelp-ratings/user_business.dat", RATED),
-    "music": ("digital-music/ratings.txt", RATED),
-}
-"""Name to the file and to how it is read."""
-COLUMNS = {
-    "music": ("--columns", "user=0,item=1,plays=2,time=3"),
-    "yelp": ("--columns", "user=0,item=1,plays=2"),
-}
+from sets import SETS
+
+USED = "hetrec,films,amazon,yelp,music"
 METRIC = "ndcg@10"
 MODELS = "item-knn,rp3beta,gf-cf,ease,als"
 
@@ -71,7 +61,7 @@ def main() -> int:
     """Measure and print; 1 where the search over models is below als."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("data", type=Path, help="the folder with the data sets")
-    parser.add_argument("--sets", default=",".join(SETS))
+    parser.add_argument("--sets", default=USED)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--trials", type=int, default=25)
     parser.add_argument("--models", default=MODELS)
@@ -94,8 +84,8 @@ def main() -> int:
 
 def measured(data: Path, name: str, place: Path, args: argparse.Namespace) -> Row:
     """All searches on a data set."""
-    file, options = SETS[name]
-    common = ["--plays", data / file, *COLUMNS.get(name, ()), *options, "--trials", args.trials]
+    read = ["--plays", data / SETS[name].file, *SETS[name].options]
+    common = [*read, "--trials", args.trials]
     common += ["--workspace", place / name, "--keep-factors", "none", "--json"]
     compared = recsys(
         "compare", *common, "--models", f"popularity-users,{args.models}", "--seeds", args.seeds,

@@ -1,0 +1,250 @@
+"""How much of what a search of ALS finds is luck: many seeds, few trials, several data sets.
+
+    python benchmarks/luck.py $RECSYS_DATA [--sets hetrec,films,amazon,yelp,music] [--seeds 10]
+        [--trials 12,25,50] [--spaces default,two-points,irspack] [--processes 2] [--keep FILE]
+
+One split of each set; the seed moves the search and the trainings alone. The winner of the first
+12, 25 and 50 trials of a search, chosen on validation, is trained on train and validation and
+judged on test. The best known winner of a set is that of all trials of all searches, so it is
+chosen on validation too. With --keep a search that is in the file is not repeated.
+
+    default     the built-in search
+    two-points  the same, beginning with the points that the search began with until version 0.15
+    irspack     the space of irspack's IALSOptimizer (factors, alpha0 and reg of Rendle et al. 2021,
+                nu 1, every cell weighs the same) and Optuna's TPE as it is
+"""
+
+import argparse
+import json
+import math
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import cache
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import numpy as np
+import optuna
+from sets import split_of
+
+from flows.cli.inputs import CONFIGS
+from recsys.config import ExperimentConfig, load_config
+from recsys.evaluation.fitting import fit_and_judge
+from recsys.models import default_point, make_config
+from recsys.search.config import FOUND
+from recsys.search.curves import Curve
+from recsys.search.monitor import HopelessTraining, StopRules, TrainingMonitor
+from recsys.search.pruning import CurveValues, FinishedCurve
+from recsys.search.space import Point
+from recsys.seeds import seed_for
+from recsys.splitting.split import Fold
+from tasks.tuning.sampling import ObservedTrial, Points, key_of
+
+METRIC, K = "ndcg@10", 10
+TWO_POINTS: Mapping[str, Any] = {
+    "study.first": [
+        {"weighting": "log", "epsilon": 1.0, "factors": 32, "regularization": 50.0, "alpha": 1.0},
+        {"weighting": "share", "power": 0.9, "factors": 512, "regularization": 40.0, "alpha": 10.0},
+    ],
+    "search.iterations": {"low": 3, "high": 15},
+}
+SPACES: Mapping[str, Mapping[str, Any]] = {"default": {}, "two-points": TWO_POINTS, "irspack": {}}
+
+
+def main() -> None:
+    """Search, and print a table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data", type=Path, help="the folder with the data sets")
+    parser.add_argument("--sets", default="hetrec,films,amazon,yelp,music")
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--trials", default="12,25,50")
+    parser.add_argument("--spaces", default="default,two-points,irspack")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--keep", type=Path, help="a file of JSON lines, one for each search")
+    args = parser.parse_args()
+    ns = [int(n) for n in args.trials.split(",")]
+    wanted = [
+        (name, space, seed)
+        for seed in range(args.seeds)
+        for name in args.sets.split(",")
+        for space in args.spaces.split(",")
+    ]
+    known = {tuple(each["key"]): each for each in read(args.keep)}
+    left = [key for key in wanted if key not in known]
+    with ProcessPoolExecutor(args.processes) as pool:
+        begun = [pool.submit(searched, args.data, *key, ns) for key in left]
+        for n, each in enumerate(as_completed(begun), 1):
+            found = each.result()
+            known[tuple(found["key"])] = found
+            if args.keep:
+                with args.keep.open("a", encoding="utf-8") as out:
+                    out.write(json.dumps(found) + "\n")
+            print(f"{n} of {len(left)}: {found['key']}", flush=True)
+    best = {
+        name: best_known(args.data, name, [known[key] for key in wanted if key[0] == name])
+        for name in args.sets.split(",")
+    }
+    print_table([known[key] for key in wanted], best, ns)
+
+
+def read(keep: Path | None) -> Iterator[dict[str, Any]]:
+    """The searches of a file."""
+    if keep is not None and keep.exists():
+        yield from map(json.loads, keep.read_text(encoding="utf-8").splitlines())
+
+
+def searched(data: Path, name: str, space: str, seed: int, ns: Sequence[int]) -> dict[str, Any]:
+    """A search: its trials, and what the winners of the first n reach on test."""
+    split = split_of(data, name)
+    if space == "irspack":
+        trials = list(by_irspack(split.validation, seed, max(ns)))
+    else:
+        config = configured(space, seed, max(ns))
+        trials = list(by_points(split.validation, config, max(ns)))
+    winners: dict[str, Any] = {}
+    for n in ns:
+        value, point = max(trials[:n], key=lambda trial: trial[0])
+        test = next((w["test"] for w in winners.values() if w["point"] == point), None)
+        winners[str(n)] = {
+            "validation": value,
+            "point": point,
+            "test": on_test(data, name, point, seed) if test is None else test,
+        }
+    return {"key": [name, space, seed], "trials": trials, "winners": winners}
+
+
+def on_test(data: Path, name: str, point: Point, seed: int) -> float:
+    """The metric of a point that is trained on train and validation."""
+    judged = fit_and_judge(make_config("als", point), seed, split_of(data, name).test, (K,))
+    return judged.report.summary()[METRIC]
+
+
+@cache
+def configured(space: str, seed: int, trials: int) -> ExperimentConfig:
+    """The built-in search with the changes of a space."""
+    changed = {**SPACES.get(space, {}), "seed": seed, "study.trials": trials}
+    return load_config(CONFIGS / "default.toml", changed)
+
+
+def by_points(fold: Fold, config: ExperimentConfig, n: int) -> Iterator[tuple[float, Point]]:
+    """Value (-1 where it was pruned) and point of each trial, as a study of one worker has them."""
+    points = Points(config.space, config.study, config.seed, default=default_point(config.model))
+    shown: list[ObservedTrial] = []
+    curves: dict[int, FinishedCurve] = {}
+    taken = set()
+    for slot in range(n):
+        point = points.point(slot, shown, taken)
+        taken.add(key_of(point))
+        value, iterations, curve = measured(fold, config, slot, point, curves)
+        shown.append(ObservedTrial(point, () if value is None else (value,), curve))
+        curves[slot] = FinishedCurve(curve, value is None)
+        yield -1.0 if value is None else value, {**point, FOUND: iterations}
+
+
+def measured(
+    fold: Fold,
+    config: ExperimentConfig,
+    slot: int,
+    point: Point,
+    curves: Mapping[int, FinishedCurve],
+) -> tuple[float | None, int, CurveValues]:
+    """Value (None: pruned), iterations and curve of a trial, as a study measures it."""
+    assert config.found is not None
+    judge, found = config.judge, config.found
+    rules = StopRules(
+        METRIC,
+        found.high,
+        found.low,
+        config.study.patience,
+        config.pruner,
+        slot,
+        curves,
+        config.seed,
+    )
+    curve = Curve(fold, [METRIC], judge.curve_users, seed_for(config.seed, "judge", "curve"))
+    monitor = TrainingMonitor(curve, rules, judge.curve_every, lambda *_: None)
+    model = make_config("als", {**point, FOUND: found.high})
+    try:
+        judged = fit_and_judge(model, config.seed, fold, (K,), watch=monitor)
+    except HopelessTraining:
+        return None, monitor.reached, curve.values(METRIC)
+    return judged.report.summary()[METRIC], monitor.kept, curve.values(METRIC)
+
+
+def by_irspack(fold: Fold, seed: int, n: int) -> Iterator[tuple[float, Point]]:
+    """Value and point of each trial of irspack's space; nothing is pruned."""
+    config = configured("default", seed, n)
+    cells = fold.train.matrix()
+    users, items = np.diff(cells.indptr), np.bincount(cells.indices, minlength=cells.shape[1])
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
+    for _ in range(n):
+        trial = study.ask()
+        factors = trial.suggest_int("n_components", 4, 300)
+        alpha0 = trial.suggest_float("alpha0", 3e-3, 1, log=True)
+        reg = trial.suggest_float("reg", 1e-4, 1e-1, log=True)
+        often = [users + alpha0 * len(items), items + alpha0 * len(users)]
+        # The mean over the rows that have cells: recsys.models.als_scaled has lambda of ours.
+        scale = float(np.concatenate([often[0][users > 0], often[1][items > 0]]).mean())
+        point: Point = {
+            "factors": factors,
+            "alpha": 1 / alpha0,
+            "regularization": reg * (1 + alpha0) / alpha0 * scale,
+            "nu": 1.0,
+            "weighting": "binary",
+        }
+        value, iterations, _ = measured(fold, unpruned(config), 0, point, {})
+        assert value is not None
+        study.tell(trial, value)
+        yield value, {**point, FOUND: iterations}
+
+
+def unpruned(config: ExperimentConfig) -> ExperimentConfig:
+    """The same without a pruner."""
+    return config.model_copy(update={"study": config.study.model_copy(update={"pruner": "none"})})
+
+
+def best_known(data: Path, name: str, searches: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
+    """Value on validation and on test of the best trial on validation of all searches."""
+    best = max(
+        ((*trial, each["key"][2]) for each in searches for trial in each["trials"]),
+        key=lambda trial: trial[0],
+    )
+    return best[0], on_test(data, name, best[1], best[2])
+
+
+def print_table(
+    searches: Sequence[Mapping[str, Any]],
+    best: Mapping[str, tuple[float, float]],
+    ns: Sequence[int],
+) -> None:
+    """Mean, worst seed and spread, beside the best known."""
+    print(f"\n{METRIC} of the winner; % of the best known of the set\n")
+    print(f"{'':<12}{'':<12}{'':>6}  {'test':^34}  {'validation':^16}")
+    print(
+        f"{'set':<12}{'space':<12}{'trials':>6}  {'mean':>7}{'mean %':>9}{'worst %':>9}{'sd %':>8}"
+        f"  {'mean %':>8}{'worst %':>8}"
+    )
+    rows: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
+    for each in searches:
+        rows[each["key"][0], each["key"][1]].append(each["winners"])
+    for (name, space), winners in rows.items():
+        for n in ns:
+            test = [each[str(n)]["test"] for each in winners]
+            validation = [each[str(n)]["validation"] for each in winners]
+            top = best[name]
+            spread = stdev(test) if len(test) > 1 else math.nan
+            print(
+                f"{name:<12}{space:<12}{n:>6}  {mean(test):>7.4f}{mean(test) / top[1] - 1:>+9.1%}"
+                f"{min(test) / top[1] - 1:>+9.1%}{spread / top[1]:>8.1%}"
+                f"  {mean(validation) / top[0] - 1:>+8.1%}{min(validation) / top[0] - 1:>+8.1%}"
+            )
+
+
+if __name__ == "__main__":
+    main()
