@@ -165,8 +165,9 @@ class Result:
     def _validation(self) -> dict[str, Any]:
         measured = {self.config.study.metric: self.best.value}
         found: dict[str, Any] = {"validation": measured, "at_bound": dict(self.at_bound)}
-        if self.chosen.best_on_sample is not None:
-            found["best_on_sample"] = self.chosen.best_on_sample
+        if self.chosen.best_before is not None:
+            sampled = self.config.judge.validation_users is not None
+            found["best_on_sample" if sampled else "best_on_first_cut"] = self.chosen.best_before
         return found
 
     def _split(self) -> dict[str, Any]:

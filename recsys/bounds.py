@@ -21,6 +21,8 @@ COUNT = 100_000
 """Neighbours of a model, and what it draws or takes in one step."""
 SEEDS = 1_000
 """Splits of a comparison."""
+CUTS = 100
+"""Validation cuts of a study."""
 SAMPLE = 1_000_000
 """Users, or items, of a sample."""
 

@@ -127,6 +127,9 @@ class ExperimentConfig(Config):
             self._check_metric("study.also", metric, [*METRICS, *BEYOND])
         if len(set(self.objectives)) < len(self.objectives):
             raise SettingError("study.also", list(self.study.also), "name each objective once")
+        if self.study.cuts > 1 and not self.split.redrawable:
+            reason = "only split.kind = random, or given without a validation file, has several"
+            raise SettingError("study.cuts", self.study.cuts, reason)
         return self
 
     def _check_parameter(self, name: str, entry: object) -> None:

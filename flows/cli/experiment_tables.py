@@ -276,15 +276,23 @@ def _choice(result: Result) -> list[str]:
             "with the best, paired bootstrap, 95 %); < marks the winner, the "
             f"{'cheapest' if cheapest else 'best'} of them"
         )
-    first = result.chosen.best_on_sample
-    if first is not None:
-        same = "also" if result.chosen.ranked[0].done.slot == first else "not"
-        notes.append(
-            f"trials were judged on {result.config.judge.validation_users:,} "
-            f"{result.nouns.users}, the best {len(result.chosen.ranked)} again on all: trial "
-            f"{first}, best on the sample, is {same} best on all"
-        )
+    if result.chosen.best_before is not None:
+        notes.append(_finalists(result, result.chosen.best_before))
     return notes
+
+
+def _finalists(result: Result, first: int) -> str:
+    """What the second judgement of the best trials changed."""
+    users, cuts = result.config.judge.validation_users, result.config.study.cuts
+    on = "one validation cut" if users is None else f"{users:,} {result.nouns.users}"
+    again = ["again on all"] * (users is not None) + [f"on {cuts} validation cuts"] * (cuts > 1)
+    same = "also" if result.chosen.ranked[0].done.slot == first else "not"
+    before = "the first cut" if users is None else "the sample"
+    after = "in the mean" if cuts > 1 else "on all"
+    return (
+        f"trials were judged on {on}, the best {len(result.chosen.ranked)} {' and '.join(again)}: "
+        f"trial {first}, best on {before}, is {same} best {after}"
+    )
 
 
 def front_table(result: Result) -> RenderableType:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from recsys.bounds import TRIALS
+from recsys.bounds import CUTS, TRIALS
 from recsys.search.pruning import Pruner
 from recsys.search.space import Value
 from recsys.settings import Config, Texts, setting
@@ -36,7 +36,9 @@ class StudyConfig(Config):
     cross_check: bool = setting(True, identity=False)
     """Judge cheap models on validation too, beside the winner of a search of als."""
     finalists: Annotated[int, Field(gt=0, le=TRIALS)] = setting(5, identity=False)
-    """How many trials are judged again on all users where trials see a sample of them."""
+    """How many trials are judged again, on all users or on further validation cuts."""
+    cuts: Annotated[int, Field(gt=0, le=CUTS)] = setting(1, identity=False)
+    """Validation cuts that the finalists are judged on; the winner has the best mean of them."""
     fresh: bool = setting(False, identity=False)
     """Train again what was measured before on the same data, split and code."""
     timeout: PositiveFloat | None = setting(None, identity=False)

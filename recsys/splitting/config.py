@@ -10,7 +10,16 @@ from recsys.settings import Config
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
-class RandomSplit(Config):
+class OneCut(Config):
+    """A way to split whose validation side is one."""
+
+    @property
+    def redrawable(self) -> bool:
+        """Whether the validation side is drawn at random per user, and can be drawn again."""
+        return False
+
+
+class RandomSplit(OneCut):
     """A random share of the items of each user."""
 
     kind: Literal["random"] = "random"
@@ -20,8 +29,13 @@ class RandomSplit(Config):
     min_items: PositiveInt = 5
     """Users with fewer items keep all of them in training."""
 
+    @property
+    def redrawable(self) -> bool:
+        """Always."""
+        return True
 
-class LastSplit(Config):
+
+class LastSplit(OneCut):
     """Per user the last n items by their first time."""
 
     kind: Literal["last"]
@@ -30,7 +44,7 @@ class LastSplit(Config):
     """Items of each user on each side."""
 
 
-class TimeSplit(Config):
+class TimeSplit(OneCut):
     """One moment for all users; a share of the events where no moment is given."""
 
     kind: Literal["time"]
@@ -45,7 +59,7 @@ class TimeSplit(Config):
     """The last share of events, used where no moment is given."""
 
 
-class UserSplit(Config):
+class UserSplit(OneCut):
     """Whole users, judged by fold-in from a part of their items."""
 
     kind: Literal["users"]
@@ -58,7 +72,7 @@ class UserSplit(Config):
     """The share of the items of such a user that the model is shown."""
 
 
-class ColdUserSplit(Config):
+class ColdUserSplit(OneCut):
     """Whole users of whom only the profile is known."""
 
     kind: Literal["cold-users"]
@@ -69,7 +83,7 @@ class ColdUserSplit(Config):
     """The share of users that the winner is judged on."""
 
 
-class ColdItemSplit(Config):
+class ColdItemSplit(OneCut):
     """Items of which few users are known."""
 
     kind: Literal["cold-items"]
@@ -82,7 +96,7 @@ class ColdItemSplit(Config):
     """Users of a held-out item that stay in training."""
 
 
-class GivenSplit(Config):
+class GivenSplit(OneCut):
     """A test file as published; validation likewise, or cut from the rest, per user at random."""
 
     kind: Literal["given"]
@@ -95,6 +109,11 @@ class GivenSplit(Config):
     """The share of the items of a user that is held out for validation."""
     min_items: PositiveInt = 5
     """Users with fewer items keep all of them in training."""
+
+    @property
+    def redrawable(self) -> bool:
+        """Unless it was published."""
+        return self.validation is None
 
 
 SplitConfig = Annotated[

@@ -1,7 +1,7 @@
 """Which trial wins: judged on all users, with intervals, and with those that may be as good."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from recsys.evaluation.ties import tied_with_best
 from recsys.models import make_config
 from recsys.models.arrays import StoredArrays
 from recsys.seeds import seed_for
-from recsys.splitting.split import Fold
+from recsys.splitting.split import Fold, redrawn
 from tasks.progress import report_progress
 from tasks.study.measuring import FACTORS, PER_USER, columns_of, measure, per_user_values
 from tasks.study.study import Study, fold_at
@@ -35,7 +35,7 @@ class Ranked:
     Attributes:
         done: The trial.
         estimate: The objective that picks the winner, with its 95 % interval; on all validation
-            users where finalists were judged again.
+            users, and the mean of all cuts, where finalists were judged again.
         tied: Whether it cannot be told from the best.
         cost: Of its training, in multiplications.
     """
@@ -53,14 +53,14 @@ class SearchWinner:
     Attributes:
         winner: Is judged on test.
         ranked: The best trials, best first; at most `MOST`, or the finalists.
-        best_on_sample: Slot of the best trial on the sample of users; None where trials were
-            judged on all.
+        best_before: Slot of the best trial before finalists were judged again, on all users or
+            on further validation cuts; None where none were.
         judge_seconds: Of judging finalists again.
     """
 
     winner: FinishedTrial
     ranked: tuple[Ranked, ...]
-    best_on_sample: int | None
+    best_before: int | None
     judge_seconds: float
 
 
@@ -78,18 +78,35 @@ def choose(study: Study, search: Search, validation: Path) -> SearchWinner:
     """
     best = search.best
     ranked = sorted(search.done, key=lambda done: (-done.value, done.slot))
-    sampled = study.config.judge.validation_users is not None
+    again = study.config.judge.validation_users is not None or study.config.study.cuts > 1
     begin = time.perf_counter()
     fold = fold_at(validation)
-    if sampled:
+    if again:
         ranked = ranked[: study.config.study.finalists]
-        values = np.column_stack([_on_all_users(study, done, fold) for done in ranked])
+        values = _again(study, ranked, fold)
     else:
         ranked = ranked[:MOST]
         values = np.column_stack([_per_user(study, done, PER_USER) for done in ranked])
-    spent = time.perf_counter() - begin if sampled else 0.0
+    spent = time.perf_counter() - begin if again else 0.0
     field = _ranked(study, ranked, values, fold)
-    return SearchWinner(_winner(study, field), field, best.slot if sampled else None, spent)
+    return SearchWinner(_winner(study, field), field, best.slot if again else None, spent)
+
+
+def _again(study: Study, finalists: Sequence[FinishedTrial], fold: Fold) -> npt.NDArray[np.float64]:
+    """The objective of all validation users, the mean of all cuts, shape (m, n_finalists).
+
+    Each user gives up as many items in every cut, so that the same users are judged.
+    """
+    sampled = study.config.judge.validation_users is not None
+    first = [
+        _on_all_users(study, done, fold) if sampled else _per_user(study, done, PER_USER)
+        for done in finalists
+    ]
+    cuts = [np.column_stack(first)]
+    for cut in range(2, study.config.study.cuts + 1):
+        other = redrawn(fold, seed_for(study.config.seed, "split", "validation", cut))
+        cuts.append(np.column_stack([_on_cut(study, done, other, cut) for done in finalists]))
+    return np.asarray(np.mean(cuts, axis=0))
 
 
 def _ranked(
@@ -121,7 +138,10 @@ def _winner(study: Study, ranked: Sequence[Ranked]) -> FinishedTrial:
 
 
 def values_of(study: Study, done: FinishedTrial) -> npt.NDArray[np.float64]:
-    """The objective of each validation user under a trial that `choose` ranked, shape (m,)."""
+    """The objective of each validation user under a trial that `choose` ranked, shape (m,).
+
+    On the cut that all trials were judged on.
+    """
     sampled = study.config.judge.validation_users is not None
     return _per_user(study, done, f"{ALL_USERS}/{PER_USER}" if sampled else PER_USER)
 
@@ -132,18 +152,37 @@ def _per_user(study: Study, done: FinishedTrial, name: str) -> npt.NDArray[np.fl
 
 def _on_all_users(study: Study, done: FinishedTrial, fold: Fold) -> npt.NDArray[np.float64]:
     """As `_per_user`, of all validation users: judged now unless it was before."""
+    what = f"judging trial {done.slot} on all users"
+    return _kept(study, done, ALL_USERS, what, lambda run: _measured_again(study, done, run, fold))
+
+
+def _on_cut(study: Study, done: FinishedTrial, fold: Fold, cut: int) -> npt.NDArray[np.float64]:
+    """As `_per_user`, of a further validation cut: trained and judged now unless it was before."""
+    config = make_config(study.config.model, done.params)
+    what = f"training trial {done.slot} on validation cut {cut} of {study.config.study.cuts}"
+    return _kept(study, done, f"cut_{cut}", what, lambda _: measure(study, fold, config))
+
+
+def _kept(
+    study: Study,
+    done: FinishedTrial,
+    name: str,
+    what: str,
+    judged: Callable[[Run], JudgedModel],
+) -> npt.NDArray[np.float64]:
+    """The objective of each user in a folder of the trial's run, which is written once."""
     run = Run.of(study.workspace, done.run)
-    if not run.has(f"{ALL_USERS}/{PER_USER}"):  # the last of its files
-        report_progress(f"judging trial {done.slot} on all users", 0, None)
-        report = _measured_again(study, done, run, fold).report
+    if not run.has(f"{name}/{PER_USER}"):  # the last of its files
+        report_progress(what, 0, None)
+        report = judged(run).report
         columns = columns_of(report.summary(), study.config.objectives)
-        values = {f"validation_{ALL_USERS}/{n}": value for n, value in columns.items()}
+        values = {f"validation_{name}/{n}": value for n, value in columns.items()}
         if not run.steps(next(iter(values))):  # one batch: all are there or none
             run.log(values)
         with study.scratch() as folder:
             save_report(report, folder)
-            run.files(folder, ALL_USERS)
-    return _per_user(study, done, f"{ALL_USERS}/{PER_USER}")
+            run.files(folder, name)
+    return _per_user(study, done, f"{name}/{PER_USER}")
 
 
 def _measured_again(study: Study, done: FinishedTrial, run: Run, fold: Fold) -> JudgedModel:

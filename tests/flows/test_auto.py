@@ -108,7 +108,9 @@ def test_the_same_search_again_trains_nothing_and_says_the_same(
 
 @pytest.mark.slow
 def test_its_winner_is_registered_by_the_name_of_the_search(lab: Lab, searched: AutoResult) -> None:
-    assert register(lab.workspace, "several-models", "best").selected.run.id == searched.runs["final"]
+    assert (
+        register(lab.workspace, "several-models", "best").selected.run.id == searched.runs["final"]
+    )
 
 
 @pytest.mark.slow

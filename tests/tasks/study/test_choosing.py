@@ -9,6 +9,8 @@ import pytest
 from recsys.errors import InputError
 from recsys.evaluation.protocol import judge
 from recsys.models.als import AlsConfig
+from recsys.seeds import seed_for
+from recsys.splitting.split import redrawn
 from tasks.study import choosing
 from tasks.study.choosing import ALL_USERS, SearchWinner, choose
 from tasks.study.measuring import PER_USER, columns_of, measure
@@ -64,7 +66,7 @@ def test_the_best_on_all_users_wins_even_if_another_was_best_on_the_sample(
     chosen = chosen_from(made)
 
     assert chosen.winner.slot == 2
-    assert chosen.best_on_sample == 1
+    assert chosen.best_before == 1
     assert [each.done.slot for each in chosen.ranked] == [2, 1, 3, 0]
     means = [each.estimate.mean for each in chosen.ranked]
     assert means == pytest.approx([0.8, 0.4, 0.3, 0.2])
@@ -124,7 +126,7 @@ def test_without_a_sample_the_users_of_the_trials_are_compared_as_they_are(
 
     assert [each.done.slot for each in chosen.ranked] == [1, 3, 2]  # the three best
     assert chosen.winner.slot == 1
-    assert (chosen.best_on_sample, chosen.judge_seconds) == (None, 0.0)
+    assert (chosen.best_before, chosen.judge_seconds) == (None, 0.0)
 
 
 def test_without_a_measured_trial_there_is_nothing_to_choose(bench: MakeBench) -> None:
@@ -199,3 +201,54 @@ def test_a_finalist_whose_judging_was_killed_is_judged_again(bench: MakeBench) -
     assert f"{ALL_USERS}/{PER_USER}" in made.files(whole.winner.run)
     history = made.history(whole.winner.run, f"validation_{ALL_USERS}/ndcg_at_5")
     assert len(history) == 1
+
+
+def test_finalists_are_judged_on_several_cuts_and_the_best_mean_wins(
+    bench: MakeBench, fits: list[int]
+) -> None:
+    """The slow way: each finalist trained and judged on each cut, user by user."""
+    made = bench(
+        search=TABLE,
+        study={"sampler": "grid", "trials": 4, "finalists": 3, "cuts": 3},
+        judge={"resamples": 200},
+    )
+    made.finish()
+    trainings = len(fits)
+
+    chosen, again = chosen_from(made), chosen_from(made)
+
+    assert again.ranked == chosen.ranked
+    assert len(fits) == trainings + 3 * 2
+    first = fold_at(made.folds / "validation")
+    seeds = [seed_for(made.study.config.seed, "split", "validation", cut) for cut in (2, 3)]
+    folds = [first, *(redrawn(first, seed) for seed in seeds)]
+    finalists = sorted(made.search.done, key=lambda done: (-done.value, done.slot))[:3]
+    assert chosen.best_before == finalists[0].slot
+    means = {}
+    for done in finalists:
+        config = AlsConfig.model_validate(done.params)
+        tables = [measure(made.study, fold, config).report.per_user["ndcg@5"] for fold in folds]
+        assert all(table.index.equals(tables[0].index) for table in tables)
+        means[done.slot] = float(np.mean([table.mean() for table in tables]))
+    assert chosen.winner.slot == max(means, key=lambda slot: means[slot])
+    assert {each.done.slot: each.estimate.mean for each in chosen.ranked} == pytest.approx(means)
+
+
+def test_a_finalist_whose_second_cut_was_killed_is_trained_on_that_cut_alone(
+    bench: MakeBench, fits: list[int]
+) -> None:
+    made = bench(
+        search=TABLE,
+        study={"sampler": "grid", "trials": 4, "finalists": 1, "cuts": 3},
+        judge={"resamples": 200},
+    )
+    made.finish()
+    whole = chosen_from(made)
+    made.files(whole.winner.run)[f"cut_2/{PER_USER}"].unlink()
+    trainings = len(fits)
+
+    again = chosen_from(made)
+
+    assert again.ranked == whole.ranked
+    assert len(fits) == trainings + 1
+    assert len(made.history(whole.winner.run, "validation_cut_2/ndcg_at_5")) == 1

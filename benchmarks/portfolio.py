@@ -1,0 +1,152 @@
+"""The points that searches of ALS begin with: learned over data sets, judged on those left out.
+
+    python benchmarks/portfolio.py $RECSYS_DATA --pool FILE [--points 5] [--sets ...] [--keep FILE]
+
+FILE is what `benchmarks/luck.py --keep` wrote. The pool is the best trial of each of its searches,
+rounded, and every point of the pool is measured on the validation side of every set; no test side
+is read. The portfolio takes one point after the other, each the one that brings the mean over the
+sets of (best point of the portfolio / best point of the pool) highest. It begins with the default
+point of the model, which a search tries first. For each set the second table has what a portfolio
+reaches there that was learned on the other sets alone, from points that were found on those.
+"""
+
+import argparse
+import json
+import os
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from luck import configured, measured, unpruned
+from sets import SETS, split_of
+
+from recsys.dtypes import Float64Array
+from recsys.models import default_point
+from recsys.search.config import FOUND
+from recsys.search.space import Point, inside
+
+SEED = 0
+DIGITS = 2
+
+
+def main() -> None:
+    """Measure the pool, choose, and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data", type=Path, help="the folder with the data sets")
+    parser.add_argument("--pool", type=Path, required=True)
+    parser.add_argument("--points", type=int, default=5, help="besides the default point")
+    parser.add_argument("--sets", default=",".join(SETS))
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--keep", type=Path, help="a file of JSON lines, one for each value")
+    args = parser.parse_args()
+    sets = args.sets.split(",")
+    pool = pooled(args.pool)
+    known = dict(read(args.keep))
+    left = [(name, text) for text in pool for name in sets if (name, text) not in known]
+    with ProcessPoolExecutor(args.processes) as workers:
+        begun = {workers.submit(value_of, args.data, *key): key for key in left}
+        for n, each in enumerate(as_completed(begun), 1):
+            known[begun[each]] = each.result()
+            if args.keep:
+                line = json.dumps([*begun[each], each.result()])
+                with args.keep.open("a", encoding="utf-8") as out:
+                    out.write(line + "\n")
+            print(f"{n} of {len(left)}", end="\r", flush=True)
+    texts = list(pool)
+    values = np.array([[known[name, text] for name in sets] for text in texts])
+    show(texts, pool, values / values.max(axis=0), sets, args.points)
+
+
+def read(keep: Path | None) -> Iterable[tuple[tuple[str, str], float]]:
+    """Known values by set and point."""
+    if keep is not None and keep.exists():
+        for line in keep.read_text(encoding="utf-8").splitlines():
+            name, text, value = json.loads(line)
+            yield (name, text), value
+
+
+def pooled(path: Path) -> dict[str, set[str]]:
+    """Point, as JSON, to the sets where it was found; the default point first, found nowhere."""
+    config = configured("default", SEED, 1)
+    default = inside(config.space, dict(default_point("als")))
+    pool: dict[str, set[str]] = {json.dumps(default): set()}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        search = json.loads(line)
+        name, space, _ = search["key"]
+        if space == "irspack":
+            continue
+        _, point = max(search["trials"], key=lambda trial: trial[0])
+        text = json.dumps({name: rounded(value) for name, value in point.items() if name != FOUND})
+        pool.setdefault(text, set()).add(name)
+    return pool
+
+
+def rounded(value: object) -> object:
+    """A number with two digits."""
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}")
+    return int(float(f"{value:.{DIGITS}g}")) if isinstance(value, int) else value
+
+
+def value_of(data: Path, name: str, text: str) -> float:
+    """The metric of a point on validation, at its best iteration."""
+    config = unpruned(configured("default", SEED, 1))
+    value, _, _ = measured(split_of(data, name).validation, config, 0, point_of(text), {})
+    assert value is not None
+    return value
+
+
+@cache
+def point_of(text: str) -> Point:
+    """A point from JSON, moved into the space."""
+    return inside(configured("default", SEED, 1).space, json.loads(text))
+
+
+def chosen(shares: Float64Array, allowed: Collection[int], n: int) -> list[int]:
+    """The default point (0), then n others, each the best beside those before it.
+
+    Args:
+        shares: Value / best value, shape (points, sets).
+        allowed: Points to choose among.
+        n: How many.
+    """
+    taken = [0]
+    for _ in range(n):
+        reached = shares[taken].max(axis=0)
+        gains = {each: np.maximum(shares[each], reached).mean() for each in allowed}
+        taken.append(max(gains, key=lambda each: gains[each]))
+    return taken
+
+
+def show(
+    texts: Sequence[str],
+    pool: Mapping[str, Collection[str]],
+    shares: Float64Array,
+    sets: Sequence[str],
+    n: int,
+) -> None:
+    """Print the portfolio of all sets, and what those of all others reach on each."""
+    every = chosen(shares, range(1, len(texts)), n)
+    print(
+        f"{len(texts)} points on {len(sets)} sets; the portfolio, and its share of the best so far"
+    )
+    for place, each in enumerate(every):
+        reached = shares[every[: place + 1]].max(axis=0)
+        print(f"{reached.mean():.3f} worst {reached.min():.3f}  {texts[each]}")
+    print("\nshare of the best point of the pool, by how many points besides the default")
+    print(f"{'left out':<16}" + "".join(f"{k:>8}" for k in range(n + 1)) + f"{'learned':>10}")
+    for column, name in enumerate(sets):
+        others = np.delete(shares, column, axis=1)
+        allowed = [at for at in range(1, len(texts)) if set(pool[texts[at]]) - {name}]
+        order = chosen(others, allowed, n)
+        out = [shares[order[: k + 1], column].max() for k in range(n + 1)]
+        with_it = shares[every, column].max()
+        print(f"{name:<16}" + "".join(f"{v:>8.3f}" for v in out) + f"{with_it:>10.3f}")
+
+
+if __name__ == "__main__":
+    main()
