@@ -1,10 +1,11 @@
 """The main job: from a listening log to a tuned, tracked, compared recommender."""
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from prefect import flow
 
@@ -18,6 +19,7 @@ from flows.searching import check_not_given_up, joined, search_all, with_prefect
 from recsys.bounds import name_fault, shown
 from recsys.config import ExperimentConfig
 from recsys.errors import InputError
+from recsys.search.repeats import options_of, without_repeats
 from tasks.data.stages import (
     DataFiles,
     ingest,
@@ -26,9 +28,10 @@ from tasks.data.stages import (
 )
 from tasks.interrupts import INTERRUPTS
 from tasks.orchestration.naming import name_run
+from tasks.progress import report_result
 from tasks.study.attempt import attempt
 from tasks.study.study import Study, not_left_running, open_study
-from tasks.tuning import Search, open_lock, open_search
+from tasks.tuning import Search, find_search, has_study, open_lock, open_search
 from tasks.workspace.cache import StageEntry
 from tasks.workspace.code import MEASURING, code_parts
 from tasks.workspace.layout import Workspace
@@ -154,6 +157,7 @@ def opened(
     with locks.living(worker), locks.shared(open_lock(name)):
         with clock.part("data"):
             stages = prepared(place, source, config, through_prefect, adopt)
+        config = _searched(place, name, config, stages["split"].facts)
         with clock.part("tracking"):
             search = open_search(
                 place,
@@ -174,6 +178,21 @@ def opened(
                 facts = facts_of(stages)
                 study = open_study(place, config, search, source.plays, facts, ids, worker)
             yield study, search, stages
+
+
+def _searched(
+    place: Workspace, name: str, config: ExperimentConfig, facts: Mapping[str, Any]
+) -> ExperimentConfig:
+    """The search that suits the data; that of a study that exists stays as it is."""
+    shorter = without_repeats(config) if facts.get("equal_plays") else config
+    if shorter is config:
+        return config
+    if has_study(place, name) and find_search(place, name)[1].search == config.search:
+        return config
+    options = ", ".join(options_of(config))
+    kept = ", ".join(options_of(shorter))
+    report_result(f"note: all plays are equal, so of the weightings {options} it tries {kept}")
+    return shorter
 
 
 @flow(name="work", flow_run_name="work on {study}")

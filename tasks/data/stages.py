@@ -6,6 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
@@ -239,6 +240,7 @@ def _split(folder: Path, filtered: StageEntry, config: ExperimentConfig) -> dict
     if (filtered.folder / PROFILES).exists():
         made = made.with_profiles(load_profiles(filtered.folder))
     facts |= {"method": made.method, "fingerprint": made.fingerprint}
+    facts["equal_plays"] = bool(np.ptp(made.test.train.plays) == 0)
     if "validation" in given:
         n_given = len(given["validation"].cells())
         facts["validation_dropped"] = n_given - len(made.validation.held_out)

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow.csv as pcsv
 import pytest
 
+from flows import experiment
 from flows.result import Result
 from tasks.data.stages import DataFiles, ingest
 from tasks.study import study
@@ -145,3 +146,41 @@ def test_a_given_test_side_is_used_and_never_reaches_the_tuning(lab: Lab, tmp_pa
     assert one.exchange.test.mean == one.models["popularity-users"]["ndcg@10"].mean
     assert "random cut" in one.as_json()["split"]["random_cut"]["sentence"]
     assert one.facts["split"]["sides"]["users_only_in_test"] == 0
+
+
+@pytest.mark.slow
+def test_on_equal_plays_a_search_tries_one_of_the_weightings_that_are_one(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And a study that was made before that was known goes on with its search."""
+    said: list[str] = []
+    monkeypatch.setattr(experiment, "report_result", said.append)
+    pairs = tmp_path / "pairs.tsv"
+    rows = (line.split("\t") for line in lab.plays.read_text(encoding="utf-8").splitlines())
+    pairs.write_text("".join(f"{row[0]}\t{row[2]}\n" for row in rows), encoding="utf-8")
+    weightings = ["log", "tfidf", "binary", "linear", "share"]
+    search = {"weighting": weightings, "factors": 4, "iterations": 2, "alpha": 1.0}
+    asked = {
+        "plays": pairs,
+        "data": {"columns": {"user": 0, "item": 1}},
+        "search": search,
+        "study": {"sampler": "grid", "trials": 6, "cuts": 2},
+    }
+
+    result = lab.run("pairs", **asked)
+
+    assert sorted(str(trial.params["weighting"]) for trial in result.trials) == ["binary", "tfidf"]
+    assert result.chosen.best_before in (0, 1)
+    assert said == [
+        "note: all plays are equal, so of the weightings log, tfidf, binary, linear, share it "
+        "tries binary, tfidf"
+    ]
+    again = lab.run("pairs", **asked)
+    assert [trial.run for trial in again.trials] == [trial.run for trial in result.trials]
+
+    monkeypatch.setattr(experiment, "without_repeats", lambda config: config)
+    before = lab.run("older pairs", **asked)
+    monkeypatch.undo()
+    resumed = lab.run("older pairs", **asked)
+    assert [trial.run for trial in resumed.trials] == [trial.run for trial in before.trials]
+    assert len(resumed.trials) == 5

@@ -1,0 +1,53 @@
+"""Points that are one: on plays that are all equal, several weightings give the same model."""
+
+from collections.abc import Sequence
+
+from recsys.config import ExperimentConfig
+from recsys.search.space import Point, RangeTable, Value
+
+ONE = ("binary", "share", "log", "linear")
+"""With r the same for every cell: 1, (r / r)^power, log(1 + r / epsilon) and r."""
+WEIGHTING = "weighting"
+
+
+def without_repeats(config: ExperimentConfig) -> ExperimentConfig:
+    """The search of data whose plays are all equal: the first of `ONE` stands for the others.
+
+    `tfidf` and `bm25` stay: they weigh by the users of an item and the length of a history. The
+    points that the search begins with are moved likewise. A search with a half-life is left as it
+    is: there the weights follow the times.
+    """
+    options = options_of(config)
+    present = [each for each in ONE if each in options]
+    if len(present) < 2 or "half_life" in config.search:
+        return config
+    stands = present[0]
+    table = dict(config.search)
+    table[WEIGHTING] = _shortened(options, stands)
+    for name in [name for name, given in table.items() if _of_one(given)]:
+        del table[name]
+    first = tuple(_moved(point, stands) for point in config.study.first)
+    study = config.study.model_copy(update={"first": first})
+    return config.model_copy(update={"search": table, "study": study})
+
+
+def options_of(config: ExperimentConfig) -> tuple[str, ...]:
+    """The weightings that a search chooses among; empty where it has no such list."""
+    entry = config.search.get(WEIGHTING)
+    options = entry.options if isinstance(entry, RangeTable) else entry
+    return tuple(map(str, options)) if isinstance(options, tuple) else ()
+
+
+def _shortened(options: Sequence[str], stands: str) -> tuple[Value, ...]:
+    """The options with one in place of all of `ONE`, where the first of these was."""
+    kept = [stands if each in ONE else each for each in options]
+    return tuple(dict.fromkeys(kept))
+
+
+def _of_one(given: object) -> bool:
+    """Whether a parameter exists only under a weighting of `ONE`, which it can only scale."""
+    return isinstance(given, RangeTable) and given.when.get(WEIGHTING) in ONE
+
+
+def _moved(point: Point, stands: str) -> Point:
+    return {**point, WEIGHTING: stands} if point.get(WEIGHTING) in ONE else point
