@@ -25,7 +25,7 @@ from recsys.models import (
     whole_parameters,
 )
 from recsys.renames import new_setting, under_new_names
-from recsys.search.config import FOUND, StudyConfig
+from recsys.search.config import FOUND, ONE_OBJECTIVE, StudyConfig
 from recsys.search.pruning import Pruner
 from recsys.search.space import IntRange, Space, SpaceTable, space_of
 from recsys.settings import (
@@ -127,6 +127,9 @@ class ExperimentConfig(Config):
             self._check_metric("study.also", metric, [*METRICS, *BEYOND])
         if len(set(self.objectives)) < len(self.objectives):
             raise SettingError("study.also", list(self.study.also), "name each objective once")
+        if self.study.also and self.study.sampler in ONE_OBJECTIVE:
+            reason = "it looks at one objective, and study.also names more; use tpe, random or qmc"
+            raise SettingError("study.sampler", self.study.sampler, reason)
         if self.study.cuts > 1 and not self.split.redrawable:
             reason = "only split.kind = random, or given without a validation file, has several"
             raise SettingError("study.cuts", self.study.cuts, reason)

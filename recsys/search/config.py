@@ -12,6 +12,11 @@ from recsys.settings import Config, Texts, setting
 FOUND = "iterations"
 """Searched along the training where it is given as a range, not drawn for each trial."""
 
+Sampler = Literal["random", "tpe", "grid", "qmc", "cma-es", "gp"]
+PLANNED: tuple[Sampler, ...] = ("random", "grid", "qmc")
+"""Samplers whose points do not depend on the results of trials."""
+ONE_OBJECTIVE: tuple[Sampler, ...] = ("cma-es", "gp")
+"""Samplers that look at one objective."""
 KeepFactors = Literal["all", "best", "none"]
 Prefer = Literal["best", "cheapest"]
 
@@ -19,8 +24,9 @@ Prefer = Literal["best", "cheapest"]
 class StudyConfig(Config):
     """How the space is searched."""
 
-    sampler: Literal["random", "tpe", "grid"] = setting("tpe", identity="points")
-    """What chooses the points: by what earlier trials found (tpe), at random, or every one."""
+    sampler: Sampler = setting("tpe", identity="points")
+    """What chooses the points: at random, every one (grid), evenly spread (qmc), or by what earlier
+    trials found: a model of the good ones (tpe), evolution (cma-es), a Gaussian process (gp)."""
     trials: Annotated[int, Field(gt=0, le=TRIALS)] = setting(40, identity=False)
     """How many points are measured."""
     metric: str = setting("ndcg@10", identity="stop")

@@ -24,7 +24,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from recsys.errors import InputError
 from recsys.evaluation.objectives import front
-from recsys.search.config import StudyConfig
+from recsys.search.config import PLANNED, StudyConfig
 from recsys.search.space import (
     Choice,
     FloatRange,
@@ -38,7 +38,9 @@ from recsys.search.space import (
     inside,
     size,
 )
+from recsys.search.unit import point_at
 from recsys.seeds import seed_for
+from tasks.tuning import cube
 
 STARTUP = 6  # trials before TPE models anything; those that the configuration begins with count
 GOOD, REST = 25, 35  # finished trials that TPE is shown, so that asking never gets slower
@@ -101,7 +103,7 @@ class Points:
     @property
     def is_planned(self) -> bool:
         """Whether the points do not depend on the results of trials."""
-        return self._config.sampler != "tpe"
+        return self._config.sampler in PLANNED
 
     def planned(self, n: int) -> list[Point]:
         """The points of the first n slots of a planned study."""
@@ -127,22 +129,61 @@ class Points:
         if self._grid:
             return self._grid[slot]
         start = self._start(slot)
-        shown = _shown(finished)
-        n_good = min(math.ceil(len(finished) / 10), GOOD)
         for redraw in range(REDRAWS):
-            keys = (slot, redraw) if redraw else (slot,)
-            sampler = self._sampler(seed_for(self._seed, "search", *keys), n_good)
-            point = self._drawn(sampler, {} if redraw else start, shown, slot)
+            fixed = {} if redraw else start
+            if self._uses_cube(redraw, finished):
+                point = self._in_cube(slot, redraw, finished, fixed)
+            else:
+                point = self._by_optuna(slot, redraw, finished, fixed)
             if key_of(point) not in taken:
                 return point
         return self._left(slot, taken)
+
+    def _uses_cube(self, redraw: int, finished: Sequence[ObservedTrial]) -> bool:
+        """Whether a draw is one in the unit cube; otherwise one of Optuna's samplers makes it."""
+        learns = len(finished) >= STARTUP
+        match self._config.sampler:
+            case "qmc":
+                return True
+            case "cma-es":
+                return learns
+            case "gp":  # it would find the same point again
+                return learns and not redraw
+            case _:
+                return False
+
+    def _by_optuna(
+        self, slot: int, redraw: int, finished: Sequence[ObservedTrial], fixed: Point
+    ) -> Point:
+        """A point of one of Optuna's samplers."""
+        keys = (slot, redraw) if redraw else (slot,)
+        n_good = min(math.ceil(len(finished) / 10), GOOD)
+        sampler = self._sampler(seed_for(self._seed, "search", *keys), n_good)
+        return self._drawn(sampler, fixed, _shown(finished), slot)
+
+    def _in_cube(
+        self, slot: int, redraw: int, finished: Sequence[ObservedTrial], fixed: Point
+    ) -> Point:
+        """A point of a sampler that draws in the unit cube."""
+        space, seed = self._space, seed_for(self._seed, "search", slot, redraw)
+        match self._config.sampler:
+            case "qmc":
+                units = cube.sobol(space, seed_for(self._seed, "search", "qmc"), slot, redraw)
+            case "cma-es":
+                tried = cube.tried_of(space, list(map(_valued, finished)))
+                units = cube.cma_es(space, seed, tried, max(len(self._starts), STARTUP))
+            case _:
+                tried = cube.tried_of(space, list(map(_valued, _shown(finished))))
+                units = cube.gaussian_process(space, seed, tried)
+        typed = {name: _typed(space[name], value) for name, value in fixed.items()}
+        return point_at(space, units, typed)
 
     def _start(self, slot: int) -> Point:
         """The point that the configuration sets for this slot, if any."""
         return inside(self._space, self._starts[slot]) if slot < len(self._starts) else {}
 
     def _sampler(self, seed: int, n_good: int) -> BaseSampler:
-        if self._config.sampler == "random":
+        if self._config.sampler != "tpe":  # or there are too few trials to learn from
             return RandomSampler(seed=seed)
         with warnings.catch_warnings():
             # Some of these options are experimental or deprecated (gamma goes in Optuna 6); our
@@ -218,6 +259,12 @@ class Points:
             raise InputError(f"{error}; give lists, or set study.sampler=random") from error
         order = np.random.default_rng(seed_for(self._seed, "search", "grid"))
         return [points[int(n)] for n in order.permutation(len(points))]
+
+
+def _valued(tried: ObservedTrial) -> tuple[Point, float]:
+    """A point and the value of its first objective; of a pruned trial, the best of its curve."""
+    best = max((value for _, value in tried.curve), default=0.0)
+    return tried.params, tried.values[0] if tried.values else best
 
 
 def _shown(finished: Sequence[ObservedTrial]) -> Sequence[ObservedTrial]:

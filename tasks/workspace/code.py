@@ -31,8 +31,9 @@ MODELS = (
 )
 MEASURING = (
     *MODELS,
-    *("tasks/tuning/sampling.py", "tasks/study/monitor.py"),  # which points; where training stops
-    *("implicit", "numba", "numpy", "optuna", "scipy"),
+    *("tasks/tuning/sampling.py", "tasks/tuning/cube.py"),  # which points
+    "tasks/study/monitor.py",  # where training stops
+    *("cmaes", "implicit", "numba", "numpy", "optuna", "scikit-learn", "scipy"),
 )
 SERVING = (*MODELS, "recsys/serving")
 

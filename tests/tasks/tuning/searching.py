@@ -1,16 +1,20 @@
 """Studies for the tests of `tasks.tuning`: spaces, a landscape, and a worker that measures."""
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Literal
+from typing import Any
+
+import pytest
 
 from recsys.config import ExperimentConfig
-from recsys.search.config import FOUND
+from recsys.search.config import FOUND, Sampler
 from recsys.search.space import Point, Value
 from tasks.tuning import Search, Trial, TrialFacts, open_search
 from tasks.workspace.layout import Workspace
 
-Sampler = Literal["random", "tpe", "grid"]
-SAMPLERS: tuple[Sampler, ...] = ("random", "tpe", "grid")
+SAMPLERS: tuple[Any, ...] = (
+    *("random", "tpe", "grid", "qmc", "cma-es"),
+    pytest.param("gp", marks=pytest.mark.slow),  # 0.2 s a point
+)
 
 MIXED: dict[str, Any] = {
     "factors": {"low": 8, "high": 512, "log": True},

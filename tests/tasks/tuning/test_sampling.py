@@ -15,6 +15,7 @@ from recsys.config import ExperimentConfig
 from recsys.errors import InputError
 from recsys.models import default_point
 from recsys.models.als import AlsConfig
+from recsys.search.config import Sampler
 from recsys.search.space import Point, applies, contains, grid
 from recsys.seeds import seed_for
 from tasks.tuning import sampling
@@ -24,7 +25,6 @@ from tests.tasks.tuning.searching import (
     MIXED,
     N_LISTS,
     SAMPLERS,
-    Sampler,
     config_of,
     value_of,
 )
@@ -61,7 +61,7 @@ def test_the_default_point_is_tried_first_where_default_first_is_set() -> None:
     }
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe"])
+@pytest.mark.parametrize("sampler", ["random", "tpe", "qmc", "cma-es"])
 def test_the_default_point_is_tried_once(sampler: Sampler) -> None:
     found = walk(points_of(config_of(MIXED, sampler, default_first=True)), 4)
 
@@ -121,7 +121,7 @@ def test_the_same_seed_gives_the_same_points_and_another_seed_others(sampler: Sa
     assert one != other
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe"])
+@pytest.mark.parametrize("sampler", ["random", "tpe", "qmc", "cma-es"])
 def test_every_slot_has_another_draw(sampler: Sampler) -> None:
     """Not only one that differs because another slot has that point."""
     points = points_of(config_of(MIXED, sampler))
@@ -151,7 +151,7 @@ def test_every_weighting_is_drawn_with_the_parameters_it_has() -> None:
         assert ("epsilon" in point) == (point["weighting"] == "log")
 
 
-@pytest.mark.parametrize("sampler", ["random", "grid"])
+@pytest.mark.parametrize("sampler", ["random", "grid", "qmc"])
 @settings(max_examples=20)
 @given(st.permutations(range(10)), st.integers(0, 10), st.integers(0, 3))
 def test_planned_points_are_the_same_in_any_order_of_requests(
@@ -184,7 +184,7 @@ def test_a_finite_space_is_exhausted_exactly_and_no_point_comes_twice(
     assert sorted(map(key_of, found), key=str) == sorted(map(key_of, grid(config.space)), key=str)
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe"])
+@pytest.mark.parametrize("sampler", ["random", "tpe", "qmc", "cma-es"])
 def test_a_branch_that_is_used_up_does_not_end_the_search_of_a_space_that_is_not(
     sampler: Sampler,
 ) -> None:
@@ -236,6 +236,48 @@ def test_tpe_goes_where_the_values_are_high() -> None:
 
     late = [float(each.params["b"]) for each in known[15:]]
     assert abs(np.mean(late) - 0.8) < 0.1
+
+
+@pytest.mark.parametrize("sampler", ["cma-es", "gp"])
+def test_a_sampler_of_the_cube_goes_where_the_values_are_high(sampler: Sampler) -> None:
+    table = {"b": {"low": 0.0, "high": 1.0}, "alpha": {"low": 1.0, "high": 100.0, "log": True}}
+    points = points_of(config_of(table, sampler))
+    known: list[ObservedTrial] = []
+
+    for slot in range(50):
+        point = points.point(slot, known, {key_of(each.params) for each in known})
+        missed = abs(float(point["b"]) - 0.8) + abs(np.log10(float(point["alpha"])) - 0.5)
+        known.append(tried(point, value=-missed))
+
+    early, late = (
+        np.median([-each.values[0] for each in part]) for part in (known[:6], known[40:])
+    )
+    assert late < early / 3
+
+
+def test_qmc_leaves_no_part_of_the_space_out() -> None:
+    """Each quarter of each side has its part of the points; random draws leave gaps."""
+    table = {"b": {"low": 0.0, "high": 1.0}, "nu": {"low": 0.0, "high": 1.0}}
+    found = walk(points_of(config_of(table, "qmc")), 16)
+
+    for name in table:
+        counts = np.histogram([float(point[name]) for point in found], 4, (0, 1))[0]
+        assert counts.tolist() == [4, 4, 4, 4]
+
+
+@pytest.mark.parametrize("sampler", ["cma-es", "gp"])
+def test_the_next_point_of_a_sampler_that_learns_avoids_pruned_trials(sampler: Sampler) -> None:
+    """A pruned trial counts with the best of its curve."""
+    spots = np.random.default_rng(0).permutation(np.linspace(0.02, 0.98, 24)).tolist()
+    known = [
+        ObservedTrial({"b": spot, "alpha": 1.5}, () if spot > 0.5 else (0.5,), [(1, 0.1)])
+        for spot in spots
+    ]
+    table = {"b": {"low": 0.0, "high": 1.0}, "alpha": {"low": 1.0, "high": 2.0}}
+    points = points_of(config_of(table, sampler))
+    drawn = [float(points.point(slot, known, set())["b"]) for slot in range(24, 34)]
+
+    assert np.mean([spot > 0.5 for spot in drawn]) <= 0.3
 
 
 def test_tpe_takes_the_region_of_pruned_trials_for_a_bad_one() -> None:
