@@ -123,6 +123,7 @@ class _End:
             pruned=tuple(search.pruned),
             failed=search.failed,
             space_size=search.size,
+            stopped=search.stopped,
             best=chosen.winner,
             chosen=chosen,
             checked=self.checked,

@@ -72,6 +72,7 @@ class Result:
         pruned: Trials stopped as hopeless, by slot.
         failed: Error of each slot that failed.
         space_size: How many points the space has; None for too many to count.
+        stopped: The number of trials after which `study.stop_after` ended the search; else None.
         best: The winner.
         chosen: The winner among its rivals, with intervals.
         checked: Cheap models beside the winner on validation, the best first; none where they were
@@ -102,6 +103,7 @@ class Result:
     pruned: tuple[FinishedTrial, ...]
     failed: Mapping[int, str]
     space_size: int | None
+    stopped: int | None
     best: FinishedTrial
     chosen: "SearchWinner"
     checked: "tuple[Checked, ...]"

@@ -319,6 +319,11 @@ def search_summary(result: Result) -> RenderableType:
 
 def _few_points(result: Result) -> list[str]:
     trials, size = result.config.study.trials, result.space_size
+    if result.stopped is not None and result.stopped < trials:
+        return [
+            f"the search ended after {result.stopped} of {trials} trials: "
+            f"{result.config.study.stop_after} in a row brought no new best"
+        ]
     if size is None or size >= trials:
         return []
     return [f"the space has only {size} points: no more trials than that, of {trials} requested"]

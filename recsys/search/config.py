@@ -47,6 +47,8 @@ class StudyConfig(Config):
     """Validation cuts that the finalists are judged on; the winner has the best mean of them."""
     fresh: bool = setting(False, identity=False)
     """Train again what was measured before on the same data, split and code."""
+    stop_after: PositiveInt | None = setting(None, identity=False)
+    """Trials in a row without a new best after which no further trial starts."""
     timeout: PositiveFloat | None = setting(None, identity=False)
     """Seconds after which no further trial starts."""
     default_first: bool = setting(False, identity="points")

@@ -22,6 +22,7 @@ from recsys.models import default_point
 from recsys.search.config import FOUND
 from recsys.search.pruning import CurveValues, FinishedCurve
 from recsys.search.space import Point, Value
+from recsys.search.stagnation import stops_at
 from tasks.tuning.importance import importances
 from tasks.tuning.sampling import Key, ObservedTrial, Points, distributions, key_of
 from tasks.tuning.values import FinishedTrial, TakenOver, Trial, TrialFacts
@@ -71,9 +72,22 @@ class Search:
 
     @property
     def wanted(self) -> int:
-        """How many trials the study wants; no more than the space has points."""
+        """How many trials the study wants; no more than the space has points, or than pay."""
         trials = self._config.study.trials
-        return trials if self.size is None else min(trials, self.size)
+        trials = trials if self.size is None else min(trials, self.size)
+        return min(trials, self.stopped or trials)
+
+    @property
+    def stopped(self) -> int | None:
+        """The number of trials after which `study.stop_after` ends the search; None: it goes on."""
+        patience = self._config.study.stop_after
+        if patience is None:
+            return None
+        metric = self._config.study.metric
+        values: dict[int, float | None] = dict.fromkeys(self.failed)
+        for done in self.finished:
+            values[done.slot] = oriented(metric, done.value) if done.values else None
+        return stops_at(values, patience)
 
     @property
     def size(self) -> int | None:

@@ -102,6 +102,7 @@ def result(**changed: Any) -> Result:
         pruned=(),
         failed={},
         space_size=None,
+        stopped=None,
         best=first[0].done,
         chosen=SearchWinner(first[0].done, first, None, 0.0),
         checked=(),

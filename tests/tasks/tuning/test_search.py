@@ -28,6 +28,7 @@ from tests.tasks.tuning.searching import (
     N_LISTS,
     SAMPLERS,
     Sampler,
+    alive,
     claim,
     claimed,
     config_of,
@@ -654,3 +655,29 @@ def test_a_claim_reads_and_writes_under_the_lock_of_the_study(
 
     assert {name for name, _ in touched} == {"get_all_trials", "create_new_trial"}
     assert all(locked for _, locked in touched)
+
+
+def test_a_search_ends_where_trials_bring_no_new_best_and_a_killed_one_ends_there_too(
+    workspace: Workspace,
+) -> None:
+    config = config_of({"factors": list(range(1, 41))}, "random", trials=40, stop_after=6)
+    whole = opened(workspace, config, "whole")
+    points = measure(whole)
+
+    assert whole.wanted == whole.stopped == len(points) < 40
+    values = [done.value if done.values else -1.0 for done in whole.finished]
+    assert max(values) == max(values[:-6]) > max(values[-6:])
+    for n in (3, len(points) - 1):
+        search = opened(workspace, config, f"cut at {n}")
+        measure(search, n)
+        with alive(search, "dies"):
+            cut_off = search.claim("dies")
+        assert cut_off is not None
+        assert measure(opened(workspace, config, f"cut at {n}")) == points[n:]
+    longer = opened(workspace, config_of(config_table(config), "random", trials=40), "whole")
+    assert longer.wanted == 40
+    assert claim(longer, ME) is not None
+
+
+def config_table(config: ExperimentConfig) -> dict[str, Any]:
+    return config.model_dump()["search"]
