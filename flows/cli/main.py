@@ -99,6 +99,11 @@ COMMANDS = [
     ),
     *_listed(
         EXPERIMENTS,
+        "bench",
+        bench="Run a published protocol: our rows with intervals beside the published rows.",
+    ),
+    *_listed(
+        EXPERIMENTS,
         "diff",
         diff="Show how runs differ: in parameters, metrics, users who gain and items shown.",
     ),

@@ -193,3 +193,63 @@ def _unknown_users(fold: Fold) -> float:
 
 def _unknown(fold: Fold) -> float:
     return fold.unreachable / len(fold.held_out)
+
+
+@dataclass(frozen=True, slots=True)
+class SidesAlike:
+    """Validation beside the test side of a cut in which a baseline may do differently on the two.
+
+    Attributes:
+        metric: What the baseline is judged by.
+        model: The baseline, fitted on the training side of each.
+        validation: Its value on validation.
+        test: On the test side.
+        difference: test - validation, of other users.
+        activity: Median number of items known of the users judged on validation and on test.
+    """
+
+    metric: str
+    model: str
+    validation: Estimate
+    test: Estimate
+    difference: Estimate
+    activity: tuple[float, float]
+
+    @property
+    def differs(self) -> bool:
+        """Whether the values are further apart than chance makes them."""
+        return _differs(self.difference, self.validation)
+
+    @property
+    def sentence(self) -> str:
+        """What was found, in one sentence."""
+        found = "differ" if self.differs else "look exchangeable"
+        return (
+            f"validation and test {found}: popularity {self.metric} {_text(self.validation)} on "
+            f"validation, {_text(self.test)} on test; their users have {self.activity[0]:g} and "
+            f"{self.activity[1]:g} known items (median)"
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Every figure, and the sentence."""
+        return {**asdict(self), "differs": self.differs, "sentence": self.sentence}
+
+
+def sides_alike(
+    validation: Fold,
+    test: Fold,
+    config: ModelConfig,
+    metric: str,
+    seed: int,
+    n_resamples: int = N_RESAMPLES,
+    progress: Progress = silent,
+) -> SidesAlike:
+    """Validation beside test, where users are held out, or where one moment cuts all users.
+
+    The arguments are those of `exchange`.
+    """
+    values = [_values(config, fold, metric, progress) for fold in (validation, test)]
+    seeds = (seed_for(seed, "exchange", "validation"), seed_for(seed, "exchange", "test"))
+    on_validation, on_test, apart = unpaired(values[0], values[1], seeds, n_resamples)
+    known = [float(np.median(fold.history.per_user()[fold.judged])) for fold in (validation, test)]
+    return SidesAlike(metric, config.kind, on_validation, on_test, apart, (known[0], known[1]))

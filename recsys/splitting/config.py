@@ -8,6 +8,7 @@ from pydantic import AwareDatetime, Field, NonNegativeInt, PositiveInt
 from recsys.settings import Config
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+ShareOrNumber = Fraction | PositiveInt
 
 
 class OneCut(Config):
@@ -57,6 +58,10 @@ class TimeSplit(OneCut):
     """The share of events before test, used where no moment is given."""
     test: Fraction = 0.1
     """The last share of events, used where no moment is given."""
+    gap: NonNegativeInt = 0
+    """Seconds before each moment of which nothing is learned or judged."""
+    known_users: bool = False
+    """Whether only users of the training are judged."""
 
 
 class UserSplit(OneCut):
@@ -64,12 +69,18 @@ class UserSplit(OneCut):
 
     kind: Literal["users"]
     """Names this way to split."""
-    validation: Fraction = 0.1
-    """The share of users that trials are judged on."""
-    test: Fraction = 0.1
-    """The share of users that the winner is judged on."""
+    validation: ShareOrNumber = 0.1
+    """The share of users that trials are judged on, or their number."""
+    test: ShareOrNumber = 0.1
+    """The share of users that the winner is judged on, or their number."""
     history: Fraction = 0.8
     """The share of the items of such a user that the model is shown."""
+    min_items: Annotated[int, Field(ge=2)] = 2
+    """Users with fewer items are not judged."""
+    known_items: bool = False
+    """Whether items that no training user has are left out."""
+    refit: bool = True
+    """Whether the winner learns from the validation users, too."""
 
 
 class ColdUserSplit(OneCut):

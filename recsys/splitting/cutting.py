@@ -70,12 +70,12 @@ def _cut(
             return last_split(events.cells(), n)
         case TimeSplit() as how:
             begin = moments(events, how.validation, how.test)
-            return time_split(
-                events, _seconds(how.validation_at, begin[0]), _seconds(how.test_at, begin[1])
-            )
+            at = (_seconds(how.validation_at, begin[0]), _seconds(how.test_at, begin[1]))
+            return time_split(events, *at, how.gap, how.known_users)
         case UserSplit() as how:
-            shares = (how.validation, how.test)
-            return user_split(events.cells(), shares, how.history, seeds)
+            cells, sizes = events.cells(), (how.validation, how.test)
+            options = (how.min_items, how.known_items, how.refit)
+            return user_split(cells, sizes, how.history, seeds, *options)
         case ColdUserSplit() as how:
             return cold_user_split(events.cells(), (how.validation, how.test), seeds[0])
         case ColdItemSplit() as how:

@@ -19,7 +19,7 @@ import pandas as pd
 
 from recsys.data.interactions import Events, Interactions
 from recsys.data.profiles import Profiles
-from recsys.dtypes import BoolArray
+from recsys.dtypes import BoolArray, Int8Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -268,7 +268,9 @@ def last_split(data: Interactions, n: int) -> Split:
     return nested(rest, data.where(hidden), latest(rest, n), f"last {n} items of each user")
 
 
-def time_split(events: Events, validation_at: int, test_at: int) -> Split:
+def time_split(
+    events: Events, validation_at: int, test_at: int, gap: int = 0, known_users: bool = False
+) -> Split:
     """One moment for all users; events are cut before they are summed.
 
         time      before validation_at | before test_at | from test_at on
@@ -283,18 +285,27 @@ def time_split(events: Events, validation_at: int, test_at: int) -> Split:
         events: With times.
         validation_at: First second (UTC) of the validation side.
         test_at: First second (UTC) of the test side.
+        gap: Seconds before each of the two of which nothing is used on that side.
+        known_users: Whether users without an event in the training of a side are not judged there.
     """
     if events.times is None:
         raise ValueError("a split by time needs times, and the data has none")
-    if not validation_at < test_at:
-        raise ValueError(f"validation_at {validation_at} must be before test_at {test_at}")
-    train = events.where(events.times < validation_at).cells()
-    refit = events.where(events.times < test_at).cells()
+    if not validation_at < test_at - gap:
+        gapped = f" - gap {gap}" * (gap > 0)
+        raise ValueError(f"validation_at {validation_at} must be before test_at {test_at}{gapped}")
+    train = events.where(events.times < validation_at - gap).cells()
+    refit = events.where(events.times < test_at - gap).cells()
     held_out = _first_played_from(events.cells(), test_at)
     hidden = _first_played_from(refit, validation_at)
+    if known_users:
+        held_out, hidden = _of_known_users(held_out, refit), _of_known_users(hidden, train)
     moments = (_utc(validation_at), _utc(test_at))
     method = "by time: validation from {}, test from {} (UTC)".format(*moments)
     return Split(Fold(train, train, hidden), Fold(refit, refit, held_out), method)
+
+
+def _of_known_users(held_out: Interactions, train: Interactions) -> Interactions:
+    return held_out.where(train.per_user()[held_out.rows] > 0)
 
 
 def _utc(seconds: int) -> str:
@@ -322,7 +333,13 @@ def moments(events: Events, validation: float, test: float) -> tuple[int, int]:
 
 
 def user_split(
-    data: Interactions, shares: tuple[float, float], history: float, seeds: tuple[int, int]
+    data: Interactions,
+    sizes: tuple[float, float],
+    history: float,
+    seeds: tuple[int, int],
+    min_items: int = 2,
+    known_items: bool = False,
+    refit: bool = True,
 ) -> Split:
     """Whole users are held out; each is judged by fold-in from a part of their items.
 
@@ -332,25 +349,50 @@ def user_split(
 
     Args:
         data: All cells.
-        shares: Share of the users for validation and for test; at least one user each.
-        history: Share of a judged user's items that is known; users with one item are not
-            judged.
+        sizes: How many users go to validation and to test; below 1 a share, at least one user.
+        history: Share of a judged user's items that is known.
         seeds: Of the draw of users and of the draw of items.
+        min_items: Users with fewer are not judged.
+        known_items: Whether items that no training user has go, before items are drawn.
+        refit: Whether the model of the test learns from the validation users, too.
     """
-    n_users = len(data.users)
-    n_validation, n_test = (max(1, round(share * n_users)) for share in shares)
-    order = np.random.default_rng(seeds[0]).permutation(n_users)
-    side = np.zeros(n_users, dtype=np.int8)
-    side[order[:n_test]] = 2
-    side[order[n_test : n_test + n_validation]] = 1
-    hidden = drawn(data, 1 - history, 2, seeds[1])
+    side = _sides_of_users(len(data.users), sizes, seeds[0])
+    if known_items:
+        data = _without_items(data, data.where(side[data.rows] == 0).per_item() > 0)
+    hidden = drawn(data, 1 - history, min_items, seeds[1])
     of = side[data.rows]
+    learned = [data.where(of == 0)]
+    learned.append(data.where(of < 2) if refit else learned[0])
     folds = [
-        Fold(data.where(of < n), data.where((of == n) & ~hidden), data.where((of == n) & hidden))
-        for n in (1, 2)
+        Fold(train, data.where((of == n) & ~hidden), data.where((of == n) & hidden))
+        for n, train in enumerate(learned, 1)
     ]
     method = f"whole users, folded in from {history:.0%} of their items"
     return Split(folds[0], folds[1], method)
+
+
+def _sides_of_users(n_users: int, sizes: tuple[float, float], seed: int) -> Int8Array:
+    """The side of each user, int8, shape (n_users,): 0 train, 1 validation, 2 test."""
+    n_validation, n_test = (
+        int(size) if size >= 1 else max(1, round(size * n_users)) for size in sizes
+    )
+    if n_validation + n_test >= n_users:
+        raise ValueError(
+            f"{n_validation:,} + {n_test:,} of {n_users:,} users are to be held out, so nothing "
+            f"is left to train on"
+        )
+    order = np.random.default_rng(seed).permutation(n_users)
+    side = np.zeros(n_users, dtype=np.int8)
+    side[order[:n_test]] = 2
+    side[order[n_test : n_test + n_validation]] = 1
+    return side
+
+
+def _without_items(data: Interactions, keep: BoolArray) -> Interactions:
+    """The cells of some items, over an id map of these; `keep` is of shape (n_items,)."""
+    kept = data.where(keep[data.cols])
+    cols = (np.cumsum(keep, dtype=np.int32) - 1)[kept.cols]
+    return replace(kept, items=data.items.where(keep), cols=cols)
 
 
 def given_split(

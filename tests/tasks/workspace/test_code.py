@@ -26,7 +26,7 @@ SCOPES = {
     "measuring": MEASURING,
     "serving": SERVING,
 }
-DECIDING_NOTHING = {"library", "plots", "report"}
+DECIDING_NOTHING = {"library", "plots", "protocols", "report"}
 SHARED = {
     "bounds",
     "dtypes",
