@@ -10,6 +10,7 @@ from recsys import sources
 from recsys.data.config import FilterConfig
 from recsys.data.filtering import apply_filters
 from recsys.data.interactions import Events
+from recsys.errors import InputError
 from recsys.protocols.protocol import Count, Prepared, Protocol, PublishedRow, Task
 
 LIKED = 3.5  # ratings above this count
@@ -30,10 +31,20 @@ def _split(held_out: int) -> dict[str, object]:
 
 
 def _filtered(events: Events, min_items: int, min_users: int) -> Events:
-    """Items with enough users first, then users with enough of these items: once each."""
-    for least in ({"min_users": min_users}, {"min_items": min_items}):
-        config = FilterConfig.model_validate({"min_items": 0, "min_users": 0, **least})
-        events, _ = apply_filters(events, None, config, 0)
+    """Items with enough users first, then users with enough of these items: once each.
+
+    Raises:
+        InputError: nothing is left.
+    """
+    try:
+        for least in ({"min_users": min_users}, {"min_items": min_items}):
+            config = FilterConfig.model_validate({"min_items": 0, "min_users": 0, **least})
+            events, _ = apply_filters(events, None, config, 0)
+    except InputError as error:
+        raise InputError(
+            f"items with {min_users} users or more, then users with {min_items} of these or more: "
+            "none is left; give the whole published data"
+        ) from error
     return events
 
 
