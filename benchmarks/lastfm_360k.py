@@ -28,7 +28,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from flows.cli.inputs import CONFIGS
 from flows.cli.progress import ProgressDisplay
@@ -42,6 +41,8 @@ from recsys.evaluation.report import Report
 from recsys.models.als import AlsConfig
 from recsys.models.config import ModelConfig
 from recsys.models.popularity import PopularityConfig
+from recsys.protocols.draws import n_able, of_drawn_users
+from recsys.protocols.others import DRAW, LASTFM_360K, SHARE
 from recsys.search.space import grid
 from recsys.seeds import seed_for
 from recsys.splitting.config import RandomSplit
@@ -51,9 +52,8 @@ MD5 = "be672526eb7c69495c27ad27803148f1"
 BLOCK = 1 << 24  # bytes hashed between two lines of progress
 K = 10
 N_TEST_USERS = 10_000
-FRACTION = 0.3
-LEAST = 2  # artists held out of a test user
-SEED = 123
+FRACTION = SHARE
+SEED = DRAW
 
 PLAIN = AlsConfig(factors=50, regularization=5.0, iterations=15, alpha=1.0, weighting="linear")
 """What the six libraries were given."""
@@ -70,16 +70,7 @@ SIDES = {"test users": 10_000, "train cells": 17_164_027, "test cells": 145_124}
 STUDY = {"rows": 1_357_087, "users": 20_000, "artists": 66_959, "cells": 1_357_032}
 
 SHOWN = ("precision", "recall", "map", "hit_rate", "mrr")
-LIBRARIES: dict[str, tuple[float, ...]] = {
-    "cmfrec, CG": (0.16969, 0.117693, 0.088718, 0.7810, 0.409968),
-    "cmfrec, Cholesky": (0.17010, 0.117924, 0.089032, 0.7844, 0.413211),
-    "implicit, CG": (0.17007, 0.117821, 0.089215, 0.7851, 0.411801),
-    "implicit, Cholesky": (0.17031, 0.117941, 0.089321, 0.7872, 0.413636),
-    "LensKit, CG": (0.17069, 0.118615, 0.089617, 0.7845, 0.413202),
-    "LensKit, LU": (0.16941, 0.117761, 0.089272, 0.7817, 0.411940),
-    "QMF": (0.17019, 0.118182, 0.089924, 0.7873, 0.419423),
-    "cornac, SGD": (0.00889, 0.006234, 0.003009, 0.0812, 0.026816),
-}
+LIBRARIES: dict[str, tuple[float, ...]] = {row.model: row.values for row in LASTFM_360K.published}
 """SHOWN at 10, as the notebooks at commit 56f43b7 print them; map is their TAP, which divides by
 min(10, held out). rsparse, the sixth, is in an R notebook."""
 IN_STUDY = ("precision", "recall", "ndcg", "coverage")
@@ -219,24 +210,12 @@ def joined_split(cells: Interactions, seed: int) -> Fold:
     Raises:
         InputError: no user has so many.
     """
-    given = np.floor(FRACTION * cells.per_user() + 0.5).astype(np.int64)
-    able = np.flatnonzero(given >= LEAST)
-    if not len(able):
+    n_users = min(N_TEST_USERS, n_able(cells, FRACTION))
+    if not n_users:
         raise InputError("no user has artists enough to hold two out; give a larger file")
-    rng = np.random.default_rng(seed)
-    chosen = rng.choice(able, min(N_TEST_USERS, len(able)), replace=False)
-    given[np.setdiff1d(np.arange(len(given)), chosen)] = 0
-    hidden = places(cells.rows, rng.random(len(cells), dtype=np.float32)) < given[cells.rows]
+    hidden = of_drawn_users(cells, n_users, FRACTION, seed)
     train = cells.where(~hidden)
     return Fold(train, train, cells.where(hidden))
-
-
-def places(rows: npt.NDArray[np.int32], keys: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
-    """Place of each cell among those of its user by rising key, from 0; rows rise."""
-    order = np.lexsort((keys, rows))
-    found = np.empty(len(rows), dtype=np.int64)
-    found[order] = np.arange(len(rows)) - np.searchsorted(rows, rows)
-    return found
 
 
 def study(events: Events, trials: int, seed: int, sample: bool, tell: ProgressDisplay) -> None:

@@ -32,7 +32,6 @@ import numpy as np
 import numpy.typing as npt
 import optuna
 
-from recsys import sources
 from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
 from recsys.errors import InputError
@@ -46,26 +45,20 @@ from recsys.models.ensemble import Ensemble, EnsembleConfig
 from recsys.models.recommender import Recommendations, Recommender
 from recsys.models.top_k import best
 from recsys.models.weighting import DAY
+from recsys.protocols.draws import of_each_item
+from recsys.protocols.others import MOVIELENS_100K, RATIO, ratings_cut
 from recsys.search.space import Choice, FloatRange, IntRange, Point, Space, applies
 from recsys.seeds import seed_for
 from recsys.splitting.split import Fold
 
 K = 10
-RATIO = 0.75
-SEED = 42  # theirs
 ROWS = (75_066, 24_934)  # of the training and of the test side of their split
 METRICS = ("ndcg", "precision", "recall", "map")
 TARGET = 0.490
 HALF_LIFE = 30.0  # days; SAR's
 
-PUBLISHED: Mapping[str, tuple[float, float, float, float]] = {
-    "BiVAE": (0.471722, 0.411347, 0.224300, 0.329962),
-    "BPR": (0.444991, 0.388653, 0.216555, 0.297456),
-    "LightGCN": (0.417327, 0.361824, 0.196233, 0.276277),
-    "SAR": (0.393819, 0.340615, 0.185377, 0.258452),
-    "NCF": (0.384246, 0.338176, 0.176739, 0.252473),
-    "embedding dot bias (FastAI)": (0.117810, 0.104242, 0.042450, 0.053549),
-    "ALS on ratings (Spark)": (0.037863, 0.042842, 0.013880, 0.012740),
+PUBLISHED: Mapping[str, tuple[float, ...]] = {
+    row.model: row.values for row in MOVIELENS_100K.published
 }
 """METRICS at 10, as in the notebook at commit 6232b154."""
 
@@ -207,17 +200,9 @@ def published_fold(path: Path) -> Fold:
     Raises:
         InputError: the file cannot be read, or is not MovieLens 100K.
     """
-    cells = sources.read(path, format="movielens").events.cells()
-    table = np.loadtxt(path, dtype=np.int64)
-    if len(table) != sum(ROWS):
-        raise InputError(f"{path} has {len(table):,} ratings, MovieLens 100K has {sum(ROWS):,}")
-    rows = cells.users.numbers(map(str, table[:, 0].tolist()))
-    cols = cells.items.numbers(map(str, table[:, 1].tolist()))
-    # Theirs is numpy's legacy generator, one number per line of the file.
-    keys = np.random.RandomState(SEED).random_sample(len(table))
-    at = np.searchsorted(cells.keys, rows.astype(np.int64) * len(cells.items) + cols)
-    hidden = np.empty(len(cells), dtype=np.bool_)
-    hidden[at] = held_out(cols, keys)
+    cells, hidden = ratings_cut(path)
+    if len(cells) != sum(ROWS):
+        raise InputError(f"{path} has {len(cells):,} ratings, MovieLens 100K has {sum(ROWS):,}")
     train = cells.where(~hidden)
     return Fold(train, train, cells.where(hidden))
 
@@ -225,24 +210,8 @@ def published_fold(path: Path) -> Fold:
 def held_out(
     items: npt.NDArray[np.int32], keys: npt.NDArray[np.float64], ratio: float = RATIO
 ) -> npt.NDArray[np.bool_]:
-    """Which ratings are held out when each item keeps round(ratio * n) of its n.
-
-    Half is rounded to even. An item with one or two ratings keeps them all.
-
-    Args:
-        items: Item number of each rating, shape (n,).
-        keys: The ratings of an item with the lowest stay; shape (n,).
-        ratio: Share that stays.
-
-    Returns:
-        bool, shape (n,).
-    """
-    order = np.lexsort((keys, items))
-    ordered = items[order]
-    place = np.arange(len(items)) - np.searchsorted(ordered, ordered)
-    hidden = np.empty(len(items), dtype=np.bool_)
-    hidden[order] = place >= np.rint(ratio * np.bincount(items))[ordered]
-    return hidden
+    """Which ratings are held out when each item keeps round(ratio * n) of its n."""
+    return of_each_item(items, keys, ratio)
 
 
 def inner_folds(train: Interactions, n: int, seed: int) -> list[Fold]:

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.data.interactions import Interactions
-from recsys.dtypes import BoolArray
+from recsys.dtypes import BoolArray, Int64Array
 from recsys.errors import InputError
 from recsys.splitting.split import ranks_within
 
@@ -30,6 +30,17 @@ def of_each_item(
     return np.asarray(ranks_within(items, keys) >= kept[items])
 
 
+def n_able(cells: Interactions, share: float) -> int:
+    """How many users `of_drawn_users` can draw."""
+    return int(np.count_nonzero(_given(cells, share) >= LEAST))
+
+
+def _given(cells: Interactions, share: float) -> Int64Array:
+    """How many items each user would lose, int64, shape (n_users,)."""
+    given: Int64Array = np.floor(share * cells.per_user() + 0.5).astype(np.int64)
+    return given
+
+
 def of_drawn_users(cells: Interactions, n_users: int, share: float, seed: int) -> BoolArray:
     """Which cells are held out when users drawn at random lose a share of their items.
 
@@ -48,7 +59,7 @@ def of_drawn_users(cells: Interactions, n_users: int, share: float, seed: int) -
     Raises:
         InputError: fewer users have so many.
     """
-    given = np.floor(share * cells.per_user() + 0.5).astype(np.int64)
+    given = _given(cells, share)
     able = np.flatnonzero(given >= LEAST)
     if len(able) < n_users:
         raise InputError(

@@ -50,6 +50,7 @@ READS: list[tuple[str, ...]] = [
 WRITES: list[tuple[tuple[str, ...], str]] = [
     (("experiment", "--study", "new", *PLAYS, *FAST), ONLY_READ),
     (("compare", "--models", "als,popularity-users", "--seeds", "1", *PLAYS, *FAST), ONLY_READ),
+    (("bench", "movielens-100k", "--data", "{plays}"), ONLY_READ),
     (("retrain", *DAYS, "--gate", "always"), ONLY_READ),
     (("register", "--run", "s2"), ONLY_READ),
     (("promote", "1"), ONLY_READ),

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from recsys.data.interactions import Interactions
-from recsys.evaluation.exchange import Exchange, exchange, unevenness
+from recsys.evaluation.exchange import Exchange, exchange, sides_alike, unevenness
 from recsys.models import make_config
-from recsys.splitting.split import Fold, given_split, redrawn
+from recsys.splitting.split import Fold, given_split, redrawn, user_split
 from tests.conftest import cells_of
 
 POPULARITY = make_config("popularity-users", {})
@@ -110,3 +110,27 @@ def test_a_random_cut_has_the_sizes_of_each_user_and_all_pairs() -> None:
     assert fold.train.merged(fold.held_out).keys.tolist() == cells.keys.tolist()
     assert fold.held_out.per_user().tolist() == split.test.held_out.per_user().tolist()
     assert fold.held_out.keys.tolist() != split.test.held_out.keys.tolist()
+
+
+def test_users_held_out_at_random_look_exchangeable() -> None:
+    split = user_split(log(), (100, 100), 0.8, (1, 2), 5, True, False)
+
+    found = sides_alike(split.validation, split.test, POPULARITY, "ndcg@10", 0, 200)
+
+    assert not found.differs
+    assert found.activity == (10, 10), "of 12 items 2 are held out"
+    assert found.sentence.startswith("validation and test look exchangeable: popularity ndcg@10 0.")
+
+
+def test_users_of_the_test_who_play_other_items_are_a_difference() -> None:
+    split = user_split(log(), (100, 100), 0.8, (1, 2), 5, True, False)
+    test = split.test
+    rare = test.held_out.where(test.train.per_item()[test.held_out.cols] < 80)
+    other = Fold(test.train, test.history, rare)
+
+    found = sides_alike(split.validation, other, POPULARITY, "ndcg@10", 0, 200)
+
+    assert found.differs
+    assert found.difference.mean < 0
+    assert found.sentence.startswith("validation and test differ: popularity ndcg@10 0.")
+    assert found.as_json()["differs"] is True
