@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from flows import environment
 from flows.compare import CompareRequest, CompareResult, compare
 from flows.experiment import prepared
@@ -16,6 +18,7 @@ from recsys.models import make_config
 from recsys.protocols.protocol import Protocol
 from recsys.protocols.standing import FoundCount, Row, found_counts, our_row, ranked
 from recsys.seeds import seed_for
+from recsys.splitting.split import Fold
 from recsys.splitting.store import load_fold
 from tasks.data.protocols import prepare
 from tasks.data.stages import DataFiles
@@ -133,13 +136,13 @@ def bench(request: BenchRequest, workspace: Path = Path("mlruns")) -> BenchResul
     source = DataFiles(data.folder / f"{protocol.name}.parquet")
     stages = prepared(place, source, config, False, request.adopt)
     compared = compare(_comparison(request, source, config), place.root)
-    folds = stages["split"].folder
-    counts = {**data.facts["counts"], **_of_split(stages["split"].facts)}
+    validation, test = (load_fold(stages["split"].folder / n) for n in ("validation", "test"))
+    counts = {**data.facts["counts"], **_of_split(validation, test, stages["split"].facts)}
     result = BenchResult(
         request,
         found_counts(protocol, counts),
-        _rows(request, compared, folds),
-        compared.exchange or _alike(config, folds),
+        _rows(request, compared, test),
+        compared.exchange or _alike(config, validation, test),
         compared,
     )
     _keep(place, result)
@@ -180,39 +183,37 @@ def _comparison(
     )
 
 
-def _of_split(facts: Mapping[str, Any]) -> dict[str, int]:
+def _of_split(validation: Fold, test: Fold, facts: Mapping[str, Any]) -> dict[str, int]:
     """What was counted of the sides of a split."""
-    train, test, validation = facts["test"]["train"], facts["test"], facts["validation"]
     sides = facts["sides"]
     return {
-        "training users": train["users"],
-        "items of training users": train["items"],
-        "validation users judged": validation["judged_users"],
-        "validation pairs held out": validation["held_out"],
-        "test users judged": test["judged_users"],
-        "test pairs held out": test["held_out"],
-        "test pairs of items without a training user": test["unreachable"],
+        "training users": len(test.train.users_with_cells()),
+        "items of training users": int(np.count_nonzero(test.train.per_item())),
+        "validation users judged": len(validation.judged),
+        "validation pairs held out": len(validation.held_out),
+        "test users judged": len(test.judged),
+        "test pairs held out": len(test.held_out),
+        "test pairs of items without a training user": test.unreachable,
         **({} if sides is None else {"test pairs left out, in train too": sides["pairs_dropped"]}),
     }
 
 
-def _rows(request: BenchRequest, compared: CompareResult, folds: Path) -> tuple[Row, ...]:
-    fold = load_fold(folds / "test")
+def _rows(request: BenchRequest, compared: CompareResult, test: Fold) -> tuple[Row, ...]:
     [split] = compared.comparison.splits
     seed = seed_for(request.seed, "judge", "bootstrap")
     ours = []
     for n, (model, found) in enumerate(split.results.items()):
         report_progress("models beside the published rows", n, len(split.results))
-        row = our_row(request.protocol, model, found.lists, fold, seed, request.resamples)
+        row = our_row(request.protocol, model, found.lists, test, seed, request.resamples)
         ours.append(row)
     return ranked(request.protocol, ours)
 
 
-def _alike(config: ExperimentConfig, folds: Path) -> SidesAlike:
+def _alike(config: ExperimentConfig, validation: Fold, test: Fold) -> SidesAlike:
     report_progress("validation beside test", 0, None)
     return sides_alike(
-        load_fold(folds / "validation"),
-        load_fold(folds / "test"),
+        validation,
+        test,
         make_config(config.judge.baseline, {}),
         config.study.metric,
         config.seed,

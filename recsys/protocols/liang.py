@@ -79,6 +79,10 @@ def prepare_msd(task: Task) -> Prepared:
     return Prepared(log, {"triplets": len(reading.events), **counted(log)})
 
 
+def _measured_again(values: str) -> str:
+    return f"measured again; Steck 2019 (WWW) prints {values}"
+
+
 ML_20M = Protocol(
     name="ml-20m",
     title="MovieLens 20M, ratings above 3.5, strong generalization",
@@ -104,7 +108,7 @@ ML_20M = Protocol(
         PublishedRow("higher-order EASE", (0.400, 0.530, 0.429), "Steck and Liang 2021 (RecSys)"),
         PublishedRow("iALS, 2048 factors", (0.395, 0.532, 0.425), "Rendle et al. 2022 (RecSys)"),
         PublishedRow("Mult-VAE", (0.395, 0.537, 0.426), "Liang et al. 2018 (WWW)"),
-        PublishedRow("EASE", (0.392, 0.521, 0.422), f"Steck 2019 (WWW), as in {SANSA}"),
+        PublishedRow("EASE", (0.392, 0.521, 0.422), _measured_again(".391, .521, .420")),
         PublishedRow("SANSA, 1 % of links", (0.388, 0.518, 0.420), SANSA),
     ),
     notes=AS_PAPER,
@@ -129,7 +133,7 @@ MSD = Protocol(
         "training users": Count(471_355),
     },
     published=(
-        PublishedRow("EASE", (0.332, 0.428, 0.388), f"Steck 2019 (WWW), as in {SANSA}"),
+        PublishedRow("EASE", (0.332, 0.428, 0.388), _measured_again(".333, .428, .389")),
         PublishedRow("SANSA, 0.05 % of links", (0.328, 0.422, 0.383), SANSA),
     ),
     notes=AS_PAPER,

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from flows.bench import BenchRequest, BenchResult, bench
@@ -115,10 +116,13 @@ def test_held_out_users_are_folded_in_and_judged_by_capped_recall(lab: Lab, tmp_
 
 @pytest.mark.slow
 def test_likes_are_cut_by_time_and_have_no_published_rows(lab: Lab, tmp_path: Path) -> None:
-    days = range(0, 25_823_600, 90_000)
-    likes = [(u, (u * 7 + n * n) % 60, t) for n, t in enumerate(days) for u in range(n % 3, 40, 3)]
-    for day in (25_830_000, 25_920_000):
-        likes += [(u, (u * 5 + n) % 70, day + n) for n in range(9) for u in range(40)]
+    rng = np.random.default_rng(6)
+    likes = [
+        (user, item, int(begin + rng.integers(80_000)))
+        for user in range(40)
+        for n, begin in ((20, 1_000_000), (5, 25_826_000), (5, 25_914_000))
+        for item in rng.choice(80, n, replace=False).tolist()
+    ]
     made_up.write_likes(tmp_path, likes)
 
     result = run(lab, PROTOCOLS["yambda-50m"], tmp_path, name="bench-time")
