@@ -81,6 +81,8 @@ class UserSplit(OneCut):
     """Whether items that no training user has are left out."""
     refit: bool = True
     """Whether the winner learns from the validation users, too."""
+    draw: Literal["seed", "liang-2018"] = "seed"
+    """Who and what is held out: by the seed, or as the code of Liang et al. 2018 draws it."""
 
 
 class ColdUserSplit(OneCut):

@@ -21,6 +21,7 @@ from recsys.splitting.config import (
     TimeSplit,
     UserSplit,
 )
+from recsys.splitting.drawing import LIANG_2018
 from recsys.splitting.split import (
     Split,
     given_split,
@@ -29,8 +30,8 @@ from recsys.splitting.split import (
     published_split,
     random_split,
     time_split,
-    user_split,
 )
+from recsys.splitting.users import user_split
 
 
 def cut(
@@ -74,7 +75,8 @@ def _cut(
             return time_split(events, *at, how.gap, how.known_users)
         case UserSplit() as how:
             cells, sizes = events.cells(), (how.validation, how.test)
-            options = (how.min_items, how.known_items, how.refit)
+            published = LIANG_2018 if how.draw == "liang-2018" else None
+            options = (how.min_items, how.known_items, how.refit, published)
             return user_split(cells, sizes, how.history, seeds, *options)
         case ColdUserSplit() as how:
             return cold_user_split(events.cells(), (how.validation, how.test), seeds[0])

@@ -19,7 +19,7 @@ import pandas as pd
 
 from recsys.data.interactions import Events, Interactions
 from recsys.data.profiles import Profiles
-from recsys.dtypes import BoolArray, Int8Array
+from recsys.dtypes import BoolArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -330,69 +330,6 @@ def moments(events: Events, validation: float, test: float) -> tuple[int, int]:
     ordered = np.sort(events.times)
     at = [int(ordered[int(len(ordered) * (1 - share))]) for share in (validation + test, test)]
     return at[0], at[1]
-
-
-def user_split(
-    data: Interactions,
-    sizes: tuple[float, float],
-    history: float,
-    seeds: tuple[int, int],
-    min_items: int = 2,
-    known_items: bool = False,
-    refit: bool = True,
-) -> Split:
-    """Whole users are held out; each is judged by fold-in from a part of their items.
-
-        train users       all items                    fit
-        validation users  80 % known, 20 % held out    tuning
-        test users        80 % known, 20 % held out    once; fit on train + validation users
-
-    Args:
-        data: All cells.
-        sizes: How many users go to validation and to test; below 1 a share, at least one user.
-        history: Share of a judged user's items that is known.
-        seeds: Of the draw of users and of the draw of items.
-        min_items: Users with fewer are not judged.
-        known_items: Whether items that no training user has go, before items are drawn.
-        refit: Whether the model of the test learns from the validation users, too.
-    """
-    side = _sides_of_users(len(data.users), sizes, seeds[0])
-    if known_items:
-        data = _without_items(data, data.where(side[data.rows] == 0).per_item() > 0)
-    hidden = drawn(data, 1 - history, min_items, seeds[1])
-    of = side[data.rows]
-    learned = [data.where(of == 0)]
-    learned.append(data.where(of < 2) if refit else learned[0])
-    folds = [
-        Fold(train, data.where((of == n) & ~hidden), data.where((of == n) & hidden))
-        for n, train in enumerate(learned, 1)
-    ]
-    method = f"whole users, folded in from {history:.0%} of their items"
-    return Split(folds[0], folds[1], method)
-
-
-def _sides_of_users(n_users: int, sizes: tuple[float, float], seed: int) -> Int8Array:
-    """The side of each user, int8, shape (n_users,): 0 train, 1 validation, 2 test."""
-    n_validation, n_test = (
-        int(size) if size >= 1 else max(1, round(size * n_users)) for size in sizes
-    )
-    if n_validation + n_test >= n_users:
-        raise ValueError(
-            f"{n_validation:,} + {n_test:,} of {n_users:,} users are to be held out, so nothing "
-            f"is left to train on"
-        )
-    order = np.random.default_rng(seed).permutation(n_users)
-    side = np.zeros(n_users, dtype=np.int8)
-    side[order[:n_test]] = 2
-    side[order[n_test : n_test + n_validation]] = 1
-    return side
-
-
-def _without_items(data: Interactions, keep: BoolArray) -> Interactions:
-    """The cells of some items, over an id map of these; `keep` is of shape (n_items,)."""
-    kept = data.where(keep[data.cols])
-    cols = (np.cumsum(keep, dtype=np.int32) - 1)[kept.cols]
-    return replace(kept, items=data.items.where(keep), cols=cols)
 
 
 def given_split(

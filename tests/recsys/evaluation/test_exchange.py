@@ -4,7 +4,8 @@ import pytest
 from recsys.data.interactions import Interactions
 from recsys.evaluation.exchange import Exchange, exchange, sides_alike, unevenness
 from recsys.models import make_config
-from recsys.splitting.split import Fold, given_split, redrawn, user_split
+from recsys.splitting.split import Fold, given_split, redrawn
+from recsys.splitting.users import user_split
 from tests.conftest import cells_of
 
 POPULARITY = make_config("popularity-users", {})

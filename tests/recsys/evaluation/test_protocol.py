@@ -14,7 +14,8 @@ from recsys.models.iterative import Iteration
 from recsys.models.popularity import PopularityConfig
 from recsys.models.recommender import Recommendations, Recommender
 from recsys.search.curves import Curve, CurvePoint, LossProbe
-from recsys.splitting.split import Fold, Split, random_split, user_split
+from recsys.splitting.split import Fold, Split, random_split
+from recsys.splitting.users import user_split
 from tests.conftest import cells_of, two_camps
 
 POPULAR = PopularityConfig(kind="popularity-users")

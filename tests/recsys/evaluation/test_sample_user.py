@@ -7,7 +7,8 @@ from recsys.evaluation.sample_user import sample_user, shown_to
 from recsys.models import build
 from recsys.models.als import AlsConfig
 from recsys.models.popularity import PopularityConfig
-from recsys.splitting.split import Fold, random_split, user_split
+from recsys.splitting.split import Fold, random_split
+from recsys.splitting.users import user_split
 from tests.conftest import cells_of, two_camps
 
 POPULAR = PopularityConfig(kind="popularity-users")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from recsys.config import checked
@@ -96,6 +97,38 @@ def test_ml_20m_keeps_ratings_above_3_5_of_users_with_five(tmp_path: Path) -> No
         "interactions": len(kept),
     }
     check_strong_generalization(split_of(protocol, data), kept, 8, n_users)
+
+
+def test_the_draw_of_ml_20m_is_that_of_the_code_of_liang_et_al(tmp_path: Path) -> None:
+    """Their steps, with pandas: a permutation of the sorted users, then a choice for each user."""
+    ratings = made_up.liked(1200, 30)
+    made_up.write_ml_20m(tmp_path, ratings)
+    protocol = PROTOCOLS["ml-20m"].with_held_out(60)
+    data = prepared(protocol, tmp_path)
+    table = pd.DataFrame(sorted((int(u), int(i)) for u, i in pairs(data.log.cells())))
+    assert table[0].max() > 999, "numbers are sorted as numbers, 1000 after 999"
+    rng = np.random.RandomState(98765)
+    users = np.sort(table[0].unique())
+    users = users[rng.permutation(users.size)]
+    train = table[table[0].isin(users[:-120])]
+    sides = []
+    for judged in (users[-120:-60], users[-60:]):
+        side = table[table[0].isin(judged) & table[1].isin(train[1])]
+        rng = np.random.RandomState(98765)
+        held_out = []
+        for _, group in side.groupby(0):
+            if len(group) >= 5:
+                chosen = rng.choice(len(group), size=int(0.2 * len(group)), replace=False)
+                held_out += group.iloc[chosen].to_numpy().tolist()
+        sides.append({(str(u), str(i)) for u, i in held_out})
+
+    split = split_of(protocol, data)
+
+    assert pairs(split.validation.held_out) == sides[0]
+    assert pairs(split.test.held_out) == sides[1]
+    assert pairs(split.test.train) == {(str(u), str(i)) for u, i in train.to_numpy().tolist()}
+    other = split_of(protocol, data, seed=1)
+    assert other.fingerprint == split.fingerprint, "--seed draws nothing of it"
 
 
 def test_msd_filters_songs_first_and_users_then(tmp_path: Path) -> None:

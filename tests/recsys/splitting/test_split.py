@@ -16,8 +16,8 @@ from recsys.splitting.split import (
     moments,
     random_split,
     time_split,
-    user_split,
 )
+from recsys.splitting.users import user_split
 from tests.conftest import Heard, cells_of, events_of, heard_logs, pairs, triples
 
 FULL = set(range(10))  # a user with this many items always has validation items

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from recsys.data.interactions import Interactions
-from recsys.splitting.split import Fold, last_split, random_split, user_split
+from recsys.splitting.split import Fold, last_split, random_split
 from recsys.splitting.store import load_fold, save_fold
+from recsys.splitting.users import user_split
 from tests.conftest import cells_of, events_of, triples, two_camps
 from tests.recsys.data.test_store import assert_same_ids, put_pickle
 
