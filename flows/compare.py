@@ -1,7 +1,7 @@
 """Many models, each tuned alike, judged once on the same test sides, over several splits."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from recsys.evaluation.exchange import Exchange
 from recsys.models import config_class, is_baseline, make_config
 from recsys.models.config import ModelConfig
 from recsys.report.toml import as_toml
+from recsys.search.widening import Edge, edges_of
 from recsys.seeds import seed_for
 from tasks.data.stages import DataFiles
 from tasks.orchestration.naming import name_run
@@ -95,6 +96,7 @@ class CompareResult:
         ensemble: Of which models, with the validation values of the best of them and of the
             ensemble; None where fewer than two took part.
         exchange: A published test side beside a random cut; None for a cut of ours.
+        edges: Models whose best parameters lie on the edge of their ranges.
         run: MLflow id.
         seconds: By part.
     """
@@ -104,6 +106,7 @@ class CompareResult:
     failed: Mapping[str, str]
     ensemble: tuple[tuple[str, str], float, float] | None
     exchange: Exchange | None
+    edges: Sequence[Edge]
     run: str
     seconds: Mapping[str, float]
 
@@ -118,6 +121,7 @@ class CompareResult:
             "ensemble": self._merged(),
             "failed": dict(self.failed),
             "random_cut": None if self.exchange is None else self.exchange.as_json(),
+            "at_bound": [asdict(each) for each in self.edges],
             "runs": {"compare": self.run, "name": self.request.name},
             "seconds": {part: round(value, 3) for part, value in self.seconds.items()},
         }
@@ -210,9 +214,28 @@ def _compared(
         facts = EndFacts.now({**clock.seconds, "total": clock.total})
         report_comparison(place, study.experiment, run, _with_commands(facts, request, place))
     clock.seconds["total"] = clock.total
-    result = CompareResult(request, comparison, failed, merged, exchange, run, clock.seconds)
+    edges = _edges(request, entries)
+    result = CompareResult(request, comparison, failed, merged, exchange, edges, run, clock.seconds)
     Run.of(place, run).log({}, tags={NOTE: comparison_note(result)})
     return result
+
+
+def _edges(request: CompareRequest, entries: Mapping[int, dict[str, TunedModel]]) -> list[Edge]:
+    """Of the splits on which each model was searched."""
+    seeds = [request.config.seed] if request.tune_once else [*entries]
+    models = [name for name in entries[request.config.seed] if name != ENSEMBLE]
+    return [
+        edge
+        for model in models
+        for edge in edges_of(
+            model,
+            [
+                (of[model].study.config, of[model].config.point())
+                for of in map(entries.get, seeds)
+                if of
+            ],
+        )
+    ]
 
 
 def _check_others(

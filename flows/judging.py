@@ -1,6 +1,6 @@
 """The end of a study: its winner is chosen on validation, judged once on test, and reported."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,10 @@ from flows.notes import NOTE, study_note
 from flows.reporting import source_of
 from flows.result import Result, Saved
 from flows.searching import Attempt, search_all
-from recsys.config import ExperimentConfig
 from recsys.evaluation.exchange import Exchange
 from recsys.models import baselines, make_config
 from recsys.models.config import ModelConfig
-from recsys.search.space import Point, Value, on_bounds, widened
+from recsys.search.widening import wider_ranges
 from tasks.data.stages import PROFILE_REJECTS, REJECTS, TEST_REJECTS, VALIDATION_REJECTS
 from tasks.progress import report_progress
 from tasks.report.facts import EndFacts
@@ -108,7 +107,7 @@ class _End:
         """The experiment as it is shown."""
         study, search, stages, chosen = self.study, self.search, self.stages, self.chosen
         done, config = search.done, study.config
-        wider = _wider(config, chosen.winner.params)
+        wider = wider_ranges(config, chosen.winner.params)
         on = on_front(done, config.objectives) if config.study.also else []
         return Result(
             study=study.name,
@@ -144,29 +143,6 @@ class _End:
 def facts_of(stages: Mapping[str, StageEntry]) -> dict[str, Mapping[str, Any]]:
     """The facts of each data stage, by its name."""
     return {name: entry.facts for name, entry in stages.items()}
-
-
-def _wider(config: ExperimentConfig, params: Point) -> dict[str, tuple[str, str]]:
-    """Best parameters on an edge of their range: the edge in words, and a wider range."""
-    edges = on_bounds(config.whole_space, params)
-    found = {
-        name: (edge, widened(config.whole_space[name], params[name], _takes(config, params, name)))
-        for name, edge in edges.items()
-    }
-    return {name: (edge, text) for name, (edge, text) in found.items() if text is not None}
-
-
-def _takes(config: ExperimentConfig, params: Point, name: str) -> Callable[[Value], bool]:
-    """Whether the model takes a value of one parameter, the others being as they are."""
-
-    def takes(value: Value) -> bool:
-        try:
-            make_config(config.model, {**params, name: value})
-        except ValueError:
-            return False
-        return True
-
-    return takes
 
 
 def rejects_of(stage: StageEntry, name: str, of: str | None = None) -> str | None:

@@ -15,6 +15,7 @@ from flows.cli.inputs import (
 )
 from flows.cli.session import (
     HERE,
+    TYPED,
     Json,
     Place,
     advice_on_failure,
@@ -84,5 +85,5 @@ def compare(
         compare_tables.item_groups_table,
     ):
         out.print(part(result))
-    for line in compare_tables.notes(result):
+    for line in compare_tables.notes(result, TYPED):
         out.print(line, soft_wrap=True)

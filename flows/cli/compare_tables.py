@@ -1,13 +1,16 @@
 """Many models beside each other, as a terminal shows them."""
 
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Sequence
 
 from rich.console import Group, RenderableType
 
+from flows.cli.experiment_tables import without_options
 from flows.cli.format import FittedTable, TableColumn, metric_text, seconds_text
 from flows.compare import CompareResult
 from recsys.evaluation.comparison import DIVERSITY, LIFT
 from recsys.evaluation.significance import SURE
+from recsys.search.widening import Edge
 
 OTHERS = {
     "recall": "recall",
@@ -94,12 +97,25 @@ def item_groups_table(result: CompareResult) -> RenderableType:
     return FittedTable([_models(result), *groups], title)
 
 
+def beyond(command: Sequence[str], edge: Edge) -> str:
+    """The command that searches a model beyond the edge of a range."""
+    kept = without_options(command, ("--models", "--seeds", "--name", "--top-items"))
+    words = [word for word in kept[1:] if word not in ("--tune-once", "--json")]
+    wider = ["--model", edge.model, "--set", f"search.{edge.parameter}={edge.wider}"]
+    return shlex.join(["recsys", "experiment", *words, *wider])
+
+
 def _models(result: CompareResult) -> TableColumn:
     return TableColumn("model", result.comparison.models, text=True)
 
 
-def notes(result: CompareResult) -> list[str]:
-    """What the tables leave open."""
+def notes(result: CompareResult, command: Sequence[str] = ()) -> list[str]:
+    """What the tables leave open.
+
+    Args:
+        result: The comparison.
+        command: The words after `recsys` that made it.
+    """
     comparison = result.comparison
     lines = [
         f"sd: of the splits; p: paired bootstrap over users against the best, Holm-corrected for "
@@ -114,6 +130,12 @@ def notes(result: CompareResult) -> list[str]:
         )
     if result.exchange is not None:
         lines.append(result.exchange.sentence)
+    for edge in result.edges:
+        lines += [
+            f"{edge.model}: the best {edge.parameter} is the {edge.edge} on {edge.splits} of "
+            f"{edge.of} splits; to search beyond it:",
+            f"  {beyond(command, edge)}",
+        ]
     lines += [f"{model} took no part: {why}" for model, why in result.failed.items()]
     lines.append(seconds_text(dict(result.seconds)))
     lines.append(f"comparison {result.request.name}: run {result.run} in MLflow (`recsys ui`)")

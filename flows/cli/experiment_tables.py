@@ -204,7 +204,7 @@ def _cheaper(result: Result, command: Sequence[str]) -> Iterator[str]:
 
 def searching(command: Sequence[str], model: str) -> str:
     """The command that searches another model."""
-    words = iter(_without(command or ["experiment"], (*_NEW_STUDY, "--model")))
+    words = iter(without_options(command or ["experiment"], (*_NEW_STUDY, "--model")))
     kept = []
     for word in words:
         if word == "--set":
@@ -218,11 +218,11 @@ def searching(command: Sequence[str], model: str) -> str:
 
 def widening(command: Sequence[str], name: str, wider: str) -> str:
     """The command that searches a wider range."""
-    kept = _without(command or ["experiment"], _NEW_STUDY)
+    kept = without_options(command or ["experiment"], _NEW_STUDY)
     return shlex.join(["recsys", *kept, "--set", f"search.{name}={wider}"])
 
 
-def _without(command: Sequence[str], options: tuple[str, ...]) -> list[str]:
+def without_options(command: Sequence[str], options: tuple[str, ...]) -> list[str]:
     """The words of a command but for these options and their values."""
     words = iter(command)
     kept = []
