@@ -379,6 +379,20 @@ def test_a_protocol_is_whole(protocol: Protocol) -> None:
     assert protocol.published or "no published row" in " ".join(protocol.notes)
 
 
+def test_rows_are_judged_by_the_metrics_of_the_papers() -> None:
+    liang = ("capped_recall@20", "capped_recall@50", "ndcg@100")
+
+    metrics = {name: protocol.metrics for name, protocol in PROTOCOLS.items()}
+
+    assert metrics == {
+        **dict.fromkeys(("ml-20m", "msd"), liang),
+        **dict.fromkeys(("gowalla", "yelp2018", "amazon-book"), ("recall@20", "ndcg@20")),
+        "lastfm-360k": ("precision@10", "recall@10", "map@10", "hit_rate@10", "mrr@10"),
+        "movielens-100k": ("ndcg@10", "precision@10", "recall@10", "map@10"),
+        "yambda-50m": ("ndcg@10", "ndcg@100", "recall@10", "recall@100"),
+    }
+
+
 def test_rows_are_sorted_by_the_objective_ours_between_theirs() -> None:
     protocol = PROTOCOLS["ml-20m"]
     fold = fold_of()
