@@ -11,7 +11,7 @@ from recsys.models import MODELS, config_class, default_point, make_config
 from recsys.models.config import ModelConfig
 from recsys.renames import new_model
 from recsys.settings import hint
-from recsys.splitting.config import ColdUserSplit, SplitConfig
+from recsys.splitting.config import ColdUserSplit, LastSplit, SplitConfig, TimeSplit
 
 AUTO = "auto"
 """In place of the name of a model: several within one budget, see `flows.auto`."""
@@ -97,11 +97,21 @@ def _own(model: str, study: dict[str, Any], has_profiles: bool, split: str) -> d
 
 
 def check_answers(config: ExperimentConfig, has_profiles: bool) -> None:
-    """Refuse to judge users of whom only profiles are known without profiles that a model knows.
+    """Refuse a model that cannot answer the users of a split.
 
     Raises:
-        InputError: there are no profiles, or the model knows users by their plays alone.
+        InputError: only profiles are known of them, and there are none, or the model knows users
+            by their plays alone; or the model learns from the order of plays, and the split does
+            not keep it.
     """
+    if config_class(config.model).knows_order and not isinstance(
+        config.split, LastSplit | TimeSplit
+    ):
+        raise InputError(
+            f"{config.model} learns from the order of plays, and split.kind = "
+            f'"{config.split.kind}" does not keep it; use "last" or "time", as in '
+            "--set split.kind=last"
+        )
     if not isinstance(config.split, ColdUserSplit):
         return
     if not has_profiles:

@@ -7,6 +7,7 @@ import sqlite3
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -147,6 +148,12 @@ def cells_of(plays: npt.ArrayLike) -> Interactions:
     items = IdMap.of(f"i{n:02}" for n in range(dense.shape[1]))
     at = rows.astype(np.int32), cols.astype(np.int32)
     return Interactions(users, items, *at, dense[rows, cols])
+
+
+def timed(cells: Interactions) -> Interactions:
+    """The same cells, one a second in a drawn order."""
+    seconds = np.random.default_rng(1).permutation(len(cells)).astype(np.int64)
+    return replace(cells, first=seconds, last=seconds)
 
 
 def triples(log: Events | Interactions) -> list[tuple[str, str, float]]:

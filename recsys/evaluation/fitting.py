@@ -7,6 +7,7 @@ from typing import Protocol
 
 from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
+from recsys.errors import InputError
 from recsys.evaluation.protocol import recommend, scored
 from recsys.evaluation.report import Report
 from recsys.models import build
@@ -108,6 +109,20 @@ def fit(
     return FittedModel(model, time.perf_counter() - begin - watched.seconds)
 
 
+def check_order(config: ModelConfig, fold: Fold) -> None:
+    """Refuse to judge a model that learns from the order of plays where the fold has another.
+
+    Raises:
+        InputError: held-out items lie between those of the history, or there are no times.
+    """
+    name = next((part.kind for part in config.parts if part.knows_order), None)
+    if name is not None and not fold.in_order:
+        raise InputError(
+            f"{name} learns from the order of plays, and what this split holds out does not come "
+            'last; split by kind "last" or "time"'
+        )
+
+
 def fit_and_judge(
     config: ModelConfig,
     seed: int,
@@ -131,8 +146,9 @@ def fit_and_judge(
         fitted: Takes the model before it is judged.
 
     Raises:
-        InputError: as in `fit`.
+        InputError: as in `fit` and in `check_order`.
     """
+    check_order(config, fold)
     made = fit(config, seed, fold.train, fold.profiles, stored, watch, progress)
     fitted(made.model)
     begin = time.perf_counter()

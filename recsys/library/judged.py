@@ -9,6 +9,7 @@ import pandas as pd
 
 from recsys.errors import InputError
 from recsys.evaluation.bootstrap import N_RESAMPLES, Estimate, interval, paired
+from recsys.evaluation.fitting import check_order
 from recsys.evaluation.metrics import parsed
 from recsys.evaluation.protocol import judge
 from recsys.evaluation.report import Report
@@ -86,9 +87,11 @@ def evaluate(
         seed: Of the resamples of the intervals.
 
     Raises:
-        InputError: the model was fitted on other plays, so its figures would mean nothing.
+        InputError: the model was fitted on other plays, so its figures would mean nothing, or it
+            learns from an order that the split does not keep.
     """
     fold = _same_fold(model, split, side)
+    check_order(model.config, fold)
     return Evaluation(model.config.kind, side, judge(model.served.model, fold, ks), seed)
 
 

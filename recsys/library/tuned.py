@@ -10,7 +10,7 @@ import pandas as pd
 
 from recsys.config import checked
 from recsys.errors import InputError
-from recsys.evaluation.fitting import fit, fit_and_judge
+from recsys.evaluation.fitting import check_order, fit, fit_and_judge
 from recsys.evaluation.metrics import parsed
 from recsys.evaluation.objectives import lower_is_better
 from recsys.library.fitted import Side, check_length, configured
@@ -137,6 +137,7 @@ def curve(
     if not config.iterative:
         raise InputError(f"{config.kind} learns in one pass, so it has no curve")
     fold = fold_of(split, side)
+    check_order(config, fold)
     looking = _Looking(fold, metric)
     fit(config, seed, fold.train, fold.profiles, watch=looking)
     points = looking.curve.points

@@ -48,6 +48,7 @@ MODELS: dict[str, str] = {
     "ncf": "recsys.models.ncf",
     "mult-vae": "recsys.models.mult_vae",
     "recvae": "recsys.models.recvae",
+    "sasrec": "recsys.models.sasrec",
 }
 """Name of a model to its module; a search can tune each of them."""
 

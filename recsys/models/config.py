@@ -36,6 +36,8 @@ class ModelConfig(BaseModel):
 
     knows_profiles: ClassVar[bool] = False
     """Whether it can recommend to a user of whom only the profile is known."""
+    knows_order: ClassVar[bool] = False
+    """Whether it learns from the order in which a user met the items: the data needs times."""
     size_parameters: ClassVar[tuple[str, ...]] = ()
     """Parameters that `need` rises with."""
 

@@ -83,6 +83,14 @@ def swish(sums: Any) -> Any:
     return sums * expit(sums)
 
 
+def softmax(logs: Any) -> Any:
+    """Shares along the last axis, of arrays or of tensors."""
+    if not isinstance(logs, np.ndarray):
+        return load_torch().softmax(logs, dim=-1)
+    shares = np.exp(logs - logs.max(axis=-1, keepdims=True))
+    return shares / shares.sum(axis=-1, keepdims=True)
+
+
 def ranked(
     scored: Callable[[slice], Float32Array],
     seen: csr_matrix,

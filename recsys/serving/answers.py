@@ -185,7 +185,7 @@ def fold_in_history(
 
     Args:
         served: The model.
-        plays: Item number to plays; at least one.
+        plays: Item number to plays, in the order in which they were played; at least one.
         k: How many.
         include_heard: Rank the items of the history too, by the scores of the model.
         profile: Of this user, one row.
@@ -276,12 +276,15 @@ def explain(served: Served, history: Interactions, user: int, item: int) -> Expl
 def history_of(served: Served, plays: Mapping[int, float]) -> Interactions:
     """The history of one user, row 0, over the items of the model.
 
-    All plays get the time of the last known play, in case the model discounts old plays.
+    In case the model discounts old plays, or reads them in their order, the first of them gets the
+    time of the last known play and each further one a second more.
     """
+    order = {item: place for place, item in enumerate(plays)}
     cols = np.array(sorted(plays), dtype=np.int32)
     amounts = np.array([plays[int(col)] for col in cols], dtype=np.float64)
     now = served.cells.last
-    moments = None if now is None else np.full(len(cols), now.max(initial=0), dtype=np.int64)
+    places = np.array([order[int(col)] for col in cols], dtype=np.int64)
+    moments = None if now is None else now.max(initial=0) + places
     rows = np.zeros(len(cols), dtype=np.int32)
     anonymous = IdMap.of([ANONYMOUS])
     return Interactions(anonymous, served.cells.items, rows, cols, amounts, moments, moments)

@@ -77,6 +77,16 @@ class Fold:
         """Numbers of the users with something held out, int32, rising."""
         return self.held_out.users_with_cells()
 
+    @cached_property
+    def in_order(self) -> bool:
+        """Whether each user meets the held-out items after those of the history; needs times."""
+        known, hidden = self.history.first, self.held_out.first
+        if known is None or hidden is None:
+            return False
+        latest = np.full(len(self.train.users), np.iinfo(np.int64).min)
+        np.maximum.at(latest, self.history.rows, known)
+        return bool((hidden >= latest[self.held_out.rows]).all())
+
     def sample(self, n_users: int, seed: int) -> "Fold":
         """The same fold judged on a seeded draw of n_users users; itself where it has no more."""
         if len(self.judged) <= n_users:

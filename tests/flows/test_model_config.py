@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.model_config import SPACES, model_config, pinned, without_extras
+from flows.model_config import SPACES, check_answers, model_config, pinned, without_extras
 from recsys.errors import InputError
 from recsys.models import MODELS, make_config
 from recsys.models.als import AlsConfig
@@ -77,9 +77,25 @@ def test_an_unknown_model_is_named_with_those_there_are() -> None:
 
 
 def test_models_compared_by_default_need_no_extra() -> None:
-    assert set(MODELS) - set(without_extras(RandomSplit())) == {"ncf", "mult-vae", "recvae"}
+    networks = {"ncf", "mult-vae", "recvae", "sasrec"}
+    assert set(MODELS) - set(without_extras(RandomSplit())) == networks
 
 
 def test_only_models_that_know_profiles_are_compared_on_cold_users() -> None:
     knowing = {"random", "popularity-plays", "popularity-users", "user-knn", "fm"}
     assert set(without_extras(ColdUserSplit(kind="cold-users"))) == knowing
+
+
+@pytest.mark.parametrize("kind", ["random", "users", "cold-items"])
+def test_a_model_of_the_order_of_plays_is_refused_where_the_split_does_not_keep_it(
+    kind: str,
+) -> None:
+    config = model_config(quick(split={"kind": kind}), "sasrec", 0, has_profiles=False)
+
+    with pytest.raises(InputError, match=r"sasrec learns from the order .* --set split.kind=last"):
+        check_answers(config, False)
+
+
+@pytest.mark.parametrize("kind", ["last", "time"])
+def test_a_model_of_the_order_of_plays_is_searched_where_the_split_keeps_it(kind: str) -> None:
+    check_answers(model_config(quick(split={"kind": kind}), "sasrec", 0, False), False)

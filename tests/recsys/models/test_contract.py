@@ -26,7 +26,8 @@ from recsys.models.recommender import (
     Scoring,
 )
 from recsys.models.weighting import WeightedConfig
-from tests.conftest import cells_of, lists, plays_of, two_camps
+from tests.conftest import cells_of as untimed
+from tests.conftest import lists, plays_of, timed, two_camps
 
 SMALL: Mapping[str, dict[str, Any]] = {
     "als": {"factors": 3, "iterations": 3, "regularization": 0.1},
@@ -37,8 +38,14 @@ SMALL: Mapping[str, dict[str, Any]] = {
     "ncf": {"factors": 3, "iterations": 4, "learning_rate": 0.05},
     "mult-vae": {"factors": 3, "iterations": 5, "learning_rate": 0.05},
     "recvae": {"hidden": 6, "factors": 3, "iterations": 3, "learning_rate": 0.02},
+    "sasrec": {"factors": 4, "iterations": 3, "length": 5, "learning_rate": 0.01},
 }
 """Parameters that make a fit to a small matrix fast; other models are fast by default."""
+
+
+def cells_of(dense: npt.ArrayLike) -> Interactions:
+    """With times, as some models need them."""
+    return timed(untimed(dense))
 
 
 def small(kind: str, **more: Any) -> ModelConfig:
@@ -256,6 +263,7 @@ EXACT = (
     "puresvd",
     "sparse-ease",
     "pair-ease",
+    "sasrec",
 )
 
 
@@ -284,6 +292,7 @@ NEED_HISTORY = (
     "mult-vae",
     "mult-vae-deep",
     "recvae",
+    "sasrec",
 )
 
 
@@ -357,7 +366,10 @@ def test_a_new_user_is_folded_into_their_camp(config: ModelConfig, seed: int) ->
 
 
 @of_models(
-    {kind: CONFIGS[kind] for kind in ("als", "bpr", "fm", "ncf", "mult-vae", "recvae", "random")}
+    {
+        kind: CONFIGS[kind]
+        for kind in ("als", "bpr", "fm", "ncf", "mult-vae", "recvae", "sasrec", "random")
+    }
 )
 def test_another_seed_gives_another_model(config: ModelConfig) -> None:
     dense = two_camps(N_USERS, N_ITEMS)

@@ -26,8 +26,10 @@ from recsys.models.iterative import (
 from recsys.models.mult_vae import MultVaeConfig
 from recsys.models.ncf import NcfConfig
 from recsys.models.recvae import RecVaeConfig
+from recsys.models.sasrec import SasRecConfig
 from recsys.models.slim import SlimConfig
-from tests.conftest import cells_of
+from tests.conftest import cells_of as untimed
+from tests.conftest import timed
 
 N_USERS, N_ITEMS, LAST, AT = 40, 30, 8, 3
 NETWORK = [
@@ -43,6 +45,7 @@ CONFIGS = [
     pytest.param(NcfConfig(factors=4, iterations=LAST, learning_rate=0.01), marks=NETWORK),
     pytest.param(MultVaeConfig(factors=4, iterations=LAST, annealing=5), marks=NETWORK),
     pytest.param(MultVaeConfig(iterations=LAST, hidden=6), marks=NETWORK, id="mult-vae-deep"),
+    pytest.param(SasRecConfig(factors=4, iterations=LAST, length=6, batch=8), marks=NETWORK),
     pytest.param(
         RecVaeConfig(iterations=LAST, hidden=8, factors=4, learning_rate=0.005), marks=NETWORK
     ),
@@ -59,6 +62,11 @@ def plays(seed: int) -> npt.NDArray[np.int64]:
     dense = (rng.random(same.shape) < np.where(same, 0.7, 0.1)) * rng.integers(1, 9, same.shape)
     dense[-1], dense[:, -1] = 0, 0
     return np.asarray(dense)
+
+
+def cells_of(dense: npt.ArrayLike) -> Interactions:
+    """With times, as some models need them."""
+    return timed(untimed(dense))
 
 
 @pytest.fixture(scope="module")

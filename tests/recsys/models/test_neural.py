@@ -11,15 +11,17 @@ from scipy.special import log_softmax
 from scipy.stats import norm
 
 from recsys.errors import InputError
-from recsys.models import build, mult_vae, ncf, recvae
+from recsys.models import build, mult_vae, ncf, recvae, sasrec
 from recsys.models.autoencoder import Batch
 from recsys.models.config import ModelConfig
 from recsys.models.mult_vae import MultVaeConfig
 from recsys.models.ncf import NcfConfig
 from recsys.models.recommender import Scoring
 from recsys.models.recvae import RecVaeConfig
-from tests.conftest import cells_of, two_camps
+from recsys.models.sasrec import SasRecConfig
+from tests.conftest import two_camps
 from tests.recsys.models import test_contract as contract
+from tests.recsys.models.test_contract import cells_of
 
 with_torch = pytest.mark.skipif(
     find_spec("torch") is None, reason="PyTorch is not installed: `make test-neural` does it"
@@ -29,9 +31,10 @@ neural = pytest.mark.neural
 NCF = NcfConfig(factors=3, iterations=4, learning_rate=0.05)
 VAE = MultVaeConfig(factors=3, iterations=5, learning_rate=0.05)
 DEEP = MultVaeConfig(hidden=4, factors=3, iterations=5, learning_rate=0.05, weighting="share")
+SAS = SasRecConfig(factors=4, iterations=5, length=5, learning_rate=0.05)
 REC = RecVaeConfig(hidden=6, factors=3, iterations=5, learning_rate=0.05)
 every_network = pytest.mark.parametrize(
-    "config", [NCF, VAE, DEEP, REC], ids=["ncf", "mult-vae", "deep", "recvae"]
+    "config", [NCF, VAE, DEEP, REC, SAS], ids=["ncf", "mult-vae", "deep", "recvae", "sasrec"]
 )
 
 
@@ -48,7 +51,7 @@ def test_restoring_trains_nothing(config: ModelConfig, monkeypatch: pytest.Monke
 
     cells = cells_of(two_camps(5, 7))
     model = build(config, 1).fit(cells)
-    for training in (ncf._NcfTraining, mult_vae._Training, recvae._Training):
+    for training in (ncf._NcfTraining, mult_vae._Training, recvae._Training, sasrec._Training):
         monkeypatch.setattr(training, "step", trained)
 
     again = contract.restored(model, config, cells)
@@ -58,7 +61,7 @@ def test_restoring_trains_nothing(config: ModelConfig, monkeypatch: pytest.Monke
         again.fit(cells)
 
 
-@pytest.mark.parametrize("config", [NCF, VAE, REC], ids=lambda config: config.kind)
+@pytest.mark.parametrize("config", [NCF, VAE, REC, SAS], ids=lambda config: config.kind)
 def test_without_pytorch_the_error_names_the_remedy(
     config: ModelConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -96,7 +99,7 @@ def test_threads_and_random_numbers_of_the_process_change_no_bit(
 @with_torch
 @every_network
 def test_the_ranking_follows_the_scores_and_nothing_drops_out(
-    config: NcfConfig | MultVaeConfig | RecVaeConfig,
+    config: NcfConfig | MultVaeConfig | RecVaeConfig | SasRecConfig,
 ) -> None:
     cells = cells_of(two_camps(5, 7))
     model = build(config.model_copy(update={"dropout": 0.9}), 1).fit(cells)

@@ -86,6 +86,10 @@ def test_a_new_history_has_the_time_of_the_last_known_play() -> None:
     served = served_by(CONFIG.model_copy(update={"half_life": 9.0}), timed)
 
     assert history_of(served, {1: 1.0}).last == days[-1]
+    in_order = history_of(served, {4: 1.0, 1: 1.0, 2: 1.0})
+    assert in_order.cols.tolist() == [1, 2, 4]
+    assert in_order.first is not None
+    assert (in_order.first - days[-1]).tolist() == [1, 2, 0]
     assert set(shown(fold_in_history(served, {2: 1.0, 4: 1.0}, 2))) <= {0, 6, 8, 10}
     assert from_profile(served, None, 3).by == "popularity"
 

@@ -153,11 +153,20 @@ def test_last_split_holds_out_the_items_with_the_latest_first_time(log, n: int) 
     split = last_split(data, n)
 
     for fold, whole in ((split.test, data), (split.validation, split.test.train)):
+        assert fold.in_order
         n_held_out = np.minimum(n, whole.per_user() - 1)
         assert sizes(fold.held_out) == n_held_out.tolist()
         for user in fold.judged:
             kept = fold.train.first[fold.train.rows == user]
             assert kept.max() <= fold.held_out.first[fold.held_out.rows == user].min()
+
+
+def test_a_fold_is_in_order_where_nothing_held_out_comes_before_the_history() -> None:
+    log = events_of([(user, item, 1, item) for user in range(3) for item in range(9)])
+
+    assert time_split(log, 5, 7).test.in_order
+    assert not at_random(log.cells()).test.in_order
+    assert not at_random(library([FULL])).test.in_order  # there are no times
 
 
 def test_of_items_with_equal_times_the_higher_number_is_later() -> None:
