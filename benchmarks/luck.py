@@ -6,8 +6,10 @@
 
 One split of each set; the seed moves the search and the trainings alone. The winner of the first
 12, 25 and 50 trials of a search, chosen on validation, is trained on train and validation and
-judged on test. The best known winner of a set is that of all trials of all searches, so it is
-chosen on validation too. With --keep a search that is in the file is not repeated.
+judged on test. The best known of a set is the highest mean over seeds of any row, or what the
+trial reaches that is best on validation of all searches, if that is more: a single trial that is
+the best of thousands on validation is often not the best on test. With --keep a search that is in
+the file is not repeated.
 
     default     the built-in search
     two-points  the same, beginning with the points that the search began with until version 0.15
@@ -287,11 +289,15 @@ def print_table(
     rows: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
     for each in searches:
         rows[each["key"][0], each["key"][1]].append(each["winners"])
+    known = {name: values[1] for name, values in best.items()}
+    for (name, _), winners in rows.items():
+        means = [mean(each[str(n)]["test"] for each in winners) for n in ns]
+        known[name] = max(known[name], *means)
     for (name, space), winners in rows.items():
         for n in ns:
             test = [each[str(n)]["test"] for each in winners]
             validation = [each[str(n)]["validation"] for each in winners]
-            top = best[name]
+            top = best[name][0], known[name]
             spread = stdev(test) if len(test) > 1 else math.nan
             print(
                 f"{name:<12}{space:<12}{n:>6}  {mean(test):>7.4f}{mean(test) / top[1] - 1:>+9.1%}"

@@ -1,5 +1,6 @@
 """Linear models with one dense matrix of links; `top_items` cuts the catalogue to make it fit."""
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -8,10 +9,14 @@ from scipy.sparse import csr_matrix
 
 from recsys.dtypes import Int32Array
 from recsys.models.arrays import StoredArrays
-from recsys.models.linear import Linear, Links
-from recsys.models.needs import available_memory, require_memory
+from recsys.models.linear import GRAM_ROWS, GRAM_THREADS, Linear, Links
+from recsys.models.needs import Need, available_memory, require_memory
 from recsys.models.weighting import WeightedConfig
 
+BLOCK = 20 * GRAM_ROWS * GRAM_THREADS  # bytes per item: rows of products, sparse, then dense
+CELL = 24  # bytes per cell: the weights in float64, by users and by items
+PRODUCT_SECONDS = 1.2e-8  # per multiplication of the sparse product
+UNEVEN = 3  # times the products of users with equal histories: some have many more cells
 REMEDY = (
     "set top_items to {most} or fewer (--set search.top_items={most}), keep fewer items "
     "(filter.min_users), or take another model, such as item-knn"
@@ -25,6 +30,44 @@ class DenseConfig(WeightedConfig):
     """Only so many items, those with most users, are learned and recommended."""
 
     size_parameters: ClassVar[tuple[str, ...]] = ("top_items",)
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What one training of a model with dense links takes.
+
+    Attributes:
+        pair: Bytes of a pair of items.
+        flops: In float64; float32 is twice as fast.
+        pair_seconds: Of a pair of items, for steps that are bound by memory.
+        sides: How many times the weights of the plays are there: with those of pairs, twice.
+    """
+
+    pair: float
+    flops: float
+    pair_seconds: float
+    sides: int = 1
+
+    def need(self, what: str, items: int, users: int, cells: int) -> Need:
+        """Memory and time of a training.
+
+        Args:
+            what: Is learned, such as "the links between 3,000 items".
+            items: That are linked.
+            users: Of the data.
+            cells: Of the data.
+        """
+        products = UNEVEN * cells**2 / max(users, 1)
+        return Need(
+            what,
+            items=items,
+            pair=self.pair,
+            item=BLOCK,
+            fixed=CELL * self.sides * cells,
+            flops=self.flops,
+            seconds=self.pair_seconds * items**2 + PRODUCT_SECONDS * self.sides * products,
+            remedy=REMEDY,
+        )
 
 
 class DenseLinear(Linear):

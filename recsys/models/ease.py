@@ -11,19 +11,14 @@ from recsys.dtypes import Float32Array
 from recsys.errors import InputError
 from recsys.models.arrays import StoredArrays
 from recsys.models.config import Count
-from recsys.models.dense_links import REMEDY, DenseConfig, DenseLinear
+from recsys.models.dense_links import Costs, DenseConfig, DenseLinear
 from recsys.models.inverse import invert, mirror
-from recsys.models.linear import GRAM_ROWS, GRAM_THREADS, Links, gram, mean_square
+from recsys.models.linear import Links, gram, mean_square
 from recsys.models.needs import Need
 from recsys.models.top_k import best
 from recsys.models.weighting import Weighting
 
 ROWS = 512  # of a matrix that are changed at once
-BYTES = 4  # per pair of items: products, their inverse and the links in one place, float32
-BLOCK = 20 * GRAM_ROWS * GRAM_THREADS  # bytes per item: rows of products, sparse, then dense
-CELL = 24  # bytes per cell: the weights in float64, by users and by items
-PAIR_SECONDS = 2e-8  # per pair of items, for steps that are bound by memory
-PRODUCT_SECONDS = 1.2e-8  # per multiplication of the sparse product
 
 
 class EaseConfig(DenseConfig):
@@ -40,17 +35,9 @@ class EaseConfig(DenseConfig):
     def need(self, users: int, items: int, cells: int) -> Need:
         """The links between the items that are learned, and n^3 operations in float32."""
         n = min(items, self.top_items or items)
-        products = 3 * cells**2 / max(users, 1)  # 3: some users have many more cells than the mean
-        return Need(
-            f"the links between {n:,} items",
-            items=n,
-            pair=BYTES,
-            item=BLOCK,
-            fixed=CELL * cells,
-            flops=float(n) ** 3 / 2,  # which are twice as fast as in float64
-            seconds=PAIR_SECONDS * n**2 + PRODUCT_SECONDS * products,
-            remedy=REMEDY,
-        )
+        # Products, their inverse and the links are in one place.
+        costs = Costs(pair=4, flops=float(n) ** 3 / 2, pair_seconds=2e-8)
+        return costs.need(f"the links between {n:,} items", n, users, cells)
 
 
 class Ease(DenseLinear):

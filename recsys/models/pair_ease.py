@@ -14,19 +14,14 @@ from recsys.errors import InputError
 from recsys.kernels.pool import in_threads
 from recsys.models.arrays import ModelArrays, StoredArrays
 from recsys.models.config import Count
-from recsys.models.dense_links import REMEDY, DenseConfig, DenseLinear
+from recsys.models.dense_links import Costs, DenseConfig, DenseLinear
 from recsys.models.inverse import invert, mirror
-from recsys.models.linear import GRAM_ROWS, GRAM_THREADS, Links, gram, mean_square
+from recsys.models.linear import Links, gram, mean_square
 from recsys.models.needs import Need
 from recsys.models.recommender import NO_ITEM
 from recsys.models.weighting import Weighting
 
 ROWS = 512  # of a matrix that are looked through, or changed, at once
-BYTES = 8  # per pair of items: the products or links, and the inverse, float32
-BLOCK = 20 * GRAM_ROWS * GRAM_THREADS  # bytes per item: rows of products, sparse, then dense
-CELL = 48  # bytes per cell: the weights in float64, by users and by items, and those of pairs
-PAIR_SECONDS = 4e-8  # per pair of items, for steps that are bound by memory
-PRODUCT_SECONDS = 1.2e-8  # per multiplication of the sparse product
 
 
 class PairEaseConfig(DenseConfig):
@@ -47,17 +42,9 @@ class PairEaseConfig(DenseConfig):
     def need(self, users: int, items: int, cells: int) -> Need:
         """The links from items and pairs, and n^3 operations in float32."""
         n = min(items, self.top_items or items) + self.pairs
-        products = 6 * cells**2 / max(users, 1)  # some users have many more cells than the mean
-        return Need(
-            f"the links from {n:,} items and pairs",
-            items=n,
-            pair=BYTES,
-            item=BLOCK,
-            fixed=CELL * cells,
-            flops=float(n) ** 3 / 2,  # which are twice as fast as in float64
-            seconds=PAIR_SECONDS * n**2 + PRODUCT_SECONDS * products,
-            remedy=REMEDY,
-        )
+        # The products or links, and the inverse.
+        costs = Costs(pair=8, flops=float(n) ** 3 / 2, pair_seconds=4e-8, sides=2)
+        return costs.need(f"the links from {n:,} items and pairs", n, users, cells)
 
 
 class PairEase(DenseLinear):

@@ -12,18 +12,13 @@ from recsys.dtypes import Float32Array
 from recsys.kernels.pool import in_threads
 from recsys.models.blas import one_blas_thread
 from recsys.models.config import Share
-from recsys.models.dense_links import REMEDY, DenseConfig, DenseLinear
-from recsys.models.linear import GRAM_ROWS, GRAM_THREADS, gram
+from recsys.models.dense_links import Costs, DenseConfig, DenseLinear
+from recsys.models.linear import gram
 from recsys.models.needs import Need
 from recsys.models.normalizing import normalized
 from recsys.models.weighting import Weighting
 
 ROWS = 256  # of a matrix that a thread changes at once
-BYTES = 4  # per pair of items and matrix
-BLOCK = 20 * GRAM_ROWS * GRAM_THREADS  # bytes per item: rows of products, sparse, then dense
-CELL = 24  # bytes per cell: the weights in float64, by users and by items
-PAIR_SECONDS = 3e-8  # per pair of items, for steps that are bound by memory
-PRODUCT_SECONDS = 1.2e-8  # per multiplication of the sparse product
 
 
 class TurboCfConfig(DenseConfig):
@@ -47,17 +42,9 @@ class TurboCfConfig(DenseConfig):
     def need(self, users: int, items: int, cells: int) -> Need:
         """The links between the items that are learned; products of them from order 2 on."""
         n = min(items, self.top_items or items)
-        products = 3 * cells**2 / max(users, 1)  # 3: some users have many more cells than the mean
-        return Need(
-            f"the links between {n:,} items",
-            items=n,
-            pair=BYTES * min(self.order, 2),
-            item=BLOCK,
-            fixed=CELL * cells,
-            flops=(self.order - 1) * float(n) ** 3,  # of float32, twice as fast as float64
-            seconds=PAIR_SECONDS * n**2 + PRODUCT_SECONDS * products,
-            remedy=REMEDY,
-        )
+        flops = (self.order - 1) * float(n) ** 3
+        costs = Costs(pair=4 * min(self.order, 2), flops=flops, pair_seconds=3e-8)
+        return costs.need(f"the links between {n:,} items", n, users, cells)
 
 
 class TurboCf(DenseLinear):
