@@ -24,6 +24,8 @@ from recsys.errors import InputError
 from recsys.settings import hint
 
 TRIALS = 12
+POPULARITY = "popularity-users"
+"""Takes part where one model is named: a comparison needs two."""
 
 
 def bench(
@@ -51,7 +53,8 @@ def bench(
         protocol: ml-20m, msd, gowalla, yelp2018, amazon-book, lastfm-360k, movielens-100k or
             yambda-50m.
         data: The folder of the published files, or the file where there is one.
-        models: Which. Without it: cheap ones, see docs/protocols.md.
+        models: Which; popularity joins a single one. Without it: cheap ones, see
+            docs/protocols.md.
         trials: Of each model.
         seed: Of the search, and of what the protocol leaves to a draw.
         name: Resume this run, or give a new one its name.
@@ -66,6 +69,8 @@ def bench(
     chosen = PROTOCOLS[protocol]
     which = tuple(models.split(",")) if models else chosen.models
     which = tuple(check_model(model, "--models") for model in which)
+    if len(which) == 1:
+        which = (*which, POPULARITY)
     chosen.found(data)
     workspace = place.open(writes=True)
     with prefect(workspace) as ready, progress(place):

@@ -44,7 +44,7 @@ class FoundCount:
             return ""
         if self.ours == self.published:
             return "as published"
-        return "differs" if self.exact else "of another draw"
+        return "differs" if self.exact else "another draw or data"
 
 
 def found_counts(protocol: Protocol, counts: Mapping[str, int]) -> tuple[FoundCount, ...]:

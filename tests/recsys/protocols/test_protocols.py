@@ -416,7 +416,7 @@ def test_counts_stand_beside_the_published_ones() -> None:
     assert [(c.note, c.differs) for c in found.values()] == [
         ("as published", False),
         ("differs", True),
-        ("of another draw", False),
+        ("another draw or data", False),
         ("", False),
     ]
     assert found["users"].published == 136_677
