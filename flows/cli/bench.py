@@ -23,13 +23,14 @@ from flows.model_config import check_model
 from recsys.errors import InputError
 from recsys.settings import hint
 
+NAMES = "ml-20m, msd, gowalla, yelp2018, amazon-book, lastfm-360k, movielens-100k or yambda-50m."
 TRIALS = 12
 POPULARITY = "popularity-users"
 """Takes part where one model is named: a comparison needs two."""
 
 
 def bench(
-    protocol: Annotated[str, Parameter(name="NAME")],
+    protocol: Annotated[str, Parameter(name="NAME", help=NAMES)],
     /,
     *,
     data: Annotated[Path, Parameter(metavar="PATH")],
@@ -50,11 +51,8 @@ def bench(
         recsys bench gowalla --data data/gowalla --models rp3beta,gf-cf
 
     Args:
-        protocol: ml-20m, msd, gowalla, yelp2018, amazon-book, lastfm-360k, movielens-100k or
-            yambda-50m.
         data: The folder of the published files, or the file where there is one.
-        models: Which; popularity joins a single one. Without it: cheap ones, see
-            docs/protocols.md.
+        models: Which; popularity joins a single one. Without it: cheap ones.
         trials: Of each model.
         seed: Of the search, and of what the protocol leaves to a draw.
         name: Resume this run, or give a new one its name.

@@ -10,6 +10,7 @@ import pytest
 
 from flows.bench import BenchRequest, BenchResult, bench
 from flows.cli import bench_tables
+from flows.cli.bench import NAMES
 from flows.cli.main import main
 from recsys.errors import InputError
 from recsys.protocols import PROTOCOLS
@@ -173,6 +174,10 @@ def test_what_cannot_be_run_is_refused_in_one_line(
     assert (code, err.count("\n")) == (2, 1)
     assert said in err
     assert not (tmp_path / "runs").exists(), "nothing is made"
+
+
+def test_the_help_names_every_protocol() -> None:
+    assert ", ".join([*PROTOCOLS][:-1]) + f" or {[*PROTOCOLS][-1]}." == NAMES
 
 
 def test_a_result_of_the_published_data_has_no_warning() -> None:

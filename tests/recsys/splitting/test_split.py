@@ -477,3 +477,31 @@ def test_a_sample_of_new_users_is_folded_in_from_the_same_histories() -> None:
     assert sample.folds_in
     assert sample.history is fold.history
     assert len(sample.judged) == 2
+
+
+def test_held_out_users_may_be_numbers_and_too_many_are_refused() -> None:
+    data = library([FULL] * 10)
+
+    split = user_split(data, (3, 2), 0.8, (1, 2))
+
+    assert (len(split.validation.judged), len(split.test.judged)) == (3, 2)
+    with pytest.raises(ValueError, match=r"7 \+ 3 of 10 users .* nothing is left to train on"):
+        user_split(data, (7, 3), 0.8, (1, 2))
+
+
+def test_users_with_fewer_items_are_not_judged_and_a_model_may_stay_without_refit() -> None:
+    data = library([FULL] * 6 + [set(range(4))] * 6)
+
+    split = user_split(data, (4, 4), 0.8, (1, 2), min_items=5, refit=False)
+
+    assert split.test.train is split.validation.train
+    for fold in (split.validation, split.test):
+        assert set(sizes(fold.held_out)) == {0, 2}
+        assert (fold.history.per_user()[fold.judged] == 8).all()
+
+
+def test_a_gap_leaves_no_time_between_the_moments() -> None:
+    events = events_of([(0, 1, 1, 0), (0, 2, 1, 10), (0, 3, 1, 20)])
+
+    with pytest.raises(ValueError, match="validation_at 10 must be before test_at 20 - gap 10"):
+        time_split(events, 10, 20, gap=10)
