@@ -1,7 +1,8 @@
 """A published protocol: its data, its cut and its metrics; our rows beside the published ones."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ from flows import environment
 from flows.compare import CompareRequest, CompareResult, compare
 from flows.experiment import prepared
 from recsys.config import ExperimentConfig, load_config
+from recsys.errors import InputError
 from recsys.evaluation.exchange import Exchange, SidesAlike, sides_alike
 from recsys.models import make_config
 from recsys.protocols.protocol import Protocol
@@ -130,11 +132,13 @@ def bench(request: BenchRequest, workspace: Path = Path("mlruns")) -> BenchResul
     protocol = request.protocol
     request = replace(request, name=request.name or new_name(protocol.name))
     place = environment.place(workspace)
-    data = prepare(place, protocol, protocol.found(request.data), request.seed, request.adopt)
-    protocol.check_users(data.facts["counts"]["users"])
-    config = config_of(request, data)
-    source = DataFiles(data.folder / f"{protocol.name}.parquet")
-    stages = prepared(place, source, config, False, request.adopt)
+    files = protocol.found(request.data)
+    with _advice(protocol):
+        data = prepare(place, protocol, files, request.seed, request.adopt)
+        protocol.check_users(data.facts["counts"]["users"])
+        config = config_of(request, data)
+        source = DataFiles(data.folder / f"{protocol.name}.parquet")
+        stages = prepared(place, source, config, False, request.adopt)
     compared = compare(_comparison(request, source, config), place.root)
     validation, test = (load_fold(stages["split"].folder / n) for n in ("validation", "test"))
     counts = {**data.facts["counts"], **_of_split(validation, test, stages["split"].facts)}
@@ -147,6 +151,19 @@ def bench(request: BenchRequest, workspace: Path = Path("mlruns")) -> BenchResul
     )
     _keep(place, result)
     return result
+
+
+@contextmanager
+def _advice(protocol: Protocol) -> Iterator[None]:
+    """What is wrong with the data, with the files of the protocol as the advice.
+
+    Readers and splits advise settings, which a protocol does not leave open.
+    """
+    try:
+        yield
+    except InputError as error:
+        what = str(error).rpartition("; ")[0] or str(error)
+        raise InputError(f"{what}; {protocol.reads}") from error
 
 
 def config_of(request: BenchRequest, data: StageEntry) -> ExperimentConfig:

@@ -129,6 +129,11 @@ class Protocol:
         """Whether whole users are held out, so many on each side."""
         return bool(self.split["kind"] == "users")
 
+    @property
+    def reads(self) -> str:
+        """Its files and where they are published, as advice at the end of a message."""
+        return f"{self.name} reads {' and '.join(self.files)}, published at {self.home}"
+
     def with_held_out(self, n: int) -> Self:
         """The same with another number of held-out users, for data smaller than the published."""
         if self.held_out is None:
@@ -151,9 +156,7 @@ class Protocol:
             if (path := place / f"{name}{ending}").is_file():
                 return path
         what = f"{place / name} is missing" if place.is_dir() else f"{place} is no folder"
-        raise InputError(
-            f"{what}; {self.name} reads {' and '.join(self.files)}, published at {self.home}"
-        )
+        raise InputError(f"{what}; {self.reads}")
 
     def check_users(self, n_users: int) -> None:
         """Refuse data with too few users to hold the number of the protocol out.
@@ -166,7 +169,7 @@ class Protocol:
         n = f"{self.held_out:,}"
         raise InputError(
             f"{self.name} holds {n} + {n} users out, and after the filter there are "
-            f"{n_users:,}; give the whole data, published at {self.home}"
+            f"{n_users:,}; {self.reads}"
         )
 
 

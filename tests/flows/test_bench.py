@@ -150,6 +150,34 @@ def test_the_command_prints_one_object(
     assert told["exchangeable"]["sentence"].startswith("the test side")
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("ml-20m", "holds 10,000 + 10,000 users out, and after the filter there are 34; ml-20m re"),
+        ("msd", "holds 50,000 + 50,000 users out, and after the filter there are 257; msd reads"),
+        ("lastfm-360k", "37 users have enough for that; lastfm-360k reads usersha1-artmbid-artn"),
+        ("yambda-50m", "split 'time' of 2 users and 1 items: nothing is held out; yambda-50m re"),
+        ("gowalla", "'x' is no number of a user or an item; gowalla reads train.txt and test.txt"),
+    ],
+)
+def test_data_that_is_not_the_published_data_is_refused_with_the_files_as_advice(
+    name: str, said: str, tmp_path: Path
+) -> None:
+    made_up.write_ml_20m(tmp_path, made_up.liked())
+    made_up.write_msd(tmp_path, made_up.triplets())
+    made_up.write_lastfm(tmp_path)
+    made_up.write_likes(tmp_path, [(1, 2, 3), (2, 2, 5)])
+    for file in ("train.txt", "test.txt"):
+        (tmp_path / file).write_text("1 2\n3 x\n", encoding="utf-8")
+
+    request = BenchRequest(PROTOCOLS[name], tmp_path, MODELS, 1)
+    with pytest.raises(InputError) as told:
+        bench(request, tmp_path / "runs")
+
+    assert said in str(told.value)
+    assert PROTOCOLS[name].home in str(told.value)
+
+
 REFUSED = [
     (("gowala",), "no such protocol (did you mean gowalla?); there are ml-20m, msd, gowalla"),
     (("gowalla", "--data", "{place}"), "train.txt is missing; gowalla reads train.txt and test"),
