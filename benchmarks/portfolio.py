@@ -55,7 +55,8 @@ def main() -> None:
                 line = json.dumps([*begun[each], each.result()])
                 with args.keep.open("a", encoding="utf-8") as out:
                     out.write(line + "\n")
-            print(f"{n} of {len(left)}", end="\r", flush=True)
+            if n % 20 == 0:
+                print(f"{n} of {len(left)}", flush=True)
     texts = list(pool)
     values = np.array([[known[name, text] for name in sets] for text in texts])
     show(texts, pool, values / values.max(axis=0), sets, args.points)
