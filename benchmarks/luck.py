@@ -12,7 +12,7 @@ the best of thousands on validation is often not the best on test. With --keep a
 the file is not repeated.
 
     default     the built-in search
-    two-points  the same, beginning with the two points that it began with before, and with 3 iterations
+    two-points  the same as it was before: it began with two points and with 3 iterations
     cuts        with --cuts 3: of the default search, the winner is the best in the mean of three
                 validation cuts of its five best trials, as study.cuts = 3 chooses it
     irspack     the space of irspack's IALSOptimizer (factors, alpha0 and reg of Rendle et al. 2021,
