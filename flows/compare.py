@@ -32,7 +32,7 @@ from tasks.orchestration.naming import name_run
 from tasks.progress import Stage, report_progress, report_stage
 from tasks.report.facts import EndFacts
 from tasks.report.making import report_comparison
-from tasks.study.choosing import choose
+from tasks.study.choosing import choose, values_of
 from tasks.study.comparison_report import record_comparison
 from tasks.study.experiment_report import compare_sides
 from tasks.study.measuring import run_final, run_on_validation
@@ -285,7 +285,7 @@ def _tuned_and_judged(
         with clock.part("choose"):
             chosen = choose(study, search, folds / "validation")
         winner = make_config(study.config.model, chosen.winner.params)
-        value = next(e.estimate.mean for e in chosen.ranked if e.done.slot == chosen.winner.slot)
+        value = float(values_of(study, chosen.winner).mean())  # of one cut, as of an ensemble
         with clock.part("final"):
             measured = run_final(study, folds / "test", winner, into)
     return TunedModel(study, winner, value, search.ended, spent, measured, into, folds)

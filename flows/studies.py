@@ -38,7 +38,11 @@ def standing(workspace: Workspace, name: str) -> str:
         if search.done
         else ""
     )
-    fewer = ", all that the space has," if search.wanted < config.study.trials else ""
+    fewer = ""
+    if search.stopped is not None and search.stopped < config.study.trials:
+        fewer = f", of {config.study.trials} by study.stop_after,"
+    elif search.wanted < config.study.trials:
+        fewer = ", all that the space has,"
     wanted = max(search.wanted, search.ended)  # `study work --trials` asked for more since
     return f"{search.ended} of {wanted} trials{fewer} done: {', '.join(parts)}{best}"
 

@@ -25,8 +25,8 @@ from recsys.settings import hint
 
 NAMES = "ml-20m, msd, gowalla, yelp2018, amazon-book, lastfm-360k, movielens-100k or yambda-50m."
 TRIALS = 12
-POPULARITY = "popularity-users"
-"""Takes part where one model is named: a comparison needs two."""
+POPULARITY = ("popularity-users", "popularity-plays")
+"""The first that is not named takes part where one model is: a comparison needs two."""
 
 
 def bench(
@@ -65,10 +65,7 @@ def bench(
             f"{', '.join(PROTOCOLS)}"
         )
     chosen = PROTOCOLS[protocol]
-    which = tuple(models.split(",")) if models else chosen.models
-    which = tuple(check_model(model, "--models") for model in which)
-    if len(which) == 1:
-        which = (*which, POPULARITY)
+    which = models_of(models, chosen.models)
     chosen.found(data)
     workspace = place.open(writes=True)
     with prefect(workspace) as ready, progress(place):
@@ -90,3 +87,16 @@ def bench(
         out.print(part(result))
     for line in bench_tables.notes(result):
         out.print(line, soft_wrap=True)
+
+
+def models_of(typed: str | None, usual: tuple[str, ...]) -> tuple[str, ...]:
+    """The models of --models, each once; a single one is joined by popularity.
+
+    Raises:
+        InputError: there is no such model.
+    """
+    names = tuple(typed.split(",")) if typed else usual
+    names = tuple(dict.fromkeys(check_model(name, "--models") for name in names))
+    if len(names) > 1:
+        return names
+    return (*names, next(each for each in POPULARITY if each not in names))

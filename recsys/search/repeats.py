@@ -23,7 +23,11 @@ def without_repeats(config: ExperimentConfig) -> ExperimentConfig:
         return config
     stands = present[0]
     table = dict(config.search)
-    table[WEIGHTING] = _shortened(options, stands)
+    entry, kept = table[WEIGHTING], _shortened(options, stands)
+    if isinstance(entry, RangeTable):
+        table[WEIGHTING] = entry.model_copy(update={"options": kept})
+    else:
+        table[WEIGHTING] = kept
     for name in [name for name, given in table.items() if _of_one(given)]:
         del table[name]
     first = tuple(_moved(point, stands) for point in config.study.first)

@@ -10,7 +10,7 @@ import pytest
 
 from flows.bench import BenchRequest, BenchResult, bench
 from flows.cli import bench_tables
-from flows.cli.bench import NAMES
+from flows.cli.bench import NAMES, models_of
 from flows.cli.main import main
 from recsys.errors import InputError
 from recsys.protocols import PROTOCOLS
@@ -202,6 +202,22 @@ def test_what_cannot_be_run_is_refused_in_one_line(
     assert (code, err.count("\n")) == (2, 1)
     assert said in err
     assert not (tmp_path / "runs").exists(), "nothing is made"
+
+
+@pytest.mark.parametrize(
+    ("typed", "models"),
+    [
+        (None, ("als", "ease")),
+        ("slim", ("slim", "popularity-users")),
+        ("slim,slim", ("slim", "popularity-users")),
+        ("popularity-users", ("popularity-users", "popularity-plays")),
+        ("ease,als,ease", ("ease", "als")),
+    ],
+)
+def test_each_model_runs_once_and_a_single_one_is_joined_by_popularity(
+    typed: str | None, models: tuple[str, ...]
+) -> None:
+    assert models_of(typed, ("als", "ease")) == models
 
 
 def test_the_help_names_every_protocol() -> None:

@@ -122,6 +122,19 @@ def test_the_same_comparison_again_trains_nothing_and_says_the_same(
 
 
 @pytest.mark.slow
+def test_with_several_cuts_models_and_ensembles_are_compared_on_the_first(lab: Lab) -> None:
+    wanted = asked(lab, "comparison-of-cuts", n_splits=1)
+    study = wanted.config.study.model_copy(update={"cuts": 2})
+    wanted = replace(wanted, config=wanted.config.model_copy(update={"study": study}))
+
+    [split] = compare(wanted, lab.workspace.root).comparison.splits
+
+    for model in ("item-knn", "als"):
+        values = {round(each.value, 9) for each in trials_of(lab, wanted, model, 0)}
+        assert round(split.results[model].validation, 9) in values
+
+
+@pytest.mark.slow
 def test_two_runs_of_the_same_comparison_share_its_studies(
     lab: Lab, compared: CompareResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,10 @@ from flows.cli import experiment_tables
 from flows.result import Result
 from recsys.errors import InputError
 from tasks.tuning import FinishedTrial, TrialFacts
+from tasks.workspace.layout import Workspace
 from tests.flows.cli.test_experiment_tables import drawn
 from tests.flows.cli.test_main import Recsys, recsys, served
-from tests.flows.conftest import Lab
+from tests.flows.conftest import Lab, quick
 from tests.flows.recorded import artifact, running, values
 
 __all__ = ["recsys", "served"]  # fixtures
@@ -148,6 +150,26 @@ def test_a_space_with_fewer_points_than_trials_ends_with_them_and_says_so(lab: L
 
     assert len({tuple(trial.params.items()) for trial in small.trials}) == len(small.trials) == 4
     assert "only 4 points" in drawn(experiment_tables.search_summary(small))
+
+
+@pytest.mark.parametrize(
+    ("stopped", "wanted", "said"),
+    [
+        (None, 9, "4 of 9 trials done"),
+        (None, 4, "4 of 4 trials, all that the space has, done"),
+        (4, 4, "4 of 4 trials, of 9 by study.stop_after, done"),
+        (12, 9, "4 of 9 trials done"),
+    ],
+)
+def test_why_a_study_has_fewer_trials_than_requested_is_said(
+    stopped: int | None, wanted: int, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = {"done": [], "pruned": [], "failed": {}, "ended": 4}
+    search = SimpleNamespace(**counts, stopped=stopped, wanted=wanted)
+    monkeypatch.setattr(studies, "has_study", lambda *_: True)
+    monkeypatch.setattr(studies, "find_search", lambda *_: (search, quick(study={"trials": 9})))
+
+    assert said in studies.standing(Workspace.at(Path("nowhere")), "any")
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from recsys.models import default_point
 from recsys.models.als import AlsConfig
 from recsys.models.weighting import Weighting, Weights
 from recsys.search.repeats import ONE, options_of, without_repeats
-from recsys.search.space import inside
+from recsys.search.space import Choice, inside
 from tests.recsys.models.als_equations import random_cells
 
 SEARCH = {
@@ -50,6 +50,13 @@ def test_one_weighting_stands_for_its_repeats_and_their_parameters_are_gone() ->
     assert options_of(shorter) == ("binary", "bm25", "tfidf")
     assert set(shorter.whole_space) == {"weighting", "k1", "alpha"}
     assert without_repeats(shorter) is shorter
+
+
+def test_a_weighting_that_is_searched_under_a_condition_keeps_it() -> None:
+    weighting = {"options": ["log", "bm25", "binary"], "when": {"engine": "native"}}
+    shorter = without_repeats(config_of({"engine": ["native", "implicit"], "weighting": weighting}))
+
+    assert shorter.whole_space["weighting"] == Choice(("binary", "bm25"), {"engine": "native"})
 
 
 def test_the_points_that_a_search_begins_with_stay_in_it() -> None:
