@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from recsys.config import ExperimentConfig
 from recsys.models import make_config
-from recsys.search.space import Point, Value, on_bounds, widened
+from recsys.search.space import Point, Value, applies, on_bounds, widened
 
 
 def wider_ranges(config: ExperimentConfig, params: Point) -> dict[str, tuple[str, str]]:
@@ -49,11 +49,14 @@ def edges_of(model: str, tuned: Sequence[tuple[ExperimentConfig, Point]]) -> lis
 
     Args:
         model: Its name.
-        tuned: What was searched on each split, and the best point.
+        tuned: What was searched on each split, and every parameter of the best model; those that
+            its other parameters leave without use have no edge.
     """
     counts: dict[tuple[str, str], list[str]] = {}
     for config, params in tuned:
-        for name, (edge, wider) in wider_ranges(config, params).items():
+        space = config.whole_space
+        used = {n: v for n, v in params.items() if n in space and applies(space[n], params)}
+        for name, (edge, wider) in wider_ranges(config, used).items():
             counts.setdefault((name, edge), []).append(wider)
     return [
         Edge(model, name, edge, wider[0], len(wider), len(tuned))

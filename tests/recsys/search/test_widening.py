@@ -29,3 +29,12 @@ def test_only_an_edge_of_most_splits_is_named() -> None:
     wider = "{low = 2.5, high = 1000.0, log = true}"
     assert found == [Edge("ease", "regularization", "lowest of 10..1000", wider, 3, 4)]
     assert edges_of("ease", [(config, point) for point in points[1:3]]) == []
+
+
+def test_a_parameter_that_the_best_model_does_not_use_has_no_edge() -> None:
+    k1 = {"low": 100.0, "high": 500.0, "when": {"weighting": "bm25"}}
+    config = config_of(weighting=["bm25", "binary"], k1=k1)
+    plain, used = ({"weighting": name, "k1": 100.0} for name in ("binary", "bm25"))
+
+    assert edges_of("ease", [(config, plain)]) == []
+    assert [edge.parameter for edge in edges_of("ease", [(config, used)])] == ["k1"]
