@@ -1,10 +1,10 @@
 """How much of what a search of ALS finds is luck: many seeds, few trials, several data sets.
 
     python benchmarks/luck.py $RECSYS_DATA [--sets hetrec,films,amazon,yelp,music] [--seeds 10]
-        [--trials 12,25,50] [--spaces default,two-points,irspack] [--cuts 3] [--processes 2]
-        [--keep FILE]
+        [--trials 12,25,50] [--spaces default,two-points,irspack] [--cuts 3] [--split 7]
+        [--processes 2] [--keep FILE]
 
-One split of each set; the seed moves the search and the trainings alone. The winner of the first
+One split of each set, not one of those that benchmarks/portfolio.py learns on; the seed moves the search and the trainings alone. The winner of the first
 12, 25 and 50 trials of a search, chosen on validation, is trained on train and validation and
 judged on test. The best known of a set is the highest mean over seeds of any row, or what the
 trial reaches that is best on validation of all searches, if that is more: a single trial that is
@@ -71,6 +71,7 @@ def main() -> None:
     parser.add_argument("--trials", default="12,25,50")
     parser.add_argument("--spaces", default="default,two-points,irspack")
     parser.add_argument("--cuts", type=int, default=1)
+    parser.add_argument("--split", type=int, default=7, help="seed of the split")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--keep", type=Path, help="a file of JSON lines, one for each search")
     args = parser.parse_args()
@@ -84,18 +85,21 @@ def main() -> None:
     known = {tuple(each["key"]): each for each in read(args.keep)}
     with ProcessPoolExecutor(args.processes) as pool:
         left = [key for key in wanted if key not in known]
-        kept([pool.submit(searched, args.data, *key, ns) for key in left], known, args.keep)
+        begun = [pool.submit(searched, args.data, *key, args.split, ns) for key in left]
+        kept(begun, known, args.keep)
         if args.cuts > 1:
             again = [known[key] for key in wanted if key[1] == "default"]
             wanted += [(name, "cuts", seed) for name, _, seed in (each["key"] for each in again)]
             left = [each for each in again if (each["key"][0], "cuts", each["key"][2]) not in known]
             kept(
-                [pool.submit(cut_again, args.data, e, ns, args.cuts) for e in left],
+                [pool.submit(cut_again, args.data, e, args.split, ns, args.cuts) for e in left],
                 known,
                 args.keep,
             )
     best = {
-        name: best_known(args.data, name, [known[key] for key in wanted if key[0] == name])
+        name: best_known(
+            args.data, name, args.split, [known[key] for key in wanted if key[0] == name]
+        )
         for name in args.sets.split(",")
     }
     print_table([known[key] for key in wanted], best, ns)
@@ -122,9 +126,11 @@ def read(keep: Path | None) -> Iterator[dict[str, Any]]:
         yield from map(json.loads, keep.read_text(encoding="utf-8").splitlines())
 
 
-def searched(data: Path, name: str, space: str, seed: int, ns: Sequence[int]) -> dict[str, Any]:
+def searched(
+    data: Path, name: str, space: str, seed: int, cut: int, ns: Sequence[int]
+) -> dict[str, Any]:
     """A search: its trials, and what the winners of the first n reach on test."""
-    split = split_of(data, name)
+    split = split_of(data, name, cut)
     if space == "irspack":
         trials = list(by_irspack(split.validation, seed, max(ns)))
     else:
@@ -137,25 +143,25 @@ def searched(data: Path, name: str, space: str, seed: int, ns: Sequence[int]) ->
         winners[str(n)] = {
             "validation": value,
             "point": point,
-            "test": on_test(data, name, point, seed) if test is None else test,
+            "test": on_test(data, name, cut, point, seed) if test is None else test,
         }
     return {"key": [name, space, seed], "trials": trials, "winners": winners}
 
 
 def cut_again(
-    data: Path, search: Mapping[str, Any], ns: Sequence[int], cuts: int
+    data: Path, search: Mapping[str, Any], cut: int, ns: Sequence[int], cuts: int
 ) -> dict[str, Any]:
     """The winners of a search when its finalists are judged on several validation cuts."""
     name, _, seed = search["key"]
-    fold = split_of(data, name).validation
+    fold = split_of(data, name, cut).validation
     known: dict[str, float] = {}
 
     def mean_of(value: float, point: Point) -> float:
         text = json.dumps(point)
         if text not in known:
             values = [value]
-            for cut in range(2, cuts + 1):
-                other = redrawn(fold, seed_for(seed, "split", "validation", cut))
+            for n in range(2, cuts + 1):
+                other = redrawn(fold, seed_for(seed, "split", "validation", n))
                 judged = fit_and_judge(make_config("als", point), seed, other, (K,))
                 values.append(judged.report.summary()[METRIC])
             known[text] = mean(values)
@@ -169,14 +175,14 @@ def cut_again(
             (w for w in [*search["winners"].values(), *winners.values()] if w["point"] == point),
             None,
         )
-        test = same["test"] if same else on_test(data, name, point, seed)
+        test = same["test"] if same else on_test(data, name, cut, point, seed)
         winners[str(n)] = {"validation": value, "point": point, "test": test}
     return {"key": [name, "cuts", seed], "trials": [], "winners": winners}
 
 
-def on_test(data: Path, name: str, point: Point, seed: int) -> float:
+def on_test(data: Path, name: str, cut: int, point: Point, seed: int) -> float:
     """The metric of a point that is trained on train and validation."""
-    judged = fit_and_judge(make_config("als", point), seed, split_of(data, name).test, (K,))
+    judged = fit_and_judge(make_config("als", point), seed, split_of(data, name, cut).test, (K,))
     return judged.report.summary()[METRIC]
 
 
@@ -265,13 +271,15 @@ def unpruned(config: ExperimentConfig) -> ExperimentConfig:
     return config.model_copy(update={"study": config.study.model_copy(update={"pruner": "none"})})
 
 
-def best_known(data: Path, name: str, searches: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
+def best_known(
+    data: Path, name: str, cut: int, searches: Sequence[Mapping[str, Any]]
+) -> tuple[float, float]:
     """Value on validation and on test of the best trial on validation of all searches."""
     best = max(
         ((*trial, each["key"][2]) for each in searches for trial in each["trials"]),
         key=lambda trial: trial[0],
     )
-    return best[0], on_test(data, name, best[1], best[2])
+    return best[0], on_test(data, name, cut, best[1], best[2])
 
 
 def print_table(

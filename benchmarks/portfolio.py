@@ -1,10 +1,11 @@
 """The points that searches of ALS begin with: learned over data sets, judged on those left out.
 
-    python benchmarks/portfolio.py $RECSYS_DATA --pool FILE [--points 5] [--sets ...] [--keep FILE]
+    python benchmarks/portfolio.py $RECSYS_DATA --pool FILE [--points 5] [--sets ...]
+        [--splits 42,1,2] [--keep FILE]
 
 FILE is what `benchmarks/luck.py --keep` wrote. The pool is the best trial of each of its searches,
-rounded, and every point of the pool is measured on the validation side of every set; no test side
-is read. The portfolio takes one point after the other, each the one that brings the mean over the
+rounded, and every point of the pool is measured on the validation sides of several splits of every
+set, so that no point is taken because it suits one side by chance; no test side is read. The portfolio takes one point after the other, each the one that brings the mean over the
 sets of (best point of the portfolio / best point of the pool) highest. It begins with the default
 point of the model, which a search tries first. For each set the second table has what a portfolio
 reaches there that was learned on the other sets alone, from points that were found on those.
@@ -40,13 +41,16 @@ def main() -> None:
     parser.add_argument("--pool", type=Path, required=True)
     parser.add_argument("--points", type=int, default=5, help="besides the default point")
     parser.add_argument("--sets", default=",".join(SETS))
+    parser.add_argument("--splits", default="42,1,2", help="seeds of the splits")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--keep", type=Path, help="a file of JSON lines, one for each value")
     args = parser.parse_args()
     sets = args.sets.split(",")
     pool = pooled(args.pool)
     known = dict(read(args.keep))
-    left = [(name, text) for text in pool for name in sets if (name, text) not in known]
+    splits = [int(seed) for seed in args.splits.split(",")]
+    keys = [(name, seed, text) for text in pool for name in sets for seed in splits]
+    left = [key for key in keys if key not in known]
     with ProcessPoolExecutor(args.processes) as workers:
         begun = {workers.submit(value_of, args.data, *key): key for key in left}
         for n, each in enumerate(as_completed(begun), 1):
@@ -58,16 +62,18 @@ def main() -> None:
             if n % 20 == 0:
                 print(f"{n} of {len(left)}", flush=True)
     texts = list(pool)
-    values = np.array([[known[name, text] for name in sets] for text in texts])
+    values = np.array(
+        [[np.mean([known[name, seed, text] for seed in splits]) for name in sets] for text in texts]
+    )
     show(texts, pool, values / values.max(axis=0), sets, args.points)
 
 
-def read(keep: Path | None) -> Iterable[tuple[tuple[str, str], float]]:
-    """Known values by set and point."""
+def read(keep: Path | None) -> Iterable[tuple[tuple[str, int, str], float]]:
+    """Known values by set, seed of the split and point."""
     if keep is not None and keep.exists():
         for line in keep.read_text(encoding="utf-8").splitlines():
-            name, text, value = json.loads(line)
-            yield (name, text), value
+            name, seed, text, value = json.loads(line)
+            yield (name, seed, text), value
 
 
 def pooled(path: Path) -> dict[str, set[str]]:
@@ -93,10 +99,10 @@ def rounded(value: object) -> object:
     return int(float(f"{value:.{DIGITS}g}")) if isinstance(value, int) else value
 
 
-def value_of(data: Path, name: str, text: str) -> float:
+def value_of(data: Path, name: str, seed: int, text: str) -> float:
     """The metric of a point on validation, at its best iteration."""
     config = unpruned(configured("default", SEED, 1))
-    value, _, _ = measured(split_of(data, name).validation, config, 0, point_of(text), {})
+    value, _, _ = measured(split_of(data, name, seed).validation, config, 0, point_of(text), {})
     assert value is not None
     return value
 

@@ -8,8 +8,6 @@ from pathlib import Path
 import recsys
 from recsys.splitting.split import Split
 
-SPLIT_SEED = 42
-
 
 @dataclass(frozen=True, slots=True)
 class DataSet:
@@ -52,12 +50,13 @@ SETS: Mapping[str, DataSet] = {
 
 
 @cache
-def split_of(folder: Path, name: str) -> Split:
+def split_of(folder: Path, name: str, seed: int) -> Split:
     """Users and items with 5 or more of each other; a fifth of each user's items held out.
 
     Args:
         folder: With all sets.
         name: Of the set.
+        seed: Of the draw of the sides.
     """
     found = SETS[name]
     if "," in found.file:
@@ -67,4 +66,4 @@ def split_of(folder: Path, name: str) -> Split:
         log = recsys.read(folder / found.file, found.columns)
     if found.least is not None:
         log = replace(log, events=log.events.where(log.events.plays >= found.least).compact())
-    return log.filter(min_items=5, min_users=5).split(fraction=0.2, seed=SPLIT_SEED)
+    return log.filter(min_items=5, min_users=5).split(fraction=0.2, seed=seed)
