@@ -4,12 +4,12 @@
         [--trials 12,25,50] [--spaces default,two-points,irspack] [--cuts 3] [--split 7]
         [--processes 2] [--keep FILE]
 
-One split of each set, not one of those that benchmarks/portfolio.py learns on; the seed moves the search and the trainings alone. The winner of the first
-12, 25 and 50 trials of a search, chosen on validation, is trained on train and validation and
-judged on test. The best known of a set is the highest mean over seeds of any row, or what the
-trial reaches that is best on validation of all searches, if that is more: a single trial that is
-the best of thousands on validation is often not the best on test. With --keep a search that is in
-the file is not repeated.
+One split of each set, not one of those that benchmarks/portfolio.py learns on; the seed moves the
+search and the trainings alone. The winner of the first 12, 25 and 50 trials of a search, chosen on
+validation, is trained on train and validation and judged on test. The best known of a set is the
+highest mean over seeds of any row, or what the trial reaches that is best on validation of all
+searches, if that is more: a single trial that is the best of thousands on validation is often not
+the best on test. With --keep a search that is in the file is not repeated.
 
     default     the built-in search
     two-points  the same as it was before: it began with two points and with 3 iterations

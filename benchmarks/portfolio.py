@@ -5,10 +5,11 @@
 
 FILE is what `benchmarks/luck.py --keep` wrote. The pool is the best trial of each of its searches,
 rounded, and every point of the pool is measured on the validation sides of several splits of every
-set, so that no point is taken because it suits one side by chance; no test side is read. The portfolio takes one point after the other, each the one that brings the mean over the
-sets of (best point of the portfolio / best point of the pool) highest. It begins with the default
-point of the model, which a search tries first. For each set the second table has what a portfolio
-reaches there that was learned on the other sets alone, from points that were found on those.
+set, so that no point is taken because it suits one side by chance; no test side is read. The
+portfolio takes one point after the other, each the one that brings the mean over the sets of (best
+point of the portfolio / best point of the pool) highest. It begins with the default point of the
+model, which a search tries first. For each set the second table has what a portfolio reaches there
+that was learned on the other sets alone, from points that were found on those.
 """
 
 import argparse
