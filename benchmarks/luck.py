@@ -13,6 +13,7 @@ the best on test. With --keep a search that is in the file is not repeated.
 
     default     the built-in search
     two-points  the same as it was before: it began with two points and with 3 iterations
+    gp, cma-es  the built-in search with another sampler
     cuts        with --cuts 3: of the default search, the winner is the best in the mean of three
                 validation cuts of its five best trials, as study.cuts = 3 chooses it
     irspack     the space of irspack's IALSOptimizer (factors, alpha0 and reg of Rendle et al. 2021,
@@ -57,7 +58,13 @@ TWO_POINTS: Mapping[str, Any] = {
     ],
     "search.iterations": {"low": 3, "high": 15},
 }
-SPACES: Mapping[str, Mapping[str, Any]] = {"default": {}, "two-points": TWO_POINTS, "irspack": {}}
+SPACES: Mapping[str, Mapping[str, Any]] = {
+    "default": {},
+    "two-points": TWO_POINTS,
+    "gp": {"study.sampler": "gp"},
+    "cma-es": {"study.sampler": "cma-es"},
+    "irspack": {},
+}
 
 
 def main() -> None:
