@@ -18,6 +18,8 @@ from recsys.splitting.config import GivenSplit
 from tasks.workspace.layout import Workspace
 
 CONFIGS = Path(__file__).parents[1] / "configs"
+OF_MODEL = ("study.sampler", "study.first", "study.default_first")
+"""Settings that the file of a model has, too: those that are typed replace them."""
 
 DATA = Group("Data", sort_key=1)
 SEARCH = Group("Search", sort_key=2)
@@ -206,7 +208,7 @@ class RequestOptions:
         if self.model is None:
             return load_config(file, values, typed)
         model = check_model(self.model, "--model")
-        searched = {name: value for name, value in values.items() if name.startswith("search.")}
+        searched = {n: v for n, v in values.items() if n.startswith("search.") or n in OF_MODEL}
         base = load_config(file, {n: v for n, v in values.items() if n not in searched}, typed)
         has_profiles = self.profiles is not None
         config = model_config(base, model, base.seed, has_profiles, self.top_items)

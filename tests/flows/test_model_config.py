@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.cli.inputs import ReadingOptions, RequestOptions
 from flows.model_config import SPACES, check_answers, model_config, pinned, without_extras
 from recsys.errors import InputError
 from recsys.models import MODELS, make_config
@@ -99,3 +100,12 @@ def test_a_model_of_the_order_of_plays_is_refused_where_the_split_does_not_keep_
 @pytest.mark.parametrize("kind", ["last", "time"])
 def test_a_model_of_the_order_of_plays_is_searched_where_the_split_keeps_it(kind: str) -> None:
     check_answers(model_config(quick(split={"kind": kind}), "sasrec", 0, False), False)
+
+
+@pytest.mark.parametrize("model", ["als", "item-knn", "popularity-users"])
+def test_a_sampler_that_is_typed_replaces_that_of_the_model(model: str) -> None:
+    typed = ("study.sampler=qmc", "study.default_first=false", "study.cuts=2")
+    config = RequestOptions(model=model, set=typed).experiment(ReadingOptions())
+
+    assert (config.model, config.study.sampler, config.study.cuts) == (model, "qmc", 2)
+    assert not config.study.default_first
