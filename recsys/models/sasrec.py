@@ -63,6 +63,7 @@ class SasRec(Network):
 
     _config: SasRecConfig
     _train: Interactions
+    _sequences: Int32Array
 
     def _read(self, train: Interactions) -> None:
         self._train = train
@@ -90,7 +91,7 @@ class SasRec(Network):
         Raises:
             InputError: the history has no times.
         """
-        read = sequences(history, self._config.length)[users]
+        read = self._recent(history)[users]
 
         def scored(part: slice) -> Float32Array:
             return self._scores(read[part])
@@ -106,9 +107,15 @@ class SasRec(Network):
 
         -inf for all where there is no history.
         """
-        read = sequences(history, self._config.length)[user : user + 1]
+        read = self._recent(history)[user : user + 1]
         with threadpool_limits(1, "blas"):
             return np.asarray(self._scores(read)[0])
+
+    def _recent(self, history: Interactions) -> Int32Array:
+        """What is read of each user, shape (n_users, length)."""
+        if history is self._train:
+            return self._sequences[:, 1:]
+        return sequences(history, self._config.length)
 
     def _scores(self, read: Int32Array) -> Float32Array:
         """Scores of all items, float32, shape (m, n_items); -inf for a user without any."""
