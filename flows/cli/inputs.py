@@ -214,6 +214,19 @@ class RequestOptions:
         config = model_config(base, model, base.seed, has_profiles, self.top_items)
         return changed(config, searched, typed)
 
+    def check_own(self) -> None:
+        """Refuse a setting that each model of a comparison has of its own.
+
+        Raises:
+            InputError: there is one.
+        """
+        for text in self.set:
+            if text.startswith(OF_MODEL):
+                raise InputError(
+                    f"--set {text}: each model of a comparison has its own; `recsys experiment "
+                    "--model NAME` takes it"
+                )
+
     @property
     def searches_models(self) -> bool:
         """Whether several models are searched within one budget."""
@@ -225,7 +238,7 @@ class RequestOptions:
         Raises:
             InputError: also where an option is about one model, or about one study.
         """
-        of_one = [text for text in self.set if text.startswith("search.")]
+        of_one = [text for text in self.set if text.startswith(("search.", *OF_MODEL))]
         options = [
             *(f"--set {text}" for text in of_one),
             *(f"--device {self.device}" for _ in filter(None, [self.device])),

@@ -152,7 +152,7 @@ class Split:
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hex digits that change with any id, cell, side or profile."""
+        """16 hex digits that change with any id, cell, time, side or profile."""
         digest = sha256()
         for ids in (self.test.train.users, self.test.train.items):
             digest.update(len(ids).to_bytes(8, "little"))
@@ -162,6 +162,8 @@ class Split:
             for side in (fold.train, fold.history, fold.held_out):
                 digest.update(side.keys.tobytes())
                 digest.update(side.plays.tobytes())
+                for times in (side.first, side.last):
+                    digest.update(b"" if times is None else times.tobytes())
         if self.test.profiles is not None:
             digest.update(self.test.profiles.digest())
         return digest.hexdigest()[:16]

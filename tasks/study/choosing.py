@@ -78,7 +78,8 @@ def choose(study: Study, search: Search, validation: Path) -> SearchWinner:
     """
     best = search.best
     ranked = sorted(search.done, key=lambda done: (-done.value, done.slot))
-    again = study.config.judge.validation_users is not None or study.config.study.cuts > 1
+    sampled = study.config.judge.validation_users is not None
+    again = sampled or (study.config.study.cuts > 1 and len(ranked) > 1)
     begin = time.perf_counter()
     fold = fold_at(validation)
     if again:

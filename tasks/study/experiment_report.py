@@ -179,7 +179,7 @@ def draw_study(study: Study, search: Search) -> None:
 
 def _history(search: Search, what: str) -> Any:
     finished = {each.slot: each for each in search.finished}
-    slots = range(search.wanted)
+    slots = range(max([search.wanted, *(slot + 1 for slot in finished)]))
     values = [None if slot not in finished else _last(finished[slot]) for slot in slots]
     pruned = [slot for slot in slots if slot in finished and not finished[slot].values]
     return plots.history(values, what, pruned=pruned)

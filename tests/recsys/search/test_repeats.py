@@ -53,10 +53,19 @@ def test_one_weighting_stands_for_its_repeats_and_their_parameters_are_gone() ->
 
 
 def test_a_weighting_that_is_searched_under_a_condition_keeps_it() -> None:
-    weighting = {"options": ["log", "bm25", "binary"], "when": {"engine": "native"}}
+    weighting = {"options": ["share", "bm25", "binary"], "when": {"engine": "native"}}
     shorter = without_repeats(config_of({"engine": ["native", "implicit"], "weighting": weighting}))
 
     assert shorter.whole_space["weighting"] == Choice(("binary", "bm25"), {"engine": "native"})
+
+
+def test_without_a_scale_that_is_searched_only_equal_weights_are_one() -> None:
+    pinned = {**SEARCH, "alpha": 3.0, "regularization": 2.0}
+
+    shorter = without_repeats(config_of(pinned))
+
+    assert options_of(shorter) == ("binary", "log", "bm25", "tfidf", "linear")
+    assert set(shorter.whole_space) == {"weighting", "epsilon", "k1", "alpha", "regularization"}
 
 
 def test_the_points_that_a_search_begins_with_stay_in_it() -> None:

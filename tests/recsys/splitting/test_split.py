@@ -412,6 +412,17 @@ def test_the_fingerprint_changes_with_any_cell_of_any_side(at: int) -> None:
     assert len(prints) == 13
 
 
+def test_the_fingerprint_changes_with_the_times_of_the_plays() -> None:
+    def fold_of(first: int, last: int) -> Fold:
+        maps = IdMap.of(["a", "b"]), IdMap.of(["c"])
+        rows, cols = np.zeros(1, np.int32), np.zeros(1, np.int32)
+        times = np.array([first]), np.array([last])
+        train = Interactions(*maps, rows, cols, np.ones(1), *times)
+        return Fold(train, train, Interactions(*maps, rows + 1, cols, np.ones(1), *times))
+
+    assert len({fingerprint(fold_of(*times)) for times in ((5, 9), (6, 9), (5, 8))}) == 3
+
+
 def test_the_fingerprint_changes_with_any_id() -> None:
     def fold_of(users: list[str], items: list[str], held: tuple[int, int]) -> Fold:
         maps = IdMap.of(users), IdMap.of(items)
