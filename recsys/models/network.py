@@ -88,7 +88,11 @@ class Network(ABC):
         start: State | None = None,
         on_iteration: OnIteration | None = None,
     ) -> Self:
-        """Train on one thread; see `recsys.models.iterative`."""
+        """Train on one thread; see `recsys.models.iterative`.
+
+        Raises:
+            FloatingPointError: the layers do not stay finite.
+        """
         self._read(train)
         self._iteration = 0
         with repeatable() as torch:
@@ -103,6 +107,11 @@ class Network(ABC):
                 return loss
 
             iterate(self, self._iteration + 1, self._config.iterations, step, on_iteration)
+        if not all(np.isfinite(part).all() for part in self._layers.values()):
+            raise FloatingPointError(
+                f"the layers of {self._config.kind} hold NaN or infinity with learning_rate = "
+                f"{self._config.learning_rate:g}; lower it"
+            )
         return self
 
     def state(self, into: State | None = None) -> State:

@@ -265,6 +265,16 @@ def test_ncf_scores_as_its_equations_say() -> None:
 
 @neural
 @with_torch
+@pytest.mark.parametrize("config", [VAE, REC, SAS], ids=lambda config: config.kind)
+def test_a_training_that_runs_away_names_the_learning_rate(config: ModelConfig) -> None:
+    hot = config.model_copy(update={"learning_rate": 1e6, "iterations": 8})
+
+    with pytest.raises(FloatingPointError, match=rf"of {config.kind} hold NaN .* = 1e\+06; lower"):
+        build(hot, 1).fit(cells_of(two_camps(5, 7)))
+
+
+@neural
+@with_torch
 def test_negatives_are_never_items_of_the_user() -> None:
     dense = two_camps(9, 30)
     rng = np.random.default_rng(1)
