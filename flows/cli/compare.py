@@ -56,7 +56,6 @@ def compare(
         name: Resume this comparison, or give a new one its name.
     """
     request.check_paths()
-    request.check_own()
     workspace = place.open(writes=True)
     config = request.experiment(reading)
     which = tuple(models.split(",")) if models else without_extras(config.split)

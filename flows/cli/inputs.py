@@ -214,19 +214,6 @@ class RequestOptions:
         config = model_config(base, model, base.seed, has_profiles, self.top_items)
         return changed(config, searched, typed)
 
-    def check_own(self) -> None:
-        """Refuse a setting that each model of a comparison has of its own.
-
-        Raises:
-            InputError: there is one.
-        """
-        for text in self.set:
-            if text.startswith(OF_MODEL):
-                raise InputError(
-                    f"--set {text}: each model of a comparison has its own; `recsys experiment "
-                    "--model NAME` takes it"
-                )
-
     @property
     def searches_models(self) -> bool:
         """Whether several models are searched within one budget."""
