@@ -231,6 +231,7 @@ def measured(
         found.low,
         config.study.patience,
         config.pruner,
+        config.study.prunes_from,
         slot,
         curves,
         config.seed,

@@ -4,12 +4,13 @@
         [--splits 42,1,2] [--keep FILE]
 
 FILE is what `benchmarks/luck.py --keep` wrote. The pool is the best trial of each of its searches,
-rounded, and every point of the pool is measured on the validation sides of several splits of every
-set, so that no point is taken because it suits one side by chance; no test side is read. The
-portfolio takes one point after the other, each the one that brings the mean over the sets of (best
-point of the portfolio / best point of the pool) highest. It begins with the default point of the
-model, which a search tries first. For each set the second table has what a portfolio reaches there
-that was learned on the other sets alone, from points that were found on those.
+rounded, and the points that searches began with before; every point of the pool is measured on the
+validation sides of several splits of every set, so that no point is taken because it suits one side
+by chance; no test side is read. The portfolio takes one point after the other, each the one that
+brings the mean over the sets of (best point of the portfolio / best point of the pool) highest. It
+begins with the default point of the model, which a search tries first. For each set the second
+table has what a portfolio reaches there that was learned on the other sets alone, from points that
+were found on those.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from luck import configured, measured, unpruned
+from luck import TWO_POINTS, configured, measured, unpruned
 from sets import SETS, split_of
 
 from recsys.dtypes import Float64Array
@@ -82,6 +83,8 @@ def pooled(path: Path) -> dict[str, set[str]]:
     config = configured("default", SEED, 1)
     default = inside(config.space, dict(default_point("als")))
     pool: dict[str, set[str]] = {json.dumps(default): set()}
+    for point in TWO_POINTS["study.first"]:
+        pool[json.dumps({**point, "nu": 0.0})] = set(SETS)  # of no set alone
     for line in path.read_text(encoding="utf-8").splitlines():
         search = json.loads(line)
         name, space, _ = search["key"]

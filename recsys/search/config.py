@@ -35,6 +35,8 @@ class StudyConfig(Config):
     """Further objectives: the study then looks for the Pareto front, and nothing is pruned."""
     pruner: Pruner = setting("none", identity="points")
     """Stops a trial whose curve is behind those of earlier trials."""
+    prunes_from: PositiveInt = setting(1, identity="points")
+    """The first iteration after which the pruner stops a trial."""
     patience: PositiveInt | None = setting(None, identity="stop")
     """Points of the curve without a new best after which the training ends."""
     prefer: Prefer = setting("best", identity=False)

@@ -30,6 +30,7 @@ class StopRules:
         patience: Points without a new best after which a training ends; only where the best
             iteration is kept.
         pruner: What compares the curve with `others`.
+        prunes_from: Its first iteration: curves that begin slowly may end well.
         slot: Of the trial.
         others: Curves of finished trials by slot.
         seed: Of the pruner.
@@ -40,13 +41,14 @@ class StopRules:
     found_from: int | None = None
     patience: int | None = None
     pruner: Pruner = "none"
+    prunes_from: int = 1
     slot: int = 0
     others: Mapping[int, FinishedCurve] | None = None
     seed: int = 0
 
     def hopeless(self, curve: CurveValues) -> bool:
         """Whether the pruner stops a training at the last point of its curve."""
-        low = 1 if self.found_from is None else self.found_from
+        low = min(max(self.found_from or 1, self.prunes_from), self.iterations)
         others = self.others or {}
         return hopeless(self.pruner, self.slot, curve, others, low, self.iterations, self.seed)
 

@@ -54,6 +54,7 @@ def _rules(config: ExperimentConfig, iterations: int, trial: Trial, search: Sear
         found_from=None if config.found is None else config.found.low,
         patience=config.study.patience,
         pruner=config.pruner,
+        prunes_from=config.study.prunes_from,
         slot=trial.slot,
         others=search.curves() if config.pruner != "none" else {},
         seed=config.seed,

@@ -36,7 +36,7 @@ def test_a_space_is_named_after_its_model_and_sets_no_budget(path: Path) -> None
 
     assert table["model"] == path.stem
     assert table.keys() <= {"name", "model", "search", "study", "cold-users"}
-    assert table["study"].keys() <= {"sampler", "default_first", "first"}
+    assert table["study"].keys() <= {"sampler", "default_first", "first", "prunes_from"}
     assert path.stem in MODELS
 
 

@@ -142,9 +142,13 @@ def test_patience_ends_a_training_without_a_new_best(
     assert (done.monitor.reached, done.monitor.kept, done.pruned) == (reached, kept, False)
 
 
-@pytest.mark.parametrize(("low", "reached"), [(2, 2), (None, 1)])
-def test_a_training_behind_the_others_is_hopeless(low: int | None, reached: int) -> None:
-    stop = rules(found_from=low, pruner="median", slot=5, others=GOOD)
+@pytest.mark.parametrize(
+    ("low", "prunes_from", "reached"), [(2, 1, 2), (None, 1, 1), (2, 4, 4), (None, 3, 3)]
+)
+def test_a_training_behind_the_others_is_hopeless(
+    low: int | None, prunes_from: int, reached: int
+) -> None:
+    stop = rules(found_from=low, pruner="median", prunes_from=prunes_from, slot=5, others=GOOD)
 
     done = Training(Scripted(values(*[0.1] * LAST)), stop)
 

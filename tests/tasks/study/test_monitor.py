@@ -103,8 +103,8 @@ def test_the_rules_of_a_trial_are_its_slot_the_finished_curves_and_the_settings(
     bench: MakeBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rules: list[StopRules] = []
-    study = {"pruner": "hyperband", "patience": 9, "trials": 2, "keep_factors": "none"}
-    made = bench(study=study, seed=7)
+    study = {"pruner": "hyperband", "prunes_from": 4, "patience": 9, "trials": 2}
+    made = bench(study={**study, "keep_factors": "none"}, seed=7)
 
     def noting(**given: Any) -> StopRules:
         rules.append(StopRules(**given))
@@ -114,7 +114,7 @@ def test_the_rules_of_a_trial_are_its_slot_the_finished_curves_and_the_settings(
     made.finish()
 
     others = {0: made.search.curves()[0]}
-    assert rules[-1] == StopRules("ndcg@5", 6, 2, 9, "hyperband", 1, others, 7)
+    assert rules[-1] == StopRules("ndcg@5", 6, 2, 9, "hyperband", 4, 1, others, 7)
 
 
 def test_with_several_objectives_nothing_is_pruned(bench: MakeBench) -> None:
