@@ -1,6 +1,8 @@
 """`recsys bench` on made-up data: its data, a comparison, and our rows beside published ones."""
 
 import json
+import os
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -133,9 +135,18 @@ def test_likes_are_cut_by_time_and_have_no_published_rows(lab: Lab, tmp_path: Pa
     assert "validation and test" in result.alike.sentence
 
 
+@pytest.fixture
+def same_environment() -> Iterator[None]:
+    """A command names its Prefect server in the environment, which tests behind this one inherit."""
+    known = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(known)
+
+
 @pytest.mark.slow
 def test_the_command_prints_one_object(
-    lab: Lab, gowalla: Path, capsys: pytest.CaptureFixture[str]
+    lab: Lab, gowalla: Path, same_environment: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["bench", "gowalla", "--data", gowalla, "--models", "rp3beta", "--trials", "2"]
     place = ["--name", "bench-command", "--workspace", lab.workspace.root, "--json", "--quiet"]
