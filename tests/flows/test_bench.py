@@ -137,7 +137,7 @@ def test_likes_are_cut_by_time_and_have_no_published_rows(lab: Lab, tmp_path: Pa
 
 @pytest.fixture
 def same_environment() -> Iterator[None]:
-    """A command names its Prefect server in the environment, which tests behind this one inherit."""
+    """A command names its Prefect server in the environment, which later tests would inherit."""
     known = dict(os.environ)
     yield
     os.environ.clear()
