@@ -18,7 +18,7 @@ from recsys.errors import InputError
 from recsys.evaluation.exchange import Exchange, SidesAlike, sides_alike
 from recsys.models import make_config
 from recsys.protocols.protocol import Protocol
-from recsys.protocols.standing import FoundCount, Row, found_counts, our_row, ranked
+from recsys.protocols.standing import FoundCount, Row, found_counts, our_row, ranked, warnings_of
 from recsys.seeds import seed_for
 from recsys.splitting.split import Fold
 from recsys.splitting.store import load_fold
@@ -80,13 +80,7 @@ class BenchResult:
     @property
     def warnings(self) -> list[str]:
         """A line where the data is not the published data."""
-        names = [count.name for count in self.counts if count.differs]
-        if not names:
-            return []
-        return [
-            f"{', '.join(names)} differ from what is published: this is not the data of the "
-            "published rows, which do not compare"
-        ]
+        return warnings_of(self.counts)
 
     def as_json(self) -> dict[str, Any]:
         """One object."""
@@ -167,7 +161,12 @@ def _advice(protocol: Protocol) -> Iterator[None]:
 
 
 def config_of(request: BenchRequest, data: StageEntry) -> ExperimentConfig:
-    """The experiment of a protocol, whose data is prepared."""
+    """The configuration of a protocol.
+
+    Args:
+        request: What is run.
+        data: The prepared files.
+    """
     protocol = request.protocol
     sides = data.facts["sides"]
     given = {

@@ -96,7 +96,7 @@ class CompareResult:
         ensemble: Of which models, with the validation values of the best of them and of the
             ensemble; None where fewer than two took part.
         exchange: A published test side beside a random cut; None for a cut of ours.
-        edges: Models whose best parameters lie on the edge of their ranges.
+        edges: Parameters whose best value is an end of its range on most splits.
         run: MLflow id.
         seconds: By part.
     """

@@ -241,7 +241,7 @@ class _Training(Training):
             losses = self._losses(self._read[users])
             self._move(losses.mean())
             lost, places = lost + losses.sum().item(), places + len(losses)
-        if not places:  # nobody has two items: nothing is learned
+        if not places:  # no user has two items, so no next item can be predicted
             self._move(sum(part.sum() * 0 for part in self._layers.values()))
         return lost / max(places, 1)
 

@@ -14,12 +14,12 @@ from recsys.sources.detect import ENDINGS
 LIGHT = ("popularity-users", "rp3beta", "ease", "gf-cf", "als")
 """Models that cost little; `ease` takes no part where its matrix does not fit into memory."""
 LARGE = ("popularity-users", "rp3beta", "sparse-ease", "gf-cf", "als")
-"""Likewise, for catalogues whose matrix of pairs of items fits on few machines."""
+"""The same for large catalogues, where `ease` needs too much memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class PublishedRow:
-    """What somebody else measured with a model.
+    """A published result of a model.
 
     Attributes:
         model: Its name there.

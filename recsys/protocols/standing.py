@@ -47,6 +47,17 @@ class FoundCount:
         return "differs" if self.exact else "another draw or data"
 
 
+def warnings_of(counts: Sequence[FoundCount]) -> list[str]:
+    """A line where the data is not the published data; none where all counts are."""
+    names = [count.name for count in counts if count.differs]
+    if not names:
+        return []
+    return [
+        f"{', '.join(names)} differ from what is published: this is not the data of the "
+        "published rows, which do not compare"
+    ]
+
+
 def found_counts(protocol: Protocol, counts: Mapping[str, int]) -> tuple[FoundCount, ...]:
     """What was counted, in its order, beside what the protocol knows."""
     return tuple(

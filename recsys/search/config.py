@@ -14,7 +14,7 @@ FOUND = "iterations"
 
 Sampler = Literal["random", "tpe", "grid", "qmc", "cma-es", "gp"]
 PLANNED: tuple[Sampler, ...] = ("random", "grid", "qmc")
-"""Samplers whose points do not depend on the results of trials."""
+"""Samplers that need no results: all their points are known before the first trial."""
 ONE_OBJECTIVE: tuple[Sampler, ...] = ("cma-es", "gp")
 """Samplers that look at one objective."""
 KeepFactors = Literal["all", "best", "none"]

@@ -15,7 +15,7 @@ WEIGHTING = "weighting"
 
 
 def without_repeats(config: ExperimentConfig) -> ExperimentConfig:
-    """The search of data whose plays are all equal: the first of `ONE` stands for the others.
+    """A search for data whose plays are all equal: of `ONE` it keeps the first alone.
 
     Where no scale is searched, `log` and `linear` are other models, and stay. `tfidf` and `bm25`
     stay: they weigh by the users of an item and the length of a history. The points that the

@@ -25,7 +25,7 @@ def wider_ranges(config: ExperimentConfig, params: Point) -> dict[str, tuple[str
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """A parameter of a model whose best value lies on the same edge on most splits.
+    """A parameter whose best value is the same end of its range on most splits.
 
     Attributes:
         model: Its name.

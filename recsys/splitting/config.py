@@ -11,16 +11,16 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 ShareOrNumber = Fraction | PositiveInt
 
 
-class OneCut(Config):
-    """A way to split whose validation side is one."""
+class SplitKind(Config):
+    """What all ways to split share."""
 
     @property
     def redrawable(self) -> bool:
-        """Whether the validation side is drawn at random per user, and can be drawn again."""
+        """Whether another validation side can be drawn at random; only some kinds can."""
         return False
 
 
-class RandomSplit(OneCut):
+class RandomSplit(SplitKind):
     """A random share of the items of each user."""
 
     kind: Literal["random"] = "random"
@@ -36,7 +36,7 @@ class RandomSplit(OneCut):
         return True
 
 
-class LastSplit(OneCut):
+class LastSplit(SplitKind):
     """Per user the last n items by their first time."""
 
     kind: Literal["last"]
@@ -45,7 +45,7 @@ class LastSplit(OneCut):
     """Items of each user on each side."""
 
 
-class TimeSplit(OneCut):
+class TimeSplit(SplitKind):
     """One moment for all users; a share of the events where no moment is given."""
 
     kind: Literal["time"]
@@ -64,7 +64,7 @@ class TimeSplit(OneCut):
     """Whether only users of the training are judged."""
 
 
-class UserSplit(OneCut):
+class UserSplit(SplitKind):
     """Whole users, judged by fold-in from a part of their items."""
 
     kind: Literal["users"]
@@ -85,7 +85,7 @@ class UserSplit(OneCut):
     """Who and what is held out: by the seed, or as the code of Liang et al. 2018 draws it."""
 
 
-class ColdUserSplit(OneCut):
+class ColdUserSplit(SplitKind):
     """Whole users of whom only the profile is known."""
 
     kind: Literal["cold-users"]
@@ -96,7 +96,7 @@ class ColdUserSplit(OneCut):
     """The share of users that the winner is judged on."""
 
 
-class ColdItemSplit(OneCut):
+class ColdItemSplit(SplitKind):
     """Items of which few users are known."""
 
     kind: Literal["cold-items"]
@@ -109,7 +109,7 @@ class ColdItemSplit(OneCut):
     """Users of a held-out item that stay in training."""
 
 
-class GivenSplit(OneCut):
+class GivenSplit(SplitKind):
     """A test file as published; validation likewise, or cut from the rest, per user at random."""
 
     kind: Literal["given"]

@@ -3,7 +3,6 @@
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -233,12 +232,3 @@ def test_each_model_runs_once_and_a_single_one_is_joined_by_popularity(
 
 def test_the_help_names_every_protocol() -> None:
     assert ", ".join([*PROTOCOLS][:-1]) + f" or {[*PROTOCOLS][-1]}." == NAMES
-
-
-def test_a_result_of_the_published_data_has_no_warning() -> None:
-    protocol = replace(PROTOCOLS["ml-20m"], counts={})
-    request = BenchRequest(protocol, Path("x"), MODELS, 1)
-
-    result = BenchResult(request, (), (), None, None)  # type: ignore[arg-type]
-
-    assert result.warnings == []
