@@ -172,6 +172,7 @@ def test_tuned_once_the_other_splits_take_the_winner_of_the_first(lab: Lab) -> N
     assert result.as_json()["tuned"] == "once"
 
 
+@pytest.mark.slow
 def test_a_model_that_cannot_be_used_is_left_out_and_named(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -212,6 +213,7 @@ def test_a_comparison_of_one_model_is_refused_before_anything_is_read(
         compare(asked(lab, "alone", models), lab.workspace.root)
 
 
+@pytest.mark.slow
 def test_whole_users_are_judged_by_fold_in(lab: Lab) -> None:
     """Strong generalization: who is judged was never trained on."""
     wanted = asked(lab, "strong", ("item-knn", "als", "popularity-users"), n_splits=1)

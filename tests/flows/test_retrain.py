@@ -547,6 +547,7 @@ def test_requests_that_cannot_be_retrained_are_refused(
         run(lab, ask(**more))
 
 
+@SLOW
 def test_a_new_champion_is_published_once_and_one_that_was_refused_is_not(
     lab: Lab, ask: Callable[..., RetrainRequest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -568,6 +569,7 @@ def test_a_new_champion_is_published_once_and_one_that_was_refused_is_not(
     assert open_store(address).read() == left
 
 
+@SLOW
 def test_a_champion_that_could_not_be_published_is_published_by_the_same_command(
     lab: Lab, ask: Callable[..., RetrainRequest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -611,6 +613,7 @@ def command(
     os.environ.update(known)
 
 
+@SLOW
 def test_the_command_prints_the_decision_and_exits_with_2_on_drift(
     lab: Lab,
     command: Callable[..., int],

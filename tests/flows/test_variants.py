@@ -28,6 +28,7 @@ def shares_of_time(lab: Lab, folder: Path) -> Path:
     return folder / "events.parquet"
 
 
+@pytest.mark.slow
 def test_timed_data_can_be_cut_by_time_and_only_the_best_factors_kept(
     lab: Lab, tmp_path: Path
 ) -> None:
@@ -47,6 +48,7 @@ def test_timed_data_can_be_cut_by_time_and_only_the_best_factors_kept(
     assert has_factors(lab, result.runs["final"])
 
 
+@pytest.mark.slow
 def test_a_cohort_is_chosen_by_profile_and_costs_no_second_reading(lab: Lab) -> None:
     known = ingest.fn(lab.workspace, DataFiles(lab.plays, lab.profiles), quick().data)
 

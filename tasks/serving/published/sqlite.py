@@ -65,6 +65,7 @@ class SqliteStore:
                     sql.clear(execute)
                     sql.fill(_insert(connection), what, blocks, what.at.isoformat())
                 with suppress(sqlite3.OperationalError):  # a reader: the next time does it
+                    connection.execute("PRAGMA busy_timeout = 0")
                     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return what
 

@@ -497,6 +497,7 @@ def test_names_at_the_ends_of_close_lines_do_not_overlap() -> None:
     assert (np.diff(at) > 0.05 * (high - low)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "draw",
     [

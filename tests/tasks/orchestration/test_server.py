@@ -110,7 +110,9 @@ def test_a_server_that_ends_again_and_again_is_given_up_and_requests_fail_at_onc
     server = Server(os.environ, tmp_path / "server.log", said.append)
     server.wait()
     monkeypatch.setattr(server_module, "COMMAND", (sys.executable, "-SEc", "1 / 0"))
-    server._process.kill()
+    first = server._process
+    first.kill()
+    assert gone(first.pid, 20)  # until then it may accept a request
     refused = []
 
     for _ in range(2):

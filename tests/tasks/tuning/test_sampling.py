@@ -238,7 +238,7 @@ def test_tpe_goes_where_the_values_are_high() -> None:
     assert abs(np.mean(late) - 0.8) < 0.1
 
 
-@pytest.mark.parametrize("sampler", ["cma-es", "gp"])
+@pytest.mark.parametrize("sampler", ["cma-es", pytest.param("gp", marks=pytest.mark.slow)])
 def test_a_sampler_of_the_cube_goes_where_the_values_are_high(sampler: Sampler) -> None:
     table = {"b": {"low": 0.0, "high": 1.0}, "alpha": {"low": 1.0, "high": 100.0, "log": True}}
     points = points_of(config_of(table, sampler))
