@@ -15,6 +15,7 @@ from mlflow.environment_variables import (
 )
 
 from tasks.orchestration.guard import Guard, GuardedAsgi, origin_patterns
+from tasks.tracking.first_visit import VisitedAsgi
 
 GUARDED = {
     "mlflow.server.fastapi_app:app": "tasks.tracking.server:pages",
@@ -37,7 +38,7 @@ def pages_with_accounts() -> GuardedAsgi:
 
 
 def _guarded(app: Any) -> GuardedAsgi:
-    return GuardedAsgi(app, _guard())
+    return GuardedAsgi(VisitedAsgi(app), _guard())
 
 
 def _guard() -> Guard:
