@@ -11,7 +11,7 @@ from recsys.report import figures, model_figures
 from recsys.report.page import Block, Page, Panels, Section, Table, Text, render, section
 from recsys.report.study import again_blocks, band
 from recsys.report.tables import Again
-from recsys.report.words import comparison_answer, score_text, seconds_text, size_text, value_text
+from recsys.report.words import comparison_answer, params_text, score_text, seconds_text, size_text
 from recsys.search.space import Value
 
 BEYOND = ("coverage", "novelty", "diversity", "popularity_lift")
@@ -209,7 +209,7 @@ def _tried(of: ComparisonTables) -> Section | None:
             f"{row.estimate.text}{' =' * row.tied}",
             str(row.trials) if row.trials else "",
             f"{row.seconds:.1f}",
-            ", ".join(f"{name} {value_text(v)}" for name, v in row.params.items() if v is not None),
+            params_text(row.params),
         )
         for row in of.tried
     ]
@@ -307,7 +307,8 @@ def _groups(of: ComparisonTables) -> Section | None:
             )
             for group, n in sizes.items()
         ]
-        head = (grouping, "held out" if items else of.users, *tables_of)
+        sized = ("popularity", "held out") if items else (grouping, of.users)
+        head = (*sized, *tables_of)
         tables.append(Table(head, rows, title))
     if not drawn:
         return None
@@ -323,10 +324,8 @@ def _splits(of: ComparisonTables) -> Section | None:
     rows = []
     for model in of.models:
         for split in model.splits:
-            params = ", ".join(
-                f"{name} {value_text(v)}" for name, v in split.params.items() if v is not None
-            )
             values = (f"{split.validation:.4f}", f"{split.test:.4f}")
+            params = params_text(split.params)
             rows.append((model.name, str(split.seed), str(split.trials), *values, params))
     if not rows:
         return None

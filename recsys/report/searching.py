@@ -60,7 +60,7 @@ def _importance(of: SearchTables, what: str) -> Section | None:
     numeric = [
         name
         for name in of.importances
-        if all(isinstance(trial.params.get(name, 0), int | float) for trial in of.measured)
+        if all(isinstance(trial.params.get(name), int | float) for trial in of.measured)
     ]
     pair = (
         trial_figures.landscape(of.measured, (numeric[0], numeric[1]), what, of.logarithmic)

@@ -33,7 +33,8 @@ def history(trials: Sequence[TrialRow], what: str, words: str) -> Figure:
         "winner": {"color": COLOURS[1], "symbol": "star", "size": 14},
         "pruned": {"color": COLOURS[0], "symbol": "circle-open"},
     }
-    traces: list[dict[str, Any]] = [_best_so_far(measured)]
+    last = max(each.number for each in trials)
+    traces: list[dict[str, Any]] = [_best_so_far(measured, last)]
     for kind, found in kinds.items():
         if found:
             traces.append(
@@ -48,17 +49,18 @@ def history(trials: Sequence[TrialRow], what: str, words: str) -> Figure:
                     "hovertemplate": "trial %{x}<br>%{y:.4~g}<br>%{text}<extra></extra>",
                 }
             )
-    whole = {"tickformat": "d", "range": [-0.6, max(each.number for each in trials) + 0.6]}
+    whole = {"tickformat": "d", "range": [-0.6, last + 0.6]}
     return Figure("Trials in their order", words, traces, layout("trial", what, xaxis=whole))
 
 
-def _best_so_far(measured: Sequence[TrialRow]) -> dict[str, Any]:
-    values = np.array([each.value for each in measured], np.float64)
+def _best_so_far(measured: Sequence[TrialRow], last: int) -> dict[str, Any]:
+    """A line up to the last trial, which may be a pruned one."""
+    values = np.array([each.value for each in [*measured, *measured[-1:]]], np.float64)
     return {
         "type": "scatter",
         "mode": "lines",
         "name": "best so far",
-        "x": [each.number for each in measured],
+        "x": [*(each.number for each in measured), *[last] * bool(measured)],
         "y": np.fmax.accumulate(values).tolist(),
         "line": {"shape": "hv", "color": "@soft", "width": 1},
         "hoverinfo": "skip",

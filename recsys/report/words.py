@@ -48,10 +48,20 @@ def change_text(improvement: float | None) -> str:
     return "" if improvement is None else f"{improvement:+.1%}"
 
 
+def params_text(params: Mapping[str, object]) -> str:
+    """Parameters as a person reads them, without those that have no value."""
+    known = {name: value for name, value in params.items() if value is not None}
+    return ", ".join(f"{name} {value_text(value)}" for name, value in known.items())
+
+
 def value_text(value: object) -> str:
-    """A parameter as a person reads it."""
+    """A parameter as a person reads it; the members of an ensemble are models with theirs."""
     if value is None:
         return ""
+    if isinstance(value, Mapping):
+        return f"{value['kind']} ({params_text({n: v for n, v in value.items() if n != 'kind'})})"
+    if isinstance(value, list | tuple):
+        return " and ".join(map(value_text, value))
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

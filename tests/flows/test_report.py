@@ -27,6 +27,20 @@ OVERFLOW = "document.documentElement.scrollWidth - innerWidth"
 EMPTY = """[...document.querySelectorAll(".plot")]
   .filter((each) => !each.querySelector(".point, .bars path, .contour, .js-line"))
   .map((each) => each.ariaLabel)"""
+COVERED = """[...document.querySelectorAll("[data-figure]")].filter((each) => {
+  const legend = each.querySelector(".legend")?.getBoundingClientRect();
+  return legend && legend.bottom > each.getBoundingClientRect().top + each._fullLayout._size.t;
+}).map((each) => each.ariaLabel)"""
+"""Pictures that a legend lies on."""
+TURNED = """(async () => {
+  const frame = () => new Promise(requestAnimationFrame);
+  const holder = document.querySelector("[data-figure]");
+  const fits = () => Math.abs((holder._fullLayout?.width ?? 0) - holder.clientWidth) < 1;
+  const end = performance.now() + 10000;
+  while (!fits() && performance.now() < end) await frame();
+  return fits();
+})()"""
+"""Whether the first picture takes all the room that a turned phone has."""
 LOOKUP = """(() => {
   const form = document.querySelector(".lookup");
   const look = (id) => {
@@ -147,6 +161,24 @@ def test_a_browser_shows_every_picture_and_asks_for_nothing(
         assert tab.value(OVERFLOW) <= 0
         assert tab.requests == [page.as_uri()]
         assert tab.faults == []
+
+
+def test_no_legend_lies_on_its_picture_when_a_phone_prints_or_is_turned(
+    lab: Lab, first: Result, compared: CompareResult, tab: browser.Tab
+) -> None:
+    for run in (first.runs["study"], compared.run):
+        tab.open(artifact(lab, run, "report.html"), 390, "light")
+        assert tab.value(COVERED) == []
+
+        tab.value("dispatchEvent(new Event('beforeprint'))")
+        assert tab.value(COVERED) == []
+        tab.value("dispatchEvent(new Event('afterprint'))")
+
+        tab.value("scrollTo(0, 0)")
+        turned = {"width": 844, "height": 8000, "deviceScaleFactor": 1, "mobile": True}
+        tab.call("Emulation.setDeviceMetricsOverride", **turned)
+        assert tab.value(TURNED)
+        assert tab.value(COVERED) == []
 
 
 def test_a_user_is_looked_up_by_id_and_foreign_text_stays_text(

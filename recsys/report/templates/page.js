@@ -23,7 +23,9 @@
     const { traces, layout } = JSON.parse(text);
     layout.template = look;
     if (width) layout.width = holder.closest(".panels") ? width / 2 - 12 : width;
-    Plotly.react(holder, traces, layout, { responsive: true, displayModeBar: false });
+    // Anew: in a drawing that grows wider, plotly 6 leaves a legend that gets lower over the picture.
+    Plotly.purge(holder);
+    Plotly.newPlot(holder, traces, layout, { displayModeBar: false });
   }
 
   // A figure is drawn when it comes near the window, and all are before they are printed.
@@ -39,6 +41,15 @@
       }
     }, { rootMargin: "800px" });
     for (const holder of figures()) near.observe(holder);
+  }
+
+  let width = root.clientWidth;
+  let waiting = 0;
+  function resize() {
+    if (root.clientWidth === width || root.classList.contains("printing")) return;
+    width = root.clientWidth;
+    clearTimeout(waiting);
+    waiting = setTimeout(watch, 100);
   }
 
   function print() {
@@ -100,6 +111,7 @@
   if (!window.Plotly) return;
   watch();
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", watch);
+  addEventListener("resize", resize);
   addEventListener("beforeprint", print);
   addEventListener("afterprint", () => { root.classList.remove("printing"); watch(); });
 })();

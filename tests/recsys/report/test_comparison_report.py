@@ -91,6 +91,26 @@ def test_a_section_without_data_is_left_out(changed: dict[str, object], gone: st
     assert gone not in shown(replace(COMPARED, **changed))  # type: ignore[arg-type]
 
 
+def test_the_members_of_an_ensemble_are_named_with_their_parameters() -> None:
+    members = [{"kind": "als", "factors": 64, "nu": None}, {"kind": "ease", "keep": 0.12345}]
+    split = SplitRow(7, {"members": members, "depth": 200}, 1, 0.3, 0.3)
+    merged = replace(COMPARED.models[0], splits=[split])
+
+    (row,) = texts(replace(COMPARED, models=[merged]), "splits")
+
+    assert row.endswith("| members als (factors 64) and ease (keep 0.1235), depth 200")
+
+
+def test_items_are_grouped_by_popularity() -> None:
+    groups = {"items": {"head": (70, estimate(0.5)), "tail": (30, estimate(0.1))}}
+    of = replace(COMPARED, models=[replace(each, groups=groups) for each in COMPARED.models])
+
+    (found,) = [each for each in comparison_page(of).sections if each.id == "groups"]
+
+    (table,) = [block for block in found.blocks if isinstance(block, Table)]
+    assert table.head == ("popularity", "held out", "als", "ease", "popularity")
+
+
 def test_the_page_is_one_file_and_what_failed_is_text() -> None:
     html = comparison_report(COMPARED)
 

@@ -265,6 +265,25 @@ def test_a_landscape_needs_twenty_trials(n: int, kind: str) -> None:
     assert landscape.traces[0]["type"] == kind
 
 
+def test_a_landscape_is_of_parameters_that_every_trial_has() -> None:
+    shares = {"power": (0.6, 0.1), "alpha": (0.3, 0.1), "factors": (0.1, 0.1)}
+    one, *others = trials(20)
+    search = SearchTables([replace(one, params={**one.params, "power": 0.5}), *others], [], shares)
+
+    landscape = figures(replace(FULL, search=search), "importance")[1]
+
+    assert landscape.title == "factors against alpha"
+
+
+def test_the_best_so_far_is_drawn_up_to_the_last_trial_also_if_that_was_pruned() -> None:
+    (history,) = figures(FULL, "trials")
+
+    best = history.traces[0]
+    assert FULL.search is not None
+    assert best["x"][-1] == FULL.search.trials[-1].number
+    assert best["y"][-1] == best["y"][-2] == max(best["y"])
+
+
 def test_pruned_and_tied_trials_are_told_apart() -> None:
     (history,) = figures(FULL, "trials")
 
