@@ -19,7 +19,7 @@ from flows.auto_search import Contender, Work, search_models
 from flows.experiment import opened
 from flows.judging import facts_of, rejects_of
 from flows.model_config import AUTO, ensemble_of
-from flows.notes import NOTE, auto_note
+from flows.notes import auto_note, describe
 from flows.reporting import command
 from flows.searching import joined
 from flows.tuned import TunedModel, judged_split
@@ -40,12 +40,12 @@ from tasks.data.stages import PROFILE_REJECTS, REJECTS
 from tasks.orchestration.naming import name_run
 from tasks.progress import report_progress
 from tasks.report.facts import EndFacts
-from tasks.report.making import report_comparison
+from tasks.report.making import report_comparison, report_url
 from tasks.study.choosing import choose, values_of
 from tasks.study.comparison_report import record_comparison
 from tasks.study.experiment_report import compare_sides
 from tasks.study.measuring import SAMPLE_USER, run_final, run_on_validation
-from tasks.study.study import Study
+from tasks.study.study import Study, show_together
 from tasks.study.tried import record_tried, search_seconds
 from tasks.tracking.queries import find_comparison, read_run
 from tasks.tracking.runs import Run
@@ -254,7 +254,9 @@ def _recorded(
         runs={"compare": run, "final": final},
         seconds=clock.seconds,
     )
-    Run.of(work.place, run).log({}, tags={NOTE: auto_note(result)})
+    show_together([each.study for each in tuned.values()])
+    pages = {"The report": report_url(study, run)}
+    describe(study, request.name, [run], auto_note(result), pages)
     return result
 
 

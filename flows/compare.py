@@ -13,7 +13,7 @@ from flows.alerting import ALERTS
 from flows.clock import Clock
 from flows.experiment import opened
 from flows.model_config import ensemble_of, model_config, pinned
-from flows.notes import NOTE, comparison_note
+from flows.notes import comparison_note, describe
 from flows.reporting import command
 from flows.searching import joined, search_all, with_prefect
 from flows.tuned import TunedModel, judged_split
@@ -27,17 +27,17 @@ from recsys.models.config import ModelConfig
 from recsys.report.toml import as_toml
 from recsys.search.widening import Edge, edges_of
 from recsys.seeds import seed_for
+from recsys.sources.layout import nouns_of
 from tasks.data.stages import DataFiles
 from tasks.orchestration.naming import name_run
 from tasks.progress import Stage, report_progress, report_stage
 from tasks.report.facts import EndFacts
-from tasks.report.making import report_comparison
+from tasks.report.making import report_comparison, report_url
 from tasks.study.choosing import choose, values_of
 from tasks.study.comparison_report import record_comparison
 from tasks.study.experiment_report import compare_sides
 from tasks.study.measuring import run_final, run_on_validation
-from tasks.study.study import Study
-from tasks.tracking.runs import Run
+from tasks.study.study import Study, show_together
 from tasks.tuning import Search
 from tasks.workspace.layout import Workspace
 from tasks.workspace.locking import workspace_locks
@@ -216,7 +216,9 @@ def _compared(
     clock.seconds["total"] = clock.total
     edges = _edges(request, entries)
     result = CompareResult(request, comparison, failed, merged, exchange, edges, run, clock.seconds)
-    Run.of(place, run).log({}, tags={NOTE: comparison_note(result)})
+    show_together([each.study for each in entries[request.config.seed].values()])
+    note = comparison_note(result, nouns_of(study.tags["format"]).users)
+    describe(study, request.name, [run], note, {"The report": report_url(study, run)})
     return result
 
 

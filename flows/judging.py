@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.clock import Clock
-from flows.notes import NOTE, study_note
+from flows.notes import describe, study_note
 from flows.reporting import source_of
 from flows.result import Result, Saved
 from flows.searching import Attempt, search_all
@@ -17,7 +17,7 @@ from recsys.search.widening import wider_ranges
 from tasks.data.stages import PROFILE_REJECTS, REJECTS, TEST_REJECTS, VALIDATION_REJECTS
 from tasks.progress import report_progress
 from tasks.report.facts import EndFacts
-from tasks.report.making import report_study
+from tasks.report.making import report_study, report_url
 from tasks.study.choosing import SearchWinner, choose
 from tasks.study.cross_check import Checked, cross_check
 from tasks.study.experiment_report import (
@@ -35,6 +35,8 @@ from tasks.tracking.runs import Run, compare_url
 from tasks.tuning import Search
 from tasks.workspace.cache import StageEntry
 from tasks.workspace.locking import workspace_locks
+
+SIDE_BY_SIDE = 5  # trials that the note of a study links to; the address of hundreds is too long
 
 
 def searched_and_judged(
@@ -69,8 +71,14 @@ def searched_and_judged(
         end.report()
     clock.seconds["total"] = clock.total
     result = end.result()
-    for run in result.runs.values():
-        Run.of(study.workspace, run).log({}, tags={NOTE: study_note(result)})
+    best = [each.done.run for each in chosen.ranked[:SIDE_BY_SIDE]]
+    pages = {
+        "The report": report_url(study, study.parent),
+        f"the best {len(best)} trials side by side": compare_url(
+            study.workspace, study.experiment, best
+        ),
+    }
+    describe(study, study.name, result.runs.values(), study_note(result), pages)
     return result
 
 

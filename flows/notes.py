@@ -1,18 +1,45 @@
 """What a study and a comparison found, in words: for the terminal, and as Markdown for MLflow."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from flows.result import Result
 from recsys.report import words
+from tasks.tracking.experiments import tag_experiment
+from tasks.tracking.runs import Run
 
 if TYPE_CHECKING:
     from flows.auto_request import AutoResult
     from flows.compare import CompareResult
+    from tasks.study.study import Study
 
 NOTE = "mlflow.note.content"  # the tag that MLflow's pages show as the description
 _METRICS = ("precision", "recall", "ndcg", "coverage", "novelty")
 _TRIALS = 5
+_LONGEST = 5_000  # letters of a tag of an experiment
+
+
+def describe(
+    study: "Study", name: str, runs: Iterable[str], note: str, pages: Mapping[str, str]
+) -> None:
+    """Describe runs, and their experiment by what was last found in it.
+
+    Args:
+        study: That ended, or one of those that were compared.
+        name: Of the study or comparison.
+        runs: Ids of its runs.
+        note: In Markdown, the answer first.
+        pages: Text of a link to the address of a page of MLflow.
+    """
+    links = ", ".join(f"[{text}](#{url.partition('#')[2]})" for text, url in pages.items())
+    found, _, rest = note.partition("\n\n")
+    text = f"{found}\n\n{links}\n\n{rest}"
+    for run in runs:
+        Run.of(study.workspace, run).log({}, tags={NOTE: text})
+    last = f"**{name}**: {text}"
+    if len(last) > _LONGEST:
+        last = last[:_LONGEST].rpartition("\n")[0]
+    tag_experiment(study.workspace, study.experiment, {NOTE: last})
 
 
 def answer(result: Result) -> str:
@@ -56,7 +83,7 @@ def study_note(result: Result) -> str:
             f"{_table(['metric', baseline, model, 'change'], judged)}",
             f"Best of {len(result.trials)} trials on validation (= as good as the best):\n\n"
             f"{_table(['trial', metric, *searched], trials)}",
-            f"The report: `report.html` among the artifacts, or `recsys report {result.study}`",
+            f"The report as a file: `recsys report {result.study}`",
             f"Again, with more trials: `recsys study resume {result.study} --trials N`",
         ]
     )
@@ -75,6 +102,7 @@ def auto_note(result: "AutoResult") -> str:
             f"Tried on validation (= as good as the best):\n\n"
             f"{_table(['model', metric, 'trials', 'seconds'], tried)}",
             *(f"{model} was not tried: {why}" for model, why in result.failed.items()),
+            f"The report as a file: `recsys report {result.request.name}`",
         ]
     )
 
@@ -86,23 +114,29 @@ def auto_answer(result: "AutoResult") -> str:
     return words.answer(row, result.winner, baseline, comparison.n_users, result.nouns.users)
 
 
-def comparison_note(result: "CompareResult") -> str:
-    """The answer and the models, best first."""
+def comparison_note(result: "CompareResult", users: str) -> str:
+    """The answer and the models, best first.
+
+    Args:
+        result: The comparison.
+        users: What users are called, in the plural.
+    """
     comparison = result.comparison
-    metric, best, n_users = comparison.metric, comparison.models[0], comparison.significance.n_users
+    metric, best = comparison.metric, comparison.models[0]
     p = {pair.b: pair.p_holm for pair in comparison.significance.against_best()}
-    means = comparison.significance.means
-    answered = words.comparison_answer(best, means[best].text, metric, comparison.ties)
+    texts = {model: comparison.estimates[model][metric].text for model in comparison.models}
+    answered = words.comparison_answer(best, texts[best], metric, comparison.ties)
     models = [
-        (model, means[model].text, "best" if model not in p else f"{p[model]:.4f}")
-        for model in comparison.models
+        (model, text, "best" if model not in p else f"{p[model]:.4f}")
+        for model, text in texts.items()
     ]
     return "\n\n".join(
         [
-            f"{answered}; {n_users:,} users",
+            f"{answered}; {comparison.n_users:,} {users}",
             _table(["model", metric, "p against the best"], models),
             "p: paired bootstrap over users, Holm-corrected.",
             *(f"{model} could not be used: {why}" for model, why in result.failed.items()),
+            f"The report as a file: `recsys report {result.request.name}`",
         ]
     )
 

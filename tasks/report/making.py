@@ -10,6 +10,7 @@ from recsys.report import comparison_report, study_report
 from tasks.report.comparison import comparison_tables
 from tasks.report.facts import EndFacts
 from tasks.report.study import StudySource, study_tables
+from tasks.study.study import Study
 from tasks.tracking.runs import Run, file_url
 from tasks.workspace.layout import Workspace
 from tasks.workspace.scratch import scratch
@@ -52,6 +53,11 @@ def attach(workspace: Workspace, experiment: str, run: str, html: str, of: str) 
         description="Opens while `recsys ui` runs; `recsys report` writes it as a file.",
     )
     return link
+
+
+def report_url(study: Study, run: str) -> str:
+    """The address of the page of MLflow that shows the report of a run, such as of the study."""
+    return file_url(study.workspace, study.experiment, run, REPORT)
 
 
 def write(html: str, path: Path) -> None:

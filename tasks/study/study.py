@@ -3,7 +3,7 @@
 import functools
 import json
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from recsys.seeds import seed_for
 from recsys.splitting.split import Fold
 from recsys.splitting.store import load_fold
 from tasks.interrupts import INTERRUPTS
-from tasks.tracking.experiments import experiment_id
+from tasks.tracking.experiments import experiment_id, tag_experiment
 from tasks.tracking.queries import find_running_study, running_studies
 from tasks.tracking.recorded import DataSet
 from tasks.tracking.runs import ERROR, Run, describe_run, experiment_of, reopen_run, start_run
@@ -90,7 +90,7 @@ def open_study(
         known = search.recall("parent")
         # On another machine the same data may lie elsewhere: the study stays in its experiment.
         experiment = (
-            experiment_id(workspace, path, _view(config))
+            experiment_id(workspace, path, _view(config, config.search))
             if known is None
             else experiment_of(workspace, known)
         )
@@ -123,9 +123,20 @@ def not_left_running(workspace: Workspace, search: Search, worker: str) -> Itera
         raise
 
 
-def _view(config: ExperimentConfig) -> dict[str, str]:
+def show_together(studies: Sequence[Study]) -> None:
+    """Have MLflow's page of runs show the parameters of all studies, not of the last one alone.
+
+    Args:
+        studies: Of one experiment, by the same objectives.
+    """
+    params = dict.fromkeys(name for study in studies for name in study.config.search)
+    first = studies[0]
+    tag_experiment(first.workspace, first.experiment, _view(first.config, params))
+
+
+def _view(config: ExperimentConfig, params: Iterable[str]) -> dict[str, str]:
     on_test = [f"test/{name}" for name in shown_metrics(config)]
-    return view_of([*on_test, *(f"validation/{name}" for name in config.objectives)], config.search)
+    return view_of([*on_test, *(f"validation/{name}" for name in config.objectives)], params)
 
 
 def shown_metrics(config: ExperimentConfig) -> list[str]:

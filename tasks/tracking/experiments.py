@@ -80,6 +80,14 @@ def experiment_id(workspace: Workspace, path: Path, view: Mapping[str, str] | No
         return known.id
 
 
+def tag_experiment(workspace: Workspace, experiment: str, tags: Mapping[str, str]) -> None:
+    """Write tags of an experiment, each in place of one that was there."""
+    known_here = knows_database(workspace)
+    experiments = InDatabase(workspace) if known_here else _by_client(workspace)
+    with workspace_locks(workspace).exclusive("mlflow"):
+        experiments.tag(experiment, tags)
+
+
 def _by_client(workspace: Workspace) -> Experiments:
     from tasks.tracking.client_experiments import ByClient  # MLflow, which is slow to load
 

@@ -84,7 +84,9 @@ def test_the_comparison_is_a_run_with_table_json_and_pictures(
     assert run.data.metrics[f"{best}/ndcg_at_10"] == pytest.approx(value)
     assert all(name.endswith("_at_10") for name in run.data.metrics)
     described = run.data.tags["mlflow.note.content"]
-    assert described.startswith(f"{best} is best with {value:.4f} [")
+    text = compared.comparison.estimates[best]["ndcg@10"].text
+    assert described.startswith(f"{best} is best with {text} ndcg@10")
+    assert f"; {compared.comparison.n_users:,} listeners\n\n[The report](#/" in described
     assert all(f"| {model} | " in described for model in compared.comparison.models)
     told = json.loads((place / "models.json").read_text(encoding="utf-8"))["models"]
     assert told == json.loads(json.dumps(compared.comparison.as_json()))
