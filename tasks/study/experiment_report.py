@@ -26,12 +26,14 @@ from tasks.study.choosing import Ranked
 from tasks.study.live import leaderboard, trial_row
 from tasks.study.measuring import SAMPLE_USER, Measured
 from tasks.study.study import Study, fold_at
+from tasks.tracking.queries import read_runs
 from tasks.tracking.reading import open_reader
 from tasks.tracking.runs import Run
 from tasks.tuning import FinishedTrial, Search
 
 FIRST = ("precision", "recall", "coverage")  # beside the objective
 Estimates = Mapping[str, Mapping[str, Estimate]]
+GAINS = "gains.png"
 IMPORTANCE = "importance.json"  # in the folder of the pictures of the search
 
 
@@ -66,6 +68,8 @@ def compare(study: Study, finals: Mapping[str, Measured], folder: Path) -> Compa
     comparison = paired(
         reports[judge.baseline], reports[winner], seed, judge.resamples, report_progress
     )
+    name = study.config.study.metric
+    per_user = [reports[kind].per_user[name].to_numpy() for kind in (judge.baseline, winner)]
     models: dict[str, dict[str, Estimate]] = {
         judge.baseline: {row.metric: row.a for row in comparison.rows},
         winner: {row.metric: row.b for row in comparison.rows},
@@ -78,6 +82,9 @@ def compare(study: Study, finals: Mapping[str, Measured], folder: Path) -> Compa
     }
     compared = Compared(models, comparison, shown)
     with study.scratch() as tables:
+        if winner != judge.baseline:
+            what = f"{name} on test, {winner} - {judge.baseline}"
+            plots.save(plots.gains(per_user[1] - per_user[0], what), tables / "plots" / GAINS)
         _record(study, finals[winner].run, compared, tables)
     return compared
 
@@ -164,6 +171,7 @@ def draw_study(study: Study, search: Search) -> None:
         "importance": plots.importance(shares, what, len(done)),
         "slices": plots.slices(points, values, what, log, numbers=[each.slot for each in done]),
         "contours": plots.contours(points, values, pairs, what, log),
+        "cost": plots.cost(_costs(study, done), what),
     }
     if (best := search.best).curve:
         loss = open_reader(study.workspace).history(best.run, "curve/loss")
@@ -175,6 +183,21 @@ def draw_study(study: Study, search: Search) -> None:
             plots.save(figure, folder / f"{file.replace(' ', '-')}.png")
         (folder / IMPORTANCE).write_text(json.dumps(shares), encoding="utf-8")
         Run(study.parent, study.workspace).files(folder, "search")
+
+
+def _costs(study: Study, done: Sequence[FinishedTrial]) -> list[tuple[int, float, float]]:
+    """Number, seconds and value of the trials whose seconds are known."""
+    runs = read_runs(study.workspace, [each.run for each in done])
+    spent = {
+        each.slot: [runs[each.run].metric(f"seconds/{part}") for part in ("fit", "judge")]
+        for each in done
+        if each.run in runs
+    }
+    return [
+        (each.slot, sum(filter(None, spent[each.slot])), each.value)
+        for each in done
+        if any(second is not None for second in spent.get(each.slot, ()))
+    ]
 
 
 def _history(search: Search, what: str) -> Any:

@@ -122,6 +122,12 @@ def test_study_and_final_describe_what_was_found(lab: Lab, first: Result) -> Non
     )
 
     assert of_study == of_final
+    experiment = client.get_run(first.runs["study"]).info.experiment_id
+    of_all = client.get_experiment(experiment).tags["mlflow.note.content"]
+    assert of_all.startswith("**")
+    page = f"#/experiments/{experiment}/runs/{first.runs['study']}/artifacts/report.html"
+    assert f"\n\n[The report]({page}?workflowType=machine_learning), [the best " in of_study
+    assert "trials side by side](#/compare-runs?runs=%5B%22" in of_study
     value = first.comparison["ndcg@10"].b
     assert of_study.startswith(f"als finds {value.mean:.3f} ndcg@10, ")
     assert f"| ndcg@10 | {first.comparison['ndcg@10'].a.text} | {value.text} |" in of_study
@@ -191,7 +197,7 @@ def test_the_final_run_holds_the_tables_and_the_plots(lab: Lab, first: Result) -
     assert table.loc["ndcg@10", "mean_b"] == pytest.approx(row.b.mean)
     assert models["als"]["ndcg@10"]["low"] == first.models["als"]["ndcg@10"].low
     drawn = artifact(lab, run, "comparison/plots")
-    at_k = {"metrics.png", "improvement.png"}
+    at_k = {"metrics.png", "improvement.png", "gains.png"}
     by_k = {"ndcg.png", "precision.png", "recall.png"}
     assert {path.name for path in drawn.iterdir()} == at_k | by_k
 
@@ -200,7 +206,7 @@ def test_the_run_of_the_study_holds_pictures_of_the_search(lab: Lab, first: Resu
     drawn = artifact(lab, first.runs["study"], "search")
 
     names = {"history.png", "importance.png", "slices.png", "contours.png", "importance.json"}
-    names |= {"convergence.png"}
+    names |= {"convergence.png", "cost.png"}
     assert {path.name for path in drawn.iterdir()} == names
 
 
