@@ -2,7 +2,7 @@
 
     python benchmarks/luck.py $RECSYS_DATA [--sets hetrec,films,amazon,yelp,music] [--seeds 10]
         [--trials 12,25,50] [--spaces default,two-points,irspack] [--cuts 3] [--split 7]
-        [--processes 2] [--keep FILE]
+        [--tests 5] [--processes 2] [--keep FILE]
 
 One split of each set, not one of those that benchmarks/portfolio.py learns on; the seed moves the
 search and the trainings alone. The winner of the first 12, 25 and 50 trials of a search, chosen on
@@ -10,6 +10,10 @@ validation, is trained on train and validation and judged on test. The best know
 highest mean over seeds of any row, or what the trial reaches that is best on validation of all
 searches, if that is more: a single trial that is the best of thousands on validation is often not
 the best on test. With --keep a search that is in the file is not repeated.
+
+A test side has luck of its own: with --tests 5 each winner is also trained and judged on four more
+splits, and a second table has the means over the five. What is left there is the luck of the
+search and of its one validation side.
 
     default     the built-in search
     two-points  the same as it was before: it began with two points and with 3 iterations
@@ -79,6 +83,7 @@ def main() -> None:
     parser.add_argument("--spaces", default="default,two-points,irspack")
     parser.add_argument("--cuts", type=int, default=1)
     parser.add_argument("--split", type=int, default=7, help="seed of the split")
+    parser.add_argument("--tests", type=int, default=1, help="splits on which winners are judged")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--keep", type=Path, help="a file of JSON lines, one for each search")
     args = parser.parse_args()
@@ -90,26 +95,26 @@ def main() -> None:
         for space in args.spaces.split(",")
     ]
     known = {tuple(each["key"]): each for each in read(args.keep)}
+    cuts = range(args.split, args.split + args.tests)
     with ProcessPoolExecutor(args.processes) as pool:
         left = [key for key in wanted if key not in known]
-        begun = [pool.submit(searched, args.data, *key, args.split, ns) for key in left]
+        begun = [pool.submit(searched, args.data, *key, cuts, ns) for key in left]
         kept(begun, known, args.keep)
         if args.cuts > 1:
             again = [known[key] for key in wanted if key[1] == "default"]
             wanted += [(name, "cuts", seed) for name, _, seed in (each["key"] for each in again)]
             left = [each for each in again if (each["key"][0], "cuts", each["key"][2]) not in known]
             kept(
-                [pool.submit(cut_again, args.data, e, args.split, ns, args.cuts) for e in left],
+                [pool.submit(cut_again, args.data, e, cuts, ns, args.cuts) for e in left],
                 known,
                 args.keep,
             )
     best = {
-        name: best_known(
-            args.data, name, args.split, [known[key] for key in wanted if key[0] == name]
-        )
+        name: best_known(args.data, name, cuts, [known[key] for key in wanted if key[0] == name])
         for name in args.sets.split(",")
     }
-    print_table([known[key] for key in wanted], best, ns)
+    for tests in sorted({1, args.tests}):
+        print_table([known[key] for key in wanted], best, ns, tests)
 
 
 def kept(
@@ -134,10 +139,10 @@ def read(keep: Path | None) -> Iterator[dict[str, Any]]:
 
 
 def searched(
-    data: Path, name: str, space: str, seed: int, cut: int, ns: Sequence[int]
+    data: Path, name: str, space: str, seed: int, cuts: Sequence[int], ns: Sequence[int]
 ) -> dict[str, Any]:
-    """A search: its trials, and what the winners of the first n reach on test."""
-    split = split_of(data, name, cut)
+    """A search on the first of the cuts, and what the winners of its first n reach on test."""
+    split = split_of(data, name, cuts[0])
     if space == "irspack":
         trials = list(by_irspack(split.validation, seed, max(ns)))
     else:
@@ -146,28 +151,28 @@ def searched(
     winners: dict[str, Any] = {}
     for n in ns:
         value, point = max(trials[:n], key=lambda trial: trial[0])
-        test = next((w["test"] for w in winners.values() if w["point"] == point), None)
+        tests = next((w["tests"] for w in winners.values() if w["point"] == point), None)
         winners[str(n)] = {
             "validation": value,
             "point": point,
-            "test": on_test(data, name, cut, point, seed) if test is None else test,
+            "tests": on_tests(data, name, cuts, point, seed) if tests is None else tests,
         }
     return {"key": [name, space, seed], "trials": trials, "winners": winners}
 
 
 def cut_again(
-    data: Path, search: Mapping[str, Any], cut: int, ns: Sequence[int], cuts: int
+    data: Path, search: Mapping[str, Any], cuts: Sequence[int], ns: Sequence[int], folds: int
 ) -> dict[str, Any]:
     """The winners of a search when its finalists are judged on several validation cuts."""
     name, _, seed = search["key"]
-    fold = split_of(data, name, cut).validation
+    fold = split_of(data, name, cuts[0]).validation
     known: dict[str, float] = {}
 
     def mean_of(value: float, point: Point) -> float:
         text = json.dumps(point)
         if text not in known:
             values = [value]
-            for n in range(2, cuts + 1):
+            for n in range(2, folds + 1):
                 other = redrawn(fold, seed_for(seed, "split", "validation", n))
                 judged = fit_and_judge(make_config("als", point), seed, other, (K,))
                 values.append(judged.report.summary()[METRIC])
@@ -182,15 +187,16 @@ def cut_again(
             (w for w in [*search["winners"].values(), *winners.values()] if w["point"] == point),
             None,
         )
-        test = same["test"] if same else on_test(data, name, cut, point, seed)
-        winners[str(n)] = {"validation": value, "point": point, "test": test}
+        tests = same["tests"] if same else on_tests(data, name, cuts, point, seed)
+        winners[str(n)] = {"validation": value, "point": point, "tests": tests}
     return {"key": [name, "cuts", seed], "trials": [], "winners": winners}
 
 
-def on_test(data: Path, name: str, cut: int, point: Point, seed: int) -> float:
-    """The metric of a point that is trained on train and validation."""
-    judged = fit_and_judge(make_config("als", point), seed, split_of(data, name, cut).test, (K,))
-    return judged.report.summary()[METRIC]
+def on_tests(data: Path, name: str, cuts: Sequence[int], point: Point, seed: int) -> list[float]:
+    """The metric of a point on the test side of each split, trained on train and validation."""
+    model = make_config("als", point)
+    reports = (fit_and_judge(model, seed, split_of(data, name, cut).test, (K,)) for cut in cuts)
+    return [each.report.summary()[METRIC] for each in reports]
 
 
 @cache
@@ -280,23 +286,25 @@ def unpruned(config: ExperimentConfig) -> ExperimentConfig:
 
 
 def best_known(
-    data: Path, name: str, cut: int, searches: Sequence[Mapping[str, Any]]
-) -> tuple[float, float]:
-    """Value on validation and on test of the best trial on validation of all searches."""
+    data: Path, name: str, cuts: Sequence[int], searches: Sequence[Mapping[str, Any]]
+) -> tuple[float, list[float]]:
+    """Value on validation and on each test of the best trial on validation of all searches."""
     best = max(
         ((*trial, each["key"][2]) for each in searches for trial in each["trials"]),
         key=lambda trial: trial[0],
     )
-    return best[0], on_test(data, name, cut, best[1], best[2])
+    return best[0], on_tests(data, name, cuts, best[1], best[2])
 
 
 def print_table(
     searches: Sequence[Mapping[str, Any]],
-    best: Mapping[str, tuple[float, float]],
+    best: Mapping[str, tuple[float, Sequence[float]]],
     ns: Sequence[int],
+    tests: int,
 ) -> None:
-    """Mean, worst seed and spread, beside the best known."""
-    print(f"\n{METRIC} of the winner; % of the best known of the set\n")
+    """Mean, worst seed and spread on so many test sides, beside the best known."""
+    of = "one test side" if tests == 1 else f"the mean of {tests} test sides"
+    print(f"\n{METRIC} of the winner on {of}; % of the best known of the set\n")
     print(f"{'':<12}{'':<12}{'':>6}  {'test':^34}  {'validation':^16}")
     print(
         f"{'set':<12}{'space':<12}{'trials':>6}  {'mean':>7}{'mean %':>9}{'worst %':>9}{'sd %':>8}"
@@ -305,13 +313,17 @@ def print_table(
     rows: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
     for each in searches:
         rows[each["key"][0], each["key"][1]].append(each["winners"])
-    known = {name: values[1] for name, values in best.items()}
+    known = {name: mean(values[1][:tests]) for name, values in best.items()}
+
+    def reached(winner: Mapping[str, Any]) -> float:
+        return mean(winner["tests"][:tests])
+
     for (name, _), winners in rows.items():
-        means = [mean(each[str(n)]["test"] for each in winners) for n in ns]
+        means = [mean(reached(each[str(n)]) for each in winners) for n in ns]
         known[name] = max(known[name], *means)
     for (name, space), winners in rows.items():
         for n in ns:
-            test = [each[str(n)]["test"] for each in winners]
+            test = [reached(each[str(n)]) for each in winners]
             validation = [each[str(n)]["validation"] for each in winners]
             top = best[name][0], known[name]
             spread = stdev(test) if len(test) > 1 else math.nan
