@@ -45,6 +45,7 @@ from tasks.study.choosing import choose, values_of
 from tasks.study.comparison_report import record_comparison
 from tasks.study.experiment_report import compare_sides
 from tasks.study.measuring import SAMPLE_USER, run_final, run_on_validation
+from tasks.study.merging import run_best_merge
 from tasks.study.study import Study, show_together
 from tasks.study.tried import record_tried, search_seconds
 from tasks.tracking.queries import find_comparison, read_run
@@ -170,7 +171,7 @@ def _entries(
         members = searched[:size]
         name = _ensemble_name([member.name for member in members])
         config = ensemble_of([member.config for member in members])
-        merged.append(_on_validation(work, study, folds, name, config))
+        merged.append(_merged_on_validation(work, study, folds, name, config))
     models = sorted([*searched, *plain], key=lambda entry: -entry.value)
     ahead = {each.name: _difference(work, each, models[0]) for each in merged}
     return sorted([*models, *merged], key=lambda entry: -entry.value), ahead
@@ -195,6 +196,15 @@ def _on_validation(work: Work, study: Study, folds: Path, name: str, config: Mod
     with work.clock.part("judge"):
         found = run_on_validation(study, folds / "validation", config)
     return _Entry(name, config, {}, found.per_user, 0, found.seconds, found.run)
+
+
+def _merged_on_validation(
+    work: Work, study: Study, folds: Path, name: str, config: ModelConfig
+) -> _Entry:
+    report_progress(f"{name} on validation", 0, None)
+    with work.clock.part("judge"):
+        way, found = run_best_merge(study, folds / "validation", config)
+    return _Entry(name, way, {}, found.per_user, 0, found.seconds, found.run)
 
 
 def _difference(work: Work, one: _Entry, other: _Entry) -> Estimate:

@@ -36,8 +36,10 @@ from tasks.report.making import report_comparison, report_url
 from tasks.study.choosing import choose, values_of
 from tasks.study.comparison_report import record_comparison
 from tasks.study.experiment_report import compare_sides
-from tasks.study.measuring import run_final, run_on_validation
+from tasks.study.measuring import run_final
+from tasks.study.merging import run_best_merge
 from tasks.study.study import Study, show_together
+from tasks.tracking.runs import Run
 from tasks.tuning import Search
 from tasks.workspace.layout import Workspace
 from tasks.workspace.locking import workspace_locks
@@ -309,35 +311,23 @@ def _merged(
         return sum(of_seed[model].validation for of_seed in entries.values()) / len(entries)
 
     pair = sorted(names, key=mean, reverse=True)[:2]
-    values = {}
+    ways, values = {}, {}
     for seed, of_seed in entries.items():
         report_progress(f"ensemble on split {seed}", 0, None)
-        values[seed] = run_on_validation(*_merging(of_seed, pair)).value
+        best = of_seed[pair[0]]
+        members = ensemble_of([of_seed[name].config for name in pair])
+        ways[seed], found = run_best_merge(best.study, best.folds / "validation", members)
+        values[seed] = found.value
     value = sum(values.values()) / len(values)
     if value > mean(pair[0]):
         for seed, of_seed in entries.items():
-            base, config, best = _base(of_seed, pair)
-            into = folder / request.study(ENSEMBLE, seed)
+            best, into = of_seed[pair[0]], folder / request.study(ENSEMBLE, seed)
             with clock.part("final"):
-                measured = run_final(base, best.folds / "test", config, into)
+                measured = run_final(best.study, best.folds / "test", ways[seed], into)
             of_seed[ENSEMBLE] = TunedModel(
-                base, config, values[seed], 1, 0.0, measured, into, best.folds
+                best.study, ways[seed], values[seed], 1, 0.0, measured, into, best.folds
             )
     return (pair[0], pair[1]), mean(pair[0]), value
-
-
-def _base(
-    of_seed: Mapping[str, TunedModel], pair: Sequence[str]
-) -> tuple[Study, ModelConfig, TunedModel]:
-    best = of_seed[pair[0]]
-    return best.study, ensemble_of([of_seed[name].config for name in pair]), best
-
-
-def _merging(
-    of_seed: Mapping[str, TunedModel], pair: Sequence[str]
-) -> tuple[Study, Path, ModelConfig]:
-    study, config, best = _base(of_seed, pair)
-    return study, best.folds / "validation", config
 
 
 def _with_commands(facts: EndFacts, request: CompareRequest, place: Workspace) -> EndFacts:

@@ -26,15 +26,21 @@ def recommend(
     Users of the training side get `recommend`, others are folded in.
     """
     parts = []
-    for batch in _batches(users):
-        parts.append(
-            model.fold_in(fold.history, batch, k) if fold.folds_in else model.recommend(batch, k)
-        )
+    for batch in batches(users):
+        parts.append(recommend_batch(model, fold, batch, k))
         progress("judging users", min(len(parts) * BATCH, len(users)), len(users))
     return Recommendations.stack(parts)
 
 
-def _batches(users: npt.NDArray[np.int32]) -> Iterator[npt.NDArray[np.int32]]:
+def recommend_batch(
+    model: Recommender, fold: Fold, users: npt.NDArray[np.int32], k: int
+) -> Recommendations:
+    """As `recommend`, of so few users that their lists need no batches."""
+    return model.fold_in(fold.history, users, k) if fold.folds_in else model.recommend(users, k)
+
+
+def batches(users: npt.NDArray[np.int32]) -> Iterator[npt.NDArray[np.int32]]:
+    """Users in their order, as many at once as are judged together."""
     return (users[start : start + BATCH] for start in range(0, len(users), BATCH))
 
 

@@ -1,22 +1,18 @@
-"""Several models whose lists are merged by reciprocal rank (Cormack, Clarke and Buettcher 2009)."""
+"""Several models whose lists are merged, by rank or by score."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, Self
 
-import numpy as np
-import numpy.typing as npt
-from pydantic import BeforeValidator, Field, PositiveFloat, SerializeAsAny
-from scipy.sparse import csr_matrix
+from pydantic import BeforeValidator, Field, PositiveFloat, SerializeAsAny, model_validator
 
 from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
+from recsys.dtypes import Int32Array
 from recsys.models import build, read_config
 from recsys.models.arrays import ModelArrays, StoredArrays
 from recsys.models.config import Count, ModelConfig
-from recsys.models.recommender import NO_ITEM, Recommendations, Recommender
-from recsys.models.top_k import best
-
-SCORES = 1 << 24  # dense scores at a time, 64 MiB of float32
+from recsys.models.merging import Merge, merged, worth
+from recsys.models.recommender import Recommendations, Recommender
 
 
 def _member(value: object) -> object:
@@ -28,14 +24,26 @@ Member = Annotated[SerializeAsAny[ModelConfig], BeforeValidator(_member)]
 
 
 class EnsembleConfig(ModelConfig):
-    """Several models whose lists are merged by reciprocal rank."""
+    """Several models whose lists are merged."""
 
     kind: Literal["ensemble"] = "ensemble"
     members: tuple[Member, ...] = Field(min_length=2)
+    merge: Merge = "ranks"
+    """What adds up: reciprocal ranks, or the scores of each list scaled to 1."""
+    weights: tuple[PositiveFloat, ...] = ()
+    """Of the members, in their order; none for equal ones."""
     depth: Count = 200
     """Length of the lists that are merged, or that of the merged one if it is longer."""
     constant: PositiveFloat = 60.0
     """Added to each rank: the higher, the less the first places count."""
+
+    @model_validator(mode="after")
+    def _weights_fit(self) -> Self:
+        if self.weights and len(self.weights) != len(self.members):
+            raise ValueError(
+                f"{len(self.weights)} weights for {len(self.members)} members; give one for each"
+            )
+        return self
 
     @property
     def uses_profiles(self) -> bool:
@@ -49,15 +57,31 @@ class EnsembleConfig(ModelConfig):
 
 
 class Ensemble:
-    """Each model gives an item at rank r, from 1, 1 / (constant + r); the sums are ranked.
+    """The items whose worths in the lists of the members, times the weights, add up to the most.
 
-    Ties go to the lower item number. An item in no list of length `depth` is not recommended.
+    The worth of a place is `recsys.models.merging.worth`. Ties go to the lower item number. An item
+    in no list of length `depth` is not recommended.
     """
 
     def __init__(self, config: EnsembleConfig, members: Sequence[Recommender]) -> None:
         """An untrained ensemble of untrained models."""
         self._config = config
         self._members = list(members)
+
+    @property
+    def members(self) -> Sequence[Recommender]:
+        """The models, in the order of the configuration."""
+        return self._members
+
+    def merging(self, config: EnsembleConfig) -> "Ensemble":
+        """The same members, fitted as they are, whose lists are merged in another way."""
+        other = Ensemble(config, self._members)
+        other._n_items = self._n_items
+        return other
+
+    def depth(self, k: int) -> int:
+        """How long the lists of the members are that give one of k items."""
+        return min(max(self._config.depth, k), self._n_items)
 
     def fit(self, train: Interactions) -> Self:
         """Fit every member."""
@@ -78,49 +102,32 @@ class Ensemble:
             member.restore(train, stored.member(n))
         return self
 
-    def recommend(self, users: npt.NDArray[np.int32], k: int) -> Recommendations:
-        """The k items with the highest sum of reciprocal ranks, none met in training."""
-        return self._merged(users, k, lambda model, depth: model.recommend(users, depth))
+    def recommend(self, users: Int32Array, k: int) -> Recommendations:
+        """The k items whose worths add up to the most, none met in training."""
+        depth = self.depth(k)
+        return self.merge([model.recommend(users, depth) for model in self._members], k)
 
     def fold_in(
         self,
         history: Interactions,
-        users: npt.NDArray[np.int32],
+        users: Int32Array,
         k: int,
         profiles: Profiles | None = None,
     ) -> Recommendations:
         """As `recommend`, from what each member recommends to users with this history."""
-        return self._merged(
-            users, k, lambda model, depth: model.fold_in(history, users, depth, profiles)
-        )
+        depth = self.depth(k)
+        lists = [model.fold_in(history, users, depth, profiles) for model in self._members]
+        return self.merge(lists, k)
 
-    def _merged(
-        self,
-        users: npt.NDArray[np.int32],
-        k: int,
-        lists: Callable[[Recommender, int], Recommendations],
-    ) -> Recommendations:
-        depth = min(max(self._config.depth, k), self._n_items)
-        sums = csr_matrix((len(users), self._n_items), dtype=np.float64)
-        for member in self._members:
-            sums = sums + self._reciprocal(lists(member, depth))
-        size = max(1, SCORES // max(self._n_items, 1))
-        items, scores = [np.zeros((0, k), np.int32)], [np.zeros((0, k), np.float32)]
-        for start in range(0, len(users), size):
-            block = sums[start : start + size].toarray().astype(np.float32)
-            block[block == 0] = -np.inf
-            ranked, values = best(block, k)
-            items.append(ranked)
-            scores.append(values)
-        return Recommendations(
-            users.astype(np.int32), np.concatenate(items), np.concatenate(scores)
-        )
-
-    def _reciprocal(self, recs: Recommendations) -> csr_matrix:
-        rows, ranks = np.nonzero(recs.items != NO_ITEM)
-        values = 1.0 / (self._config.constant + 1 + ranks)
-        shape = (len(recs.users), self._n_items)
-        return csr_matrix((values, (rows, recs.items[rows, ranks])), shape=shape)
+    def merge(self, lists: Sequence[Recommendations], k: int) -> Recommendations:
+        """The k best of lists of the members, in their order."""
+        config = self._config
+        weights = config.weights or (1.0,) * len(lists)
+        worths = [
+            weight * worth(each, config.merge, config.constant)
+            for weight, each in zip(weights, lists, strict=True)
+        ]
+        return merged(lists, worths, k)
 
 
 CONFIG = EnsembleConfig

@@ -229,22 +229,46 @@ def run_on_validation(study: Study, validation: Path, config: ModelConfig) -> On
         validation: Folder of the validation fold.
         config: The model.
     """
-    metric = study.config.study.metric
     key = study.key("validation", config)
-    known = find_measured(study.workspace, study.experiment, key, study.parent)
-    whole = next((run for run in known if run.has(PER_USER)), None)
-    if whole is not None:
-        return _on_validation(study, whole)
+    known = whole_run(study, key)
+    if known is not None:
+        return recorded_on_validation(study, known)
     tags = {"stage": "validation", MEASURED: key}
     run = start_child(study, f"{config.kind} on validation", config, tags)
     with run.closing():
         judged = measure(study, fold_at(validation), config)
-        measured = Measured.of(run, judged)
-        name = config.kind, "on validation"
-        log_measured(run, "validation", measured, [], study.config.objectives, name)
-        with study.scratch() as folder:
-            save_report(judged.report, folder)
-            run.files(folder)
+        return record_on_validation(study, run, judged, config.kind)
+
+
+def whole_run(study: Study, key: str) -> Run | None:
+    """A finished run of a study that measured exactly `key` and has the values of each user."""
+    known = find_measured(study.workspace, study.experiment, key, study.parent)
+    return next((run for run in known if run.has(PER_USER)), None)
+
+
+def record_on_validation(
+    study: Study,
+    run: Run,
+    judged: JudgedModel,
+    kind: str,
+    found: Mapping[str, object] | None = None,
+) -> OnValidation:
+    """Log what a model reached on validation, and attach the values of each user.
+
+    Args:
+        study: Gives the objective.
+        run: Of the model.
+        judged: The model.
+        kind: Its name.
+        found: Parameters that the measuring found.
+    """
+    metric = study.config.study.metric
+    measured = Measured.of(run, judged)
+    name = kind, "on validation"
+    log_measured(run, "validation", measured, [], study.config.objectives, name, found)
+    with study.scratch() as folder:
+        save_report(judged.report, folder)
+        run.files(folder)
     return OnValidation(
         run.id,
         measured.summary[metric],
@@ -253,7 +277,7 @@ def run_on_validation(study: Study, validation: Path, config: ModelConfig) -> On
     )
 
 
-def _on_validation(study: Study, run: Run) -> OnValidation:
+def recorded_on_validation(study: Study, run: Run) -> OnValidation:
     """What a run measured that has ended."""
     metric = study.config.study.metric
     seconds = run.last("seconds/fit") + run.last("seconds/judge")

@@ -118,14 +118,13 @@ def test_an_ensemble_wins_where_it_is_ahead_beyond_its_interval(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(auto_search, "CANDIDATES", ("item-knn", "als"))
-    measured = auto_module.run_on_validation
+    measured = auto_module.run_best_merge
 
-    def better(study: Any, validation: Path, config: Any) -> OnValidation:
-        found: OnValidation = measured(study, validation, config)
-        gain = 0.5 if config.kind == "ensemble" else 0.0
-        return replace(found, per_user=np.asarray(found.per_user + gain))
+    def better(study: Any, validation: Path, config: Any) -> tuple[Any, OnValidation]:
+        way, found = measured(study, validation, config)
+        return way, replace(found, per_user=np.asarray(found.per_user + 0.5))
 
-    monkeypatch.setattr(auto_module, "run_on_validation", better)
+    monkeypatch.setattr(auto_module, "run_best_merge", better)
     result = auto(wanted(lab, "merged"), lab.workspace.root)
 
     assert result.config.kind == "ensemble"

@@ -99,7 +99,7 @@ def test_the_parameters_of_an_ensemble_are_those_of_its_members(
     lab: Lab, compared: CompareResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     the_best_there_is = OnValidation("run", 1.0, np.ones(1), 0.0)
-    monkeypatch.setattr(compare_module, "run_on_validation", lambda *of: the_best_there_is)
+    monkeypatch.setattr(compare_module, "run_best_merge", lambda *of: (of[2], the_best_there_is))
 
     models = compare(compared.request, lab.workspace.root).as_json()["models"]
 
