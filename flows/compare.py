@@ -39,7 +39,6 @@ from tasks.study.experiment_report import compare_sides
 from tasks.study.measuring import run_final
 from tasks.study.merging import run_best_merge
 from tasks.study.study import Study, show_together
-from tasks.tracking.runs import Run
 from tasks.tuning import Search
 from tasks.workspace.layout import Workspace
 from tasks.workspace.locking import workspace_locks
