@@ -24,6 +24,7 @@ from recsys.search.pruning import CurveValues, FinishedCurve
 from recsys.search.space import Point, Value
 from recsys.search.stagnation import stops_at
 from tasks.tuning.importance import importances
+from tasks.tuning.noting import save_note
 from tasks.tuning.sampling import Key, ObservedTrial, Points, distributions, key_of
 from tasks.tuning.values import FinishedTrial, TakenOver, Trial, TrialFacts
 from tasks.workspace.locking import Locks
@@ -349,6 +350,10 @@ class Search:
     def remember(self, name: str, value: Any) -> None:
         """Store a fact about the study, a JSON value."""
         self._storage.set_study_user_attr(self._id, name, value)
+
+    def describe(self, text: str) -> None:
+        """Have Optuna's dashboard show a note with the study, in Markdown."""
+        save_note(self._storage, self._id, text)
 
     def recall(self, name: str) -> Any:
         """A fact about the study, None where it was not stored."""
