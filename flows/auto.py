@@ -19,7 +19,7 @@ from flows.auto_search import Contender, Work, search_models
 from flows.experiment import opened
 from flows.judging import facts_of, rejects_of
 from flows.model_config import AUTO, ensemble_of
-from flows.notes import auto_note, describe
+from flows.notes import auto_answer, auto_note, describe
 from flows.reporting import command
 from flows.searching import joined
 from flows.tuned import TunedModel, judged_split
@@ -38,6 +38,7 @@ from recsys.search.space import Point
 from recsys.sources.layout import nouns_of
 from tasks.data.stages import PROFILE_REJECTS, REJECTS
 from tasks.orchestration.naming import name_run
+from tasks.orchestration.telling import tell
 from tasks.progress import report_progress
 from tasks.report.facts import EndFacts
 from tasks.report.making import report_comparison, report_url
@@ -267,6 +268,7 @@ def _recorded(
     show_together([each.study for each in tuned.values()])
     pages = {"The report": report_url(study, run)}
     describe(study, request.name, [run], auto_note(result), pages)
+    tell(auto_answer(result))
     return result
 
 

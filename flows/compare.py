@@ -13,7 +13,7 @@ from flows.alerting import ALERTS
 from flows.clock import Clock
 from flows.experiment import opened
 from flows.model_config import ensemble_of, model_config, pinned
-from flows.notes import comparison_note, describe
+from flows.notes import comparison_note, describe, tuned_note
 from flows.reporting import command
 from flows.searching import joined, search_all, with_prefect
 from flows.tuned import TunedModel, judged_split
@@ -30,6 +30,7 @@ from recsys.seeds import seed_for
 from recsys.sources.layout import nouns_of
 from tasks.data.stages import DataFiles
 from tasks.orchestration.naming import name_run
+from tasks.orchestration.telling import tell
 from tasks.progress import Stage, report_progress, report_stage
 from tasks.report.facts import EndFacts
 from tasks.report.making import report_comparison, report_url
@@ -220,6 +221,7 @@ def _compared(
     show_together([each.study for each in entries[request.config.seed].values()])
     note = comparison_note(result, nouns_of(study.tags["format"]).users)
     describe(study, request.name, [run], note, {"The report": report_url(study, run)})
+    tell(note.partition("\n")[0])
     return result
 
 
@@ -287,6 +289,7 @@ def _tuned_and_judged(
     with workspace_locks(study.workspace).exclusive(f"judge-{study.name}"):
         with clock.part("choose"):
             chosen = choose(study, search, folds / "validation")
+        search.describe(tuned_note(study.config.model, study.config.study.metric, chosen))
         winner = make_config(study.config.model, chosen.winner.params)
         value = float(values_of(study, chosen.winner).mean())  # of one cut, as of an ensemble
         with clock.part("final"):

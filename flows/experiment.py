@@ -14,6 +14,7 @@ from flows.alerting import ALERTS
 from flows.clock import Clock
 from flows.judging import facts_of, searched_and_judged
 from flows.model_config import check_answers
+from flows.notes import data_line
 from flows.result import Result
 from flows.searching import check_not_given_up, joined, search_all, with_prefect
 from recsys.bounds import name_fault, shown
@@ -28,6 +29,7 @@ from tasks.data.stages import (
 )
 from tasks.interrupts import INTERRUPTS
 from tasks.orchestration.naming import name_run
+from tasks.orchestration.telling import tell
 from tasks.progress import report_result
 from tasks.study.attempt import attempt
 from tasks.study.study import Study, not_left_running, open_study
@@ -75,6 +77,7 @@ def experiment(
     name_run(f"experiment {name}")
     with opened(place, source, config, name, sources, clock, adopt=adopt) as parts:
         shared, search, stages = parts
+        tell(data_line(facts_of(stages)))
         with joined(shared, search):
             return searched_and_judged(shared, search, stages, with_prefect, clock)
 

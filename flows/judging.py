@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.clock import Clock
-from flows.notes import describe, study_note
+from flows.notes import answer, describe, study_note
 from flows.reporting import source_of
 from flows.result import Result, Saved
 from flows.searching import Attempt, search_all
@@ -15,6 +15,7 @@ from recsys.models import baselines, make_config
 from recsys.models.config import ModelConfig
 from recsys.search.widening import wider_ranges
 from tasks.data.stages import PROFILE_REJECTS, REJECTS, TEST_REJECTS, VALIDATION_REJECTS
+from tasks.orchestration.telling import tell
 from tasks.progress import report_progress
 from tasks.report.facts import EndFacts
 from tasks.report.making import report_study, report_url
@@ -78,7 +79,10 @@ def searched_and_judged(
             study.workspace, study.experiment, best
         ),
     }
-    describe(study, study.name, result.runs.values(), study_note(result), pages)
+    note = study_note(result)
+    describe(study, study.name, result.runs.values(), note, pages)
+    search.describe(note)
+    tell(answer(result))
     return result
 
 

@@ -1,16 +1,18 @@
 """What a study and a comparison found, in words: for the terminal, and as Markdown for MLflow."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flows.result import Result
 from recsys.report import words
+from recsys.sources.layout import nouns_of
 from tasks.tracking.experiments import tag_experiment
 from tasks.tracking.runs import Run
 
 if TYPE_CHECKING:
     from flows.auto_request import AutoResult
     from flows.compare import CompareResult
+    from tasks.study.choosing import SearchWinner
     from tasks.study.study import Study
 
 NOTE = "mlflow.note.content"  # the tag that MLflow's pages show as the description
@@ -87,6 +89,25 @@ def study_note(result: Result) -> str:
             f"Again, with more trials: `recsys study resume {result.study} --trials N`",
         ]
     )
+
+
+def tuned_note(model: str, metric: str, chosen: "SearchWinner") -> str:
+    """Which trial of a model won its search, of a study that is a part of a comparison."""
+    best = chosen.ranked[0]
+    slot = chosen.winner.slot
+    return f"{model}: trial {slot} won with {best.estimate.text} {metric} on validation"
+
+
+def data_line(facts: Mapping[str, Mapping[str, Any]]) -> str:
+    """How much data the filters left, and how it is split.
+
+    Args:
+        facts: Of each data stage, by its name.
+    """
+    nouns, last = nouns_of(facts["ingest"]["format"]), facts["filter"]["steps"][-1]
+    counts = f"{last['users']:,} {nouns.users}, {last['items']:,} {nouns.items}"
+    pairs = f"{last['cells']:,} pairs of {facts['ingest']['rows']:,} rows"
+    return f"{counts}, {pairs}; held out: {facts['split']['method']}"
 
 
 def auto_note(result: "AutoResult") -> str:

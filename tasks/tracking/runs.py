@@ -251,16 +251,19 @@ def find_measured(
     return [Run(run.id, workspace) for run in reversed(list(found))]
 
 
+_TRAINING = "&workflowType=machine_learning"  # else MLflow's page is about prompts
+
+
 def compare_url(workspace: Workspace, experiment: str, run_ids: Sequence[str]) -> str:
     """The address of MLflow's page that compares runs, at its server or while `recsys ui` runs."""
     server = workspace.tracking_server or f"http://{HOST}:{MLFLOW_PORT}"
     runs = quote(json.dumps(list(run_ids), separators=(",", ":")))
     experiments = quote(json.dumps([experiment]))
-    return f"{server.rstrip('/')}/#/compare-runs?runs={runs}&experiments={experiments}"
+    return f"{server.rstrip('/')}/#/compare-runs?runs={runs}&experiments={experiments}{_TRAINING}"
 
 
 def file_url(workspace: Workspace, experiment: str, run: str, name: str) -> str:
     """The address of MLflow's page of an attached file, as that of `compare_url`."""
     server = workspace.tracking_server or f"http://{HOST}:{MLFLOW_PORT}"
     page = f"/#/experiments/{experiment}/runs/{run}/artifacts/{quote(name)}"
-    return f"{server.rstrip('/')}{page}?workflowType=machine_learning"
+    return f"{server.rstrip('/')}{page}?{_TRAINING[1:]}"

@@ -3,6 +3,8 @@ import re
 from typing import Any
 
 import numpy as np
+import optuna
+import optuna_dashboard
 import pandas as pd
 import pytest
 from prefect.client.orchestration import get_client
@@ -16,6 +18,7 @@ from recsys.evaluation.report import KS
 from recsys.models.als import AlsConfig
 from tasks.tracking.client import open_client
 from tasks.tracking.runs import compare_url
+from tasks.tuning.storage import open_storage
 from tasks.workspace.code import MEASURING, code_id
 from tests.flows.conftest import Lab, flow_runs, quick
 from tests.flows.recorded import artifact, comparable, running
@@ -123,6 +126,8 @@ def test_study_and_final_describe_what_was_found(lab: Lab, first: Result) -> Non
 
     assert of_study == of_final
     experiment = client.get_run(first.runs["study"]).info.experiment_id
+    optunas = optuna.load_study(study_name=first.study, storage=open_storage(lab.workspace))
+    assert optuna_dashboard.get_note(optunas).startswith(of_study.partition("\n")[0])
     of_all = client.get_experiment(experiment).tags["mlflow.note.content"]
     assert of_all.startswith("**")
     page = f"#/experiments/{experiment}/runs/{first.runs['study']}/artifacts/report.html"

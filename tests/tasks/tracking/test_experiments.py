@@ -12,7 +12,13 @@ import pytest
 from tasks.tracking.client import open_client
 from tasks.tracking.client_experiments import ByClient
 from tasks.tracking.database import knows_database
-from tasks.tracking.experiments import Experiment, Experiments, InDatabase, experiment_id
+from tasks.tracking.experiments import (
+    Experiment,
+    Experiments,
+    InDatabase,
+    experiment_id,
+    tag_experiment,
+)
 from tasks.tracking.reading import open_reader
 from tasks.workspace.layout import Workspace
 
@@ -90,3 +96,14 @@ def test_a_run_is_recorded_without_loading_mlflow(tmp_path: Path) -> None:
     said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
     assert said.split() == ["False"]
+
+
+def test_a_tag_of_an_experiment_takes_the_place_of_the_one_before(tracked: Workspace) -> None:
+    experiment = experiment_id(tracked, Path("/data/plays.tsv"))
+
+    for note in ("first", "last"):
+        tag_experiment(tracked, experiment, {"mlflow.note.content": note})
+
+    tags = open_client(tracked).get_experiment(experiment).tags
+    assert tags["mlflow.note.content"] == "last"
+    assert tags["source"].endswith("plays.tsv")

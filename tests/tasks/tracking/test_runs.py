@@ -379,6 +379,7 @@ def test_the_compare_address_holds_the_runs_and_their_experiment(tmp_path: Path)
     query = parse_qs(url.partition("?")[2])
     assert json.loads(query["runs"][0]) == ["aa11", "bb22"]
     assert json.loads(unquote(query["experiments"][0])) == ["7"]
+    assert query["workflowType"] == ["machine_learning"]
 
 
 def folder_of(place: Path, **texts: str) -> Path:
