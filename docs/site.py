@@ -18,6 +18,15 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCS = "docs"
 HOME = ("README.md", "index.md")  # in the repository, on the site
 PACKAGES = ("data", "splitting", "models", "evaluation", "search", "plots")
+STYLE = """<style>
+.md-typeset :is(p, li, td) > a { text-decoration: underline; }
+[data-md-color-scheme="default"] {
+  --md-code-hl-generic-color: var(--md-code-fg-color);
+  --md-code-hl-variable-color: var(--md-code-fg-color);
+}
+[data-md-color-scheme="slate"] { --md-code-bg-color: hsl(232, 15%, 11%); }
+</style>"""
+"""Links that are seen without colours, and code that stands out from its ground by 4.5 to 1."""
 LINK = re.compile(r"\]\(([^)#:\s]+)(#[^)\s]*)?\)")
 
 
@@ -42,6 +51,11 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         return f"]({relative}{match.group(2) or ''})"
 
     return LINK.sub(moved, markdown)
+
+
+def on_post_page(output: str, **_: Any) -> str:
+    """The page with our style."""
+    return output.replace("</head>", f"{STYLE}</head>", 1)
 
 
 def linked(*more: Path) -> Iterator[str]:

@@ -59,5 +59,6 @@ def test_the_site_is_built_without_a_warning_and_loads_nothing(tmp_path: Path) -
     assert wanted <= pages
     for page in pages:
         assert LOADED.findall((tmp_path / page).read_text(encoding="utf-8")) == [], page
+    assert "text-decoration: underline" in (tmp_path / "tutorial.html").read_text(encoding="utf-8")
     assert "recsys.fit" in (tmp_path / "code/library.html").read_text(encoding="utf-8")
     assert (tmp_path / "examples" / "quickstart.ipynb").exists()
