@@ -1,5 +1,6 @@
 """The pages of `recsys diff` and `recsys inspect` hold what they were given, and escape it."""
 
+import re
 from dataclasses import replace
 
 from recsys.evaluation.bootstrap import Estimate, MetricRow
@@ -66,6 +67,14 @@ def test_runs_stand_beside_the_first_with_their_changes() -> None:
     (change,) = figures(page)
     assert change.words == "ndcg@10 +50.0%"
     assert change.traces[0]["x"] == [0.5]
+
+
+def test_tables_of_two_runs_have_names_of_their_own() -> None:
+    html = difference_report(replace(DIFFERENCE, others=[OTHER, replace(OTHER, name="slim")]))
+
+    names = re.findall(r'role="region" aria-label="([^"]*)"', html)
+    assert "ease against als: On test, 95 % intervals" in names
+    assert len(set(names)) == len(names) > 4
 
 
 def test_a_change_beyond_the_scale_is_in_the_table_alone() -> None:
