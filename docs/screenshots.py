@@ -34,14 +34,11 @@ WIDTH, HEIGHT = 1400, 800
 PHONE = 390, 844
 COLOURS = 64
 EXPAND = """(() => {
-  const title = [...document.querySelectorAll("*")].find(
-    (each) => !each.childElementCount && each.textContent.trim() === "MLflow Assistant");
-  let panel = title;
-  while (panel && panel.querySelectorAll("button").length < 3) panel = panel.parentElement;
-  if (panel) [...panel.querySelectorAll("button")][2].click();
-  document.querySelector(".ag-root [data-component-id*=runnamecellrenderer]")?.click();
+  const button = document.querySelector(".ag-root [data-component-id*=runnamecellrenderer]");
+  button?.click();
+  return Boolean(button);
 })()"""
-"""Close the panel of MLflow's assistant, and show the runs of the study."""
+"""Show the runs of the study; true once that was possible."""
 LOGIN = """localStorage.setItem("prefect-password", "LOGIN");
 localStorage.setItem("prefect-show-promotional-content", "false");"""
 TEXT = "document.body ? document.body.innerText : ''"
@@ -119,10 +116,10 @@ def look(
     address: str,
     text: str,
     name: str,
-    script: str = "0",
+    script: str = "true",
     size: tuple[int, int] = (WIDTH, HEIGHT),
 ) -> None:
-    """Take a picture of a page once it shows a text and a script has run."""
+    """Take a picture of a page once it shows a text and a script is true."""
     light = [{"name": "prefers-color-scheme", "value": "light"}]
     page.call("Emulation.setEmulatedMedia", features=light)
     page.call(
@@ -133,15 +130,19 @@ def look(
         mobile=size == PHONE,
     )
     page.call("Page.navigate", url=address)
-    end = time.monotonic() + WAIT
-    while text not in page.value(TEXT):
-        if time.monotonic() > end:
-            sys.exit(f"{address} does not show {text!r} after {WAIT:.0f} s; no picture is taken")
-        time.sleep(0.5)
-    time.sleep(DRAWING)
-    page.value(script)
+    wait_for(page, f"({TEXT}).includes({json.dumps(text)})", f"{address} with {text!r}")
+    wait_for(page, script, f"what {name}.png shows, on {address}")
     time.sleep(DRAWING)
     shoot(page, name)
+
+
+def wait_for(page: Tab, script: str, what: str) -> None:
+    """Run a script until it is true."""
+    end = time.monotonic() + WAIT
+    while not page.value(script):
+        if time.monotonic() > end:
+            sys.exit(f"no {what} after {WAIT:.0f} s; no picture is taken")
+        time.sleep(0.5)
 
 
 def shoot(page: Tab, name: str) -> None:
