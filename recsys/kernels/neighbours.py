@@ -1,23 +1,44 @@
-"""The nearest rows of a sparse matrix, without the distances to all the others in memory."""
+"""The nearest rows of a sparse matrix, without the distances to all the others in memory.
+
+Inner products are added up feature by feature for a tile of the known rows at a time, and many
+rows meet the tile before the next, so that its cells stay in the cache.
+"""
 
 from typing import Any
 
 import numpy as np
 
 from recsys.kernels.compiler import njit
-from recsys.kernels.products import add_row, cut
+from recsys.kernels.products import add_row, cut, lowest
 
-SLACK = 1e-5  # of a cosine: room for the rounding of a bound
+SLACK = 1e-9  # relative: room for the rounding of a bound
 ROUNDING = 1e-13  # the rest of |a|^2 + |b|^2 - 2 ab of two equal rows
+CHUNK = 32  # known rows that are compared with the bound together
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def square_rows(starts: Any, values: Any, squares: Any) -> None:
+    """Squared lengths of rows, added up in float64.
+
+    Args:
+        starts: Of the rows of a CSR matrix, shape (m + 1,).
+        values: Its cells, float32.
+        squares: Filled: float64, shape (m,).
+    """
+    for row in range(len(squares)):
+        total = 0.0
+        for at in range(starts[row], starts[row + 1]):
+            total += np.float64(values[at]) * np.float64(values[at])
+        squares[row] = total
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def nearest_rows(
     selves: Any,
-    features: Any,
-    transposed: Any,
+    rows: Any,
+    tiles: Any,
+    known: Any,
     tile: int,
-    others: Any,
     cosine: bool,
     neighbours: Any,
     nearness: Any,
@@ -25,100 +46,142 @@ def nearest_rows(
 ) -> None:
     """The nearest of the known rows for each row, of equally near ones the lower number.
 
-    The known rows come in tiles, so that their sums stay in the cache. Those that may be among
-    the nearest wait in a buffer of several times k, which is cut to k when it is full.
+    Those that may be among the nearest of a row wait in its buffer of several times k, which is
+    cut to k when it is full.
 
     Args:
         selves: Number of each row among the known ones, which is not its neighbour, or -1; (m,).
-        features: Starts, columns and float64 values of a CSR matrix, shape (m, n_features).
-        transposed: Of the known rows, by column: starts by tile, shape (n_tiles + 1, n_features),
-            numbers of the rows, and values.
+        rows: Starts, columns and float32 values of a CSR matrix, shape (m, n_features), and
+            squared lengths of its rows, float64.
+        tiles: Cells of the known rows, by tile and then by feature: starts within the tile,
+            int32, shape (n_tiles, n_features + 1); starts of the tiles, int64, shape (n_tiles,);
+            numbers of the rows within the tile, uint16; and values, float32. Then the place of
+            each feature among those that many rows have, int32, -1 for the others; and the
+            values of those for all known rows, float32, shape (n_frequent, n).
+        known: Of the known rows, shape (n,): squared lengths, and lengths if cosine, else half
+            the squared lengths, both float64; and which of them are left out, bool.
         tile: How many known rows a tile has.
-        others: Of the known rows, shape (n,): squared lengths and 1 over the lengths (0 for 0),
-            both float64, and which of them are left out, bool.
         cosine: d = 1 - ab / (|a| |b|), where 0 / 0 is 0; else d = |a - b|.
         neighbours: Filled: numbers of known rows, rising, int32, shape (m, k).
         nearness: Filled: -d, float32, shape (m, k).
         sizes: Filled: how many there are, int64, shape (m,).
     """
-    n, k = len(others[0]), neighbours.shape[1]
+    m, k = neighbours.shape
+    waiting, values = np.empty((m, 4 * k + 64), np.int32), np.empty((m, 4 * k + 64), np.float32)
     sums = np.empty(tile, np.float64)
-    waiting, values = np.empty(4 * k + 64, np.int32), np.empty(4 * k + 64, np.float32)
-    best = neighbours[0].copy(), nearness[0].copy()
-    for i in range(len(selves)):
-        squared = 0.0
-        for at in range(features[0][i], features[0][i + 1]):
-            squared += features[2][at] ** 2
-        size, row = 0, (squared, selves[i], cosine)
-        for number in range(len(transposed[0]) - 1):
-            first = number * tile
-            part = sums[: min(tile, n - first)]
-            _multiply(i, number, first, features, transposed, part)
-            size = _offer(part, first, row, others, waiting, values, best, size)
-        sizes[i] = cut(waiting[:size], values[:size], neighbours[i], nearness[i])
+    sizes[:] = 0
+    bounds = np.full(m, -np.inf, np.float32)
+    for number in range(len(tiles[1])):
+        first = number * tile
+        part = sums[: min(tile, len(known[0]) - first)]
+        for i in range(m):
+            _multiply(i, number, first, rows, tiles, part)
+            row = rows[3][i], selves[i], cosine, k
+            sizes[i], bounds[i] = _offer(
+                part, first, row, known, waiting[i], values[i], sizes[i], bounds[i]
+            )
+    for i in range(m):
+        size = sizes[i]
+        sizes[i] = cut(waiting[i, :size], values[i, :size], neighbours[i], nearness[i])
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _multiply(row: int, number: int, first: int, features: Any, transposed: Any, sums: Any) -> None:
+def _multiply(row: int, number: int, first: int, rows: Any, tiles: Any, sums: Any) -> None:
     """Inner products of a row with the known rows of a tile, from the number `first` on."""
-    starts, columns, values = features
-    tiles, numbers, weights = transposed
+    starts, columns, values, _ = rows
+    firsts, begins, numbers, weights, places, table = tiles
+    begin, last = begins[number], first + len(sums)
     sums[:] = 0
     for at in range(starts[row], starts[row + 1]):
-        column, value = columns[at], values[at]
-        for other in range(tiles[number, column], tiles[number + 1, column]):
-            sums[numbers[other] - first] += value * weights[other]
+        column, value = columns[at], np.float64(values[at])
+        if places[column] >= 0:
+            _add(value, table[places[column], first:last], sums)
+            continue
+        low, high = begin + firsts[number, column], begin + firsts[number, column + 1]
+        for other in range(low, high):
+            sums[numbers[other]] += value * weights[other]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _add(value: float, weights: Any, sums: Any) -> None:
+    """Add value * weights to the sums, several at once."""
+    for at in range(len(sums)):
+        sums[at] += value * weights[at]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _offer(
-    sums: Any, first: int, row: Any, others: Any, waiting: Any, values: Any, best: Any, size: int
-) -> int:
-    """Put the known rows of a tile into the buffer unless k in it are nearer; how many it has.
+    sums: Any, first: int, row: Any, known: Any, waiting: Any, values: Any, size: int, least: Any
+) -> tuple[int, Any]:
+    """Put the known rows of a tile into the buffer unless k in it are nearer.
 
     Args:
         sums: Their inner products with the row, float64, shape (n,).
         first: Number of the first of them.
-        row: Its squared length, its number, and whether cosines are meant.
-        others: As in `nearest_rows`.
-        waiting: The buffer, int32.
+        row: Its squared length, its number, whether cosines are meant, and k.
+        known: As in `nearest_rows`.
+        waiting: The buffer, int32, numbers rising.
         values: How near they are, float32, of the same shape.
-        best: Space for k of both.
         size: How many are in the buffer.
+        least: How near k of those before are at least, float32; -inf: there are not k.
+
+    Returns:
+        How many are in the buffer now, and how near k of them are at least.
     """
-    squared, own, cosine = row
-    squares, inverses, silent = others
-    k = len(best[0])
-    least, floor = _bounds(values[:size], k, squared)
-    for at in range(len(sums)):
-        other, common = first + at, sums[at]
-        if (cosine and common * inverses[other] < floor) or silent[other] or other == own:
+    squared, own, cosine, k = row
+    squares, scales, silent = known
+    start, slope = _bound(least, squared, cosine)
+    far = scales[first : first + len(sums)]
+    for low in range(0, len(sums), CHUNK):
+        high, hits = min(low + CHUNK, len(sums)), 0
+        for at in range(np.uint64(low), np.uint64(high)):  # unsigned: several at once
+            hits += sums[at] > start + slope * far[at]
+        if hits == 0:
             continue
-        value = -_distance(common, squared, squares[other], cosine)
-        if value < least:
-            continue
-        waiting[size], values[size] = other, value
-        size += 1
-        if size == len(waiting):
-            size = cut(waiting, values, best[0], best[1])
-            waiting[:size], values[:size] = best[0][:size], best[1][:size]
-            least, floor = _bounds(values[:size], k, squared)
-    return size
+        for at in range(low, high):
+            other = first + at
+            if not sums[at] > start + slope * far[at] or silent[other] or other == own:
+                continue
+            value = -_distance(sums[at], squared, squares[other], cosine)
+            if value <= least:  # of equally near ones those before have lower numbers
+                continue
+            waiting[size], values[size] = other, value
+            size += 1
+            if size == len(waiting):
+                size, least = _keep(waiting, values, k)
+                start, slope = _bound(least, squared, cosine)
+    return size, least
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _bounds(values: Any, k: int, squared: float) -> tuple[Any, float]:
-    """What the nearest k reach at least: nearness, and inner product by the other's length.
+def _keep(numbers: Any, values: Any, k: int) -> tuple[int, Any]:
+    """Keep the k highest values, of equal ones the first: k, and the least of them."""
+    least = lowest(values.copy(), len(values) - k)
+    equal, n = k - np.sum(values > least), 0
+    for at in range(len(values)):
+        value = values[at]
+        if value > least or (value == least and equal > 0):
+            equal -= value == least
+            numbers[n], values[n] = numbers[at], value
+            n += 1
+    return n, least
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _bound(least: Any, squared: float, cosine: bool) -> tuple[float, float]:
+    """Numbers a and b: only rows with an inner product > a + b * scale are nearer than the least.
 
     Args:
-        values: Nearness of some, float32; without k of them there is no bound.
-        k: How many.
+        least: Nearness, float32.
         squared: Squared length of the row.
+        cosine: As in `nearest_rows`, whose `known` has the scales.
     """
-    if len(values) < k:
-        return np.float32(-np.inf), -np.inf
-    least = values[:k].min()
-    return least, (1 + np.float64(least) - SLACK) * np.sqrt(squared)
+    if least == -np.inf:
+        return -np.inf, 0.0
+    if cosine:
+        floor = 1 + np.float64(least)
+        return 0.0, (floor - SLACK * abs(floor)) * np.sqrt(squared)
+    return (squared * (1 - SLACK) - np.float64(least) ** 2) / 2, 1 - SLACK
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

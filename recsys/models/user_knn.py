@@ -1,5 +1,6 @@
 """The items of the users nearest in plays and profile (Sarwar et al. 2000, Pazzani 1999)."""
 
+import os
 from collections.abc import Iterator
 from typing import ClassVar, Literal, Self
 
@@ -11,17 +12,18 @@ from scipy.sparse import csr_matrix, diags_array, hstack
 from recsys.data.ids import IdMap
 from recsys.data.interactions import Interactions
 from recsys.data.profiles import Profiles
-from recsys.dtypes import Float64Array, Int32Array, Int64Array
+from recsys.dtypes import Float64Array, Int32Array
 from recsys.kernels.pool import in_threads
 from recsys.models.arrays import ModelArrays, StoredArrays
 from recsys.models.config import Count
 from recsys.models.features import known, numbered, one_hot
+from recsys.models.nearest import KnownRows, rounded
 from recsys.models.recommender import NO_ITEM, Recommendations
 from recsys.models.top_k import Block, best
 from recsys.models.weighting import WeightedConfig, Weighting, Weights
 
 CELLS = 1 << 22  # scores of a block of users, which a thread ranks: 32 MiB of float64
-TILE = 1 << 15  # users whose sums stay in the cache: 256 KiB of float64
+ROWS = 512  # users whose neighbours a thread finds together: they share what is in the cache
 OLDEST = 100.0  # years
 ALIKE = 1e-6  # relative difference up to which distances, which are float32, are equal
 
@@ -67,7 +69,7 @@ class UserKnn:
     """
 
     _rows: csr_matrix
-    _features: csr_matrix
+    _known: KnownRows
     _weights: Weights
     _train: Interactions
     _seen: csr_matrix
@@ -91,13 +93,10 @@ class UserKnn:
         self._weights = Weights(self._config, train)
         self._learn_profiles()
         self._rows = _shares(self._weights(train))
-        self._features = self._described(self._rows, self._profiles, None)
         # A user without plays has no vote: it would be near to all.
-        self._silent = np.diff(self._seen.indptr) == 0
-        squares = _squares(self._features)
-        inverses = 1 / np.sqrt(np.where(squares > 0, squares, np.inf))
-        self._known = squares, inverses, self._silent
-        self._tiles = _tiled(self._features)
+        silent = np.diff(self._seen.indptr) == 0
+        features = self._described(self._rows, self._profiles, None)
+        self._known = KnownRows(features, silent, self._config.metric == "cosine")
         return self
 
     def arrays(self) -> ModelArrays:
@@ -113,7 +112,7 @@ class UserKnn:
 
         A user with neither plays nor a profile that counts gets no list.
         """
-        return self._ranked(self._features[users], self._seen[users], users, users, k)
+        return self._ranked(self._known.rows[users], self._seen[users], users, users, k)
 
     def fold_in(
         self,
@@ -126,7 +125,7 @@ class UserKnn:
         if profiles is None and history.users is self._train.users:
             profiles = self._profiles
         rows = _shares(self._weights(history, users))
-        features = self._described(rows, profiles, users)
+        features = rounded(self._described(rows, profiles, users))
         selves = np.full(len(users), -1, np.int32)
         return self._ranked(features, history.matrix()[users], users, selves, k)
 
@@ -137,7 +136,7 @@ class UserKnn:
             Users int32 and their distance, float64, both of shape (m,), m at most k.
         """
         one = np.array([user], np.int32)
-        near, distances, sizes = self._distances(self._features[one], one, k)
+        near, distances, sizes = self._known.find(self._known.rows[one], one, k)
         order = np.lexsort((near[0, : sizes[0]], distances[0, : sizes[0]]))
         return near[0, order], distances[0, order].astype(np.float64)
 
@@ -150,12 +149,19 @@ class UserKnn:
         described = np.flatnonzero(np.diff(features.indptr) + np.diff(seen.indptr))
 
         def rank(part: npt.NDArray[np.intp]) -> None:
-            items[part], scores[part] = self._best(
-                self._votes(features[part], selves[part]), seen[part], k
-            )
+            votes, theirs = self._votes(features[part], selves[part]), seen[part]
+            for at in _blocks(np.arange(len(part)), self._seen.shape[1]):
+                items[part[at]], scores[part[at]] = self._best(votes[at], theirs[at], k)
 
-        in_threads(rank, _blocks(described, self._seen.shape[1]))
+        in_threads(rank, self._parts(described))
         return Recommendations(users.astype(np.int32), items, scores)
+
+    def _parts(self, users: npt.NDArray[np.intp]) -> list[npt.NDArray[np.intp]]:
+        """Users of a thread at a time: no more than `ROWS`, and all threads have some."""
+        most = max(1, min(ROWS, CELLS // (4 * self._config.neighbours)))
+        cores = os.cpu_count() or 1
+        n = max(-(-len(users) // most), min(cores, len(users)))
+        return np.array_split(users, n) if n else []
 
     def _best(self, votes: csr_matrix, seen: csr_matrix, k: int) -> Block:
         """The items with the highest sums of votes, without those that are seen."""
@@ -181,7 +187,7 @@ class UserKnn:
 
         A user is no neighbour of itself, which is its number in `selves`, -1 for an unknown one.
         """
-        neighbours, distances, sizes = self._distances(features, selves, self._config.neighbours)
+        neighbours, distances, sizes = self._known.find(features, selves, self._config.neighbours)
         chosen = np.arange(neighbours.shape[1]) < sizes[:, None]
         distances = np.where(chosen, distances, 0)
         farthest = distances.max(axis=1, initial=0, keepdims=True)
@@ -189,30 +195,10 @@ class UserKnn:
         equal = farthest - nearest <= ALIKE * farthest
         votes = np.where(equal, 1, 1 - distances / np.where(farthest > 0, farthest, 1))
         indptr = np.append(0, np.cumsum(chosen.sum(axis=1)))
-        shape = (len(selves), len(self._silent))
+        shape = (len(selves), self._rows.shape[0])
         return csr_matrix(
             (votes[chosen].astype(np.float32), neighbours[chosen], indptr), shape=shape
         )
-
-    def _distances(
-        self, features: csr_matrix, selves: Int32Array, k: int
-    ) -> tuple[Int32Array, npt.NDArray[np.float32], Int64Array]:
-        """The k nearest users of each row, their distances, and how many of them there are.
-
-        Returns:
-            int32 and float32, both of shape (m, k) and not in order; int64, shape (m,).
-        """
-        from recsys.kernels.neighbours import nearest_rows
-
-        m, k = len(selves), min(k, len(self._silent))
-        neighbours, nearness = np.empty((m, k), np.int32), np.zeros((m, k), np.float32)
-        sizes, cosine = np.empty(m, np.int64), self._config.metric == "cosine"
-        mine = features.indptr, features.indices, features.data
-        nearest_rows(
-            *(selves, mine, self._tiles, TILE, self._known, cosine),
-            *(neighbours, nearness, sizes),
-        )
-        return neighbours, -nearness, sizes
 
     def _learn_profiles(self) -> None:
         their = self._profiles
@@ -224,7 +210,7 @@ class UserKnn:
     def _described(
         self, rows: csr_matrix, profiles: Profiles | None, users: Int32Array | None
     ) -> csr_matrix:
-        """All features of users, float64 CSR; zeros are not stored."""
+        """All features of users, float64 CSR."""
         config = self._config
         parts = [config.plays_weight * rows]
         if profiles is not None:
@@ -238,9 +224,7 @@ class UserKnn:
         else:
             extra = 1 + len(self._genders) + len(self._countries)
             parts.append(csr_matrix((rows.shape[0], extra)))
-        features = csr_matrix(hstack(parts, format="csr", dtype=np.float64))
-        features.eliminate_zeros()
-        return features
+        return csr_matrix(hstack(parts, format="csr", dtype=np.float64))
 
 
 CONFIG = UserKnnConfig
@@ -259,31 +243,6 @@ def _shares(rows: csr_matrix) -> csr_matrix:
     return csr_matrix(diags_array(1 / np.where(sums > 0, sums, 1)) @ rows)
 
 
-def _squares(features: csr_matrix) -> npt.NDArray[np.float64]:
-    """Squared length of each row, float64, shape (m,)."""
-    return np.asarray(features.multiply(features).sum(axis=1), np.float64).ravel()
-
-
 def _blocks(at: npt.NDArray[np.intp], width: int) -> Iterator[npt.NDArray[np.intp]]:
     size = max(1, CELLS // max(width, 1))
     return (at[start : start + size] for start in range(0, len(at), size))
-
-
-def _tiled(features: csr_matrix) -> tuple[Int64Array, Int32Array, Float64Array]:
-    """The users of each feature: starts by tile of users, numbers, and their values.
-
-    Args:
-        features: CSR, shape (n_users, n_features).
-
-    Returns:
-        int64, shape (n_tiles + 1, n_features); int32 and float64, both of shape (n_cells,).
-    """
-    columns = csr_matrix(features.T)
-    columns.sort_indices()
-    n_features, n_users = columns.shape
-    n_tiles = -(-n_users // TILE)
-    of_cell = np.repeat(np.arange(n_features), np.diff(columns.indptr)) * n_tiles
-    counts = np.bincount(of_cell + columns.indices // TILE, minlength=n_features * n_tiles)
-    ends = np.cumsum(counts).reshape(n_features, n_tiles).T
-    starts = np.vstack([columns.indptr[:-1], ends]).astype(np.int64)
-    return np.ascontiguousarray(starts), columns.indices.astype(np.int32), columns.data

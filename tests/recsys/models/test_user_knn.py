@@ -167,14 +167,17 @@ def bits(recs: Recommendations) -> tuple[list[list[int]], bytes]:
     return recs.items.tolist(), recs.scores.tobytes()
 
 
-def test_the_size_of_a_block_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("name", "size"), [("CELLS", 70), ("ROWS", 7)])
+def test_the_size_of_a_block_changes_no_bit(
+    name: str, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rng = np.random.default_rng(5)
     cells = cells_of(rng.poisson(0.3, (30, 20)))
     users = np.arange(30, dtype=np.int32)
     model = UserKnn(UserKnnConfig(neighbours=4)).fit(cells)
     whole = model.recommend(users, 5)
 
-    monkeypatch.setattr("recsys.models.user_knn.CELLS", 70)
+    monkeypatch.setattr(f"recsys.models.user_knn.{name}", size)
 
     assert bits(model.recommend(users, 5)) == bits(whole)
 
@@ -185,7 +188,7 @@ def test_tiles_of_users_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     config = UserKnnConfig(neighbours=4)
     whole = UserKnn(config).fit(cells).recommend(users, 5)
 
-    monkeypatch.setattr("recsys.models.user_knn.TILE", 7)
+    monkeypatch.setattr("recsys.models.nearest.TILE", 7)
 
     assert bits(UserKnn(config).fit(cells).recommend(users, 5)) == bits(whole)
 
@@ -196,7 +199,7 @@ def test_the_nearest_of_many_are_those_of_a_sort(
     metric: Literal["euclidean", "cosine"], neighbours: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More users than the buffer of the kernel holds; each has some with equal plays."""
-    monkeypatch.setattr("recsys.models.user_knn.TILE", 64)
+    monkeypatch.setattr("recsys.models.nearest.TILE", 64)
     dense = np.tile(np.random.default_rng(8).poisson(0.2, (300, 12)), (3, 1))
     cells = cells_of(dense)
     rows = dense / np.maximum(dense.sum(1, keepdims=True), 1)
@@ -205,7 +208,7 @@ def test_the_nearest_of_many_are_those_of_a_sort(
     model = UserKnn(config).fit(cells)
     some = np.array([0, 299, 300, 700], np.int32)
 
-    votes = model._votes(model._features[some], some)
+    votes = model._votes(model._known.rows[some], some)
 
     for user, found in zip(some, np.split(votes.indices, votes.indptr[1:-1]), strict=True):
         if metric == "cosine":
