@@ -3,7 +3,7 @@
 python docs/screenshots.py
 
 Runs an experiment on invented data in a new workspace, opens the pages in a headless Chromium and
-writes docs/images/*.png, in few colours so that they are small. Takes about two minutes.
+writes docs/images/*.png, in few colours so that they are small. Takes three to four minutes.
 """
 
 import base64
@@ -43,7 +43,8 @@ LOGIN = """localStorage.setItem("prefect-password", "LOGIN");
 localStorage.setItem("prefect-show-promotional-content", "false");"""
 TEXT = "document.body ? document.body.innerText : ''"
 WAIT = 60.0  # seconds until a page shows its text,
-DRAWING = 2.0  # and until its pictures are drawn: these pages do not say when they are done
+DRAWING = 4.0  # and from one look at its pictures to the next, which no longer differs: these
+LOOKS = 8  # pages do not say when they are done, and some move for ever
 
 
 def main() -> None:
@@ -132,7 +133,13 @@ def look(
     page.call("Page.navigate", url=address)
     wait_for(page, f"({TEXT}).includes({json.dumps(text)})", f"{address} with {text!r}")
     wait_for(page, script, f"what {name}.png shows, on {address}")
-    time.sleep(DRAWING)
+    before = ""
+    for _ in range(LOOKS):
+        time.sleep(DRAWING)
+        now = picture(page)
+        if now == before:
+            break
+        before = now
     shoot(page, name)
 
 
@@ -147,11 +154,15 @@ def wait_for(page: Tab, script: str, what: str) -> None:
 
 def shoot(page: Tab, name: str) -> None:
     """Write what the page shows."""
-    data = page.call("Page.captureScreenshot", format="png")["data"]
-    image = Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")
+    image = Image.open(io.BytesIO(base64.b64decode(picture(page)))).convert("RGB")
     path = IMAGES / f"{name}.png"
     image.quantize(COLOURS).save(path, optimize=True)
     print(f"{path.relative_to(ROOT)}: {path.stat().st_size / 1e3:.0f} kB", flush=True)
+
+
+def picture(page: Tab) -> str:
+    """What the page shows: a PNG in base64."""
+    return str(page.call("Page.captureScreenshot", format="png")["data"])
 
 
 def _free_port() -> int:

@@ -15,7 +15,7 @@ from typing import Any
 from websockets.sync.client import ClientConnection, connect
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-DEADLINE = 30  # seconds until it answers
+DEADLINE = 90  # seconds until it answers
 
 
 def found() -> str | None:
