@@ -22,6 +22,7 @@ from recsys.plots.drawing import (
 from recsys.plots.models import Band, arms
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _GREY = "#888888"
@@ -153,31 +154,44 @@ def convergence(
 def cost(trials: Sequence[tuple[int, float, float]], what: str, title: str = "") -> Figure:
     """The value of each trial against the seconds it took; a line joins those best for their time.
 
+    These are numbered, and the others are not: names of all would lie on each other.
+
     Args:
         trials: Number, seconds and value of each.
         what: Label of the values; more is better.
         title: Heading.
     """
     figure, axes = new_figure(
-        title or f"{what} against the time of a trial",
+        title or f"{what} against the time of a trial; numbered: best for their time",
         "seconds to fit and judge",
         what,
     )
     known = [each for each in trials if np.isfinite(each[1:]).all()]
     if not known:
         return empty(figure, axes)
-    _, seconds, values = zip(*known, strict=True)
+    numbers, seconds, values = (np.array(each) for each in zip(*known, strict=True))
     axes.plot(seconds, values, MARKERS[0], color=COLOURS[0], ms=6)
-    for number, x, y in known:
-        axes.annotate(str(number), (x, y), (5, 4), textcoords="offset points", fontsize=8,
-                      color=INK)  # fmt: skip
-    order = np.lexsort((-np.array(values), seconds))
-    best = np.maximum.accumulate(np.array(values)[order])
-    rising = np.flatnonzero(np.diff(best, prepend=-np.inf) > 0)
-    axes.plot(np.array(seconds)[order][rising], best[rising], color=COLOURS[1], lw=1.2, zorder=0)
+    order = np.lexsort((-values, seconds))
+    best = np.maximum.accumulate(values[order])
+    front = order[np.diff(best, prepend=-np.inf) > 0]
+    axes.plot(seconds[front], values[front], color=COLOURS[1], lw=1.2, zorder=0)
+    for at in front:
+        axes.annotate(f"{numbers[at]:.0f}", (seconds[at], values[at]), (-5, 4), ha="right",
+                      textcoords="offset points", fontsize=8, color=INK)  # fmt: skip
+    axes.margins(x=0.12)
     if min(seconds) > 0 and max(seconds) > _NOT_LOG * min(seconds):
-        axes.set_xscale("log")
+        _log_seconds(axes)
     return figure
+
+
+def _log_seconds(axes: Axes) -> None:
+    """A logarithmic axis with plain numbers: 0.2, 1, 5."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def gains(differences: Float64Array, what: str, title: str = "") -> Figure:

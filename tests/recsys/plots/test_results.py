@@ -78,7 +78,7 @@ def test_the_line_of_costs_joins_the_trials_that_no_quicker_one_reaches() -> Non
 
     drawn(figure)
     (axes,) = figure.axes
-    assert words(axes) == ["0", "1", "2", "3"]
+    assert words(axes) == ["1", "0", "3"]
     assert axes.lines[1].get_xydata().tolist() == [[1, 0.1], [2, 0.2], [4, 0.3]]
 
 
