@@ -243,7 +243,8 @@ def measured(
         config.seed,
     )
     curve = Curve(fold, [METRIC], judge.curve_users, seed_for(config.seed, "judge", "curve"))
-    monitor = TrainingMonitor(curve, rules, judge.curve_every, lambda *_: None)
+    whole = Curve(fold, [METRIC], len(fold.judged), config.seed)
+    monitor = TrainingMonitor(curve, rules, judge.curve_every, lambda *_: None, whole=whole)
     model = make_config("als", {**point, FOUND: found.high})
     try:
         judged = fit_and_judge(model, config.seed, fold, (K,), watch=monitor)

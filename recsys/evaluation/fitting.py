@@ -102,8 +102,7 @@ def fit(
         model.restore(train, stored)
     elif isinstance(model, Iterative):
         model.fit(train, None if watch is None else watch.begin(), watched.observer)
-        if watch is not None:
-            watch.settle(model)
+        watched.settle(model)
     else:
         model.fit(train)
     return FittedModel(model, time.perf_counter() - begin - watched.seconds)
@@ -172,6 +171,13 @@ class _Stopwatch:
     def observer(self) -> OnIteration | None:
         """None without an observer, so that no loss is computed."""
         return None if self._watch is None and self._progress is silent else self
+
+    def settle(self, model: Iterative) -> None:
+        """Let what looks on choose the iteration."""
+        begin = time.perf_counter()
+        if self._watch is not None:
+            self._watch.settle(model)
+        self.seconds += time.perf_counter() - begin
 
     def __call__(self, step: Iteration) -> None:
         begin = time.perf_counter()

@@ -88,7 +88,7 @@ class Iterative(Recommender, Protocol):
         """
 
     def rewind(self, state: State) -> None:
-        """Make the model what it was at `state`, an earlier state of the same training."""
+        """Make the model what it was at `state`, of the same training."""
 
 
 def iterations_of(config: ModelConfig) -> int | None:

@@ -8,6 +8,7 @@ from recsys.evaluation.metrics import parsed
 from recsys.evaluation.protocol import recommend
 from recsys.evaluation.report import accuracy
 from recsys.models.iterative import Iteration, Iterative, State
+from recsys.models.recommender import Recommender
 from recsys.splitting.split import Fold
 
 
@@ -60,12 +61,17 @@ class Curve:
         self.seconds = 0.0
 
     def __call__(self, step: Iteration) -> None:
-        """Measure the model as it is now."""
-        start = time.perf_counter()
-        recs = recommend(step.model, self._fold, self._fold.judged, self._k)
-        values = accuracy(recs, self._fold.held_out, self._metrics)
+        """Measure the model as it is now, and add a point."""
+        values = self.measure(step.model)
         self.points.append(CurvePoint(step.number, step.loss, values, step.seconds))
+
+    def measure(self, model: Recommender) -> dict[str, float]:
+        """The metrics of a model, by name."""
+        start = time.perf_counter()
+        recs = recommend(model, self._fold, self._fold.judged, self._k)
+        values = accuracy(recs, self._fold.held_out, self._metrics)
         self.seconds += time.perf_counter() - start
+        return values
 
     def values(self, metric: str) -> list[tuple[int, float]]:
         """(iteration, value) of one of the metrics, rising in iteration."""

@@ -84,6 +84,7 @@ class TrainingMonitor:
         start: State | None = None,
         checkpoints: Collection[int] = (),
         on_checkpoint: Callable[[State, Sequence[CurvePoint]], None] | None = None,
+        whole: Curve | None = None,
     ) -> None:
         """Report the points that a curve begins with.
 
@@ -95,6 +96,7 @@ class TrainingMonitor:
             start: Where the training is resumed.
             checkpoints: Iterations whose state is passed on; they are points of the curve, too.
             on_checkpoint: Takes the state there and the curve up to it.
+            whole: Measures on all users, where the curve has a sample of them.
         """
         self.curve = curve
         self._rules = rules
@@ -103,6 +105,7 @@ class TrainingMonitor:
         self._start = start
         self._checkpoints = checkpoints
         self._on_checkpoint = on_checkpoint
+        self._whole = whole
         self._best: State | None = None
         self.iterations = rules.iterations
         self.fit_seconds = 0.0
@@ -170,6 +173,20 @@ class TrainingMonitor:
             raise StopTraining
 
     def settle(self, model: Iterative) -> None:
-        """Turn the model back to its best iteration where that is to be found."""
-        if self._best is not None:
+        """Turn the model back to its best iteration where that is to be found.
+
+        On a sample of users an early iteration can be the best of the curve by chance. So it is
+        compared with the last one on all users.
+        """
+        if self._best is None or self._best.iteration == self.reached:
+            return
+        if self._whole is None:
             model.rewind(self._best)
+            return
+        metric, last = self._rules.metric, model.state()
+        value = self._whole.measure(model)[metric]
+        model.rewind(self._best)
+        if value > self._whole.measure(model)[metric]:
+            model.rewind(last)
+            self._best = last
+        self.curve.seconds += self._whole.seconds

@@ -44,6 +44,7 @@ def monitor_of(study: Study, fold: Fold, trial: Trial, search: Search) -> Traini
         start,
         _checkpoints(shared, iterations),
         save,
+        _whole(config, fold),
     )
 
 
@@ -65,6 +66,14 @@ def _curve(config: ExperimentConfig, fold: Fold, points: Sequence[CurvePoint]) -
     metrics = dict.fromkeys([config.study.metric, *config.judge.curve_metrics])
     n_users, seed = config.judge.curve_users, seed_for(config.seed, "judge", "curve")
     return Curve(sampled(fold, n_users, seed), list(metrics), n_users, seed, points)
+
+
+def _whole(config: ExperimentConfig, fold: Fold) -> Curve | None:
+    """What measures on all users of a fold; None where the curve has all of them."""
+    metric, n_users = config.study.metric, len(fold.judged)
+    if n_users <= config.judge.curve_users:
+        return None
+    return Curve(fold, [metric], n_users, config.seed)
 
 
 def _longest(config: ExperimentConfig, iterations: int) -> int:

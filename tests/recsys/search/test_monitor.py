@@ -34,9 +34,14 @@ class Scripted(Curve):
     def __init__(self, values: Mapping[int, float], points: Sequence[CurvePoint] = ()) -> None:
         self._values = values
         self.points = list(points)
+        self.seconds = 0.0
 
     def __call__(self, step: Iteration) -> None:
         self.points.append(point(step.number, self._values[step.number]))
+
+    def measure(self, model: Any) -> dict[str, float]:
+        self.seconds += 1.0
+        return {"ndcg@5": self._values[int(model.n[0])]}
 
 
 def point(iteration: int, value: float) -> CurvePoint:
@@ -57,6 +62,7 @@ class Training:
         every: int = 1,
         start: int = 0,
         kept: Sequence[int] = (),
+        whole: Curve | None = None,
     ) -> None:
         self.points: list[tuple[int, float]] = []
         self.saved: dict[int, int] = {}
@@ -64,7 +70,14 @@ class Training:
         self.pruned = False
         begin = State(start, {"n": np.array([start])}) if start else None
         self.monitor = TrainingMonitor(
-            curve, stop, every, lambda *each: self.points.append(each), begin, kept, self._save
+            curve,
+            stop,
+            every,
+            lambda *each: self.points.append(each),
+            begin,
+            kept,
+            self._save,
+            whole,
         )
         try:
             self._train(stop.iterations)
@@ -107,6 +120,28 @@ def test_the_best_iteration_of_the_range_is_kept(curve: dict[int, float], expect
     assert (done.monitor.kept, int(done.model.n[0])) == (expected, expected)
     assert (done.monitor.reached, done.monitor.ran, done.monitor.fit_seconds) == (6, 6, 6.0)
     assert done.points == list(curve.items())
+
+
+@pytest.mark.parametrize(
+    ("of_all", "kept"), [({3: 0.4, 5: 0.5}, 5), ({3: 0.5, 5: 0.5}, 3), ({3: 0.6, 5: 0.5}, 3)]
+)
+def test_the_best_iteration_and_the_last_are_compared_on_all_users(
+    of_all: dict[int, float], kept: int
+) -> None:
+    curve = Scripted(values(0.1, 0.2, 0.9, 0.3, 0.4, 0.5))
+
+    done = Training(curve, rules(patience=2), whole=Scripted(of_all))
+
+    assert (done.monitor.kept, int(done.model.n[0]), done.monitor.reached) == (kept, kept, 5)
+    assert curve.seconds == 2.0
+
+
+def test_where_the_last_iteration_is_the_best_nothing_is_compared() -> None:
+    curve = Scripted(values(0.1, 0.2, 0.3, 0.4, 0.5, 0.6))
+
+    done = Training(curve, rules(), whole=Scripted({}))
+
+    assert (done.monitor.kept, curve.seconds) == (LAST, 0.0)
 
 
 def test_a_pinned_number_of_iterations_is_kept_as_it_is() -> None:
