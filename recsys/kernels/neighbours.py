@@ -13,6 +13,7 @@ from recsys.kernels.products import add_row, cut, lowest
 
 SLACK = 1e-9  # relative: room for the rounding of a bound
 ROUNDING = 1e-13  # the rest of |a|^2 + |b|^2 - 2 ab of two equal rows
+TINY = 1e-300  # below every inner product that is not 0
 CHUNK = 32  # known rows that are compared with the bound together
 
 
@@ -180,7 +181,8 @@ def _bound(least: Any, squared: float, cosine: bool) -> tuple[float, float]:
         return -np.inf, 0.0
     if cosine:
         floor = 1 + np.float64(least)
-        return 0.0, (floor - SLACK * abs(floor)) * np.sqrt(squared)
+        start = 0.0 if floor >= 0 else -TINY  # then rows of zeros, at a distance of 1, are nearer
+        return start, (floor - SLACK * abs(floor)) * np.sqrt(squared)
     return (squared * (1 - SLACK) - np.float64(least) ** 2) / 2, 1 - SLACK
 
 

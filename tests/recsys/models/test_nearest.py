@@ -96,6 +96,18 @@ def test_rows_that_have_nothing_in_common_are_the_first(monkeypatch: pytest.Monk
     assert sizes.tolist() == [10]
 
 
+def test_rows_of_zeros_are_nearer_than_opposite_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cosines of -1, more than a buffer holds, come before those of 0 at the end."""
+    dense = np.zeros((N_ROWS, 2), np.int64)
+    dense[0, 0], dense[1:700, 0] = 1, -1
+    rows = known(monkeypatch, dense, True, 64)
+
+    near, distances, _ = rows.find(rows.rows[:1], np.zeros(1, np.int32), 5)
+
+    assert near[0].tolist() == [700, 701, 702, 703, 704]
+    assert distances[0].tolist() == [1.0] * 5
+
+
 def test_the_given_features_stay_as_they_are() -> None:
     features = csr_matrix(made_up(3)[:20].astype(np.float32))
     before = features.copy()
