@@ -49,9 +49,9 @@ def change_text(improvement: float | None) -> str:
 
 
 def params_text(params: Mapping[str, object]) -> str:
-    """Parameters as a person reads them, without those that have no value."""
-    known = {name: value for name, value in params.items() if value is not None}
-    return ", ".join(f"{name} {value_text(value)}" for name, value in known.items())
+    """Parameters as a person reads them, without those that have no value or an empty list."""
+    texts = {name: value_text(value) for name, value in params.items()}
+    return ", ".join(f"{name} {text}" for name, text in texts.items() if text)
 
 
 def value_text(value: object) -> str:

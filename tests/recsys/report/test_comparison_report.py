@@ -93,7 +93,8 @@ def test_a_section_without_data_is_left_out(changed: dict[str, object], gone: st
 
 def test_the_members_of_an_ensemble_are_named_with_their_parameters() -> None:
     members = [{"kind": "als", "factors": 64, "nu": None}, {"kind": "ease", "keep": 0.12345}]
-    split = SplitRow(7, {"members": members, "depth": 200}, 1, 0.3, 0.3)
+    params = {"members": members, "weights": [], "depth": 200}
+    split = SplitRow(7, params, 1, 0.3, 0.3)
     merged = replace(COMPARED.models[0], splits=[split])
 
     (row,) = texts(replace(COMPARED, models=[merged]), "splits")
