@@ -6,6 +6,7 @@ from recsys.report import figures, trial_figures
 from recsys.report.page import Panels, Section, Table, Text, section
 from recsys.report.tables import SearchTables, TrialRow
 from recsys.report.words import value_text
+from recsys.search.config import FOUND
 
 FIRST = ("factors", "regularization", "iterations", "alpha", "weighting")  # panels
 _ROWS = 20  # of the leaderboard
@@ -30,8 +31,17 @@ def _convergence(of: SearchTables, what: str) -> Section | None:
     drawn = [figures.curve(of.validation, what, best, f"Best at iteration {best}.")]
     if len(of.loss) > 1:
         drawn.append(figures.curve(of.loss, "training loss", best, "The line is the best above."))
-    note = f"The winning trial as it was trained; {what} was best at iteration {best}."
-    return section("convergence", "Convergence", Text(note), Panels(drawn))
+    kept = _judged_iteration(of)
+    note = f"The winning trial as it was trained; {what} was best at iteration {best}"
+    if kept != best:
+        note += f" for the users of the curve, and the model of iteration {kept} was judged"
+    return section("convergence", "Convergence", Text(f"{note}."), Panels(drawn))
+
+
+def _judged_iteration(of: SearchTables) -> object:
+    """That of the winner; the last of its curve where the iterations were not searched."""
+    last = of.validation[-1][0]
+    return next((each.params.get(FOUND, last) for each in of.trials if each.winner), last)
 
 
 def _sensitivity(of: SearchTables, what: str) -> Section | None:

@@ -256,6 +256,29 @@ def test_the_best_iteration_is_marked_in_both_curves() -> None:
     assert metric.layout["shapes"][0]["x0"] == loss.layout["shapes"][0]["x0"] == 2
 
 
+@pytest.mark.parametrize("params", [{"iterations": 3}, {}])
+def test_the_judged_iteration_is_named_where_it_is_not_the_best_of_the_curve(
+    params: dict[str, int],
+) -> None:
+    assert FULL.search is not None
+    one = TrialRow(0, params, 0.2, None, "measured", winner=True)
+
+    (note,) = texts(replace(FULL, search=replace(FULL.search, trials=[one])), "convergence")
+
+    assert note.endswith(
+        "at iteration 2 for the users of the curve, and the model of iteration 3 was judged."
+    )
+
+
+def test_where_the_best_iteration_of_the_curve_was_judged_no_other_is_named() -> None:
+    assert FULL.search is not None
+    one = TrialRow(0, {"iterations": 2}, 0.2, None, "measured", winner=True)
+
+    (note,) = texts(replace(FULL, search=replace(FULL.search, trials=[one])), "convergence")
+
+    assert note.endswith("was best at iteration 2.")
+
+
 @pytest.mark.parametrize(("n", "kind"), [(19, "scatter"), (20, "contour")])
 def test_a_landscape_needs_twenty_trials(n: int, kind: str) -> None:
     search = SearchTables(trials(n), ["factors"], {"alpha": (0.7, 0.1), "factors": (0.3, 0.1)})
