@@ -72,18 +72,21 @@ def searched_and_judged(
         end.report()
     clock.seconds["total"] = clock.total
     result = end.result()
-    best = [each.done.run for each in chosen.ranked[:SIDE_BY_SIDE]]
-    pages = {
-        "The report": report_url(study, study.parent),
-        f"the best {len(best)} trials side by side": compare_url(
-            study.workspace, study.experiment, best
-        ),
-    }
     note = study_note(result)
-    describe(study, study.name, result.runs.values(), note, pages)
+    describe(study, study.name, result.runs.values(), note, _pages(study, chosen))
     search.describe(note)
     tell(answer(result))
     return result
+
+
+def _pages(study: Study, chosen: SearchWinner) -> dict[str, str]:
+    """Text of a link to the address of a page of MLflow: the report, and trials to compare."""
+    pages = {"The report": report_url(study, study.parent)}
+    best = [each.done.run for each in chosen.ranked[:SIDE_BY_SIDE]]
+    if len(best) > 1:
+        url = compare_url(study.workspace, study.experiment, best)
+        pages[f"the best {len(best)} trials side by side"] = url
+    return pages
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,9 +93,9 @@ def study_note(result: Result) -> str:
 
 def tuned_note(model: str, metric: str, chosen: "SearchWinner") -> str:
     """Which trial of a model won its search, of a study that is a part of a comparison."""
-    best = chosen.ranked[0]
-    slot = chosen.winner.slot
-    return f"{model}: trial {slot} won with {best.estimate.text} {metric} on validation"
+    slot = chosen.winner.slot  # with study.prefer = "cheapest" not the first
+    value = next(each.estimate.text for each in chosen.ranked if each.done.slot == slot)
+    return f"{model}: trial {slot} won with {value} {metric} on validation"
 
 
 def data_line(facts: Mapping[str, Mapping[str, Any]]) -> str:

@@ -41,3 +41,15 @@ def test_the_note_of_an_experiment_is_cut_between_lines_where_mlflow_would_refus
     assert of_run.endswith("| model-499 | 0.1 |")
     assert 4_900 < len(of_experiment) <= 5_000
     assert of_experiment.endswith(" | 0.1 |")
+
+
+def test_the_value_of_a_winner_that_is_not_the_first_is_its_own() -> None:
+    ranked = [
+        SimpleNamespace(done=SimpleNamespace(slot=slot), estimate=SimpleNamespace(text=text))
+        for slot, text in ((3, "0.3000"), (1, "0.2990"))
+    ]
+    chosen: Any = SimpleNamespace(winner=SimpleNamespace(slot=1), ranked=ranked)
+
+    note = notes.tuned_note("als", "ndcg@10", chosen)
+
+    assert note == "als: trial 1 won with 0.2990 ndcg@10 on validation"
