@@ -62,6 +62,26 @@ def test_the_iterations_found_are_the_best_of_the_curve_and_what_was_learned_the
     assert summary_of(made.run(done.run).data.metrics, "validation/") == columns
 
 
+@pytest.mark.parametrize("peak", [2, 5])
+def test_on_a_sample_of_users_the_best_of_the_curve_and_the_last_are_compared_on_all(
+    bench: MakeBench, script: Callable[[Script], None], peak: int
+) -> None:
+    script(lambda step: float(step.number == peak))
+    made = bench(search=ONE, judge={"curve_users": 5})
+    fold = fold_at(made.folds / "validation")
+
+    made.attempt()
+
+    models = {
+        n: trained(made, make_config("als", {**ONE_POINT, "iterations": n})) for n in (peak, 6)
+    }
+    values = {n: judge(model, fold, (5,)).summary()["ndcg@5"] for n, model in models.items()}
+    (done,) = made.search.done
+    assert done.params["iterations"] == max(values, key=values.__getitem__)
+    assert done.value == pytest.approx(max(values.values()))
+    assert same_arrays(made, done.run, models[int(done.params["iterations"])])
+
+
 @pytest.mark.parametrize("model", ["als", "bpr"])
 def test_a_trial_behind_the_others_is_pruned_on_both_sides_with_its_curve(
     bench: MakeBench, script: Callable[[Script], None], model: str
