@@ -18,7 +18,7 @@ from tasks.study.measuring import (
 from tasks.study.study import Study, fold_at, start_child, train_seed
 from tasks.tracking.runs import MEASURED, Run, texts
 
-FOUND = ("merge", "weights")
+MERGE_FIELDS = ("merge", "weights")  # of the configuration of an ensemble
 
 
 @task(task_run_name="merge lists split {study.config.seed} on validation", cache_policy=NO_CACHE)
@@ -39,12 +39,12 @@ def run_best_merge(
     if known is not None:
         return _recorded_way(known, config), recorded_on_validation(study, known)
     tags = {"stage": "validation", MEASURED: key}
-    run = start_child(study, f"{config.kind} on validation", config, tags, FOUND)
+    run = start_child(study, f"{config.kind} on validation", config, tags, MERGE_FIELDS)
     with run.closing():
         seed, judge = train_seed(study, config.kind), study.config.judge
         metric, fold = study.config.study.metric, fold_at(validation)
         way, judged = best_merge(config, seed, fold, judge.ks, metric, report_progress)
-        found = way.model_dump(include=set(FOUND))
+        found = way.model_dump(include=set(MERGE_FIELDS))
         return way, record_on_validation(study, run, judged, config.kind, found)
 
 
@@ -54,5 +54,5 @@ def _recorded_way(run: Run, config: ModelConfig) -> ModelConfig:
     return next(
         way
         for way in ways_to_merge(config)
-        if texts(way.model_dump(include=set(FOUND))).items() <= params.items()
+        if texts(way.model_dump(include=set(MERGE_FIELDS))).items() <= params.items()
     )
