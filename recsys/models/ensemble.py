@@ -80,7 +80,7 @@ class Ensemble:
         return other
 
     def depth(self, k: int) -> int:
-        """How long the lists of the members are that give one of k items."""
+        """Length of the members' lists that are merged into one of k items."""
         return min(max(self._config.depth, k), self._n_items)
 
     def fit(self, train: Interactions) -> Self:
@@ -120,7 +120,7 @@ class Ensemble:
         return self.merge(lists, k)
 
     def merge(self, lists: Sequence[Recommendations], k: int) -> Recommendations:
-        """The k best of lists of the members, in their order."""
+        """The k best items of one list of each member, in the order of the members."""
         config = self._config
         weights = config.weights or (1.0,) * len(lists)
         worths = [

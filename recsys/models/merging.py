@@ -25,10 +25,10 @@ class ListMerger(Recommender, Protocol):
         """The models, in the order of the configuration."""
 
     def depth(self, k: int) -> int:
-        """How long the lists of the members are that give one of k items."""
+        """Length of the members' lists that are merged into one of k items."""
 
     def merge(self, lists: Sequence[Recommendations], k: int) -> Recommendations:
-        """The k best of lists of the members, in their order."""
+        """The k best items of one list of each member, in the order of the members."""
 
     def merging(self, config: Any) -> "ListMerger":
         """The same members, fitted as they are, whose lists are merged in another way."""

@@ -173,7 +173,7 @@ class TrainingMonitor:
             raise StopTraining
 
     def settle(self, model: Iterative) -> None:
-        """Turn the model back to its best iteration where that is to be found.
+        """Leave the model at its best iteration, where that is to be found.
 
         On a sample of users an early iteration can be the best of the curve by chance. So it is
         compared with the last one on all users.

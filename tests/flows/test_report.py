@@ -36,7 +36,7 @@ TURNED = """(async () => {
   const frame = () => new Promise(requestAnimationFrame);
   const holder = document.querySelector("[data-figure]");
   const fits = () => Math.abs((holder._fullLayout?.width ?? 0) - holder.clientWidth) < 1;
-  const end = performance.now() + 10000;
+  const end = performance.now() + 60000;
   while (!fits() && performance.now() < end) await frame();
   return fits();
 })()"""
