@@ -124,7 +124,7 @@ class Ensemble:
         config = self._config
         weights = config.weights or (1.0,) * len(lists)
         worths = [
-            weight * worth(each, config.merge, config.constant)
+            weight * worth(each, config.merge, config.constant, config.depth)
             for weight, each in zip(weights, lists, strict=True)
         ]
         return merged(lists, worths, k)

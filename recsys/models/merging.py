@@ -45,17 +45,19 @@ def ways_to_merge(config: ModelConfig) -> tuple[ModelConfig, ...]:
     )
 
 
-def worth(recs: Recommendations, by: Merge, constant: float) -> Float64Array:
+def worth(recs: Recommendations, by: Merge, constant: float, depth: int) -> Float64Array:
     """What each place of each list is worth, between 0 and 1.
 
         ranks    1 / (constant + r) at rank r, from 1 (Cormack, Clarke and Buettcher 2009)
-        scores   from LEAST for the lowest score of the list to 1 for the highest (min-max scaling
-                 of Lee 1997, for the CombSUM of Fox and Shaw 1994)
+        scores   from LEAST for the lowest score of the first `depth` places to 1 for the highest
+                 (min-max scaling of Lee 1997, for the CombSUM of Fox and Shaw 1994); below LEAST
+                 and falling after them, so that a longer list changes no place before
 
     Args:
         recs: Lists, shape (m, k).
         by: What counts.
         constant: The higher, the less the first ranks count.
+        depth: Places by which scores are scaled.
 
     Returns:
         float64, shape (m, k); 0 past the end of a list.
@@ -65,11 +67,13 @@ def worth(recs: Recommendations, by: Merge, constant: float) -> Float64Array:
         ranks = np.arange(1, recs.items.shape[1] + 1)
         return np.where(shown, 1.0 / (constant + ranks), 0.0)
     scores = recs.scores.astype(np.float64)
-    low = np.where(shown, scores, np.inf).min(axis=1, initial=np.inf, keepdims=True)
-    high = np.where(shown, scores, -np.inf).max(axis=1, initial=-np.inf, keepdims=True)
-    width = np.where(high > low, high - low, 1.0)
-    scaled = np.where(high > low, (scores - low) / width, 1.0)
-    return np.where(shown, LEAST + (1 - LEAST) * scaled, 0.0)
+    first, at = scores[:, :depth], shown[:, :depth]
+    low = np.where(at, first, np.inf).min(axis=1, initial=np.inf, keepdims=True)
+    high = np.where(at, first, -np.inf).max(axis=1, initial=-np.inf, keepdims=True)
+    scaled = np.where(shown, scores - low, 0.0) / np.where(high > low, high - low, 1.0)
+    inside = LEAST + (1 - LEAST) * np.where(high > low, scaled, 1.0)
+    after = LEAST / (1 - np.minimum(scaled, 0.0))
+    return np.where(shown, np.where(scaled < 0, after, inside), 0.0)
 
 
 def merged(

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from recsys.models.als import AlsConfig
 from recsys.models.ensemble import Ensemble, EnsembleConfig
+from recsys.models.merging import worth
 from recsys.models.recommender import NO_ITEM, Recommendations
 from tests.conftest import cells_of
 
@@ -123,6 +124,20 @@ def test_by_scores_each_list_counts_from_its_lowest_to_its_highest_times_its_wei
     shown = recs.items[0][recs.items[0] != NO_ITEM]
     assert shown.tolist() == best
     np.testing.assert_allclose(recs.scores[0, : len(best)], [sums[item] for item in best], 1e-6)
+
+
+def test_a_longer_list_changes_no_place_before_and_falls_after() -> None:
+    scores = np.array([[9, 5, 4, 3, 2, np.nan], [7, 7, 7, 6, 1, 0]], np.float32)
+    items = np.array([[0, 1, 2, 3, 4, NO_ITEM], [5, 4, 3, 2, 1, 0]], np.int32)
+    users = np.arange(2, dtype=np.int32)
+
+    whole = worth(Recommendations(users, items, scores), "scores", 60.0, 3)
+    short = worth(Recommendations(users, items[:, :3], scores[:, :3]), "scores", 60.0, 3)
+
+    np.testing.assert_array_equal(whole[:, :3], short)
+    np.testing.assert_allclose(short, [[1, 0.2008, 0.001], [1, 1, 1]])
+    np.testing.assert_allclose(whole[0, 3:], [0.001 / 1.2, 0.001 / 1.4, 0])
+    np.testing.assert_allclose(whole[1, 3:], [0.001 / 2, 0.001 / 7, 0.001 / 8])
 
 
 def test_a_weight_is_given_for_each_member() -> None:
