@@ -28,7 +28,7 @@ from recsys.serving.answers import (
     similar,
 )
 from recsys.serving.audience import profile_of
-from recsys.serving.package import check_portable, pack, unpack
+from recsys.serving.package import check_portable, find_package, pack, unpack
 from recsys.settings import Origin, faults
 from recsys.splitting.split import Fold, Split
 
@@ -247,10 +247,15 @@ def fit(
 def load(folder: str | Path) -> Fitted:
     """The model that `Fitted.save` or a registration wrote into a folder; nothing is trained.
 
+    A registered version is what `mlflow.artifacts.download_artifacts("models:/recsys/1")` gives.
+
+    Args:
+        folder: With the model, or with a folder below it that has one.
+
     Raises:
-        InputError: a file is missing or damaged.
+        InputError: a file is missing or damaged, or there are several models.
     """
-    return Fitted(unpack(Path(folder)))
+    return Fitted(unpack(find_package(Path(folder))))
 
 
 def check_length(k: int, what: str = "k") -> None:

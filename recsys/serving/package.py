@@ -109,6 +109,22 @@ def unpack(folder: Path) -> Served:
     return Served(config, model, cells, profiles)
 
 
+def find_package(folder: Path) -> Path:
+    """The folder that `pack` wrote: this one, or the only one below it.
+
+    Raises:
+        InputError: there are several below it.
+    """
+    if (folder / _SERVED).exists():
+        return folder
+    found = sorted(path.parent for path in folder.rglob(_SERVED))
+    if len(found) > 1:
+        raise InputError(
+            f"{folder} has {len(found)} models, such as {found[0]}; give the folder of one of them"
+        )
+    return found[0] if found else folder
+
+
 def _described(path: Path) -> dict[str, Any]:
     try:
         described: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

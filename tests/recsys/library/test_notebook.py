@@ -176,6 +176,18 @@ def test_a_saved_model_answers_with_the_same_bits(als: recsys.Fitted, tmp_path: 
         recsys.load(tmp_path / "none")
 
 
+def test_a_model_is_loaded_from_a_folder_above_it_unless_there_are_several(
+    als: recsys.Fitted, tmp_path: Path
+) -> None:
+    als.save(tmp_path / "version" / "artifacts" / "served")
+    found = recsys.load(tmp_path / "version").recommend()
+    als.save(tmp_path / "version" / "other")
+
+    pd.testing.assert_frame_equal(found, als.recommend())
+    with pytest.raises(InputError, match=r"has 2 models, such as .*served; give the folder of one"):
+        recsys.load(tmp_path / "version")
+
+
 def test_a_log_shows_itself(log: Log) -> None:
     assert repr(log).startswith("Log: 80 users, 60 items, ")
     html = log._repr_html_()
