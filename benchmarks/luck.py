@@ -11,9 +11,8 @@ highest mean over seeds of any row, or what the trial reaches that is best on va
 searches, if that is more: a single trial that is the best of thousands on validation is often not
 the best on test. With --keep a search that is in the file is not repeated.
 
-A test side has luck of its own: with --tests 5 each winner is also trained and judged on four more
-splits, and a second table has the means over the five. What is left there is the luck of the
-search and of its one validation side.
+One test side favours some winners by chance. With --tests 5 each winner is judged on five splits,
+and a second table has the means. They vary by the search and its one validation side alone.
 
     default     the built-in search
     two-points  the same as it was before: it began with two points and with 3 iterations

@@ -3,9 +3,9 @@
 python benchmarks/second_run.py [FILE] [--quick]
 
 Without a file the sample generator writes one of 17.4 million rows. The first run reads and
-filters it in a new workspace. The second, in a process of its own, finds both stages in the cache,
-compares all their files with the hashes in the manifests, and maps the events. It prints the
-seconds of both, with what they took of the CPU.
+filters it in a new workspace. The second run is another process. It finds both stages in the cache,
+compares their files with the hashes in the manifests, and maps the events. Seconds by the clock and
+of CPU are printed for both runs.
 """
 
 import argparse

@@ -98,7 +98,7 @@ class CompareResult:
         ensemble: Of which models, with the validation values of the best of them and of the
             ensemble; None where fewer than two took part.
         exchange: A published test side beside a random cut; None for a cut of ours.
-        edges: Parameters whose best value is an end of its range on most splits.
+        edges: Parameters. On most splits the best value of each is an end of its range.
         run: MLflow id.
         seconds: By part.
     """

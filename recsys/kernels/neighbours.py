@@ -175,7 +175,7 @@ def _bound(least: Any, squared: float, cosine: bool) -> tuple[float, float]:
     Args:
         least: Nearness, float32.
         squared: Squared length of the row.
-        cosine: As in `nearest_rows`, whose `known` has the scales.
+        cosine: As in `nearest_rows`; its argument `known` has the scales.
     """
     if least == -np.inf:
         return -np.inf, 0.0

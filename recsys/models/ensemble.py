@@ -1,4 +1,4 @@
-"""Several models whose lists are merged, by rank or by score."""
+"""Merges the lists of several models, by rank or by score."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, Self
@@ -24,7 +24,7 @@ Member = Annotated[SerializeAsAny[ModelConfig], BeforeValidator(_member)]
 
 
 class EnsembleConfig(ModelConfig):
-    """Several models whose lists are merged."""
+    """Which models are merged, and how."""
 
     kind: Literal["ensemble"] = "ensemble"
     members: tuple[Member, ...] = Field(min_length=2)
@@ -57,7 +57,7 @@ class EnsembleConfig(ModelConfig):
 
 
 class Ensemble:
-    """The items whose worths in the lists of the members, times the weights, add up to the most.
+    """An item scores the sum over the members of weight times worth of its place in their list.
 
     The worth of a place is `recsys.models.merging.worth`. Ties go to the lower item number. An item
     in no list of length `depth` is not recommended.
