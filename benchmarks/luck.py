@@ -244,7 +244,7 @@ def measured(
     curve = Curve(fold, [METRIC], judge.curve_users, seed_for(config.seed, "judge", "curve"))
     whole = Curve(fold, [METRIC], len(fold.judged), config.seed)
     monitor = TrainingMonitor(curve, rules, judge.curve_every, lambda *_: None, whole=whole)
-    model = make_config("als", {**point, FOUND: found.high})
+    model = make_config(config.model, {**point, FOUND: found.high})
     try:
         judged = fit_and_judge(model, config.seed, fold, (K,), watch=monitor)
     except HopelessTraining:

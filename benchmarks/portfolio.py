@@ -1,16 +1,20 @@
-"""The points that searches of ALS begin with: learned over data sets, judged on those left out.
+"""The points that searches of a model begin with: learned over data sets, judged on those left out.
 
     python benchmarks/portfolio.py $RECSYS_DATA --pool FILE [--points 5] [--sets ...]
         [--splits 42,1,2] [--keep FILE]
+    python benchmarks/portfolio.py $RECSYS_DATA --model ease [--trials 40] [--points 3] ...
 
-FILE is what `benchmarks/luck.py --keep` wrote. The pool is the best trial of each of its searches,
-rounded, and the points that searches began with before; every point of the pool is measured on the
-validation sides of several splits of every set, so that no point is taken because it suits one side
-by chance; no test side is read. The portfolio takes one point after the other, each the one that
-brings the mean over the sets of (best point of the portfolio / best point of the pool) highest. It
-begins with the default point of the model, which a search tries first. For each set the second
-table has what a portfolio reaches there that was learned on the other sets alone, from points that
-were found on those.
+The pool has the best trials of searches, rounded, and the points that searches began with before.
+For ALS these are the searches of FILE, which `benchmarks/luck.py --keep` wrote. For another model
+the search of its TOML file runs on one split of each set first, and the best trials of its two best
+weightings are taken.
+
+Every point of the pool is measured on the validation sides of several splits of every set, so that
+no point is taken because it suits one side by chance; no test side is read. The portfolio takes one
+point after the other, each the one that brings the mean over the sets of (best point of the
+portfolio / best point of the pool) highest. It begins with the default point of the model, which a
+search tries first. For each set the second table has what a portfolio reaches there that was
+learned on the other sets alone, from points that were found on those.
 """
 
 import argparse
@@ -22,15 +26,22 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from luck import TWO_POINTS, configured, measured, unpruned
+from luck import METRIC, TWO_POINTS, K, configured, measured, unpruned
 from sets import SETS, split_of
 
+from flows.model_config import model_config
+from recsys.config import ExperimentConfig
 from recsys.dtypes import Float64Array
-from recsys.models import default_point
+from recsys.evaluation.fitting import fit_and_judge
+from recsys.models import default_point, make_config
 from recsys.search.config import FOUND
 from recsys.search.space import Point, inside
+from recsys.splitting.split import Fold
+from tasks.tuning.sampling import ObservedTrial, Points, key_of
 
 SEED = 0
+SEARCHED = 7  # seed of the split that searches run on
+WEIGHTINGS = 2  # whose best trials of a search are in the pool
 DIGITS = 2
 
 
@@ -40,7 +51,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("data", type=Path, help="the folder with the data sets")
-    parser.add_argument("--pool", type=Path, required=True)
+    parser.add_argument("--model", default="als")
+    parser.add_argument("--pool", type=Path, help="searches of als, by benchmarks/luck.py")
+    parser.add_argument("--trials", type=int, default=40, help="of a search of another model")
     parser.add_argument("--points", type=int, default=5, help="besides the default point")
     parser.add_argument("--sets", default=",".join(SETS))
     parser.add_argument("--splits", default="42,1,2", help="seeds of the splits")
@@ -48,13 +61,24 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="a file of JSON lines, one for each value")
     args = parser.parse_args()
     sets = args.sets.split(",")
-    pool = pooled(args.pool)
     known = dict(read(args.keep))
     splits = [int(seed) for seed in args.splits.split(",")]
-    keys = [(name, seed, text) for text in pool for name in sets for seed in splits]
-    left = [key for key in keys if key not in known]
     with ProcessPoolExecutor(args.processes) as workers:
-        begun = {workers.submit(value_of, args.data, *key): key for key in left}
+        if args.pool:
+            pool = pooled(args.pool)
+        else:
+            searches = {
+                name: workers.submit(searched, args.data, name, args.model, args.trials)
+                for name in sets
+            }
+            pool = started(args.model)
+            for name, search in searches.items():
+                for text in search.result():
+                    pool.setdefault(text, set()).add(name)
+                print(f"searched on {name}", flush=True)
+        keys = [(name, seed, text) for text in pool for name in sets for seed in splits]
+        left = [key for key in keys if key not in known]
+        begun = {workers.submit(value_of, args.data, args.model, *key): key for key in left}
         for n, each in enumerate(as_completed(begun), 1):
             known[begun[each]] = each.result()
             if args.keep:
@@ -103,18 +127,55 @@ def rounded(value: object) -> object:
     return int(float(f"{value:.{DIGITS}g}")) if isinstance(value, int) else value
 
 
-def value_of(data: Path, name: str, seed: int, text: str) -> float:
-    """The metric of a point on validation, at its best iteration."""
-    config = unpruned(configured("default", SEED, 1))
-    value, _, _ = measured(split_of(data, name, seed).validation, config, 0, point_of(text), {})
+@cache
+def own(model: str) -> ExperimentConfig:
+    """The search of the TOML file of a model."""
+    return model_config(configured("default", SEED, 1), model, SEED, has_profiles=False)
+
+
+def started(model: str) -> dict[str, set[str]]:
+    """The default point of a model, and those that its searches began with, of no set alone."""
+    config = own(model)
+    default = dict(default_point(model))
+    points = [inside(config.space, {**default, **point}) for point in ({}, *config.study.first)]
+    return {json.dumps(point): set(SETS) if n else set() for n, point in enumerate(points)}
+
+
+def searched(data: Path, name: str, model: str, trials: int) -> list[str]:
+    """The best trials of the best weightings of a search on validation, rounded, as JSON."""
+    config, fold = own(model), split_of(data, name, SEARCHED).validation
+    points = Points(config.space, config.study, SEED, default=default_point(model))
+    shown: list[ObservedTrial] = []
+    for slot in range(trials):
+        point = points.point(slot, shown, {key_of(each.params) for each in shown})
+        shown.append(ObservedTrial(point, (measured_at(fold, unpruned(config), point),), ()))
+    best: dict[object, Point] = {}
+    for trial in sorted(shown, key=lambda each: -each.values[0]):
+        best.setdefault(trial.params.get("weighting"), trial.params)
+    found = list(best.values())[:WEIGHTINGS]
+    return [json.dumps({n: rounded(value) for n, value in point.items()}) for point in found]
+
+
+def value_of(data: Path, model: str, name: str, seed: int, text: str) -> float:
+    """The metric of a point on validation, of an iterative model at its best iteration."""
+    fold = split_of(data, name, seed).validation
+    return measured_at(fold, unpruned(own(model)), point_of(model, text))
+
+
+def measured_at(fold: Fold, config: ExperimentConfig, point: Point) -> float:
+    """The metric of a point on a fold, at its best iteration where these are searched."""
+    if config.found is None:
+        judged = fit_and_judge(make_config(config.model, point), SEED, fold, (K,))
+        return judged.report.summary()[METRIC]
+    value, _, _ = measured(fold, config, 0, point, {})
     assert value is not None
     return value
 
 
 @cache
-def point_of(text: str) -> Point:
+def point_of(model: str, text: str) -> Point:
     """A point from JSON, moved into the space."""
-    return inside(configured("default", SEED, 1).space, json.loads(text))
+    return inside(own(model).space, json.loads(text))
 
 
 def chosen(shares: Float64Array, allowed: Collection[int], n: int) -> list[int]:
@@ -148,15 +209,20 @@ def show(
     for place, each in enumerate(every):
         reached = shares[every[: place + 1]].max(axis=0)
         print(f"{reached.mean():.3f} worst {reached.min():.3f}  {texts[each]}")
+    alone = int(shares.mean(axis=1).argmax())
+    reached = shares[alone]
+    print(f"best alone:\n{reached.mean():.3f} worst {reached.min():.3f}  {texts[alone]}")
     print("\nshare of the best point of the pool, by how many points besides the default")
     print(f"{'left out':<16}" + "".join(f"{k:>8}" for k in range(n + 1)) + f"{'learned':>10}")
+    outs = []
     for column, name in enumerate(sets):
         others = np.delete(shares, column, axis=1)
         allowed = [at for at in range(1, len(texts)) if set(pool[texts[at]]) - {name}]
         order = chosen(others, allowed, n)
-        out = [shares[order[: k + 1], column].max() for k in range(n + 1)]
+        outs.append([shares[order[: k + 1], column].max() for k in range(n + 1)])
         with_it = shares[every, column].max()
-        print(f"{name:<16}" + "".join(f"{v:>8.3f}" for v in out) + f"{with_it:>10.3f}")
+        print(f"{name:<16}" + "".join(f"{v:>8.3f}" for v in outs[-1]) + f"{with_it:>10.3f}")
+    print(f"{'mean':<16}" + "".join(f"{v:>8.3f}" for v in np.mean(outs, axis=0)))
 
 
 if __name__ == "__main__":

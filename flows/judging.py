@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.clock import Clock
+from flows.model_config import first_points
 from flows.notes import answer, describe, study_note
 from flows.reporting import source_of
 from flows.result import Result, Saved
@@ -20,7 +21,7 @@ from tasks.progress import report_progress
 from tasks.report.facts import EndFacts
 from tasks.report.making import report_study, report_url
 from tasks.study.choosing import SearchWinner, choose
-from tasks.study.cross_check import Checked, cross_check
+from tasks.study.cross_check import CHEAP, Checked, cross_check
 from tasks.study.experiment_report import (
     Compared,
     compare,
@@ -59,7 +60,8 @@ def searched_and_judged(
         with clock.part("choose"):
             chosen = choose(study, search, folder / "validation")
         with clock.part("cross-check"):
-            checked = cross_check(study, search, chosen.winner, folder / "validation")
+            points = {model: first_points(model) for model in CHEAP}
+            checked = cross_check(study, search, chosen.winner, folder / "validation", points)
         link = compare_url(study.workspace, study.experiment, [done.run for done in search.done])
         with clock.part("reporting"):
             show_leaderboard(study, search, chosen.ranked, link)

@@ -96,6 +96,13 @@ def _own(model: str, study: dict[str, Any], has_profiles: bool, split: str) -> d
     return {"search": search, "study": {**study, **plain, **own.get("study", {})}}
 
 
+def first_points(model: str) -> list[ModelConfig]:
+    """The points that a search of a model begins with, its default point first."""
+    path = SPACES / f"{model}.toml"
+    own = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return [make_config(model, point) for point in ({}, *own.get("study", {}).get("first", []))]
+
+
 def check_answers(config: ExperimentConfig, has_profiles: bool) -> None:
     """Refuse a model that cannot answer the users of a split.
 

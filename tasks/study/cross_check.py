@@ -1,6 +1,6 @@
 """Whether a model that costs little is ahead of the winner of a search, on validation."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +29,7 @@ DENSE = 100.0  # operations of a dense product in the time of one multiplication
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A model at its defaults beside the winner of a search, on all validation users.
+    """A model at the best of its first points beside the winner, on all validation users.
 
     Attributes:
         model: Its name.
@@ -48,9 +48,13 @@ class Checked:
 
 
 def cross_check(
-    study: Study, search: Search, winner: FinishedTrial, validation: Path
+    study: Study,
+    search: Search,
+    winner: FinishedTrial,
+    validation: Path,
+    points: Mapping[str, Sequence[ModelConfig]],
 ) -> tuple[Checked, ...]:
-    """Models that cost under a tenth of a search, at their defaults, beside its winner.
+    """Models that cost under a tenth of a search, at their first points, beside its winner.
 
     Only searches of `als` with ten trials or more are checked. Nothing is judged on test.
 
@@ -59,51 +63,60 @@ def cross_check(
         search: Its trials.
         winner: The one that won.
         validation: Folder of the validation fold.
+        points: Of each model of `CHEAP`, in the order in which they are tried.
     """
     config = study.config
     if config.model != CHECKED or not config.study.cross_check or search.ended < FEWEST:
         return ()
-    return _cross_check(study, search, winner, validation)
+    return _cross_check(study, search, winner, validation, points)
 
 
 @task(task_run_name="cross-check", cache_policy=NO_CACHE)
 def _cross_check(
-    study: Study, search: Search, winner: FinishedTrial, validation: Path
+    study: Study,
+    search: Search,
+    winner: FinishedTrial,
+    validation: Path,
+    points: Mapping[str, Sequence[ModelConfig]],
 ) -> tuple[Checked, ...]:
     config = study.config
     seed, resamples = seed_for(config.seed, "judge", "bootstrap"), config.judge.resamples
     reached = values_of(study, winner)
     found = []
-    for model in _affordable(study, search.finished, validation):
-        report_progress(f"{model.kind} on validation, to cross-check", 0, None)
+    for model, affordable in _affordable(study, search.finished, validation, points).items():
+        report_progress(f"{model} on validation, to cross-check", 0, None)
         try:
-            values = run_on_validation.fn(study, validation, model).per_user
+            measured = [run_on_validation.fn(study, validation, each) for each in affordable]
         except (InputError, MemoryError) as error:
-            report_result(f"not cross-checked with {model.kind}: {error}")
+            report_result(f"not cross-checked with {model}: {error}")
             continue
+        values = max(measured, key=lambda each: each.value).per_user
         [estimate] = column_intervals(values[:, None], seed, resamples)
         [ahead] = column_intervals((values - reached)[:, None], seed, resamples)
-        found.append(Checked(model.kind, estimate, ahead))
+        found.append(Checked(model, estimate, ahead))
     return tuple(sorted(found, key=lambda each: -each.estimate.mean))
 
 
 def _affordable(
-    study: Study, trials: Sequence[FinishedTrial], validation: Path
-) -> list[ModelConfig]:
-    """The cheap models that fit into the memory and cost under a tenth of these trials."""
+    study: Study,
+    trials: Sequence[FinishedTrial],
+    validation: Path,
+    points: Mapping[str, Sequence[ModelConfig]],
+) -> dict[str, list[ModelConfig]]:
+    """Of each cheap model the first points that together cost under a tenth of these trials."""
     train = fold_at(validation).train
     users, items, cells = *train.shape, len(train)
     searched = [make_config(study.config.model, each.params) for each in trials]
-    spent = sum(model.cost(users, items, cells) for model in searched)
-    found = []
-    for model in (make_config(name, {}) for name in CHEAP):
-        need = model.need(users, items, cells)
+    left = dict.fromkeys(points, SHARE * sum(each.cost(users, items, cells) for each in searched))
+    found: dict[str, list[ModelConfig]] = {}
+    for model, config in ((name, each) for name in points for each in points[name]):
+        need = config.need(users, items, cells)
         try:
             if need is not None:
-                require_memory(model.kind, need, available_memory())
+                require_memory(model, need, available_memory())
         except NeedsMemory:
             continue
-        cost = model.cost(users, items, cells) if need is None else need.flops / DENSE
-        if cost <= SHARE * spent:
-            found.append(model)
+        left[model] -= config.cost(users, items, cells) if need is None else need.flops / DENSE
+        if left[model] >= 0:
+            found.setdefault(model, []).append(config)
     return found

@@ -5,10 +5,13 @@ from typing import Any
 import pytest
 
 from recsys.models import make_config
+from recsys.models.als import AlsConfig
+from recsys.models.config import ModelConfig
+from recsys.models.ease import EaseConfig
 from recsys.models.needs import Need
 from tasks.study import cross_check as cross_check_module
 from tasks.study.choosing import choose
-from tasks.study.cross_check import CHEAP, FEWEST, Checked, cross_check
+from tasks.study.cross_check import CHEAP, DENSE, FEWEST, SHARE, Checked, cross_check
 from tests.tasks.lab import ONE_POINT, Bench, MakeBench
 
 
@@ -33,10 +36,11 @@ def affordable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cross_check_module, "SHARE", 1e6)
 
 
-def checked(made: Bench) -> tuple[Checked, ...]:
+def checked(made: Bench, **points: list[ModelConfig]) -> tuple[Checked, ...]:
     validation = made.folds / "validation"
     winner = choose.fn(made.study, made.search, validation).winner
-    return cross_check(made.study, made.search, winner, validation)
+    tried = points or {model: [make_config(model, {})] for model in CHEAP}
+    return cross_check(made.study, made.search, winner, validation, tried)
 
 
 @pytest.mark.usefixtures("affordable")
@@ -56,6 +60,34 @@ def test_cheap_models_are_measured_once_beside_the_winner(bench: MakeBench) -> N
     assert "final" not in {tags.get("stage") for tags in runs.values()}
 
 
+@pytest.mark.usefixtures("affordable")
+def test_the_best_of_the_points_of_a_model_is_beside_the_winner(bench: MakeBench) -> None:
+    made = searched(bench)
+    points = [make_config("ease", {"regularization": value}) for value in (1e7, 30.0, 1e5)]
+    alone = [checked(made, ease=[point]) for point in points]
+
+    best = max(alone, key=lambda each: each[0].estimate.mean)
+
+    assert len({each[0].estimate.mean for each in alone}) > 1
+    assert checked(made, ease=points) == best
+
+
+@pytest.mark.parametrize(("share", "tried"), [(1.0, 1), (2.5, 2), (3.5, 3)])
+def test_points_of_a_model_are_tried_while_all_of_them_cost_under_a_tenth(
+    bench: MakeBench, monkeypatch: pytest.MonkeyPatch, share: float, tried: int
+) -> None:
+    made = searched(bench)
+    spent = sum(make_config("als", each.params).cost(1, 1, 1) for each in made.search.finished)
+    need = Need("links", 30, 1.0, 0, 0, spent * SHARE * DENSE, 0.0, "filter")
+    monkeypatch.setattr(AlsConfig, "cost", lambda *_: spent * share / made.search.ended)
+    monkeypatch.setattr(EaseConfig, "need", lambda *_: need)
+    measured = set(made.runs())
+
+    checked(made, ease=[make_config("ease", {"regularization": float(n)}) for n in (1, 2, 3, 4)])
+
+    assert len(set(made.runs()) - measured) == tried
+
+
 @pytest.mark.parametrize(
     ("trials", "changed"),
     [
@@ -72,13 +104,12 @@ def test_a_model_that_does_not_fit_into_the_memory_or_costs_too_much_is_left_out
     bench: MakeBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = searched(bench)
-    ease = type(make_config("ease", {}))
     needs = {
         "memory": Need("links", 30, 1e30, 0, 0, 1.0, 0.0, "filter"),
         "time": Need("links", 30, 1.0, 0, 0, 1e40, 0.0, "filter"),
     }
     for need in needs.values():
-        monkeypatch.setattr(ease, "need", lambda *_, need=need: need)
+        monkeypatch.setattr(EaseConfig, "need", lambda *_, need=need: need)
         assert "ease" not in {each.model for each in checked(made)}
 
 
