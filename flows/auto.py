@@ -34,6 +34,7 @@ from recsys.models.config import ModelConfig
 from recsys.report.comparison import TriedRow
 from recsys.report.toml import as_toml
 from recsys.report.words import is_ahead
+from recsys.search.config import Prefer
 from recsys.search.space import Point
 from recsys.sources.layout import nouns_of
 from tasks.data.stages import PROFILE_REJECTS, REJECTS
@@ -90,8 +91,10 @@ def auto(request: AutoRequest, workspace: Path = Path("mlruns")) -> AutoResult:
     """Search several models within one budget of trials, and judge the best of them once on test.
 
     All models get a few trials, the better half more, and so on, see `recsys.search.halving`. Then
-    ensembles of the best two and three are tried on validation. Each model has a study, so the same
-    request resumes, and gives the same result as one that was never interrupted.
+    ensembles of the best two and three are tried on validation. The best value there wins; with
+    study.prefer = "cheapest" an ensemble wins only where it is ahead of the best model beyond its
+    interval. Each model has a study, so the same request resumes, and gives the same result as one
+    that was never interrupted.
 
     Args:
         request: What is searched.
@@ -139,7 +142,7 @@ def _judged(work: Work, contenders: Sequence[Contender]) -> AutoResult:
     with _taking_part(work, contenders[0]) as study:
         entries, ahead = _entries(work, study, contenders)
     tried = _tried(work, entries)
-    winner = next(e for e in entries if e.name not in ahead or is_ahead(ahead[e.name]))
+    winner = _winner(entries, ahead, work.request.config.study.prefer)
     best = next(entry for entry in entries if entry.trials)
     home = next(each for each in contenders if each.model in (winner.name, best.name))
     with _taking_part(work, home) as study:
@@ -176,6 +179,18 @@ def _entries(
     models = sorted([*searched, *plain], key=lambda entry: -entry.value)
     ahead = {each.name: _difference(work, each, models[0]) for each in merged}
     return sorted([*models, *merged], key=lambda entry: -entry.value), ahead
+
+
+def _winner(entries: Sequence[_Entry], ahead: Mapping[str, Estimate], prefer: Prefer) -> _Entry:
+    """The best on validation; the cheapest of what may be as good is no ensemble.
+
+    Args:
+        entries: The best first.
+        ahead: Of each ensemble, beside the best model.
+        prefer: The best, or the cheapest.
+    """
+    unsure = {name for name in ahead if prefer == "cheapest" and not is_ahead(ahead[name])}
+    return next(entry for entry in entries if entry.name not in unsure)
 
 
 def _searched(work: Work, of: Contender) -> _Entry:

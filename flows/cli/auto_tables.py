@@ -64,6 +64,9 @@ def lines(result: AutoResult, place: Sequence[str]) -> list[str]:
         f"{'is better' if words.is_ahead(ahead) else 'may be no better'}"
         for ensemble, ahead in result.ahead.items()
     ]
+    won = result.ahead.get(result.winner)
+    if won is not None and not words.is_ahead(won):
+        notes.append("--prefer cheapest takes the best model alone where no ensemble is better")
     notes += [f"{model} was not tried: {why}" for model, why in result.failed.items()]
     notes.append(seconds_text(dict(result.seconds)))
     commands = [

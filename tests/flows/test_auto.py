@@ -114,22 +114,42 @@ def test_its_winner_is_registered_by_the_name_of_the_search(lab: Lab, searched: 
 
 
 @pytest.mark.slow
-def test_an_ensemble_wins_where_it_is_ahead_beyond_its_interval(
-    lab: Lab, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("gain", "noise", "prefer", "wins"),
+    [
+        pytest.param(
+            0.5, 0.0, "cheapest", True, id="an ensemble that is ahead beyond its interval"
+        ),
+        pytest.param(0.01, 9.0, "best", True, id="the best value, sure or not"),
+        pytest.param(0.01, 9.0, "cheapest", False, id="no ensemble that may be no better"),
+        pytest.param(-0.5, 0.0, "best", False, id="no ensemble that is behind"),
+    ],
+)
+def test_the_winner_is(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, gain: float, noise: float, prefer: str, wins: bool
 ) -> None:
     monkeypatch.setattr(auto_search, "CANDIDATES", ("item-knn", "als"))
-    measured = auto_module.run_best_merge
+    measured, searched = auto_module.run_best_merge, auto_module._searched
+    best: list[Any] = []
 
-    def better(study: Any, validation: Path, config: Any) -> tuple[Any, OnValidation]:
+    def noted(*given: Any) -> Any:
+        best.append(searched(*given))
+        return best[-1]
+
+    def changed(study: Any, validation: Path, config: Any) -> tuple[Any, OnValidation]:
         way, found = measured(study, validation, config)
-        return way, replace(found, per_user=np.asarray(found.per_user + 0.5))
+        values = max(best, key=lambda each: each.value).values
+        waves = noise * np.resize([1.0, -1.0], len(values) // 2 * 2)
+        return way, replace(found, per_user=values + gain + np.pad(waves, (0, len(values) % 2)))
 
-    monkeypatch.setattr(auto_module, "run_best_merge", better)
-    result = auto(wanted(lab, "merged"), lab.workspace.root)
+    monkeypatch.setattr(auto_module, "_searched", noted)
+    monkeypatch.setattr(auto_module, "run_best_merge", changed)
+    result = auto(wanted(lab, f"merged-{gain}-{prefer}", prefer=prefer), lab.workspace.root)
 
-    assert result.config.kind == "ensemble"
-    assert {part.kind for part in result.config.parts} == {"item-knn", "als"}
-    assert result.winner.startswith("ensemble of ")
+    assert (result.config.kind == "ensemble") == wins
+    if wins:
+        assert {part.kind for part in result.config.parts} == {"item-knn", "als"}
+        assert result.winner.startswith("ensemble of ")
 
 
 @pytest.mark.slow
