@@ -5,7 +5,8 @@
 
 For each data set `recsys compare` tunes each model with so many trials on each split, and `recsys
 experiment --model auto` all of them together with as many, on the same splits. Test values, means
-over the splits; a split is judged once by each. With the same --workspace it resumes.
+over the splits; a split is judged once by each. With the same --workspace it resumes; seconds are
+those of the last run.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from typing import Any
 
 from sets import SETS
 
-USED = "hetrec,films,amazon,yelp,music"
+USED = "hetrec,films,amazon,yelp,music,events"
 METRIC = "ndcg@10"
 MODELS = "item-knn,rp3beta,gf-cf,ease,als"
 
