@@ -25,17 +25,16 @@ from statistics import mean
 from typing import Any
 
 from luck import METRIC, K, by_points, configured
-from portfolio import measured_at
+from portfolio import by_search
 from sets import split_of
 
 from flows.model_config import model_config
 from recsys.dtypes import Float64Array
 from recsys.evaluation.fitting import fit_and_judge
-from recsys.models import default_point, make_config
+from recsys.models import make_config
 from recsys.models.config import ModelConfig
 from recsys.search.merges import best_merge
 from recsys.splitting.split import Fold
-from tasks.tuning.sampling import ObservedTrial, Points, key_of
 
 TRIALS = {"als": 9, "ease": 5, "rp3beta": 4, "item-knn": 4, "gf-cf": 3}
 SIZES = (2, 3)
@@ -106,16 +105,9 @@ def values(model: ModelConfig, seed: int, fold: Fold) -> Float64Array:
 def searched(fold: Fold, model: str, trials: int, seed: int) -> tuple[float, ModelConfig]:
     """Value on validation and configuration of the best of so many trials."""
     config = model_config(configured("default", seed, trials), model, seed, has_profiles=False)
-    if config.found is not None:
-        value, point = max(by_points(fold, config, trials), key=lambda trial: trial[0])
-        return value, make_config(model, point)
-    points = Points(config.space, config.study, seed, default=default_point(model))
-    shown: list[ObservedTrial] = []
-    for slot in range(trials):
-        point = points.point(slot, shown, {key_of(each.params) for each in shown})
-        shown.append(ObservedTrial(point, (measured_at(fold, config, point),), ()))
-    won = max(shown, key=lambda each: each.values[0])
-    return won.values[0], make_config(model, won.params)
+    search = by_search if config.found is None else by_points
+    value, point = max(search(fold, config, trials), key=lambda trial: trial[0])
+    return value, make_config(model, point)
 
 
 def show(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:

@@ -143,17 +143,24 @@ def started(model: str) -> dict[str, set[str]]:
 
 def searched(data: Path, name: str, model: str, trials: int) -> list[str]:
     """The best trials of the best weightings of a search on validation, rounded, as JSON."""
-    config, fold = own(model), split_of(data, name, SEARCHED).validation
-    points = Points(config.space, config.study, SEED, default=default_point(model))
+    found = by_search(split_of(data, name, SEARCHED).validation, unpruned(own(model)), trials)
+    best: dict[object, Point] = {}
+    for _, point in sorted(found, key=lambda trial: -trial[0]):
+        best.setdefault(point.get("weighting"), point)
+    return [
+        json.dumps({name: rounded(value) for name, value in point.items()})
+        for point in list(best.values())[:WEIGHTINGS]
+    ]
+
+
+def by_search(fold: Fold, config: ExperimentConfig, trials: int) -> list[tuple[float, Point]]:
+    """Value and point of each trial of a search without a pruner."""
+    points = Points(config.space, config.study, config.seed, default=default_point(config.model))
     shown: list[ObservedTrial] = []
     for slot in range(trials):
         point = points.point(slot, shown, {key_of(each.params) for each in shown})
-        shown.append(ObservedTrial(point, (measured_at(fold, unpruned(config), point),), ()))
-    best: dict[object, Point] = {}
-    for trial in sorted(shown, key=lambda each: -each.values[0]):
-        best.setdefault(trial.params.get("weighting"), trial.params)
-    found = list(best.values())[:WEIGHTINGS]
-    return [json.dumps({n: rounded(value) for n, value in point.items()}) for point in found]
+        shown.append(ObservedTrial(point, (measured_at(fold, config, point),), ()))
+    return [(trial.values[0], trial.params) for trial in shown]
 
 
 def value_of(data: Path, model: str, name: str, seed: int, text: str) -> float:
