@@ -4,9 +4,10 @@
         [--models als,ease,...] [--workspace DIR]
 
 For each data set `recsys compare` tunes each model with so many trials on each split, and `recsys
-experiment --model auto` all of them together with as many, on the same splits. Test values, means
-over the splits; a split is judged once by each. With the same --workspace it resumes; seconds are
-those of the last run.
+experiment --model auto` all of them together with as many, on the same splits. The table has test
+values: means over the splits, the standard deviation over the splits (sd), and how far `auto` is
+ahead. A split is judged once by each. With the same --workspace it resumes; seconds are those of
+the last run.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any
 
 from sets import SETS
@@ -48,11 +50,12 @@ class Row:
     def line(self) -> str:
         """For the table."""
         best = max(self.singles, key=lambda model: self.singles[model])
-        mean = sum(self.auto) / len(self.auto)
+        mean = fmean(self.auto)
         of_best, of_als = self.singles[best], self.singles.get("als", float("nan"))
         won = ", ".join(sorted(set(self.winners)))
         return (
-            f"{self.name:<8}{mean:>8.4f}{of_best:>9.4f} {best:<9}{of_als:>8.4f}"
+            f"{self.name:<8}{mean:>8.4f}{stdev(self.auto):>8.4f}"
+            f"{of_best:>9.4f} {best:<9}{of_als:>8.4f}"
             f"{mean / of_best - 1:>+8.1%}{mean / of_als - 1:>+8.1%}"
             f"{self.seconds[1]:>7.0f}{self.seconds[0]:>7.0f}  {won}"
         )
@@ -76,11 +79,12 @@ def main() -> int:
             print(rows[-1].line, flush=True)
     print(f"\n{METRIC} on test, means of {args.seeds} splits; {args.trials} trials each")
     print(
-        "set         auto     best single         als  auto/best auto/als  s auto  s singles  won"
+        "set         auto      sd     best single         als  auto/best auto/als  s auto  "
+        "s singles  won"
     )
     for row in rows:
         print(row.line)
-    return int(any(sum(r.auto) / len(r.auto) < r.singles.get("als", 0.0) for r in rows))
+    return int(any(fmean(r.auto) < r.singles.get("als", 0.0) for r in rows))
 
 
 def measured(data: Path, name: str, place: Path, args: argparse.Namespace) -> Row:
