@@ -51,10 +51,11 @@ class Row:
         """For the table."""
         best = max(self.singles, key=lambda model: self.singles[model])
         mean = fmean(self.auto)
+        sd = stdev(self.auto) if len(self.auto) > 1 else float("nan")
         of_best, of_als = self.singles[best], self.singles.get("als", float("nan"))
         won = ", ".join(sorted(set(self.winners)))
         return (
-            f"{self.name:<8}{mean:>8.4f}{stdev(self.auto):>8.4f}"
+            f"{self.name:<8}{mean:>8.4f}{sd:>8.4f}"
             f"{of_best:>9.4f} {best:<9}{of_als:>8.4f}"
             f"{mean / of_best - 1:>+8.1%}{mean / of_als - 1:>+8.1%}"
             f"{self.seconds[1]:>7.0f}{self.seconds[0]:>7.0f}  {won}"

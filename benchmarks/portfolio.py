@@ -2,19 +2,20 @@
 
     python benchmarks/portfolio.py $RECSYS_DATA --pool FILE [--points 5] [--sets ...]
         [--splits 42,1,2] [--keep FILE]
-    python benchmarks/portfolio.py $RECSYS_DATA --model ease [--trials 40] [--points 3] ...
+    python benchmarks/portfolio.py $RECSYS_DATA --model ease [--trials 60] [--splits 42,1] ...
 
-The pool has the best trials of searches, rounded, and the points that searches began with before.
-For ALS these are the searches of FILE, which `benchmarks/luck.py --keep` wrote. For another model
-the search of its TOML file runs on one split of each set first, and the best trials of its two best
-weightings are taken.
+The pool has the best trials of searches, rounded, and the points that were written down by hand
+before. For ALS these are the searches of FILE, which `benchmarks/luck.py --keep` wrote. For another
+model the space of its TOML file is searched on one split of each set first, and the best trials of
+its two best weightings are taken.
 
 Every point of the pool is measured on the validation sides of several splits of every set, so that
 no point is taken because it suits one side by chance; no test side is read. The portfolio takes one
 point after the other, each the one that brings the mean over the sets of (best point of the
 portfolio / best point of the pool) highest. It begins with the default point of the model, which a
-search tries first. For each set the second table has what a portfolio reaches there that was
-learned on the other sets alone, from points that were found on those.
+search tries first; "best alone" is the point with the highest mean by itself. For each set the
+second table has what a portfolio reaches there that was learned on the other sets alone, from
+points that were found on those. Its last column is the whole portfolio, learned on all sets.
 """
 
 import argparse
@@ -24,13 +25,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from luck import METRIC, TWO_POINTS, K, configured, measured, unpruned
 from sets import SETS, split_of
 
 from flows.model_config import model_config
-from recsys.config import ExperimentConfig
+from recsys.config import ExperimentConfig, changed
 from recsys.dtypes import Float64Array
 from recsys.evaluation.fitting import fit_and_judge
 from recsys.models import default_point, make_config
@@ -43,6 +45,21 @@ SEED = 0
 SEARCHED = 7  # seed of the split that searches run on
 WEIGHTINGS = 2  # whose best trials of a search are in the pool
 DIGITS = 2
+SHARE: Mapping[str, Any] = {"weighting": "share", "power": 0.35}
+BM25: Mapping[str, Any] = {"weighting": "bm25", "k1": 100.0, "b": 0.8}
+EARLIER: Mapping[str, Mapping[str, Any]] = {
+    "ease": {**SHARE, "regularization": 300.0},
+    "sparse-ease": {**BM25, "regularization": 300.0, "neighbours": 200},
+    "pair-ease": {**BM25, "regularization": 300.0, "pair_regularization": 3e3, "pairs": 1000},
+    "gf-cf": {"weighting": "binary", "factors": 256, "alpha": 0.3},
+    "item-knn": SHARE,
+    "puresvd": {**SHARE, "factors": 32},
+    "rp3beta": {**BM25, "alpha": 0.65, "beta": 0.2, "neighbours": 500},
+    "slim": SHARE,
+    "turbo-cf": {**SHARE, "alpha": 0.5, "sharpness": 1.0, "order": 2},
+    "user-knn": SHARE,
+}
+"""Model to the second point of its searches before there was a portfolio, written by hand."""
 
 
 def main() -> None:
@@ -60,38 +77,60 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--keep", type=Path, help="a file of JSON lines, one for each value")
     args = parser.parse_args()
+    if (args.model == "als") != (args.pool is not None):
+        parser.error("als takes its pool from --pool FILE, and no other model does")
     sets = args.sets.split(",")
-    known = dict(read(args.keep))
     splits = [int(seed) for seed in args.splits.split(",")]
     with ProcessPoolExecutor(args.processes) as workers:
         if args.pool:
             pool = pooled(args.pool)
         else:
-            searches = {
-                name: workers.submit(searched, args.data, name, args.model, args.trials)
-                for name in sets
-            }
-            pool = started(args.model)
-            for name, search in searches.items():
-                for text in search.result():
-                    pool.setdefault(text, set()).add(name)
-                print(f"searched on {name}", flush=True)
+            pool = searched_pool(workers, args.data, args.model, sets, args.trials)
         keys = [(name, seed, text) for text in pool for name in sets for seed in splits]
-        left = [key for key in keys if key not in known]
-        begun = {workers.submit(value_of, args.data, args.model, *key): key for key in left}
-        for n, each in enumerate(as_completed(begun), 1):
-            known[begun[each]] = each.result()
-            if args.keep:
-                line = json.dumps([*begun[each], each.result()])
-                with args.keep.open("a", encoding="utf-8") as out:
-                    out.write(line + "\n")
-            if n % 20 == 0:
-                print(f"{n} of {len(left)}", flush=True)
+        known = all_measured(workers, args.data, args.model, keys, args.keep)
     texts = list(pool)
     values = np.array(
         [[np.mean([known[name, seed, text] for seed in splits]) for name in sets] for text in texts]
     )
     show(texts, pool, values / values.max(axis=0), sets, args.points)
+
+
+def searched_pool(
+    workers: ProcessPoolExecutor, data: Path, model: str, sets: Sequence[str], trials: int
+) -> dict[str, set[str]]:
+    """Point, as JSON, to the sets where it was found; the default point first, found nowhere."""
+    config = own(model)
+    searches = {name: workers.submit(searched, data, name, model, trials) for name in sets}
+    default = dict(default_point(model))
+    pool: dict[str, set[str]] = {json.dumps(inside(config.space, default)): set()}
+    for point in config.study.first:
+        pool[json.dumps(inside(config.space, {**default, **point}))] = set(SETS)  # of no set alone
+    for name, search in searches.items():
+        for text in search.result():
+            pool.setdefault(text, set()).add(name)
+        print(f"searched on {name}", flush=True)
+    return pool
+
+
+def all_measured(
+    workers: ProcessPoolExecutor,
+    data: Path,
+    model: str,
+    keys: Sequence[tuple[str, int, str]],
+    keep: Path | None,
+) -> dict[tuple[str, int, str], float]:
+    """The value of each set, split and point; those of the file are not measured again."""
+    known = dict(read(keep))
+    begun = {workers.submit(value_of, data, model, *key): key for key in keys if key not in known}
+    for n, each in enumerate(as_completed(begun), 1):
+        known[begun[each]] = each.result()
+        if keep:
+            line = json.dumps([*begun[each], each.result()])
+            with keep.open("a", encoding="utf-8") as out:
+                out.write(line + "\n")
+        if n % 20 == 0:
+            print(f"{n} of {len(begun)}", flush=True)
+    return known
 
 
 def read(keep: Path | None) -> Iterable[tuple[tuple[str, int, str], float]]:
@@ -115,7 +154,7 @@ def pooled(path: Path) -> dict[str, set[str]]:
         if space == "irspack":
             continue
         _, point = max(search["trials"], key=lambda trial: trial[0])
-        text = json.dumps({name: rounded(value) for name, value in point.items() if name != FOUND})
+        text = json.dumps({key: rounded(value) for key, value in point.items() if key != FOUND})
         pool.setdefault(text, set()).add(name)
     return pool
 
@@ -129,26 +168,21 @@ def rounded(value: object) -> object:
 
 @cache
 def own(model: str) -> ExperimentConfig:
-    """The search of the TOML file of a model."""
-    return model_config(configured("default", SEED, 1), model, SEED, has_profiles=False)
-
-
-def started(model: str) -> dict[str, set[str]]:
-    """The default point of a model, and those that its searches began with, of no set alone."""
-    config = own(model)
-    default = dict(default_point(model))
-    points = [inside(config.space, {**default, **point}) for point in ({}, *config.study.first)]
-    return {json.dumps(point): set(SETS) if n else set() for n, point in enumerate(points)}
+    """The search of the TOML file of a model as it was without a portfolio, and without pruning."""
+    base = unpruned(configured("default", SEED, 1))
+    config = model_config(base, model, SEED, has_profiles=False)
+    first = (dict(EARLIER[model]),) if model in EARLIER else ()
+    return changed(config, {"study.first": first})
 
 
 def searched(data: Path, name: str, model: str, trials: int) -> list[str]:
     """The best trials of the best weightings of a search on validation, rounded, as JSON."""
-    found = by_search(split_of(data, name, SEARCHED).validation, unpruned(own(model)), trials)
+    found = by_search(split_of(data, name, SEARCHED).validation, own(model), trials)
     best: dict[object, Point] = {}
     for _, point in sorted(found, key=lambda trial: -trial[0]):
         best.setdefault(point.get("weighting"), point)
     return [
-        json.dumps({name: rounded(value) for name, value in point.items()})
+        json.dumps({key: rounded(value) for key, value in point.items()})
         for point in list(best.values())[:WEIGHTINGS]
     ]
 
@@ -166,7 +200,7 @@ def by_search(fold: Fold, config: ExperimentConfig, trials: int) -> list[tuple[f
 def value_of(data: Path, model: str, name: str, seed: int, text: str) -> float:
     """The metric of a point on validation, of an iterative model at its best iteration."""
     fold = split_of(data, name, seed).validation
-    return measured_at(fold, unpruned(own(model)), point_of(model, text))
+    return measured_at(fold, own(model), point_of(model, text))
 
 
 def measured_at(fold: Fold, config: ExperimentConfig, point: Point) -> float:

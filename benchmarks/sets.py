@@ -56,11 +56,11 @@ def split_of(folder: Path, name: str, seed: int) -> Split:
     Args:
         folder: With all sets.
         name: Of the set.
-        seed: Of the draw of the sides.
+        seed: Of the draw of the sides. An invented set has one split, whatever the seed.
     """
     found = SETS[name]
     if "," in found.file:
-        users, items, seed = map(int, found.file.split(","))
+        users, items, seed = map(int, found.file.split(","))  # the seed of the split, too
         log = recsys.sample(users, items, seed=seed)
     else:
         log = recsys.read(folder / found.file, found.columns)

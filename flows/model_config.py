@@ -97,7 +97,7 @@ def _own(model: str, study: dict[str, Any], has_profiles: bool, split: str) -> d
 
 
 def first_points(model: str) -> list[ModelConfig]:
-    """The points that a search of a model begins with, its default point first."""
+    """The default point of a model, then the points of `first` in its TOML file."""
     path = SPACES / f"{model}.toml"
     own = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return [make_config(model, point) for point in ({}, *own.get("study", {}).get("first", []))]

@@ -192,12 +192,12 @@ def warnings(result: Result, command: Sequence[str]) -> list[str]:
 
 
 def _cheaper(result: Result, command: Sequence[str]) -> Iterator[str]:
-    """The models that are ahead of the winner on validation without a search."""
+    """The models that are ahead of the winner on validation at one of their first points."""
     for each in result.checked:
         if each.is_ahead:
             yield (
-                f"{each.model} is ahead of {result.config.model} on validation without a search, "
-                f"{each.estimate.mean:.4f}, by {each.ahead.signed_text}; to search it:\n"
+                f"{each.model} is ahead of {result.config.model} on validation at one of its first "
+                f"points, {each.estimate.mean:.4f}, by {each.ahead.signed_text}; to search it:\n"
                 f"  {searching(command, each.model)}"
             )
 
@@ -239,7 +239,7 @@ def cross_checked(result: Result) -> list[str]:
     if not result.checked:
         return []
     named = ", ".join(f"{each.model} {each.estimate.mean:.4f}" for each in result.checked)
-    return [f"cross-check on validation, without a search: {named}"]
+    return [f"cross-check on validation, at first points: {named}"]
 
 
 def next_commands(result: Result, place: Sequence[str]) -> list[str]:

@@ -118,7 +118,8 @@ class RequestOptions:
     device: Device | None = None
     """Where als trains: gpu is that of implicit, with one lambda for all rows."""
     prefer: Prefer | None = None
-    """The best trial, or the cheapest of those tied with it."""
+    """The best trial, or the cheapest of those tied with it. With --model auto, cheapest also
+    leaves out ensembles that may be no better than the best model."""
     cross_check: Annotated[bool | None, Parameter(negative="--no-cross-check")] = None
     """After a search of als, judge cheap models on validation too."""
     fresh: bool = False

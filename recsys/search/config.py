@@ -40,7 +40,8 @@ class StudyConfig(Config):
     patience: PositiveInt | None = setting(None, identity="stop")
     """Points of the curve without a new best after which the training ends."""
     prefer: Prefer = setting("best", identity=False)
-    """Which of the trials that cannot be told from the best wins."""
+    """Which of the trials that cannot be told from the best wins. In a search over models, cheapest
+    also leaves out ensembles that may be no better than the best model."""
     cross_check: bool = setting(True, identity=False)
     """Judge cheap models on validation too, beside the winner of a search of als."""
     finalists: Annotated[int, Field(gt=0, le=TRIALS)] = setting(5, identity=False)

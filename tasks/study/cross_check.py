@@ -16,14 +16,14 @@ from recsys.report.words import is_ahead
 from recsys.seeds import seed_for
 from tasks.progress import report_progress, report_result
 from tasks.study.choosing import values_of
-from tasks.study.measuring import run_on_validation
+from tasks.study.measuring import OnValidation, run_on_validation
 from tasks.study.study import Study, fold_at
 from tasks.tuning import FinishedTrial, Search
 
 CHECKED = "als"  # the model whose searches are checked
 CHEAP = ("item-knn", "rp3beta", "gf-cf", "ease")
-SHARE = 0.1  # of the cost of a search that a cheap model may cost
-FEWEST = 10  # trials of a search of which a sparse model costs a tenth at most
+SHARE = 0.1  # of the cost of a search that all points of a cheap model together may cost
+FEWEST = 10  # trials of a search of which a point of a sparse model costs a tenth at most
 DENSE = 100.0  # operations of a dense product in the time of one multiplication of als
 
 
@@ -33,11 +33,13 @@ class Checked:
 
     Attributes:
         model: Its name.
+        params: Its point.
         estimate: Its objective.
         ahead: How far it is ahead of the winner, over the same users.
     """
 
     model: str
+    params: Mapping[str, object]
     estimate: Estimate
     ahead: Estimate
 
@@ -54,7 +56,7 @@ def cross_check(
     validation: Path,
     points: Mapping[str, Sequence[ModelConfig]],
 ) -> tuple[Checked, ...]:
-    """Models that cost under a tenth of a search, at their first points, beside its winner.
+    """Models that cost a tenth of a search at most, at their first points, beside its winner.
 
     Only searches of `als` with ten trials or more are checked. Nothing is judged on test.
 
@@ -85,16 +87,27 @@ def _cross_check(
     found = []
     for model, affordable in _affordable(study, search.finished, validation, points).items():
         report_progress(f"{model} on validation, to cross-check", 0, None)
-        try:
-            measured = [run_on_validation.fn(study, validation, each) for each in affordable]
-        except (InputError, MemoryError) as error:
-            report_result(f"not cross-checked with {model}: {error}")
+        measured = _measured(study, validation, affordable)
+        if not measured:
             continue
-        values = max(measured, key=lambda each: each.value).per_user
-        [estimate] = column_intervals(values[:, None], seed, resamples)
-        [ahead] = column_intervals((values - reached)[:, None], seed, resamples)
-        found.append(Checked(model, estimate, ahead))
+        point, best = max(measured, key=lambda each: each[1].value)
+        [estimate] = column_intervals(best.per_user[:, None], seed, resamples)
+        [ahead] = column_intervals((best.per_user - reached)[:, None], seed, resamples)
+        found.append(Checked(model, point.point(), estimate, ahead))
     return tuple(sorted(found, key=lambda each: -each.estimate.mean))
+
+
+def _measured(
+    study: Study, validation: Path, points: Sequence[ModelConfig]
+) -> list[tuple[ModelConfig, OnValidation]]:
+    """The points that could be measured, each with what it reaches."""
+    found = []
+    for config in points:
+        try:
+            found.append((config, run_on_validation.fn(study, validation, config)))
+        except (InputError, MemoryError) as error:
+            report_result(f"a point of {config.kind} was not cross-checked: {error}")
+    return found
 
 
 def _affordable(
@@ -103,7 +116,7 @@ def _affordable(
     validation: Path,
     points: Mapping[str, Sequence[ModelConfig]],
 ) -> dict[str, list[ModelConfig]]:
-    """Of each cheap model the first points that together cost under a tenth of these trials."""
+    """Of each cheap model the first points that together cost a tenth of these trials at most."""
     train = fold_at(validation).train
     users, items, cells = *train.shape, len(train)
     searched = [make_config(study.config.model, each.params) for each in trials]

@@ -10,14 +10,16 @@ import pytest
 
 from flows import auto as auto_module
 from flows import auto_search
-from flows.auto import auto
+from flows.auto import _Entry, _winner, auto
 from flows.auto_request import AutoRequest, AutoResult
 from flows.cli import auto_tables
 from flows.cli.inputs import NO_READING, RequestOptions
 from flows.notes import auto_answer
 from flows.registering import register
 from recsys.errors import InputError
-from recsys.models import baselines
+from recsys.evaluation.bootstrap import Estimate
+from recsys.models import baselines, make_config
+from recsys.search.config import Prefer
 from tasks.study.measuring import OnValidation
 from tasks.tracking.client import open_client
 from tasks.tuning import find_search
@@ -90,6 +92,10 @@ def test_what_was_tried_is_shown_and_recorded(lab: Lab, searched: AutoResult) ->
     assert "ndcg@10 on validation with 95 % intervals" in report
     assert "fm was not tried: there are no profiles" in report
     assert auto_answer(searched).startswith(f"{searched.winner} finds ")
+    for low, named in ((-0.1, True), (0.1, False)):
+        ahead = {"ensemble of als and ease": Estimate(0.2, low, 0.5)}
+        shown = replace(searched, winner="ensemble of als and ease", ahead=ahead)
+        assert any("--prefer cheapest" in line for line in auto_tables.lines(shown, [])) == named
     assert "  recsys report several-models" in auto_tables.lines(searched, [])
 
 
@@ -125,7 +131,7 @@ def test_its_winner_is_registered_by_the_name_of_the_search(lab: Lab, searched: 
         pytest.param(-0.5, 0.0, "best", False, id="no ensemble that is behind"),
     ],
 )
-def test_the_winner_is(
+def test_the_best_on_validation_wins_but_no_unsure_ensemble_where_the_cheapest_is_preferred(
     lab: Lab, monkeypatch: pytest.MonkeyPatch, gain: float, noise: float, prefer: str, wins: bool
 ) -> None:
     monkeypatch.setattr(auto_search, "CANDIDATES", ("item-knn", "als"))
@@ -150,6 +156,21 @@ def test_the_winner_is(
     if wins:
         assert {part.kind for part in result.config.parts} == {"item-knn", "als"}
         assert result.winner.startswith("ensemble of ")
+
+
+@pytest.mark.parametrize(
+    ("prefer", "winner"), [("best", "three"), ("cheapest", "two")], ids=lambda value: value
+)
+def test_of_two_ensembles_the_sure_one_wins_where_the_cheapest_is_preferred(
+    prefer: Prefer, winner: str
+) -> None:
+    entries = [
+        _Entry(name, make_config("als", {}), {}, np.full(4, value), 0, 0.0, "run")
+        for name, value in {"three": 0.3, "two": 0.2, "als": 0.1}.items()
+    ]
+    ahead = {"three": Estimate(0.2, -0.1, 0.5), "two": Estimate(0.1, 0.05, 0.15)}
+
+    assert _winner(entries, ahead, prefer).name == winner
 
 
 @pytest.mark.slow

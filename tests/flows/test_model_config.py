@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 
 from flows.cli.inputs import ReadingOptions, RequestOptions
-from flows.model_config import SPACES, check_answers, model_config, pinned, without_extras
+from flows.model_config import (
+    SPACES,
+    check_answers,
+    first_points,
+    model_config,
+    pinned,
+    without_extras,
+)
 from recsys.errors import InputError
 from recsys.models import MODELS, make_config
 from recsys.models.als import AlsConfig
@@ -109,3 +116,12 @@ def test_a_sampler_that_is_typed_replaces_that_of_the_model(model: str) -> None:
 
     assert (config.model, config.study.sampler, config.study.cuts) == (model, "qmc", 2)
     assert not config.study.default_first
+
+
+def test_the_first_points_of_a_model_are_its_default_and_those_of_its_file() -> None:
+    table = tomllib.loads((SPACES / "ease.toml").read_text(encoding="utf-8"))
+    first = table["study"]["first"]
+
+    assert len(first) > 1
+    assert first_points("ease") == [EaseConfig(), *(EaseConfig(**point) for point in first)]
+    assert first_points("random") == [make_config("random", {})]

@@ -1,17 +1,22 @@
 """Models that cost little, beside the winner of a search of als, on validation alone."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from recsys.errors import InputError
 from recsys.models import make_config
 from recsys.models.als import AlsConfig
 from recsys.models.config import ModelConfig
 from recsys.models.ease import EaseConfig
+from recsys.models.item_knn import ItemKnnConfig
 from recsys.models.needs import Need
 from tasks.study import cross_check as cross_check_module
 from tasks.study.choosing import choose
 from tasks.study.cross_check import CHEAP, DENSE, FEWEST, SHARE, Checked, cross_check
+from tasks.study.measuring import OnValidation, run_on_validation
+from tasks.study.study import Study
 from tests.tasks.lab import ONE_POINT, Bench, MakeBench
 
 
@@ -72,20 +77,47 @@ def test_the_best_of_the_points_of_a_model_is_beside_the_winner(bench: MakeBench
     assert checked(made, ease=points) == best
 
 
-@pytest.mark.parametrize(("share", "tried"), [(1.0, 1), (2.5, 2), (3.5, 3)])
-def test_points_of_a_model_are_tried_while_all_of_them_cost_under_a_tenth(
-    bench: MakeBench, monkeypatch: pytest.MonkeyPatch, share: float, tried: int
+@pytest.mark.parametrize(
+    ("costs", "tried"),
+    [([1.0, 0.9, 0.8, 0.7], 3), ([4.0, 1.0], 0), ([1.0, 5.0, 1.0], 1), ([2.0, 1.0, 0.1], 2)],
+)
+def test_points_of_a_model_are_tried_until_together_they_cost_more_than_a_tenth(
+    bench: MakeBench, monkeypatch: pytest.MonkeyPatch, costs: list[float], tried: int
 ) -> None:
     made = searched(bench)
-    spent = sum(make_config("als", each.params).cost(1, 1, 1) for each in made.search.finished)
-    need = Need("links", 30, 1.0, 0, 0, spent * SHARE * DENSE, 0.0, "filter")
-    monkeypatch.setattr(AlsConfig, "cost", lambda *_: spent * share / made.search.ended)
-    monkeypatch.setattr(EaseConfig, "need", lambda *_: need)
-    measured = set(made.runs())
+    monkeypatch.setattr(AlsConfig, "cost", lambda *_: 3.0 / SHARE / made.search.ended)
 
-    checked(made, ease=[make_config("ease", {"regularization": float(n)}) for n in (1, 2, 3, 4)])
+    def need(config: EaseConfig, *_: int) -> Need:
+        return Need("links", 30, 1.0, 0, 0, config.regularization * DENSE, 0.0, "filter")
 
-    assert len(set(made.runs()) - measured) == tried
+    monkeypatch.setattr(EaseConfig, "need", need)
+    monkeypatch.setattr(ItemKnnConfig, "cost", lambda *_: 3.0)
+    before = set(made.runs())
+    points = [make_config("ease", {"regularization": cost}) for cost in costs]
+    checked(made, ease=points, **{"item-knn": [make_config("item-knn", {})]})
+    models = [tags["model"] for run, tags in made.runs().items() if run not in before]
+
+    assert sorted(models) == ["ease"] * tried + ["item-knn"]
+
+
+@pytest.mark.usefixtures("affordable")
+def test_a_point_that_fails_takes_no_other_point_of_its_model_with_it(
+    bench: MakeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = searched(bench)
+    measured = run_on_validation.fn
+
+    def failing(study: Study, validation: Path, config: ModelConfig) -> OnValidation:
+        if config.point()["regularization"] == 30.0:
+            raise InputError("no inverse")
+        return measured(study, validation, config)
+
+    monkeypatch.setattr(run_on_validation, "fn", failing)
+    points = [make_config("ease", {"regularization": value}) for value in (300.0, 30.0)]
+    [found] = checked(made, ease=points)
+
+    assert found.params == points[0].point()
+    assert checked(made, ease=points[1:]) == ()
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,10 @@ def alter(folder: Path) -> None:
     (folder / "values.bin").write_bytes(b"VALUES")  # as long as before
 
 
+def alter_the_smaller_file(folder: Path) -> None:
+    (folder / "deep" / "names.txt").write_bytes(b"NAMES")  # as long as before
+
+
 def shorten(folder: Path) -> None:
     (folder / "values.bin").write_bytes(b"val")
 
@@ -146,7 +150,7 @@ def empty_the_manifest(folder: Path) -> None:
 @pytest.mark.parametrize(
     "damage",
     [
-        *(alter, shorten, lose_a_file, lose_the_manifest),
+        *(alter, alter_the_smaller_file, shorten, lose_a_file, lose_the_manifest),
         *(alter_the_manifest, break_the_manifest, empty_the_manifest, shutil.rmtree),
     ],
 )
