@@ -2,9 +2,9 @@
 
 Items come in tiles, by how far their scores can reach: no user scores an item of a tile higher than
 the length of the user times the reach of the tile. Once that is below the k-th best score so far,
-the user is done. The scores of a tile come from BLAS, as those of a product of all with all do. Both
-have the same bits where BLAS sums every row in the same order. The kernels of OpenBLAS for AVX-512
-do; those for AVX2 sum the rows at the edge of a block otherwise, so last bits may differ there.
+the user is done. The scores of a tile come from BLAS, as those of a product of all with all do.
+Both have the same bits where BLAS sums every row in the same order. The kernels of OpenBLAS for
+AVX-512 do; those for AVX2 sum the rows at the edge of a block otherwise, so last bits may differ.
 """
 
 import numpy as np
