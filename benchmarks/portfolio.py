@@ -43,7 +43,7 @@ from tasks.tuning.sampling import ObservedTrial, Points, key_of
 
 SEED = 0
 SEARCHED = 7  # seed of the split that searches run on
-WEIGHTINGS = 2  # whose best trials of a search are in the pool
+WEIGHTINGS = 2  # a search gives the pool the best trial of each of so many weightings
 DIGITS = 2
 SHARE: Mapping[str, Any] = {"weighting": "share", "power": 0.35}
 BM25: Mapping[str, Any] = {"weighting": "bm25", "k1": 100.0, "b": 0.8}

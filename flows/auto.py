@@ -182,12 +182,12 @@ def _entries(
 
 
 def _winner(entries: Sequence[_Entry], ahead: Mapping[str, Estimate], prefer: Prefer) -> _Entry:
-    """The best on validation; for "cheapest", without ensembles that may be no better.
+    """The best on validation.
 
     Args:
         entries: The best first.
-        ahead: Of each ensemble, beside the best model.
-        prefer: "cheapest" leaves out an ensemble that is not ahead beyond its interval.
+        ahead: How far each ensemble is ahead of the best model.
+        prefer: With "cheapest" an ensemble wins only where it is ahead beyond its interval.
     """
     unsure = {name for name in ahead if prefer == "cheapest" and not is_ahead(ahead[name])}
     return next(entry for entry in entries if entry.name not in unsure)

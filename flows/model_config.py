@@ -83,10 +83,7 @@ def model_config(
 
 
 def _own(model: str, study: dict[str, Any], has_profiles: bool, split: str) -> dict[str, Any]:
-    path = SPACES / f"{model}.toml"
-    own: dict[str, Any] = {"search": {}}
-    if path.is_file():
-        own = tomllib.loads(path.read_text(encoding="utf-8"))
+    own = _table(model)
     search = own["search"] | own.get(split, {})
     if not has_profiles:
         defaults = default_point(model)
@@ -96,11 +93,16 @@ def _own(model: str, study: dict[str, Any], has_profiles: bool, split: str) -> d
     return {"search": search, "study": {**study, **plain, **own.get("study", {})}}
 
 
+def _table(model: str) -> dict[str, Any]:
+    """The TOML file of a model; nothing is searched without one."""
+    path = SPACES / f"{model}.toml"
+    return tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"search": {}}
+
+
 def first_points(model: str) -> list[ModelConfig]:
     """The default point of a model, then the points of `first` in its TOML file."""
-    path = SPACES / f"{model}.toml"
-    own = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return [make_config(model, point) for point in ({}, *own.get("study", {}).get("first", []))]
+    first = _table(model).get("study", {}).get("first", [])
+    return [make_config(model, point) for point in ({}, *first)]
 
 
 def check_answers(config: ExperimentConfig, has_profiles: bool) -> None:

@@ -66,7 +66,7 @@ def lines(result: AutoResult, place: Sequence[str]) -> list[str]:
     ]
     won = result.ahead.get(result.winner)
     if won is not None and not words.is_ahead(won):
-        notes.append("for one model unless an ensemble is better, search with --prefer cheapest")
+        notes.append("to get one model where no ensemble is better, search with --prefer cheapest")
     notes += [f"{model} was not tried: {why}" for model, why in result.failed.items()]
     notes.append(seconds_text(dict(result.seconds)))
     commands = [

@@ -22,8 +22,8 @@ from tasks.tuning import FinishedTrial, Search
 
 CHECKED = "als"  # the model whose searches are checked
 CHEAP = ("item-knn", "rp3beta", "gf-cf", "ease")
-SHARE = 0.1  # of the cost of a search that all points of a cheap model together may cost
-FEWEST = 10  # trials of a search of which a point of a sparse model costs a tenth at most
+SHARE = 0.1  # of the cost of a search: all points of a cheap model together cost no more
+FEWEST = 10  # trials: one point may cost more than a tenth of a shorter search
 DENSE = 100.0  # operations of a dense product in the time of one multiplication of als
 
 
@@ -56,7 +56,7 @@ def cross_check(
     validation: Path,
     points: Mapping[str, Sequence[ModelConfig]],
 ) -> tuple[Checked, ...]:
-    """Models that cost a tenth of a search at most, at their first points, beside its winner.
+    """Cheap models at their first points, beside the winner of a search.
 
     Only searches of `als` with ten trials or more are checked. Nothing is judged on test.
 
@@ -90,10 +90,10 @@ def _cross_check(
         measured = _measured(study, validation, affordable)
         if not measured:
             continue
-        point, best = max(measured, key=lambda each: each[1].value)
+        chosen, best = max(measured, key=lambda each: each[1].value)
         [estimate] = column_intervals(best.per_user[:, None], seed, resamples)
         [ahead] = column_intervals((best.per_user - reached)[:, None], seed, resamples)
-        found.append(Checked(model, point.point(), estimate, ahead))
+        found.append(Checked(model, chosen.point(), estimate, ahead))
     return tuple(sorted(found, key=lambda each: -each.estimate.mean))
 
 
@@ -116,7 +116,7 @@ def _affordable(
     validation: Path,
     points: Mapping[str, Sequence[ModelConfig]],
 ) -> dict[str, list[ModelConfig]]:
-    """Of each cheap model the first points that together cost a tenth of these trials at most."""
+    """The first points of each cheap model that together cost a tenth of these trials at most."""
     train = fold_at(validation).train
     users, items, cells = *train.shape, len(train)
     searched = [make_config(study.config.model, each.params) for each in trials]
