@@ -1,8 +1,8 @@
 """How much of what a search of ALS finds is luck: many seeds, few trials, several data sets.
 
     python benchmarks/luck.py $RECSYS_DATA [--sets hetrec,films,amazon,yelp,music] [--seeds 10]
-        [--trials 12,25,50] [--spaces default,two-points,irspack] [--cuts 3] [--split 7]
-        [--tests 5] [--processes 2] [--keep FILE]
+        [--trials 12,25,50] [--spaces default,one-cut,two-points,irspack]
+        [--split 7] [--tests 5] [--processes 2] [--keep FILE]
 
 One split of each set, not one of those that benchmarks/portfolio.py learns on; the seed moves the
 search and the trainings alone. The winner of the first 12, 25 and 50 trials of a search, chosen on
@@ -14,11 +14,10 @@ the best on test. With --keep a search that is in the file is not repeated.
 One test side favours some winners by chance. With --tests 5 each winner is judged on five splits,
 and a second table has the means. They vary by the search and its one validation side alone.
 
-    default     the built-in search
-    two-points  the same as it was before: it began with two points and with 3 iterations
-    gp, cma-es  the built-in search with another sampler
-    cuts        with --cuts 3: of the default search, the winner is the best in the mean of three
-                validation cuts of its five best trials, as study.cuts = 3 chooses it
+    default     the built-in search; its finalists are judged on three validation cuts
+    one-cut     the same, but one validation cut alone chooses the winner (study.cuts = 1)
+    two-points  the latter as it was before: it began with two points and with 3 iterations
+    gp, cma-es  as one-cut, with another sampler
     irspack     the space of irspack's IALSOptimizer (factors, alpha0 and reg of Rendle et al. 2021,
                 nu 1, every cell weighs the same) and Optuna's TPE as it is
 """
@@ -41,6 +40,8 @@ from sets import split_of
 
 from flows.cli.inputs import CONFIGS
 from recsys.config import ExperimentConfig, load_config
+from recsys.dtypes import Float64Array
+from recsys.evaluation.bootstrap import N_RESAMPLES
 from recsys.evaluation.fitting import fit_and_judge
 from recsys.models import default_point, make_config
 from recsys.search.config import FOUND
@@ -50,10 +51,11 @@ from recsys.search.pruning import CurveValues, FinishedCurve
 from recsys.search.space import Point
 from recsys.seeds import seed_for
 from recsys.splitting.split import Fold, redrawn
+from tasks.study.choosing import AUTO_CUTS, affordable, close_to_best
 from tasks.tuning.sampling import ObservedTrial, Points, key_of
 
 METRIC, K = "ndcg@10", 10
-FINALISTS = 5
+DEFAULT, ONE_CUT = "default", "one-cut"
 TWO_POINTS: Mapping[str, Any] = {
     "study.first": [
         {"weighting": "log", "epsilon": 1.0, "factors": 32, "regularization": 50.0, "alpha": 1.0},
@@ -62,7 +64,7 @@ TWO_POINTS: Mapping[str, Any] = {
     "search.iterations": {"low": 3, "high": 15},
 }
 SPACES: Mapping[str, Mapping[str, Any]] = {
-    "default": {},
+    ONE_CUT: {},
     "two-points": TWO_POINTS,
     "gp": {"study.sampler": "gp"},
     "cma-es": {"study.sampler": "cma-es"},
@@ -80,7 +82,6 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--trials", default="12,25,50")
     parser.add_argument("--spaces", default="default,two-points,irspack")
-    parser.add_argument("--cuts", type=int, default=1)
     parser.add_argument("--split", type=int, default=7, help="seed of the split")
     parser.add_argument("--tests", type=int, default=1, help="splits on which winners are judged")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
@@ -95,19 +96,17 @@ def main() -> None:
     ]
     known = {tuple(each["key"]): each for each in read(args.keep)}
     cuts = range(args.split, args.split + args.tests)
+    searches = [
+        (name, ONE_CUT if space == DEFAULT else space, seed) for name, space, seed in wanted
+    ]
     with ProcessPoolExecutor(args.processes) as pool:
-        left = [key for key in wanted if key not in known]
+        left = [key for key in dict.fromkeys(searches) if key not in known]
         begun = [pool.submit(searched, args.data, *key, cuts, ns) for key in left]
         kept(begun, known, args.keep)
-        if args.cuts > 1:
-            again = [known[key] for key in wanted if key[1] == "default"]
-            wanted += [(name, "cuts", seed) for name, _, seed in (each["key"] for each in again)]
-            left = [each for each in again if (each["key"][0], "cuts", each["key"][2]) not in known]
-            kept(
-                [pool.submit(cut_again, args.data, e, cuts, ns, args.cuts) for e in left],
-                known,
-                args.keep,
-            )
+        left = [key for key in wanted if key not in known]  # of the space "default" alone
+        again = [known[name, ONE_CUT, seed] for name, _, seed in left]
+        begun = [pool.submit(cut_again, args.data, each, cuts, ns) for each in again]
+        kept(begun, known, args.keep)
     best = {
         name: best_known(args.data, name, cuts, [known[key] for key in wanted if key[0] == name])
         for name in args.sets.split(",")
@@ -160,35 +159,41 @@ def searched(
 
 
 def cut_again(
-    data: Path, search: Mapping[str, Any], cuts: Sequence[int], ns: Sequence[int], folds: int
+    data: Path, search: Mapping[str, Any], cuts: Sequence[int], ns: Sequence[int]
 ) -> dict[str, Any]:
-    """The winners of a search when its finalists are judged on several validation cuts."""
+    """The winners of a search where finalists are judged on several cuts (study.cuts = "auto")."""
     name, _, seed = search["key"]
-    fold = split_of(data, name, cuts[0]).validation
-    known: dict[str, float] = {}
+    folds = [split_of(data, name, cuts[0]).validation]
+    for cut in range(2, AUTO_CUTS + 1):
+        folds.append(redrawn(folds[0], seed_for(seed, "split", "validation", cut)))
+    known: dict[tuple[str, int], Float64Array] = {}
 
-    def mean_of(value: float, point: Point) -> float:
-        text = json.dumps(point)
-        if text not in known:
-            values = [value]
-            for n in range(2, folds + 1):
-                other = redrawn(fold, seed_for(seed, "split", "validation", n))
-                judged = fit_and_judge(make_config("als", point), seed, other, (K,))
-                values.append(judged.report.summary()[METRIC])
-            known[text] = mean(values)
-        return known[text]
+    def values_of(point: Point, cut: int) -> Float64Array:
+        key = json.dumps(point), cut
+        if key not in known:
+            judged = fit_and_judge(make_config("als", point), seed, folds[cut], (K,))
+            known[key] = judged.report.per_user[METRIC].to_numpy()
+        return known[key]
 
     winners: dict[str, Any] = {}
     for n in ns:
-        finalists = sorted(search["trials"][:n], key=lambda trial: -trial[0])[:FINALISTS]
-        value, point = max(finalists, key=lambda trial: mean_of(*trial))
+        ended = (trial for trial in search["trials"][:n] if trial[0] >= 0)  # and was not pruned
+        best = sorted(ended, key=lambda trial: -trial[0])
+        first = np.column_stack([values_of(point, 0) for _, point in best])
+        most = min(configured(DEFAULT, seed, n).study.finalists, affordable(n, AUTO_CUTS))
+        bootstrap = seed_for(seed, "judge", "bootstrap")
+        close = close_to_best(first, range(len(best)), most, bootstrap, N_RESAMPLES) or [0]
+        means = {
+            k: np.mean([values_of(best[k][1], cut) for cut in range(AUTO_CUTS)]) for k in close
+        }
+        value, point = best[max(close, key=lambda k: means[k])]
         same = next(
             (w for w in [*search["winners"].values(), *winners.values()] if w["point"] == point),
             None,
         )
         tests = same["tests"] if same else on_tests(data, name, cuts, point, seed)
         winners[str(n)] = {"validation": value, "point": point, "tests": tests}
-    return {"key": [name, "cuts", seed], "trials": [], "winners": winners}
+    return {"key": [name, DEFAULT, seed], "trials": search["trials"], "winners": winners}
 
 
 def on_tests(data: Path, name: str, cuts: Sequence[int], point: Point, seed: int) -> list[float]:

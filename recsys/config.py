@@ -133,7 +133,7 @@ class ExperimentConfig(Config):
         if self.study.also and self.study.stop_after is not None:
             reason = "study.also names further objectives, which have no best; leave it out"
             raise SettingError("study.stop_after", self.study.stop_after, reason)
-        if self.study.cuts > 1 and not self.split.redrawable:
+        if self.study.cuts not in (1, "auto") and not self.split.redrawable:
             reason = "only split.kind = random, or given without a validation file, has several"
             raise SettingError("study.cuts", self.study.cuts, reason)
         return self

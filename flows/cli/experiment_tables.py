@@ -283,7 +283,7 @@ def _choice(result: Result) -> list[str]:
 
 def _finalists(result: Result, first: int) -> str:
     """What the second judgement of the best trials changed."""
-    users, cuts = result.config.judge.validation_users, result.config.study.cuts
+    users, cuts = result.config.judge.validation_users, result.chosen.cuts
     on = "one validation cut" if users is None else f"{users:,} {result.nouns.users}"
     again = ["again on all"] * (users is not None) + [f"on {cuts} validation cuts"] * (cuts > 1)
     same = "also" if result.chosen.ranked[0].done.slot == first else "not"

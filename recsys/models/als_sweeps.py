@@ -83,12 +83,20 @@ class Sweeps:
             of c (p - s)^2 plus lambda_u |x|^2 and lambda_i |y|^2, divided by the sum of c. 0
             where it is not wanted.
         """
-        self._move(self._users, users, items, self._of_users, False)
-        total = self._move(self._items, items, users, self._of_items, wanted)
+        self.move_users(users, items)
+        total = self.move_items(users, items, wanted)
         if not wanted:
             return 0.0
         squares = np.einsum("ij,ij->i", users, users, dtype=np.float64)
         return (total + float(self._of_users @ squares)) / self._total
+
+    def move_users(self, users: Float32Array, items: Float32Array) -> None:
+        """The first half of a sweep: users in place, both sides turned."""
+        self._move(self._users, users, items, self._of_users, False)
+
+    def move_items(self, users: Float32Array, items: Float32Array, wanted: bool) -> float:
+        """The second half: items in place, and their part of the loss where it is wanted."""
+        return self._move(self._items, items, users, self._of_items, wanted)
 
     def _move(
         self,

@@ -46,8 +46,9 @@ class StudyConfig(Config):
     """Judge cheap models on validation too, beside the winner of a search of als."""
     finalists: Annotated[int, Field(gt=0, le=TRIALS)] = setting(5, identity=False)
     """How many trials are judged again, on all users or on further validation cuts."""
-    cuts: Annotated[int, Field(gt=0, le=CUTS)] = setting(1, identity=False)
-    """Validation cuts that the finalists are judged on; the winner has the best mean of them."""
+    cuts: Annotated[int, Field(gt=0, le=CUTS)] | Literal["auto"] = setting(1, identity=False)
+    """Validation cuts that the finalists are judged on; the winner has the best mean of them. auto:
+    three for those that cannot be told from the best, where another side can be drawn."""
     fresh: bool = setting(False, identity=False)
     """Train again what was measured before on the same data, split and code."""
     stop_after: PositiveInt | None = setting(None, identity=False)

@@ -26,6 +26,8 @@ from tasks.tuning import FinishedTrial, Search
 
 ALL_USERS = "all_users"  # folder and metric prefix of finalists, judged on all users
 MOST = 200  # trials compared with each other; the best by value
+AUTO_CUTS = 3  # validation cuts of the finalists where study.cuts is "auto"
+SHARE = 0.25  # of the trials: so many trainings on further cuts at most, where it is "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +58,14 @@ class SearchWinner:
         best_before: Slot of the best trial before finalists were judged again, on all users or
             on further validation cuts; None where none were.
         judge_seconds: Of judging finalists again.
+        cuts: Validation cuts that the finalists were judged on.
     """
 
     winner: FinishedTrial
     ranked: tuple[Ranked, ...]
     best_before: int | None
     judge_seconds: float
+    cuts: int = 1
 
 
 @task(task_run_name="choose the winner", cache_policy=NO_CACHE)
@@ -78,35 +82,91 @@ def choose(study: Study, search: Search, validation: Path) -> SearchWinner:
     """
     best = search.best
     ranked = sorted(search.done, key=lambda done: (-done.value, done.slot))
-    sampled = study.config.judge.validation_users is not None
-    again = sampled or (study.config.study.cuts > 1 and len(ranked) > 1)
     begin = time.perf_counter()
     fold = fold_at(validation)
-    if again:
+    if sampled := study.config.judge.validation_users is not None:
         ranked = ranked[: study.config.study.finalists]
-        values = _again(study, ranked, fold)
+        values = np.column_stack([_on_all_users(study, done, fold) for done in ranked])
     else:
         ranked = ranked[:MOST]
         values = np.column_stack([_per_user(study, done, PER_USER) for done in ranked])
+    finalists = _finalists(study, ranked, values, len(search.finished))
+    cuts = _n_cuts(study) if finalists else 1
+    if finalists:
+        ranked = [ranked[n] for n in finalists]
+        values = _on_cuts(study, ranked, values[:, finalists], fold, cuts)
+    again = sampled or cuts > 1
     spent = time.perf_counter() - begin if again else 0.0
     field = _ranked(study, ranked, values, fold)
-    return SearchWinner(_winner(study, field), field, best.slot if again else None, spent)
+    return SearchWinner(_winner(study, field), field, best.slot if again else None, spent, cuts)
 
 
-def _again(study: Study, finalists: Sequence[FinishedTrial], fold: Fold) -> npt.NDArray[np.float64]:
+def _n_cuts(study: Study) -> int:
+    """How many validation cuts judge the finalists."""
+    cuts = study.config.study.cuts
+    if cuts == "auto":
+        return AUTO_CUTS if study.config.split.redrawable else 1
+    return cuts
+
+
+def _finalists(
+    study: Study,
+    ranked: Sequence[FinishedTrial],
+    values: npt.NDArray[np.float64],
+    n_trials: int,
+) -> list[int]:
+    """Numbers of the trials that are judged on further cuts, best first; none where none are."""
+    cuts = _n_cuts(study)
+    if cuts == 1 or len(ranked) == 1:
+        return []
+    best_first = sorted(range(len(ranked)), key=lambda n: (-values[:, n].mean(), ranked[n].slot))
+    if study.config.study.cuts != "auto":
+        return best_first[: study.config.study.finalists]
+    most = min(study.config.study.finalists, affordable(n_trials, cuts))
+    seed = seed_for(study.config.seed, "judge", "bootstrap")
+    return close_to_best(values, best_first, most, seed, study.config.judge.resamples)
+
+
+def affordable(n_trials: int, cuts: int) -> int:
+    """How many finalists are trained on all cuts but the first by a `SHARE` of the trials."""
+    return int(n_trials * SHARE) // (cuts - 1)
+
+
+def close_to_best(
+    values: npt.NDArray[np.float64], best_first: Sequence[int], most: int, seed: int, resamples: int
+) -> list[int]:
+    """The trials that cannot be told from the best, at most so many; none where it stands alone.
+
+    Args:
+        values: The objective of each user under each trial, shape (n_users, n_trials).
+        best_first: Numbers of the trials, best first.
+        most: How many at most.
+        seed: Of the bootstrap, see `recsys.evaluation.ties`.
+        resamples: Of the bootstrap.
+    """
+    if most < 2:
+        return []
+    tied = tied_with_best(values, seed, resamples, progress=report_progress)
+    close = [n for n in best_first if tied[n]][:most]
+    return close if len(close) > 1 else []
+
+
+def _on_cuts(
+    study: Study,
+    finalists: Sequence[FinishedTrial],
+    first: npt.NDArray[np.float64],
+    fold: Fold,
+    n_cuts: int,
+) -> npt.NDArray[np.float64]:
     """The objective of all validation users, the mean of all cuts, shape (m, n_finalists).
 
     Each user gives up as many items in every cut, so that the same users are judged.
     """
-    sampled = study.config.judge.validation_users is not None
-    first = [
-        _on_all_users(study, done, fold) if sampled else _per_user(study, done, PER_USER)
-        for done in finalists
-    ]
-    cuts = [np.column_stack(first)]
-    for cut in range(2, study.config.study.cuts + 1):
+    cuts = [first]
+    for cut in range(2, n_cuts + 1):
         other = redrawn(fold, seed_for(study.config.seed, "split", "validation", cut))
-        cuts.append(np.column_stack([_on_cut(study, done, other, cut) for done in finalists]))
+        on_cut = [_on_cut(study, done, other, cut, n_cuts) for done in finalists]
+        cuts.append(np.column_stack(on_cut))
     return np.asarray(np.mean(cuts, axis=0))
 
 
@@ -157,10 +217,12 @@ def _on_all_users(study: Study, done: FinishedTrial, fold: Fold) -> npt.NDArray[
     return _kept(study, done, ALL_USERS, what, lambda run: _measured_again(study, done, run, fold))
 
 
-def _on_cut(study: Study, done: FinishedTrial, fold: Fold, cut: int) -> npt.NDArray[np.float64]:
+def _on_cut(
+    study: Study, done: FinishedTrial, fold: Fold, cut: int, n_cuts: int
+) -> npt.NDArray[np.float64]:
     """As `_per_user`, of a further validation cut: trained and judged now unless it was before."""
     config = make_config(study.config.model, done.params)
-    what = f"training trial {done.slot} on validation cut {cut} of {study.config.study.cuts}"
+    what = f"training trial {done.slot} on validation cut {cut} of {n_cuts}"
     return _kept(study, done, f"cut_{cut}", what, lambda _: measure(study, fold, config))
 
 

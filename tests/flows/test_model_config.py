@@ -118,6 +118,15 @@ def test_a_sampler_that_is_typed_replaces_that_of_the_model(model: str) -> None:
     assert not config.study.default_first
 
 
+@pytest.mark.parametrize("kind", ["random", "last", "time", "users"])
+def test_the_default_configuration_leaves_the_number_of_cuts_open_for_every_split(
+    kind: str,
+) -> None:
+    config = RequestOptions(set=(f"split.kind={kind}",)).experiment(ReadingOptions())
+
+    assert (config.model, config.split.kind, config.study.cuts) == ("als", kind, "auto")
+
+
 def test_the_first_points_of_a_model_are_its_default_and_those_of_its_file() -> None:
     table = tomllib.loads((SPACES / "ease.toml").read_text(encoding="utf-8"))
     first = table["study"]["first"]

@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -252,3 +252,90 @@ def test_a_finalist_whose_second_cut_was_killed_is_trained_on_that_cut_alone(
     assert again.ranked == whole.ranked
     assert len(fits) == trainings + 1
     assert len(made.history(whole.winner.run, "validation_cut_2/ndcg_at_5")) == 1
+
+
+MANY = {**TABLE, "factors": list(range(2, 18))}
+
+
+def of_many(bench: MakeBench, at: Path, close: Mapping[int, float], **changed: Any) -> Bench:
+    """Sixteen trials, of which some are close to each other and the others far behind."""
+    study = {"sampler": "grid", "trials": 16, "cuts": "auto"}
+    judge = {"resamples": 200}
+    made = bench(config=lab.experiment_of(search=MANY, study=study, judge=judge, **changed))
+    values = [close.get(slot, 0.1) for slot in range(16)]
+    stored(made, values, values, at)
+    return made
+
+
+def test_with_auto_trials_that_cannot_be_told_from_the_best_are_judged_on_three_cuts(
+    bench: MakeBench, fits: list[int], tmp_path: Path
+) -> None:
+    """Only as many as a quarter of 16 trials can train twice: two of the three that tie."""
+    made = of_many(bench, tmp_path, {3: 0.5, 7: 0.4999, 9: 0.4998})
+
+    chosen = chosen_from(made)
+
+    assert {each.done.slot for each in chosen.ranked} == {3, 7}
+    assert (len(fits), chosen.cuts, chosen.best_before) == (4, 3, 3)
+    first = fold_at(made.folds / "validation")
+    means = {}
+    for each in chosen.ranked:
+        values = [table_of(each.done.value, each.done.slot)["ndcg@5"].mean()]
+        for cut in (2, 3):
+            fold = redrawn(first, seed_for(made.study.config.seed, "split", "validation", cut))
+            config = AlsConfig.model_validate(each.done.params)
+            values.append(measure(made.study, fold, config).report.per_user["ndcg@5"].mean())
+        means[each.done.slot] = float(np.mean(values))
+    assert {each.done.slot: each.estimate.mean for each in chosen.ranked} == pytest.approx(means)
+    assert chosen.winner.slot == max(means, key=lambda slot: means[slot])
+
+
+def test_with_auto_a_trial_that_is_clearly_the_best_is_not_trained_again(
+    bench: MakeBench, fits: list[int], tmp_path: Path
+) -> None:
+    made = of_many(bench, tmp_path, {3: 0.5, 7: 0.4})
+
+    chosen = chosen_from(made)
+
+    assert chosen.winner.slot == 3
+    assert (fits, chosen.cuts, chosen.best_before) == ([], 1, None)
+    assert len(chosen.ranked) == 16
+
+
+def test_with_auto_a_search_of_few_trials_trains_none_again(
+    bench: MakeBench, fits: list[int], tmp_path: Path
+) -> None:
+    """Fifteen trials cannot pay for two finalists on two cuts."""
+    made = bench(search=MANY, study={"sampler": "grid", "trials": 15, "cuts": "auto"})
+    stored(made, [0.5] * 15, [0.5] * 15, tmp_path)
+
+    chosen = chosen_from(made)
+
+    assert (fits, chosen.cuts, len(chosen.ranked)) == ([], 1, 15)
+
+
+def test_with_auto_one_cut_decides_where_no_other_validation_side_can_be_drawn(
+    bench: MakeBench, fits: list[int], tmp_path: Path
+) -> None:
+    made = of_many(bench, tmp_path, {3: 0.5, 7: 0.4999}, split={"kind": "last"})
+
+    chosen = chosen_from(made)
+
+    assert (fits, chosen.cuts, chosen.best_before) == ([], 1, None)
+
+
+def test_with_auto_finalists_of_a_sample_of_users_are_compared_on_all_of_them_first(
+    bench: MakeBench, fits: list[int], tmp_path: Path
+) -> None:
+    """Trial 7 is best of the sample; on all users 3 and 9 are level, and 7 is behind."""
+    how = {"sampler": "grid", "trials": 16, "cuts": "auto", "finalists": 3}
+    judge = {"validation_users": 9, "resamples": 200}
+    made = bench(search=MANY, study=how, judge=judge)
+    sample = [{3: 0.5, 7: 0.6, 9: 0.5}.get(slot, 0.1) for slot in range(16)]
+    everybody = [{3: 0.5, 7: 0.2, 9: 0.5}.get(slot, 0.1) for slot in range(16)]
+    stored(made, sample, everybody, tmp_path)
+
+    chosen = chosen_from(made)
+
+    assert {each.done.slot for each in chosen.ranked} == {3, 9}
+    assert (len(fits), chosen.cuts, chosen.best_before) == (4, 3, 7)
