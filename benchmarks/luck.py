@@ -81,7 +81,7 @@ def main() -> None:
     parser.add_argument("--sets", default="hetrec,films,amazon,yelp,music")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--trials", default="12,25,50")
-    parser.add_argument("--spaces", default="default,two-points,irspack")
+    parser.add_argument("--spaces", default="default,one-cut,two-points,irspack")
     parser.add_argument("--split", type=int, default=7, help="seed of the split")
     parser.add_argument("--tests", type=int, default=1, help="splits on which winners are judged")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
