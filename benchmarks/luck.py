@@ -41,8 +41,8 @@ from sets import split_of
 from flows.cli.inputs import CONFIGS
 from recsys.config import ExperimentConfig, load_config
 from recsys.dtypes import Float64Array
-from recsys.evaluation.bootstrap import N_RESAMPLES
 from recsys.evaluation.fitting import fit_and_judge
+from recsys.evaluation.ties import tied_with_best
 from recsys.models import default_point, make_config
 from recsys.search.config import FOUND
 from recsys.search.curves import Curve
@@ -51,7 +51,7 @@ from recsys.search.pruning import CurveValues, FinishedCurve
 from recsys.search.space import Point
 from recsys.seeds import seed_for
 from recsys.splitting.split import Fold, redrawn
-from tasks.study.choosing import AUTO_CUTS, affordable, close_to_best
+from tasks.study.choosing import AUTO_CUTS, affordable
 from tasks.tuning.sampling import ObservedTrial, Points, key_of
 
 METRIC, K = "ndcg@10", 10
@@ -180,9 +180,9 @@ def cut_again(
         ended = (trial for trial in search["trials"][:n] if trial[0] >= 0)  # and was not pruned
         best = sorted(ended, key=lambda trial: -trial[0])
         first = np.column_stack([values_of(point, 0) for _, point in best])
+        tied = tied_with_best(first, seed_for(seed, "judge", "bootstrap"))
         most = min(configured(DEFAULT, seed, n).study.finalists, affordable(n, AUTO_CUTS))
-        bootstrap = seed_for(seed, "judge", "bootstrap")
-        close = close_to_best(first, range(len(best)), most, bootstrap, N_RESAMPLES) or [0]
+        close = np.flatnonzero(tied)[:most] if most > 1 else [0]
         means = {
             k: np.mean([values_of(best[k][1], cut) for cut in range(AUTO_CUTS)]) for k in close
         }

@@ -64,7 +64,7 @@ def searched_and_judged(
             checked = cross_check(study, search, chosen.winner, folder / "validation", points)
         link = compare_url(study.workspace, study.experiment, [done.run for done in search.done])
         with clock.part("reporting"):
-            show_leaderboard(study, search, chosen.ranked, link)
+            show_leaderboard(study, search, chosen, link)
             draw_study(study, search)
         finals, compared = _finish(study, chosen, folder / "test", clock)
         with clock.part("compare"):

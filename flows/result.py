@@ -170,6 +170,9 @@ class Result:
         if self.chosen.best_before is not None:
             sampled = self.config.judge.validation_users is not None
             found["best_on_sample" if sampled else "best_on_first_cut"] = self.chosen.best_before
+        if self.chosen.finalists:
+            means = {str(each.done.slot): asdict(each.estimate) for each in self.chosen.finalists}
+            found["finalists"] = {"cuts": self.chosen.cuts, "means": means}
         return found
 
     def _split(self) -> dict[str, Any]:

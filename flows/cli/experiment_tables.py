@@ -73,7 +73,7 @@ def _screen(console: Console, result: Result, lines: Sequence[str]) -> list[Rend
     marks = Text(_marks(result))
     heads = 2  # of the leaderboard
     room = SCREEN - _height(console, [*parts, marks], lines) - heads
-    shown = result.chosen.ranked[: min(TOP, max(FEWEST, room))]
+    shown = _best(result, min(TOP, max(FEWEST, room)))
     return [*parts, leaderboard(result, shown, plain=True), marks]
 
 
@@ -138,11 +138,20 @@ def _difference(row: MetricRow) -> str:
     return row.difference.text + ("" if sure else " (may be 0)")
 
 
+def _best(result: Result, n: int) -> "list[Ranked]":
+    """The n best trials on validation; the last is the winner where it is not among them."""
+    ranked = result.chosen.ranked
+    best = list(ranked[:n])
+    if result.best.slot not in {each.done.slot for each in best}:
+        best[-1:] = [each for each in ranked if each.done.slot == result.best.slot]
+    return best
+
+
 def leaderboard(
     result: Result, shown: "Sequence[Ranked] | None" = None, plain: bool = False
 ) -> RenderableType:
     """The best trials on validation, with intervals; those tied with the best are marked."""
-    shown = result.chosen.ranked[:TOP] if shown is None else shown
+    shown = _best(result, TOP) if shown is None else shown
     names = list(dict.fromkeys(name for each in shown for name in each.done.params))
     params = [
         TableColumn(name, [value_text(each.done.params.get(name)) for each in shown], rank=1 + n)
@@ -174,7 +183,11 @@ def leaderboard(
 def _marks(result: Result) -> str:
     """What the marks mean, and what the search did not have to train."""
     tied = sum(each.tied for each in result.chosen.ranked)
-    marks = f"< winner, = as good as the best ({tied} trials)" if tied > 1 else "< winner"
+    winner = "< winner"
+    if result.chosen.finalists:
+        finalists, cuts = len(result.chosen.finalists), result.chosen.cuts
+        winner += f" (of {finalists} finalists on {cuts} validation cuts)"
+    marks = f"{winner}, = as good as the best ({tied} trials)" if tied > 1 else winner
     return "; ".join(filter(None, [marks, _untrained(result.saved), *_few_points(result)]))
 
 
@@ -271,10 +284,11 @@ def _choice(result: Result) -> list[str]:
     notes = []
     if len(tied) > 1:
         cheapest = result.config.study.prefer == "cheapest"
+        of_them = f", the {'cheapest' if cheapest else 'best'} of them"
         notes.append(
             f"= marks {len(tied)} trials that may be as good as the best (multiple comparisons "
-            "with the best, paired bootstrap, 95 %); < marks the winner, the "
-            f"{'cheapest' if cheapest else 'best'} of them"
+            "with the best, paired bootstrap, 95 %); < marks the winner"
+            f"{'' if result.chosen.finalists else of_them}"
         )
     if result.chosen.best_before is not None:
         notes.append(_finalists(result, result.chosen.best_before))
@@ -283,16 +297,22 @@ def _choice(result: Result) -> list[str]:
 
 def _finalists(result: Result, first: int) -> str:
     """What the second judgement of the best trials changed."""
-    users, cuts = result.config.judge.validation_users, result.chosen.cuts
+    users, chosen = result.config.judge.validation_users, result.chosen
     on = "one validation cut" if users is None else f"{users:,} {result.nouns.users}"
-    again = ["again on all"] * (users is not None) + [f"on {cuts} validation cuts"] * (cuts > 1)
-    same = "also" if result.chosen.ranked[0].done.slot == first else "not"
     before = "the first cut" if users is None else "the sample"
-    after = "in the mean" if cuts > 1 else "on all"
-    return (
-        f"trials were judged on {on}, the best {len(result.chosen.ranked)} {' and '.join(again)}: "
+    steps = [f"the best {len(chosen.ranked)} again on all"] * (users is not None)
+    steps += [f"{len(chosen.finalists)} of the best on {chosen.cuts} cuts"] * (chosen.cuts > 1)
+    best, after = (
+        (chosen.finalists or chosen.ranked)[0],
+        "in the mean" if chosen.cuts > 1 else "on all",
+    )
+    same = "also" if best.done.slot == first else "not"
+    text = (
+        f"trials were judged on {on}, {' and '.join(steps)}: "
         f"trial {first}, best on {before}, is {same} best {after}"
     )
+    means = [f"trial {each.done.slot} {each.estimate.text}" for each in chosen.finalists]
+    return f"{text} ({', '.join(means)})" if means else text
 
 
 def front_table(result: Result) -> RenderableType:

@@ -1,7 +1,7 @@
 """Which trial wins: judged on all users, with intervals, and with those that may be as good."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +37,7 @@ class Ranked:
     Attributes:
         done: The trial.
         estimate: The objective that picks the winner, with its 95 % interval; on all validation
-            users, and the mean of all cuts, where finalists were judged again.
+            users.
         tied: Whether it cannot be told from the best.
         cost: Of its training, in multiplications.
     """
@@ -54,10 +54,12 @@ class SearchWinner:
 
     Attributes:
         winner: Is judged on test.
-        ranked: The best trials, best first; at most `MOST`, or the finalists.
-        best_before: Slot of the best trial before finalists were judged again, on all users or
-            on further validation cuts; None where none were.
-        judge_seconds: Of judging finalists again.
+        ranked: The best trials on the first validation cut, best first; at most `MOST`, or those
+            that were judged again on all users.
+        best_before: Slot of the best trial before some were judged again, on all users or on
+            further validation cuts; None where none were.
+        judge_seconds: Of judging trials again.
+        finalists: The trials that further cuts judged, best first in the mean of all cuts.
         cuts: Validation cuts that the finalists were judged on.
     """
 
@@ -65,6 +67,7 @@ class SearchWinner:
     ranked: tuple[Ranked, ...]
     best_before: int | None
     judge_seconds: float
+    finalists: tuple[Ranked, ...] = ()
     cuts: int = 1
 
 
@@ -81,24 +84,22 @@ def choose(study: Study, search: Search, validation: Path) -> SearchWinner:
         InputError: no trial was measured.
     """
     best = search.best
-    ranked = sorted(search.done, key=lambda done: (-done.value, done.slot))
+    trials = sorted(search.done, key=lambda done: (-done.value, done.slot))
     begin = time.perf_counter()
     fold = fold_at(validation)
-    if sampled := study.config.judge.validation_users is not None:
-        ranked = ranked[: study.config.study.finalists]
-        values = np.column_stack([_on_all_users(study, done, fold) for done in ranked])
-    else:
-        ranked = ranked[:MOST]
-        values = np.column_stack([_per_user(study, done, PER_USER) for done in ranked])
-    finalists = _finalists(study, ranked, values, len(search.finished))
+    sampled = study.config.judge.validation_users is not None
+    trials = trials[: study.config.study.finalists if sampled else MOST]
+    values = {
+        done.slot: _on_all_users(study, done, fold) if sampled else _per_user(study, done, PER_USER)
+        for done in trials
+    }
+    ranked = _ranked(study, trials, values, fold)
+    finalists = _on_cuts(study, _finalists(study, ranked, len(search.finished)), values, fold)
+    spent = time.perf_counter() - begin if sampled or finalists else 0.0
+    before = best.slot if sampled or finalists else None
     cuts = _n_cuts(study) if finalists else 1
-    if finalists:
-        ranked = [ranked[n] for n in finalists]
-        values = _on_cuts(study, ranked, values[:, finalists], fold, cuts)
-    again = sampled or cuts > 1
-    spent = time.perf_counter() - begin if again else 0.0
-    field = _ranked(study, ranked, values, fold)
-    return SearchWinner(_winner(study, field), field, best.slot if again else None, spent, cuts)
+    winner = _winner(study, finalists or ranked)
+    return SearchWinner(winner, ranked, before, spent, finalists, cuts)
 
 
 def _n_cuts(study: Study) -> int:
@@ -109,22 +110,21 @@ def _n_cuts(study: Study) -> int:
     return cuts
 
 
-def _finalists(
-    study: Study,
-    ranked: Sequence[FinishedTrial],
-    values: npt.NDArray[np.float64],
-    n_trials: int,
-) -> list[int]:
-    """Numbers of the trials that are judged on further cuts, best first; none where none are."""
-    cuts = _n_cuts(study)
+def _finalists(study: Study, ranked: Sequence[Ranked], n_trials: int) -> tuple[FinishedTrial, ...]:
+    """The trials that further cuts judge, best first; none where one cut decides.
+
+    Args:
+        study: Shared by all runs.
+        ranked: The best trials on the first cut, best first.
+        n_trials: Trials of the study, the pruned ones too.
+    """
+    cuts, most = _n_cuts(study), study.config.study.finalists
     if cuts == 1 or len(ranked) == 1:
-        return []
-    best_first = sorted(range(len(ranked)), key=lambda n: (-values[:, n].mean(), ranked[n].slot))
+        return ()
     if study.config.study.cuts != "auto":
-        return best_first[: study.config.study.finalists]
-    most = min(study.config.study.finalists, affordable(n_trials, cuts))
-    seed = seed_for(study.config.seed, "judge", "bootstrap")
-    return close_to_best(values, best_first, most, seed, study.config.judge.resamples)
+        return tuple(each.done for each in ranked[:most])
+    tied = [each.done for each in ranked if each.tied][: min(most, affordable(n_trials, cuts))]
+    return tuple(tied) if len(tied) > 1 else ()
 
 
 def affordable(n_trials: int, cuts: int) -> int:
@@ -132,51 +132,45 @@ def affordable(n_trials: int, cuts: int) -> int:
     return int(n_trials * SHARE) // (cuts - 1)
 
 
-def close_to_best(
-    values: npt.NDArray[np.float64], best_first: Sequence[int], most: int, seed: int, resamples: int
-) -> list[int]:
-    """The trials that cannot be told from the best, at most so many; none where it stands alone.
-
-    Args:
-        values: The objective of each user under each trial, shape (n_users, n_trials).
-        best_first: Numbers of the trials, best first.
-        most: How many at most.
-        seed: Of the bootstrap, see `recsys.evaluation.ties`.
-        resamples: Of the bootstrap.
-    """
-    if most < 2:
-        return []
-    tied = tied_with_best(values, seed, resamples, progress=report_progress)
-    close = [n for n in best_first if tied[n]][:most]
-    return close if len(close) > 1 else []
-
-
 def _on_cuts(
     study: Study,
     finalists: Sequence[FinishedTrial],
-    first: npt.NDArray[np.float64],
+    first: Mapping[int, npt.NDArray[np.float64]],
     fold: Fold,
-    n_cuts: int,
-) -> npt.NDArray[np.float64]:
-    """The objective of all validation users, the mean of all cuts, shape (m, n_finalists).
+) -> tuple[Ranked, ...]:
+    """The finalists by the mean of all cuts, best first; nothing is trained without any.
 
     Each user gives up as many items in every cut, so that the same users are judged.
+
+    Args:
+        study: Shared by all runs.
+        finalists: The trials.
+        first: The objective of each user on the first cut by slot, shape (m,).
+        fold: The first cut.
     """
-    cuts = [first]
-    for cut in range(2, n_cuts + 1):
+    if not finalists:
+        return ()
+    values = {done.slot: [first[done.slot]] for done in finalists}
+    for cut in range(2, _n_cuts(study) + 1):
         other = redrawn(fold, seed_for(study.config.seed, "split", "validation", cut))
-        on_cut = [_on_cut(study, done, other, cut, n_cuts) for done in finalists]
-        cuts.append(np.column_stack(on_cut))
-    return np.asarray(np.mean(cuts, axis=0))
+        for done in finalists:
+            values[done.slot].append(_on_cut(study, done, other, cut))
+    means = {slot: np.asarray(np.mean(cuts, axis=0)) for slot, cuts in values.items()}
+    return _ranked(study, finalists, means, fold)
 
 
 def _ranked(
-    study: Study, trials: Sequence[FinishedTrial], values: npt.NDArray[np.float64], fold: Fold
+    study: Study,
+    trials: Sequence[FinishedTrial],
+    values: Mapping[int, npt.NDArray[np.float64]],
+    fold: Fold,
 ) -> tuple[Ranked, ...]:
+    """Trials best first; `values` has the objective of each user by slot, shape (m,)."""
     seed = seed_for(study.config.seed, "judge", "bootstrap")
     resamples = study.config.judge.resamples
-    estimates = column_intervals(values, seed, resamples, report_progress)
-    tied = tied_with_best(values, seed, resamples, progress=report_progress)
+    columns = np.column_stack([values[done.slot] for done in trials])
+    estimates = column_intervals(columns, seed, resamples, report_progress)
+    tied = tied_with_best(columns, seed, resamples, progress=report_progress)
     n_users, n_items, n_cells = len(fold.train.users), len(fold.train.items), len(fold.train)
     compared = [
         Ranked(
@@ -217,12 +211,10 @@ def _on_all_users(study: Study, done: FinishedTrial, fold: Fold) -> npt.NDArray[
     return _kept(study, done, ALL_USERS, what, lambda run: _measured_again(study, done, run, fold))
 
 
-def _on_cut(
-    study: Study, done: FinishedTrial, fold: Fold, cut: int, n_cuts: int
-) -> npt.NDArray[np.float64]:
+def _on_cut(study: Study, done: FinishedTrial, fold: Fold, cut: int) -> npt.NDArray[np.float64]:
     """As `_per_user`, of a further validation cut: trained and judged now unless it was before."""
     config = make_config(study.config.model, done.params)
-    what = f"training trial {done.slot} on validation cut {cut} of {n_cuts}"
+    what = f"training trial {done.slot} on validation cut {cut} of {_n_cuts(study)}"
     return _kept(study, done, f"cut_{cut}", what, lambda _: measure(study, fold, config))
 
 

@@ -22,7 +22,7 @@ from recsys.seeds import seed_for
 from recsys.splitting.config import GivenSplit
 from tasks.orchestration.artifacts import put
 from tasks.progress import report_progress
-from tasks.study.choosing import Ranked
+from tasks.study.choosing import SearchWinner
 from tasks.study.live import leaderboard, trial_row
 from tasks.study.measuring import SAMPLE_USER, Measured
 from tasks.study.study import Study, fold_at
@@ -244,16 +244,18 @@ def _bands(
 
 
 @task(task_run_name="leaderboard", cache_policy=NO_CACHE)
-def show_leaderboard(study: Study, search: Search, ranked: Sequence[Ranked], link: str) -> None:
+def show_leaderboard(study: Study, search: Search, chosen: SearchWinner, link: str) -> None:
     """The trials on Prefect's page in their last order, and a link to MLflow's compare page."""
     rows = [
         trial_row(
             study,
             each.done,
             each.estimate.text,
-            "the best" if not n else "tied with the best" * each.tied,
+            "the winner"
+            if each.done.slot == chosen.winner.slot
+            else "tied with the best" * each.tied,
         )
-        for n, each in enumerate(ranked)
+        for each in chosen.ranked
     ]
     put(leaderboard(study, search, rows))
     create_link_artifact(

@@ -231,7 +231,9 @@ def test_finalists_are_judged_on_several_cuts_and_the_best_mean_wins(
         assert all(table.index.equals(tables[0].index) for table in tables)
         means[done.slot] = float(np.mean([table.mean() for table in tables]))
     assert chosen.winner.slot == max(means, key=lambda slot: means[slot])
-    assert {each.done.slot: each.estimate.mean for each in chosen.ranked} == pytest.approx(means)
+    assert {e.done.slot: e.estimate.mean for e in chosen.finalists} == pytest.approx(means)
+    values = [each.estimate.mean for each in chosen.ranked]
+    assert values == pytest.approx(sorted((done.value for done in made.search.done), reverse=True))
 
 
 def test_a_finalist_whose_second_cut_was_killed_is_trained_on_that_cut_alone(
@@ -275,18 +277,20 @@ def test_with_auto_trials_that_cannot_be_told_from_the_best_are_judged_on_three_
 
     chosen = chosen_from(made)
 
-    assert {each.done.slot for each in chosen.ranked} == {3, 7}
+    assert {each.done.slot for each in chosen.finalists} == {3, 7}
     assert (len(fits), chosen.cuts, chosen.best_before) == (4, 3, 3)
+    assert [each.done.slot for each in chosen.ranked[:3]] == [3, 7, 9]
+    assert len(chosen.ranked) == 16
     first = fold_at(made.folds / "validation")
     means = {}
-    for each in chosen.ranked:
+    for each in chosen.finalists:
         values = [table_of(each.done.value, each.done.slot)["ndcg@5"].mean()]
         for cut in (2, 3):
             fold = redrawn(first, seed_for(made.study.config.seed, "split", "validation", cut))
             config = AlsConfig.model_validate(each.done.params)
             values.append(measure(made.study, fold, config).report.per_user["ndcg@5"].mean())
         means[each.done.slot] = float(np.mean(values))
-    assert {each.done.slot: each.estimate.mean for each in chosen.ranked} == pytest.approx(means)
+    assert {e.done.slot: e.estimate.mean for e in chosen.finalists} == pytest.approx(means)
     assert chosen.winner.slot == max(means, key=lambda slot: means[slot])
 
 
@@ -337,5 +341,6 @@ def test_with_auto_finalists_of_a_sample_of_users_are_compared_on_all_of_them_fi
 
     chosen = chosen_from(made)
 
-    assert {each.done.slot for each in chosen.ranked} == {3, 9}
+    assert {each.done.slot for each in chosen.finalists} == {3, 9}
+    assert {each.done.slot for each in chosen.ranked} == {3, 7, 9}
     assert (len(fits), chosen.cuts, chosen.best_before) == (4, 3, 7)
