@@ -12,12 +12,13 @@ searches, if that is more: a single trial that is the best of thousands on valid
 the best on test. With --keep a search that is in the file is not repeated.
 
 One test side favours some winners by chance. With --tests 5 each winner is judged on five splits,
-and a second table has the means. They vary by the search and its one validation side alone.
+and a second table has the means. They vary by the search and its validation cuts alone.
 
-    default     the built-in search; its finalists are judged on three validation cuts
-    one-cut     the same, but one validation cut alone chooses the winner (study.cuts = 1)
-    two-points  the latter as it was before: it began with two points and with 3 iterations
-    gp, cma-es  as one-cut, with another sampler
+    default     the built-in search; trials that cannot be told from the best are judged on three
+                validation cuts, where there are 16 trials or more
+    one-cut     the same search with study.cuts = 1
+    two-points  one-cut with the first points of an earlier version, and with 3 iterations or more
+    gp, cma-es  one-cut with another sampler
     irspack     the space of irspack's IALSOptimizer (factors, alpha0 and reg of Rendle et al. 2021,
                 nu 1, every cell weighs the same) and Optuna's TPE as it is
 """
@@ -94,21 +95,23 @@ def main() -> None:
         for name in args.sets.split(",")
         for space in args.spaces.split(",")
     ]
+    if unknown := set(args.spaces.split(",")) - {DEFAULT, *SPACES}:
+        parser.error(f"--spaces {', '.join(unknown)}: there are {DEFAULT}, {', '.join(SPACES)}")
     known = {tuple(each["key"]): each for each in read(args.keep)}
-    cuts = range(args.split, args.split + args.tests)
+    splits = range(args.split, args.split + args.tests)
     searches = [
         (name, ONE_CUT if space == DEFAULT else space, seed) for name, space, seed in wanted
     ]
     with ProcessPoolExecutor(args.processes) as pool:
         left = [key for key in dict.fromkeys(searches) if key not in known]
-        begun = [pool.submit(searched, args.data, *key, cuts, ns) for key in left]
+        begun = [pool.submit(searched, args.data, *key, splits, ns) for key in left]
         kept(begun, known, args.keep)
         left = [key for key in wanted if key not in known]  # of the space "default" alone
         again = [known[name, ONE_CUT, seed] for name, _, seed in left]
-        begun = [pool.submit(cut_again, args.data, each, cuts, ns) for each in again]
+        begun = [pool.submit(cut_again, args.data, each, splits, ns) for each in again]
         kept(begun, known, args.keep)
     best = {
-        name: best_known(args.data, name, cuts, [known[key] for key in wanted if key[0] == name])
+        name: best_known(args.data, name, splits, [known[key] for key in wanted if key[0] == name])
         for name in args.sets.split(",")
     }
     for tests in sorted({1, args.tests}):
@@ -133,14 +136,21 @@ def kept(
 def read(keep: Path | None) -> Iterator[dict[str, Any]]:
     """The searches of a file."""
     if keep is not None and keep.exists():
-        yield from map(json.loads, keep.read_text(encoding="utf-8").splitlines())
+        for line in keep.read_text(encoding="utf-8").splitlines():
+            found = json.loads(line)
+            if found["key"][1] == DEFAULT and "cuts" not in found:
+                raise SystemExit(
+                    f"{keep}: its searches of the space {DEFAULT} are of an earlier version, which "
+                    f"judged on one cut; name that space {ONE_CUT} there, or use another file"
+                )
+            yield found
 
 
 def searched(
-    data: Path, name: str, space: str, seed: int, cuts: Sequence[int], ns: Sequence[int]
+    data: Path, name: str, space: str, seed: int, splits: Sequence[int], ns: Sequence[int]
 ) -> dict[str, Any]:
-    """A search on the first of the cuts, and what the winners of its first n reach on test."""
-    split = split_of(data, name, cuts[0])
+    """A search on the first split, and what the winners of its first n reach on test."""
+    split = split_of(data, name, splits[0])
     if space == "irspack":
         trials = list(by_irspack(split.validation, seed, max(ns)))
     else:
@@ -153,17 +163,17 @@ def searched(
         winners[str(n)] = {
             "validation": value,
             "point": point,
-            "tests": on_tests(data, name, cuts, point, seed) if tests is None else tests,
+            "tests": on_tests(data, name, splits, point, seed) if tests is None else tests,
         }
     return {"key": [name, space, seed], "trials": trials, "winners": winners}
 
 
 def cut_again(
-    data: Path, search: Mapping[str, Any], cuts: Sequence[int], ns: Sequence[int]
+    data: Path, search: Mapping[str, Any], splits: Sequence[int], ns: Sequence[int]
 ) -> dict[str, Any]:
     """The winners of a search where finalists are judged on several cuts (study.cuts = "auto")."""
     name, _, seed = search["key"]
-    folds = [split_of(data, name, cuts[0]).validation]
+    folds = [split_of(data, name, splits[0]).validation]
     for cut in range(2, AUTO_CUTS + 1):
         folds.append(redrawn(folds[0], seed_for(seed, "split", "validation", cut)))
     known: dict[tuple[str, int], Float64Array] = {}
@@ -191,15 +201,18 @@ def cut_again(
             (w for w in [*search["winners"].values(), *winners.values()] if w["point"] == point),
             None,
         )
-        tests = same["tests"] if same else on_tests(data, name, cuts, point, seed)
+        tests = same["tests"] if same else on_tests(data, name, splits, point, seed)
         winners[str(n)] = {"validation": value, "point": point, "tests": tests}
-    return {"key": [name, DEFAULT, seed], "trials": search["trials"], "winners": winners}
+    found = {"trials": search["trials"], "winners": winners, "cuts": AUTO_CUTS}
+    return {"key": [name, DEFAULT, seed], **found}
 
 
-def on_tests(data: Path, name: str, cuts: Sequence[int], point: Point, seed: int) -> list[float]:
+def on_tests(data: Path, name: str, splits: Sequence[int], point: Point, seed: int) -> list[float]:
     """The metric of a point on the test side of each split, trained on train and validation."""
     model = make_config("als", point)
-    reports = (fit_and_judge(model, seed, split_of(data, name, cut).test, (K,)) for cut in cuts)
+    reports = (
+        fit_and_judge(model, seed, split_of(data, name, seed_of).test, (K,)) for seed_of in splits
+    )
     return [each.report.summary()[METRIC] for each in reports]
 
 
@@ -291,14 +304,14 @@ def unpruned(config: ExperimentConfig) -> ExperimentConfig:
 
 
 def best_known(
-    data: Path, name: str, cuts: Sequence[int], searches: Sequence[Mapping[str, Any]]
+    data: Path, name: str, splits: Sequence[int], searches: Sequence[Mapping[str, Any]]
 ) -> tuple[float, list[float]]:
     """Value on validation and on each test of the best trial on validation of all searches."""
     best = max(
         ((*trial, each["key"][2]) for each in searches for trial in each["trials"]),
         key=lambda trial: trial[0],
     )
-    return best[0], on_tests(data, name, cuts, best[1], best[2])
+    return best[0], on_tests(data, name, splits, best[1], best[2])
 
 
 def print_table(

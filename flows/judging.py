@@ -117,7 +117,7 @@ class _End:
         parent.log({n: v for n, v in judged.items() if noted.metric(n) != v}, tags=best)
         ids = {model: measured.run for model, measured in self.finals.items()}
         seconds = {**self.clock.seconds, "total": self.clock.total}
-        now = EndFacts.now(seconds, ids, self.chosen.ranked)
+        now = EndFacts.now(seconds, ids, self.chosen)
         report_study(source_of(study, self.search, self.stages), study.experiment, now)
 
     def result(self) -> Result:

@@ -12,7 +12,7 @@ from tasks.tracking.runs import Run
 if TYPE_CHECKING:
     from flows.auto_request import AutoResult
     from flows.compare import CompareResult
-    from tasks.study.choosing import SearchWinner
+    from tasks.study.choosing import Ranked, SearchWinner
     from tasks.study.study import Study
 
 NOTE = "mlflow.note.content"  # the tag that MLflow's pages show as the description
@@ -68,7 +68,7 @@ def study_note(result: Result) -> str:
         for name in names
         if name in rows
     ]
-    best = result.chosen.ranked[:_TRIALS]
+    best = best_trials(result, _TRIALS)
     searched = list(dict.fromkeys(name for each in best for name in each.done.params))
     trials = [
         (
@@ -85,10 +85,26 @@ def study_note(result: Result) -> str:
             f"{_table(['metric', baseline, model, 'change'], judged)}",
             f"Best of {len(result.trials)} trials on validation (= as good as the best):\n\n"
             f"{_table(['trial', metric, *searched], trials)}",
+            *([f"Finalists, {finalists_note(result.chosen)}"] if result.chosen.finalists else []),
             f"The report as a file: `recsys report {result.study}`",
             f"Again, with more trials: `recsys study resume {result.study} --trials N`",
         ]
     )
+
+
+def best_trials(result: Result, n: int) -> "list[Ranked]":
+    """The n best trials on validation; the last is the winner where it is not among them."""
+    ranked = result.chosen.ranked
+    best = list(ranked[:n])
+    if result.best.slot not in {each.done.slot for each in best}:
+        best[-1:] = [each for each in ranked if each.done.slot == result.best.slot]
+    return best
+
+
+def finalists_note(chosen: "SearchWinner") -> str:
+    """The mean of each finalist over all validation cuts, the best first."""
+    means = {each.done.slot: each.estimate for each in chosen.finalists}
+    return words.finalists_text(chosen.cuts, means)
 
 
 def tuned_note(model: str, metric: str, chosen: "SearchWinner") -> str:

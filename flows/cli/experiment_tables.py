@@ -21,7 +21,7 @@ from flows.cli.format import (
     value_text,
     varying,
 )
-from flows.notes import answer
+from flows.notes import answer, best_trials, finalists_note
 from flows.result import Result, Saved
 from recsys.evaluation.bootstrap import MetricRow, excludes_zero
 from recsys.models import is_baseline
@@ -73,7 +73,7 @@ def _screen(console: Console, result: Result, lines: Sequence[str]) -> list[Rend
     marks = Text(_marks(result))
     heads = 2  # of the leaderboard
     room = SCREEN - _height(console, [*parts, marks], lines) - heads
-    shown = _best(result, min(TOP, max(FEWEST, room)))
+    shown = best_trials(result, min(TOP, max(FEWEST, room)))
     return [*parts, leaderboard(result, shown, plain=True), marks]
 
 
@@ -138,20 +138,11 @@ def _difference(row: MetricRow) -> str:
     return row.difference.text + ("" if sure else " (may be 0)")
 
 
-def _best(result: Result, n: int) -> "list[Ranked]":
-    """The n best trials on validation; the last is the winner where it is not among them."""
-    ranked = result.chosen.ranked
-    best = list(ranked[:n])
-    if result.best.slot not in {each.done.slot for each in best}:
-        best[-1:] = [each for each in ranked if each.done.slot == result.best.slot]
-    return best
-
-
 def leaderboard(
     result: Result, shown: "Sequence[Ranked] | None" = None, plain: bool = False
 ) -> RenderableType:
     """The best trials on validation, with intervals; those tied with the best are marked."""
-    shown = _best(result, TOP) if shown is None else shown
+    shown = best_trials(result, TOP) if shown is None else shown
     names = list(dict.fromkeys(name for each in shown for name in each.done.params))
     params = [
         TableColumn(name, [value_text(each.done.params.get(name)) for each in shown], rank=1 + n)
@@ -298,21 +289,21 @@ def _choice(result: Result) -> list[str]:
 def _finalists(result: Result, first: int) -> str:
     """What the second judgement of the best trials changed."""
     users, chosen = result.config.judge.validation_users, result.chosen
-    on = "one validation cut" if users is None else f"{users:,} {result.nouns.users}"
-    before = "the first cut" if users is None else "the sample"
-    steps = [f"the best {len(chosen.ranked)} again on all"] * (users is not None)
-    steps += [f"{len(chosen.finalists)} of the best on {chosen.cuts} cuts"] * (chosen.cuts > 1)
-    best, after = (
-        (chosen.finalists or chosen.ranked)[0],
-        "in the mean" if chosen.cuts > 1 else "on all",
-    )
-    same = "also" if best.done.slot == first else "not"
-    text = (
-        f"trials were judged on {on}, {' and '.join(steps)}: "
-        f"trial {first}, best on {before}, is {same} best {after}"
-    )
-    means = [f"trial {each.done.slot} {each.estimate.text}" for each in chosen.finalists]
-    return f"{text} ({', '.join(means)})" if means else text
+    sentences = []
+    if users is not None:
+        same = "also" if chosen.ranked[0].done.slot == first else "not"
+        sentences.append(
+            f"trials were judged on {users:,} {result.nouns.users}, the best {len(chosen.ranked)} "
+            f"again on all: trial {first}, best on the sample, is {same} best on all"
+        )
+    if chosen.finalists:
+        n, best = len(chosen.finalists), chosen.ranked[0].done.slot
+        same = "also" if chosen.finalists[0].done.slot == best else "not"
+        sentences.append(
+            f"{n} of the best trials were judged on {chosen.cuts} validation cuts: trial {best}, "
+            f"best on the first cut, is {same} best in the mean; {finalists_note(chosen)}"
+        )
+    return "; ".join(sentences)
 
 
 def front_table(result: Result) -> RenderableType:

@@ -91,11 +91,28 @@ class Sweeps:
         return (total + float(self._of_users @ squares)) / self._total
 
     def move_users(self, users: Float32Array, items: Float32Array) -> None:
-        """The first half of a sweep: users in place, both sides turned."""
+        """Move the users, in place: the first half of a sweep.
+
+        Both sides are turned into the axes in which the Gram matrix of the items is diagonal.
+
+        Args:
+            users: float32, shape (n_users, f).
+            items: float32, shape (n_items, f).
+        """
         self._move(self._users, users, items, self._of_users, False)
 
     def move_items(self, users: Float32Array, items: Float32Array, wanted: bool) -> float:
-        """The second half: items in place, and their part of the loss where it is wanted."""
+        """Move the items, in place: the second half of a sweep.
+
+        Args:
+            users: float32, shape (n_users, f).
+            items: float32, shape (n_items, f).
+            wanted: Whether the loss is computed.
+
+        Returns:
+            The sum over all pairs of c (p - s)^2 and the penalty of the items; 0 where it is not
+            wanted.
+        """
         return self._move(self._items, items, users, self._of_items, wanted)
 
     def _move(

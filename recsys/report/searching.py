@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from recsys.report import figures, trial_figures
 from recsys.report.page import Panels, Section, Table, Text, section
 from recsys.report.tables import SearchTables, TrialRow
-from recsys.report.words import value_text
+from recsys.report.words import finalists_text, value_text
 from recsys.search.config import FOUND
 
 FIRST = ("factors", "regularization", "iterations", "alpha", "weighting")  # panels
@@ -90,7 +90,9 @@ def _trials(of: SearchTables, metric: str) -> Section | None:
     tied = max(sum(trial.tied for trial in of.trials) - 1, 0)  # the best is tied with itself
     told = ", ".join(f"{n} {state}" for state, n in counts.items())
     note = f"{told}; {tied or 'no'} other{'s' * (tied > 1)} tied with the best."
-    best = sorted(of.measured, key=lambda trial: -_value(trial))[:_ROWS]
+    ranked = sorted(of.measured, key=lambda trial: -_value(trial))
+    winners = [trial for trial in ranked[_ROWS:] if trial.winner]
+    best = [*ranked[: _ROWS - len(winners)], *winners]
     names = list(dict.fromkeys(name for trial in best for name in trial.params))
     rows = [(_label(t), _text(t), *(value_text(t.params.get(n)) for n in names)) for t in best]
     title = f"The best {len(best)} of {len(of.measured)} measured trials on validation"
@@ -98,6 +100,7 @@ def _trials(of: SearchTables, metric: str) -> Section | None:
         "trials",
         "The trials",
         Text(note),
+        Text(f"Finalists, {finalists_text(of.cuts, of.finalists)}.") if of.finalists else None,
         trial_figures.history(of.trials, f"{metric} on validation", note) if best else None,
         Table(("trial", metric, *names), rows, title) if best else None,
         _failed(of.failed) if of.failed else None,

@@ -115,6 +115,8 @@ class SearchTables:
         validation: The objective on validation along the training of the winner.
         loss: The training loss along it.
         failed: Number of each trial that failed to its error.
+        finalists: Number of each finalist to its mean over all validation cuts, the best first.
+        cuts: Validation cuts that finalists were judged on.
     """
 
     trials: Sequence[TrialRow]
@@ -123,6 +125,8 @@ class SearchTables:
     validation: Curve = ()
     loss: Curve = ()
     failed: Mapping[int, str] = field(default_factory=dict)
+    finalists: Mapping[int, Estimate] = field(default_factory=dict)
+    cuts: int = 1
 
     @property
     def measured(self) -> list[TrialRow]:

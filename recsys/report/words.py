@@ -33,6 +33,17 @@ def comparison_answer(best: str, value: str, metric: str, rivals: Sequence[str])
     return f"{best} is best with {value} {metric}{sure}"
 
 
+def finalists_text(cuts: int, means: Mapping[int, Estimate]) -> str:
+    """What further validation cuts said about the finalists of a search.
+
+    Args:
+        cuts: How many cuts there were, the first one too.
+        means: Number of a trial to the mean of its objective over all cuts, the best first.
+    """
+    trials = [f"trial {number} {mean.text}" for number, mean in means.items()]
+    return f"mean of {cuts} validation cuts: {', '.join(trials)}"
+
+
 def is_sure(difference: Estimate) -> bool:
     """Whether a difference is beyond chance, or has no interval that could say so."""
     return difference.low is None or excludes_zero(difference)

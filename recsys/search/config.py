@@ -45,10 +45,10 @@ class StudyConfig(Config):
     cross_check: bool = setting(True, identity=False)
     """Judge cheap models on validation too, beside the winner of a search of als."""
     finalists: Annotated[int, Field(gt=0, le=TRIALS)] = setting(5, identity=False)
-    """How many trials are judged again, on all users or on further validation cuts."""
+    """How many trials are judged again at most, on all users or on further validation cuts."""
     cuts: Annotated[int, Field(gt=0, le=CUTS)] | Literal["auto"] = setting(1, identity=False)
-    """Validation cuts that the finalists are judged on; the winner has the best mean of them. auto:
-    three for those that cannot be told from the best, where another side can be drawn."""
+    """Validation cuts that the finalists are judged on; the best mean wins. auto: three, for the
+    trials that cannot be told from the best, where the split can be drawn again."""
     fresh: bool = setting(False, identity=False)
     """Train again what was measured before on the same data, split and code."""
     stop_after: PositiveInt | None = setting(None, identity=False)

@@ -4,13 +4,13 @@ import json
 import platform
 import resource
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from typing import Any, Self
 
 from recsys.evaluation.bootstrap import Estimate
-from tasks.study.choosing import Ranked
+from tasks.study.choosing import SearchWinner
 from tasks.tracking.runs import Run
 from tasks.workspace.scratch import copies, scratch
 
@@ -26,6 +26,8 @@ class EndFacts:
     Attributes:
         finals: Model to the id of its final run.
         ranked: Slot of a trial to its estimate and whether it is tied with the best.
+        finalists: Slot of a finalist to its mean over all validation cuts, the best first.
+        cuts: Validation cuts that finalists were judged on.
         seconds: By part.
         memory: Bytes at the peak of the process.
         versions: Of the libraries.
@@ -35,6 +37,8 @@ class EndFacts:
 
     finals: Mapping[str, str] = field(default_factory=dict)
     ranked: Mapping[int, tuple[Estimate, bool]] = field(default_factory=dict)
+    finalists: Mapping[int, Estimate] = field(default_factory=dict)
+    cuts: int = 1
     seconds: Mapping[str, float] = field(default_factory=dict)
     memory: int | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -46,16 +50,22 @@ class EndFacts:
         cls,
         seconds: Mapping[str, float],
         finals: Mapping[str, str] | None = None,
-        ranked: Sequence[Ranked] = (),
+        chosen: SearchWinner | None = None,
     ) -> Self:
-        """Of this process."""
+        """Of this process, and of the trials of a search."""
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        ranked, finalists = ((), ()) if chosen is None else (chosen.ranked, chosen.finalists)
         return cls(
-            dict(finals or {}),
-            {each.done.slot: (each.estimate, each.tied) for each in ranked},
-            dict(seconds),
-            peak if sys.platform == "darwin" else peak * 1024,
-            {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
+            finals=dict(finals or {}),
+            ranked={each.done.slot: (each.estimate, each.tied) for each in ranked},
+            finalists={each.done.slot: each.estimate for each in finalists},
+            cuts=1 if chosen is None else chosen.cuts,
+            seconds=dict(seconds),
+            memory=peak if sys.platform == "darwin" else peak * 1024,
+            versions={
+                "python": platform.python_version(),
+                **{name: version(name) for name in LIBRARIES},
+            },
         )
 
     def save(self, run: Run) -> None:
@@ -67,6 +77,8 @@ class EndFacts:
         table = {
             "finals": self.finals,
             "ranked": ranked,
+            "finalists": {str(slot): asdict(mean) for slot, mean in self.finalists.items()},
+            "cuts": self.cuts,
             "seconds": self.seconds,
             "memory": self.memory,
             "versions": self.versions,
@@ -89,7 +101,9 @@ class EndFacts:
         for slot, each in table["ranked"].items():
             tied = each.pop("tied")
             ranked[int(slot)] = (Estimate(**each), tied)
-        return cls(**{**table, "ranked": ranked})
+        means = table.get("finalists", {})
+        finalists = {int(slot): Estimate(**mean) for slot, mean in means.items()}
+        return cls(**{**table, "ranked": ranked, "finalists": finalists})
 
 
 def made_from(tags: Mapping[str, str], versions: Mapping[str, str]) -> dict[str, str]:

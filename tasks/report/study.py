@@ -286,6 +286,8 @@ def _search(source: StudySource, facts: EndFacts, tags: Mapping[str, str]) -> Se
     return SearchTables(
         trials=rows,
         failed=search.failed,
+        finalists=facts.finalists,
+        cuts=facts.cuts,
         logarithmic=[n for n, spec in config.space.items() if getattr(spec, "log", False)],
         importances=_importances(source),
         validation=curves.get(metric, ()),

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from recsys.errors import InputError
 from recsys.evaluation.bootstrap import Estimate, column_intervals
 from recsys.evaluation.fitting import JudgedModel
 from recsys.evaluation.store import save_report
@@ -18,7 +19,7 @@ from recsys.models import make_config
 from recsys.models.arrays import StoredArrays
 from recsys.seeds import seed_for
 from recsys.splitting.split import Fold, redrawn
-from tasks.progress import report_progress
+from tasks.progress import report_progress, report_result
 from tasks.study.measuring import FACTORS, PER_USER, columns_of, measure, per_user_values
 from tasks.study.study import Study, fold_at
 from tasks.tracking.runs import Run
@@ -27,7 +28,8 @@ from tasks.tuning import FinishedTrial, Search
 ALL_USERS = "all_users"  # folder and metric prefix of finalists, judged on all users
 MOST = 200  # trials compared with each other; the best by value
 AUTO_CUTS = 3  # validation cuts of the finalists where study.cuts is "auto"
-SHARE = 0.25  # of the trials: so many trainings on further cuts at most, where it is "auto"
+SHARE = 0.25  # of the number of trials: at most so many trainings on further cuts with "auto"
+_FAULTS = (InputError, MemoryError, FloatingPointError)  # of one training; others may do
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +125,19 @@ def _finalists(study: Study, ranked: Sequence[Ranked], n_trials: int) -> tuple[F
         return ()
     if study.config.study.cuts != "auto":
         return tuple(each.done for each in ranked[:most])
+    if study.config.study.prefer == "cheapest":  # all that are tied take part
+        return ()
     tied = [each.done for each in ranked if each.tied][: min(most, affordable(n_trials, cuts))]
     return tuple(tied) if len(tied) > 1 else ()
 
 
 def affordable(n_trials: int, cuts: int) -> int:
-    """How many finalists are trained on all cuts but the first by a `SHARE` of the trials."""
+    """How many finalists can be trained on each further cut.
+
+    Args:
+        n_trials: Trials of the study; a `SHARE` of this number is trained at most.
+        cuts: Validation cuts, the first one too; 2 or more.
+    """
     return int(n_trials * SHARE) // (cuts - 1)
 
 
@@ -138,7 +147,7 @@ def _on_cuts(
     first: Mapping[int, npt.NDArray[np.float64]],
     fold: Fold,
 ) -> tuple[Ranked, ...]:
-    """The finalists by the mean of all cuts, best first; nothing is trained without any.
+    """The finalists by the mean of all cuts, best first; without those that cannot be trained.
 
     Each user gives up as many items in every cut, so that the same users are judged.
 
@@ -153,10 +162,16 @@ def _on_cuts(
     values = {done.slot: [first[done.slot]] for done in finalists}
     for cut in range(2, _n_cuts(study) + 1):
         other = redrawn(fold, seed_for(study.config.seed, "split", "validation", cut))
-        for done in finalists:
-            values[done.slot].append(_on_cut(study, done, other, cut))
+        for done in (done for done in finalists if done.slot in values):
+            try:
+                values[done.slot].append(_on_cut(study, done, other, cut))
+            except _FAULTS as error:
+                report_result(f"trial {done.slot} is no finalist, validation cut {cut}: {error}")
+                del values[done.slot]
+    if not values:
+        return ()
     means = {slot: np.asarray(np.mean(cuts, axis=0)) for slot, cuts in values.items()}
-    return _ranked(study, finalists, means, fold)
+    return _ranked(study, [done for done in finalists if done.slot in means], means, fold)
 
 
 def _ranked(

@@ -118,13 +118,18 @@ def test_a_sampler_that_is_typed_replaces_that_of_the_model(model: str) -> None:
     assert not config.study.default_first
 
 
-@pytest.mark.parametrize("kind", ["random", "last", "time", "users"])
-def test_the_default_configuration_leaves_the_number_of_cuts_open_for_every_split(
-    kind: str,
-) -> None:
-    config = RequestOptions(set=(f"split.kind={kind}",)).experiment(ReadingOptions())
+@pytest.mark.parametrize(
+    "split",
+    [
+        *("kind=random", "kind=last", "kind=time", "kind=users", "kind=cold-users"),
+        *("kind=cold-items", "{kind='given', test='test.tsv', validation='validation.tsv'}"),
+    ],
+)
+def test_the_default_configuration_is_valid_with_every_kind_of_split(split: str) -> None:
+    name = "split=" if split.startswith("{") else "split."
+    config = RequestOptions(set=(name + split,)).experiment(ReadingOptions())
 
-    assert (config.model, config.split.kind, config.study.cuts) == ("als", kind, "auto")
+    assert (config.model, config.study.cuts) == ("als", "auto")
 
 
 def test_the_first_points_of_a_model_are_its_default_and_those_of_its_file() -> None:

@@ -10,6 +10,8 @@ from rich.console import Console, RenderableType
 from flows.cli import experiment_tables
 from flows.cli.experiment_tables import SCREEN, answer, place_words, show, warnings, widening
 from flows.cli.format import FittedTable, TableColumn, value_text
+from flows.notes import best_trials, study_note
+from flows.result import Result
 from recsys.evaluation.bootstrap import Estimate
 from recsys.sources.layout import nouns_of
 from tasks.study.cross_check import Checked
@@ -199,6 +201,42 @@ def test_a_source_has_its_nouns() -> None:
     assert nouns_of("hetrec").users == "listeners"
     assert nouns_of("movielens").items == "movies"
     assert nouns_of("columns").item == "item"
+
+
+def of_finalists(**changed: object) -> Result:
+    """A result whose second trial is the best of two on three validation cuts."""
+    made = result()
+    first, second, *_ = made.chosen.ranked
+    finalists = (
+        replace(second, estimate=Estimate(0.168, 0.163, 0.173)),
+        replace(first, estimate=Estimate(0.165, 0.160, 0.170)),
+    )
+    chosen = replace(
+        made.chosen, winner=second.done, best_before=0, finalists=finalists, cuts=3, **changed
+    )
+    return replace(made, best=second.done, chosen=chosen)
+
+
+def test_the_finalists_are_shown_with_their_means_over_all_validation_cuts() -> None:
+    text = " ".join(drawn(experiment_tables.leaderboard(of_finalists()), 1000).split())
+
+    assert "│ 1 < │ 0.1701 [0.1656, 0.1745] = │" in text
+    assert (
+        "2 of the best trials were judged on 3 validation cuts: trial 0, best on the first cut, is "
+        "not best in the mean; mean of 3 validation cuts: trial 1 0.1680 [0.1630, 0.1730], trial 0 "
+        "0.1650 [0.1600, 0.1700]"
+    ) in text
+
+
+def test_the_winner_is_on_the_screen_where_others_are_ahead_on_the_first_cut() -> None:
+    made = of_finalists()
+    first, second, *others = made.chosen.ranked
+    many = [replace(first, done=replace(first.done, slot=10 + n)) for n in range(9)]
+    made = replace(made, chosen=replace(made.chosen, ranked=(*many, second, *others)))
+
+    assert [each.done.slot for each in best_trials(made, 3)] == [10, 11, 1]
+    assert "1 (winner)" in study_note(made)
+    assert "Finalists, mean of 3 validation cuts: trial 1 0.1680" in study_note(made)
 
 
 def test_a_cheap_model_that_is_ahead_is_named_with_the_command_that_searches_it() -> None:

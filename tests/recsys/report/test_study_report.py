@@ -315,6 +315,20 @@ def test_pruned_and_tied_trials_are_told_apart() -> None:
     assert "4 measured, 1 pruned; 1 other tied with the best." in texts(FULL, "trials")
 
 
+def test_the_winner_is_in_the_table_where_others_are_ahead_on_the_first_cut() -> None:
+    rows = [replace(trial, winner=False, tied=False) for trial in trials(30)]
+    worst = min(rows[:30], key=lambda trial: trial.value or 0)
+    rows[worst.number] = replace(worst, winner=True)
+    means = {worst.number: Estimate(0.19, 0.18, 0.2), 1: Estimate(0.17, 0.16, 0.18)}
+
+    found = texts(replace(FULL, search=SearchTables(rows, finalists=means, cuts=3)), "trials")
+
+    assert [text for text in found if text.startswith(f"{worst.number} (winner)")] == [found[-1]]
+    n = worst.number
+    line = f"trial {n} 0.1900 [0.1800, 0.2000], trial 1 0.1700 [0.1600, 0.1800]"
+    assert f"Finalists, mean of 3 validation cuts: {line}." in found
+
+
 def test_a_change_beyond_the_scale_is_said_and_not_drawn() -> None:
     rows = [*ROWS, MetricRow("coverage@10", Estimate(0.01), Estimate(0.5), Estimate(0.49), 49.0)]
 

@@ -1,5 +1,6 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -259,11 +260,16 @@ def test_a_finalist_whose_second_cut_was_killed_is_trained_on_that_cut_alone(
 MANY = {**TABLE, "factors": list(range(2, 18))}
 
 
-def of_many(bench: MakeBench, at: Path, close: Mapping[int, float], **changed: Any) -> Bench:
+def of_many(
+    bench: MakeBench,
+    at: Path,
+    close: Mapping[int, float],
+    changed: Mapping[str, Any] = MappingProxyType({}),
+) -> Bench:
     """Sixteen trials, of which some are close to each other and the others far behind."""
-    study = {"sampler": "grid", "trials": 16, "cuts": "auto"}
-    judge = {"resamples": 200}
-    made = bench(config=lab.experiment_of(search=MANY, study=study, judge=judge, **changed))
+    study = {"sampler": "grid", "trials": 16, "cuts": "auto", **changed.get("study", {})}
+    table = {"search": MANY, "judge": {"resamples": 200}, **changed, "study": study}
+    made = bench(config=lab.experiment_of(**table))
     values = [close.get(slot, 0.1) for slot in range(16)]
     stored(made, values, values, at)
     return made
@@ -321,26 +327,106 @@ def test_with_auto_a_search_of_few_trials_trains_none_again(
 def test_with_auto_one_cut_decides_where_no_other_validation_side_can_be_drawn(
     bench: MakeBench, fits: list[int], tmp_path: Path
 ) -> None:
-    made = of_many(bench, tmp_path, {3: 0.5, 7: 0.4999}, split={"kind": "last"})
+    made = of_many(bench, tmp_path, {3: 0.5, 7: 0.4999}, {"split": {"kind": "last"}})
 
     chosen = chosen_from(made)
 
     assert (fits, chosen.cuts, chosen.best_before) == ([], 1, None)
 
 
-def test_with_auto_finalists_of_a_sample_of_users_are_compared_on_all_of_them_first(
+def test_with_auto_finalists_of_a_sample_of_users_are_the_best_on_all_of_them(
     bench: MakeBench, fits: list[int], tmp_path: Path
 ) -> None:
-    """Trial 7 is best of the sample; on all users 3 and 9 are level, and 7 is behind."""
+    """Trial 7 is best on the sample; on all users 9 and 3 lead, and 7 is the last of three."""
     how = {"sampler": "grid", "trials": 16, "cuts": "auto", "finalists": 3}
     judge = {"validation_users": 9, "resamples": 200}
     made = bench(search=MANY, study=how, judge=judge)
-    sample = [{3: 0.5, 7: 0.6, 9: 0.5}.get(slot, 0.1) for slot in range(16)]
-    everybody = [{3: 0.5, 7: 0.2, 9: 0.5}.get(slot, 0.1) for slot in range(16)]
+    sample = [{3: 0.5, 7: 0.6, 9: 0.4}.get(slot, 0.1) for slot in range(16)]
+    everybody = [{3: 0.4999, 7: 0.4998, 9: 0.5}.get(slot, 0.1) for slot in range(16)]
     stored(made, sample, everybody, tmp_path)
 
     chosen = chosen_from(made)
 
     assert {each.done.slot for each in chosen.finalists} == {3, 9}
-    assert {each.done.slot for each in chosen.ranked} == {3, 7, 9}
+    assert [each.done.slot for each in chosen.ranked] == [9, 3, 7]
     assert (len(fits), chosen.cuts, chosen.best_before) == (4, 3, 7)
+
+
+def test_with_auto_there_are_no_more_finalists_than_asked_for(
+    bench: MakeBench, fits: list[int], tmp_path: Path
+) -> None:
+    close = {3: 0.5, 7: 0.4999, 9: 0.4998}
+    made = of_many(bench, tmp_path, close, {"study": {"finalists": 1}})
+
+    assert chosen_from(made).finalists == ()
+    assert fits == []
+
+
+def test_with_auto_pruned_trials_count_among_those_that_pay_for_further_cuts(
+    bench: MakeBench, fits: list[int], tmp_path: Path
+) -> None:
+    """Eight of sixteen trials are pruned: eight would not pay for two finalists."""
+    made = bench(search=MANY, study={"sampler": "grid", "trials": 16, "cuts": "auto"})
+    stored(made, [0.5] * 8, [0.5] * 8, tmp_path)
+    for _ in range(8):
+        trial = made.claim()
+        config = AlsConfig.model_validate(trial.params)
+        run = start_child(made.study, f"trial {trial.slot}", config, {"stage": "trial"})
+        made.search.started(trial, run.id)
+        made.search.prune(trial, TrialFacts(1, 1, 1))
+
+    assert len(chosen_from(made).finalists) == 2
+    assert len(fits) == 4
+
+
+def test_the_cheapest_of_all_tied_trials_is_preferred_without_further_cuts(
+    bench: MakeBench, fits: list[int], tmp_path: Path
+) -> None:
+    tied = {slot: 0.5 - slot / 100_000 for slot in range(16)}
+    made = of_many(bench, tmp_path, tied, {"study": {"prefer": "cheapest"}})
+
+    chosen = chosen_from(made)
+
+    assert chosen.winner.params["factors"] == min(MANY["factors"])
+    assert (chosen.finalists, fits) == ((), [])
+
+
+def test_a_finalist_that_cannot_be_trained_on_another_cut_is_left_out(
+    bench: MakeBench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = of_many(bench, tmp_path, {3: 0.5, 7: 0.4999})
+    [lost] = [d for d in made.search.done if d.slot == 3]
+    told: list[str] = []
+
+    def failing(study: Any, fold: Any, config: AlsConfig) -> Any:
+        if config.factors == lost.params["factors"]:
+            raise MemoryError("no room")
+        return measure(study, fold, config)
+
+    monkeypatch.setattr(choosing, "measure", failing)
+    monkeypatch.setattr(choosing, "report_result", told.append)
+
+    chosen = chosen_from(made)
+
+    assert [each.done.slot for each in chosen.finalists] == [7]
+    assert chosen.winner.slot == 7
+    assert told == ["trial 3 is no finalist, validation cut 2: no room"]
+
+
+def test_more_trials_train_only_the_new_finalists_on_further_cuts(
+    bench: MakeBench, fits: list[int], tmp_path: Path
+) -> None:
+    space = {"search": {**MANY, "alpha": [4.0, 5.0]}}  # of 32 points
+    made = of_many(bench, tmp_path, {3: 0.5, 7: 0.4999}, space)
+    first = chosen_from(made)
+    assert len(fits) == 4
+
+    longer = {"sampler": "grid", "trials": 24, "cuts": "auto"}
+    more = bench(config=lab.experiment_of(**space, study=longer, judge={"resamples": 200}))
+    stored(more, [0.49995, *[0.1] * 7], [0.1] * 8, tmp_path)
+    second = chosen_from(more)
+
+    assert {each.done.slot for each in second.finalists} == {3, 7, 16}
+    assert len(fits) == 4 + 2
+    means = {each.done.slot: each.estimate for each in second.finalists}
+    assert {each.done.slot: each.estimate for each in first.finalists}.items() <= means.items()
