@@ -125,7 +125,7 @@ def _finalists(study: Study, ranked: Sequence[Ranked], n_trials: int) -> tuple[F
         return ()
     if study.config.study.cuts != "auto":
         return tuple(each.done for each in ranked[:most])
-    if study.config.study.prefer == "cheapest":  # all that are tied take part
+    if study.config.study.prefer == "cheapest":  # which is the cheapest of all that are tied
         return ()
     tied = [each.done for each in ranked if each.tied][: min(most, affordable(n_trials, cuts))]
     return tuple(tied) if len(tied) > 1 else ()

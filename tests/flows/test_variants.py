@@ -7,11 +7,12 @@ import pyarrow.csv as pcsv
 import pytest
 
 from flows import experiment
+from flows.notes import finalists_note
 from flows.result import Result
 from tasks.data.stages import DataFiles, ingest
 from tasks.study import study
 from tests.flows.conftest import Lab, quick
-from tests.flows.recorded import has_factors, values
+from tests.flows.recorded import artifact, has_factors, values
 
 pytestmark = pytest.mark.flow
 
@@ -174,6 +175,8 @@ def test_on_equal_plays_a_search_tries_one_of_the_weightings_that_are_one(
     tried = sorted(str(trial.params["weighting"]) for trial in result.trials)
     assert tried == ["binary", "binary", "tfidf", "tfidf"]
     assert result.chosen.best_before in range(4)
+    html = artifact(lab, result.runs["study"], "report.html").read_text(encoding="utf-8")
+    assert f"Finalists, {finalists_note(result.chosen)}." in html
     assert said == [
         "note: all plays are equal, so of the weightings log, tfidf, binary, linear, share it "
         "tries binary, tfidf"
